@@ -1,0 +1,78 @@
+# Targets for people; `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# What `make test` installs beside the worker; CI adds the train extra (PyTorch).
+EXTRAS ?= test
+# The test processes; the machine of the promise ("every test in 10 minutes") has two cores.
+TEST_JOBS ?= 2
+# --no-compile halves the work: Python compiles the few modules that are used when they are first used.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+comma := ,
+installed = $(VENV)/.installed-$(subst $(comma),-,$(1))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench train evaluate train-fields evaluate-fields laboratory chaos poppler \
+        constraints docs clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+run: setup ## Set up, read the shipped samples, and show the numbers (results in var/)
+	@$(BIN)/icr demo
+
+setup: $(call installed,worker) poppler ## Make the virtual environment with the packages; poppler, where allowed
+
+test: poppler $(call installed,$(EXTRAS)) ## Set up and run every test, on a Redis and a PostgreSQL of its own
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup tests/unit tests/integration tests/acceptance $(PYTEST)
+
+lint: $(call installed,lint) ## Check the style, the types and which room imports which
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: poppler $(call installed,test) ## Measure speed and memory (docs/performance.md keeps the figures)
+	$(BIN)/python -m tests.benchmarks
+
+chaos: poppler $(call installed,test) ## Throw faults at a run of 1,000 scans and show that none is lost (long)
+	$(BIN)/python -m tests.chaos $(CHAOS)
+
+train: $(call installed,train) ## Train the digit model on the sets in ICR_DATA_DIR
+	$(BIN)/icr train
+
+evaluate: $(call installed,train) ## Measure the digit model on the sets in ICR_DATA_DIR
+	$(BIN)/icr evaluate
+
+train-fields: $(call installed,train) ## Train the field model
+	$(BIN)/icr train-fields
+
+evaluate-fields: $(call installed,train) ## Measure the field model on the sets in ICR_DATA_DIR
+	$(BIN)/icr evaluate-fields
+
+laboratory: $(call installed,train) ## Reproduce published results of classic estimators (docs/laboratory.md)
+	$(BIN)/icr evaluate classics
+
+docs: setup ## Write docs/configuration.md anew from the settings
+	$(BIN)/python -m worker.configuration > docs/configuration.md
+
+clean: ## Remove the environment and the caches; the results in var/ stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+constraints: $(call installed,test,train,lint) ## Pin what is installed now in constraints.txt
+	@{ head -1 constraints.txt; $(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable \
+	  | sed -E 's/\+.*//; / @ /d'; } > constraints.new && mv constraints.new constraints.txt
+
+$(BIN)/python:
+	@PYTHON=$(PYTHON) .ci/make-venv $(VENV)
+
+$(call installed,worker): $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing the packages (about a minute) ..."
+	@$(PIP_INSTALL) -e . && touch $@
+
+$(VENV)/.installed-%: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing the packages for $* ..."
+	@$(PIP_INSTALL) -e '.[$(subst -,$(comma),$*)]' && touch $@ $(call installed,worker)
+
+poppler:
+	@.ci/ensure-poppler

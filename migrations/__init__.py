@@ -1,0 +1,1 @@
+"""The history of the database: the same on SQLite and PostgreSQL."""

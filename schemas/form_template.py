@@ -1,0 +1,130 @@
+"""What a form template holds: the page, its print, and the fields to read, in millimetres from the top left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import combinations
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from schemas.rules import FieldRule, FormRule, fields_named
+
+Millimetres = Annotated[float, Field(ge=0, le=5000)]
+BoxMm = tuple[Millimetres, Millimetres, PositiveFloat, PositiveFloat]
+"""(x, y, w, h) in millimetres, origin at the page's top left."""
+
+OVERLAP_ALLOWED_MM = 0.5
+"""Neighbouring cells share a printed line; boxes deeper in each other than its width are a mistake."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DigitRange(_Strict):
+    """How many digits a field may hold."""
+
+    min: PositiveInt
+    max: PositiveInt
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is more than max {self.max}")
+        return self
+
+
+class FieldSpec(_Strict):
+    """One field of a form: where it lies and what may be written in it.
+
+    ``layout`` is ``cells`` for one printed cell a digit (``cells`` of them, left to right) or ``free`` for a box
+    or a line. ``digits`` is the number of digits or a range; None leaves it open. ``kind`` names the grammar.
+    ``decimals`` of an amount are its last digits that are minor units (cents). ``rules`` are checks of the value
+    (``schemas.rules``), held by ``worker.decision``. An ``optional`` field may be left empty without a person asking.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
+    box_mm: BoxMm
+    layout: Literal["free", "cells"] = "free"
+    cells: PositiveInt | None = None
+    digits: PositiveInt | DigitRange | None = None
+    kind: Literal["number", "amount", "date"] = "number"
+    decimals: Annotated[int, Field(ge=0, le=4)] = 0
+    label: str = ""
+    optional: bool = True
+    rules: tuple[FieldRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _cells_are_counted(self) -> Self:
+        if self.layout == "cells" and self.cells is None:
+            raise ValueError("a field laid out in cells must say how many: add 'cells'")
+        if self.layout == "free" and self.cells is not None:
+            raise ValueError("'cells' needs \"layout\": \"cells\"")
+        if self.decimals and self.kind != "amount":
+            raise ValueError('\'decimals\' needs "kind": "amount"')
+        return self
+
+    @property
+    def digit_range(self) -> tuple[int, int | None]:
+        """The least and the most digits a full field holds; None where the most is open."""
+        if self.digits is None:
+            return 1, self.cells
+        if isinstance(self.digits, int):
+            return self.digits, self.digits
+        return self.digits.min, self.digits.max
+
+
+class Landmark(_Strict):
+    """A printed rectangle or line of the blank form that registration looks for; a line has a tiny w or h."""
+
+    kind: Literal["box", "line", "blob", "corner_mark"]
+    box_mm: BoxMm
+
+
+def _overlap(a: BoxMm, b: BoxMm) -> float:
+    """How deep two boxes lie in each other: the shorter side of what they share, in mm."""
+    return min(min(a[i] + a[i + 2], b[i] + b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
+
+
+def _refuse_off_page(what: str, box: BoxMm, page_mm: tuple[float, float]) -> None:
+    if box[0] + box[2] > page_mm[0] or box[1] + box[3] > page_mm[1]:
+        raise ValueError(f"{what}: box {list(box)} mm lies off the page of {page_mm[0]} x {page_mm[1]} mm")
+
+
+class FormTemplate(_Strict):
+    """A form: its page size, its printed landmarks and its fields."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    title: str = ""
+    page_mm: tuple[PositiveFloat, PositiveFloat]
+    fields: tuple[FieldSpec, ...] = Field(min_length=1)
+    landmarks: tuple[Landmark, ...] = ()
+    min_registration: Annotated[float, Field(ge=0, le=1)] = 0.5
+    rules: tuple[FormRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _fields_fit(self) -> Self:
+        names = [f.name for f in self.fields]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"field names must differ: {', '.join(twice)}")
+        for f in self.fields:
+            _refuse_off_page(f"field {f.name}", f.box_mm, self.page_mm)
+        for i, mark in enumerate(self.landmarks):
+            _refuse_off_page(f"landmark {i}", mark.box_mm, self.page_mm)
+        for a, b in combinations(self.fields, 2):
+            if _overlap(a.box_mm, b.box_mm) > OVERLAP_ALLOWED_MM:
+                raise ValueError(f"field {b.name}: its box overlaps that of field {a.name}")
+        for i, rule in enumerate(self.rules):
+            unknown = [n for n in fields_named(rule) if n not in names]
+            if unknown:
+                raise ValueError(f"rule {i}: speaks of fields that are not there: {', '.join(unknown)}")
+        return self
+
+    @property
+    def version(self) -> str:
+        """A short hash of the template's meaning: the same content has the same version everywhere."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]

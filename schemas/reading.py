@@ -1,0 +1,89 @@
+"""What ``icr read`` and the exports print: one JSON object a page."""
+
+from __future__ import annotations
+
+import datetime as dt
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+BoxPx = tuple[int, int, int, int]
+"""(x, y, w, h) in page pixels."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DigitOut(_Frozen):
+    """One digit with its confidence and its place on the page."""
+
+    digit: int
+    confidence: float
+    box: BoxPx
+
+
+class AlternativeOut(_Frozen):
+    """A runner-up reading."""
+
+    text: str
+    confidence: float
+
+
+class MoneyOut(_Frozen):
+    """An amount as an integer of the currency's minor units, with its ISO 4217 code."""
+
+    minor_units: int
+    currency: str
+
+
+class FieldOut(_Frozen):
+    """One field: ``confidence`` is the probability that ``text`` is right as a whole.
+
+    ``value`` is what the text means where a grammar tells it; ``validation_sources`` name what spoke for it.
+    """
+
+    name: str
+    text: str
+    confidence: float
+    status: Literal["accepted", "review", "blank"]
+    reasons: list[str] = []
+    box: BoxPx
+    digits: list[DigitOut] = []
+    alternatives: list[AlternativeOut] = []
+    validation_sources: list[str] = []
+    value: MoneyOut | dt.date | None = None
+
+
+class PageOut(_Frozen):
+    """One page of one file; ``error`` says why it could not be read."""
+
+    source: str
+    page: int
+    template: str | None = None
+    registration: float | None = None
+    error: str | None = None
+    fields: list[FieldOut] = []
+
+
+class StoredField(FieldOut):
+    """A field as the database holds it: ``text`` by the machine, ``final`` as it holds.
+
+    ``final`` and ``origin`` are None while the field awaits review.
+    """
+
+    field_id: int
+    final: str | None
+    origin: Literal["machine", "reviewer"] | None
+
+
+class StoredPage(PageOut):
+    """A page as the database holds it; ``job`` is the id that its scan was ordered under."""
+
+    job: str
+    reference: str | None = None
+    read_at: datetime
+    template_version: str | None = None
+    model_versions: dict[str, str] = {}
+    fields: list[StoredField] = []  # type: ignore[assignment]  # the same, and more

@@ -1,0 +1,1 @@
+"""Faults at random, from a seed, against a running system: nothing may be lost, doubled or stuck."""

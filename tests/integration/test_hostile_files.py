@@ -1,0 +1,172 @@
+"""Hostile bytes end in a recorded reason: no crash, no hang, no memory past the limit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.scan_files import assembled_pdf, drawing, encoded, huge_png, pdf, png_chunk, tiff, write
+from worker.errors import UnreadableScanError
+from worker.rasterizer import RasterLimits, find_poppler, sniff_type
+from worker.rasterizer.pictures import check_jpeg, check_png
+from worker.rasterizer.tiff import count_directories
+
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "3"))
+CHILD_MEMORY_MB = 1024
+PDF = pytest.mark.skipif(find_poppler() is not None, reason="poppler is not installed")
+
+
+def run_bounded(*arguments: str) -> dict[str, object]:
+    """Run the fuzzer in a process of its own; a crash there is a failure here."""
+    command = [sys.executable, "-m", "tests.fuzz_rasterizer", *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert answer.returncode == 0, f"{arguments}: ended with {answer.returncode}: {answer.stderr[-2000:]}"
+    told: dict[str, object] = json.loads(answer.stdout.splitlines()[-1])
+    assert int(str(told["peak_mb"])) < CHILD_MEMORY_MB
+    return told
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", pytest.param("PDF", marks=PDF)])
+def test_damaged_files_of_every_kind_are_read_or_refused(kind: str, tmp_path: Path) -> None:
+    log = tmp_path / "case"
+    told = run_bounded("--kind", kind, "--seed", str(SEED), "--seconds", str(SECONDS), "--log", str(log))
+    assert int(str(told["cases"])) > (5 if kind == "PDF" else 50), told
+    assert float(str(told["slowest_s"])) < 20, told
+
+
+def stream(content: bytes, entries: bytes = b"") -> bytes:
+    return b"<< /Length %d %s >>\nstream\n" % (len(content), entries) + content + b"\nendstream"
+
+
+def one_page_pdf(content: bytes, *more: bytes, resources: bytes = b"") -> bytes:
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 144 96] /Contents 4 0 R /Resources << %s >> >>"
+    return assembled_pdf([
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        page % resources,
+        content,
+        *more,
+    ])  # fmt: skip
+
+
+def nested_forms(depth: int, calls: int) -> bytes:
+    """Let each form draw the next one many times: calls ** depth drawings from a few hundred bytes."""
+    forms = []
+    for level in range(depth):
+        below = b"/XObject << /F %d 0 R >>" % (6 + level)
+        box = b"/Type /XObject /Subtype /Form /BBox [0 0 144 96] /Resources << %s >>" % below
+        forms.append(stream(b"/F Do " * calls, box))
+    forms.append(stream(b"0 0 9 9 re f", b"/Type /XObject /Subtype /Form /BBox [0 0 144 96]"))
+    return one_page_pdf(stream(b"/F Do"), *forms, resources=b"/XObject << /F 5 0 R >>")
+
+
+def inflating_stream() -> bytes:
+    """Return two rounds of deflate: 130 MB of drawing from a kilobyte."""
+    once = zlib.compress(b"0 0 1 1 re f\n" * 10_000_000, 9)
+    return one_page_pdf(stream(zlib.compress(once, 9), b"/Filter [/FlateDecode /FlateDecode]"))
+
+
+def huge_picture_pdf() -> bytes:
+    shape = b"/Width 60000 /Height 60000 /BitsPerComponent 8 /ColorSpace /DeviceRGB"
+    entries = b"/Type /XObject /Subtype /Image /Filter /FlateDecode " + shape
+    picture = stream(zlib.compress(b"\0" * 10**6), entries)
+    return one_page_pdf(stream(b"144 0 0 96 0 0 cm /I Do"), picture, resources=b"/XObject << /I 5 0 R >>")
+
+
+def memory_bomb_pdf() -> bytes:
+    """Return a JBIG2 picture of 30 bytes whose page header asks poppler for 1.8 GB at once."""
+    side = 120_000
+    page_header = struct.pack(">IIIIBH", side, side, 0, 0, 0, 0)
+    segment = struct.pack(">IBBBI", 0, 48, 0, 1, len(page_header)) + page_header
+    shape = b"/Width 120000 /Height 120000 /BitsPerComponent 1 /ColorSpace /DeviceGray"
+    picture = stream(segment, b"/Type /XObject /Subtype /Image /Filter /JBIG2Decode " + shape)
+    return one_page_pdf(stream(b"144 0 0 96 0 0 cm /I Do"), picture, resources=b"/XObject << /I 5 0 R >>")
+
+
+def looped_page_tree() -> bytes:
+    return pdf().replace(b"/Kids [4 0 R] /Count 1", b"/Kids [2 0 R] /Count 9")
+
+
+def many_passes() -> bytes:
+    """Return a progressive JPEG whose last pass is repeated a thousand times."""
+    content = encoded(drawing().resize((1500, 1000)), "JPEG", progressive=True)
+    last = content.rfind(b"\xff\xda")
+    return content[:-2] + content[last:-2] * 1000 + content[-2:]
+
+
+def text_bomb() -> bytes:
+    """Return a PNG with a compressed comment of 100 MB."""
+    packed = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b" " * 100_000_000, 9))
+    return encoded(drawing(), "PNG").replace(png_chunk(b"IEND", b""), packed + png_chunk(b"IEND", b""))
+
+
+def pixel_bomb() -> bytes:
+    return huge_png(2**31 - 1, 2**31 - 1)
+
+
+def endless_tiff() -> bytes:
+    """Return a chain of 50,000 page directories of no entries."""
+    chain = b"".join(struct.pack("<HI", 0, 14 + 6 * i) for i in range(50_000))
+    return b"II*\0" + struct.pack("<I", 8) + chain
+
+
+BOMBS = {
+    "nested forms": (lambda: nested_forms(9, 10), "took longer", PDF),
+    "inflating stream": (inflating_stream, "took longer|read|damaged", PDF),
+    "huge picture in a PDF": (huge_picture_pdf, "damaged|took longer", PDF),
+    "memory bomb in a PDF": (memory_bomb_pdf, "damaged|took longer", PDF),
+    "looped page tree": (looped_page_tree, "damaged|no pages|no size", PDF),
+    "many passes": (many_passes, "passes", ()),
+    "comment of 100 MB": (text_bomb, "read|damaged|memory", ()),
+    "pixels": (pixel_bomb, "2147483647 x|damaged", ()),
+    "endless TIFF": (endless_tiff, "pages; the limit|damaged", ()),
+    "TIFF of many pages": (lambda: tiff([drawing().convert("1")] * 21, compression="group4"), "21 pages", ()),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, (_, _, marks) in BOMBS.items()])
+def test_bombs_end_within_their_bounds(name: str, tmp_path: Path) -> None:
+    make, cause, _ = BOMBS[name]
+    path = write(tmp_path, "bomb", make())
+    assert path.stat().st_size < 2**20
+    told = run_bounded("--file", str(path))
+    assert re.search(cause, str(told["outcome"])), told
+    assert float(str(told["seconds"])) < 20, told
+
+
+NAMES = ["a" * 250 + ".png", "..png", "line\nbreak.png", "\u202egnp.exe", "-rf.pdf", "a b%20c.pdf"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_of_a_file_does_harm(name: str, tmp_path: Path) -> None:
+    content = pdf() if name.endswith(".pdf") and find_poppler() is None else encoded(drawing(), "PNG")
+    assert run_bounded("--file", str(write(tmp_path, name, content)))["outcome"] == "read"
+
+
+MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"%PDF-"]
+CHECKS = {
+    "PNG": check_png,
+    "JPEG": check_jpeg,
+    "TIFF": lambda content: count_directories(content, RasterLimits()),
+    "PDF": len,
+}
+
+
+@settings(max_examples=500, deadline=2000)
+@given(st.sampled_from(MAGIC), st.binary(max_size=200))
+def test_the_structure_of_any_bytes_is_judged(head: bytes, rest: bytes) -> None:
+    content = head + rest
+    with contextlib.suppress(UnreadableScanError, struct.error, OverflowError):
+        CHECKS[sniff_type(content)](content)

@@ -1,0 +1,328 @@
+"""Files of every kind become pages; files of every bad kind become one line that names the cause."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.scan_files import (
+    SIZE,
+    assembled_pdf,
+    differs,
+    drawing,
+    encoded,
+    encrypted_pdf,
+    huge_png,
+    looped_tiff,
+    pdf,
+    tiff,
+    write,
+)
+from worker.errors import MissingProgramError, UnreadableScanError
+from worker.rasterizer import RasterLimits, find_poppler, open_pages, probe
+from worker.rasterizer.pdf import BOUNDED_POPPLER
+from worker.values import Page
+
+LIMITS = RasterLimits(max_file_mb=1, max_pages=5, max_megapixels=1.0, pdf_dpi=150, page_timeout_s=10)
+needs_poppler = pytest.mark.skipif(find_poppler() is not None, reason="poppler is not installed")
+
+
+def pages_of(folder: Path, content: bytes, name: str = "scan.bin") -> list[Page]:
+    path = write(folder, name, content)
+    pages = list(open_pages(path, scan_id="s", limits=LIMITS))
+    assert probe(path, LIMITS) == len(pages)
+    return pages
+
+
+def sixteen_bits(image: Image.Image) -> Image.Image:
+    return Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+
+
+def over_transparent(image: Image.Image) -> Image.Image:
+    """Ink on transparent black: a reader that drops alpha sees ink everywhere."""
+    layer = Image.new("RGBA", image.size, (0, 0, 0, 0))
+    layer.putalpha(image.point(lambda v: 255 - v))
+    return layer
+
+
+GOOD = {
+    "png 1 bit": lambda: encoded(drawing().convert("1"), "PNG"),
+    "png grey": lambda: encoded(drawing(), "PNG"),
+    "png 16 bit": lambda: encoded(sixteen_bits(drawing()), "PNG"),
+    "png palette": lambda: encoded(drawing().convert("P"), "PNG"),
+    "png rgb": lambda: encoded(drawing().convert("RGB"), "PNG"),
+    "png alpha": lambda: encoded(over_transparent(drawing()), "PNG"),
+    "png palette alpha": lambda: encoded(over_transparent(drawing()).quantize(8), "PNG"),
+    "png grey, white transparent": lambda: encoded(drawing(), "PNG", transparency=255),
+    "jpeg grey": lambda: encoded(drawing(), "JPEG", quality=95),
+    "jpeg rgb": lambda: encoded(drawing().convert("RGB"), "JPEG", quality=95),
+    "jpeg progressive": lambda: encoded(drawing(), "JPEG", quality=95, progressive=True),
+    "jpeg cmyk": lambda: encoded(drawing().convert("RGB").convert("CMYK"), "JPEG", quality=95),
+    "jpeg with a trailer": lambda: encoded(drawing(), "JPEG", quality=95) + b"phone's own data" * 50,
+    "tiff grey": lambda: encoded(drawing(), "TIFF"),
+    "tiff g4": lambda: encoded(drawing().convert("1"), "TIFF", compression="group4"),
+    "tiff g3": lambda: encoded(drawing().convert("1"), "TIFF", compression="group3"),
+    "tiff lzw": lambda: encoded(drawing().convert("RGB"), "TIFF", compression="tiff_lzw"),
+    "tiff jpeg": lambda: encoded(drawing().convert("RGB"), "TIFF", compression="jpeg", quality=95),
+    "tiff 16 bit": lambda: encoded(sixteen_bits(drawing()), "TIFF"),
+    "tiff 16 bit, white is zero": lambda: encoded(
+        sixteen_bits(drawing().point(lambda v: 255 - v)), "TIFF", tiffinfo={262: 0}
+    ),
+    "tiff cmyk": lambda: encoded(drawing().convert("RGB").convert("CMYK"), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_every_kind_of_picture_shows_the_same_drawing(kind: str, tmp_path: Path) -> None:
+    (page,) = pages_of(tmp_path, GOOD[kind]())
+    assert page.grey.shape == SIZE[::-1]
+    assert page.grey.dtype == np.uint8
+    assert not page.grey.flags.writeable
+    assert differs(page.grey) < 2
+    assert page.colour is None
+    assert (page.scan_id, page.number) == ("s", 0)
+
+
+def test_tiff_white_is_zero_of_one_bit_is_turned(tmp_path: Path) -> None:
+    content = bytearray(encoded(drawing().convert("1"), "TIFF", compression="raw"))
+    place = content.find(struct.pack("<HHI", 262, 3, 1))
+    struct.pack_into("<H", content, place + 8, 0)
+    (page,) = pages_of(tmp_path, bytes(content))
+    assert differs(np.invert(page.grey)) < 2
+
+
+@pytest.mark.parametrize("marker", [True, False])
+def test_cmyk_polarity_follows_adobes_marker(marker: bool, tmp_path: Path) -> None:
+    content = encoded(drawing().convert("RGB").convert("CMYK"), "JPEG", quality=95)
+    assert b"Adobe" in content  # libjpeg writes it, and Pillow inverts the ink for it
+    if not marker:
+        content = content.replace(b"Adobe", b"Bdobe")
+    (page,) = pages_of(tmp_path, content)
+    assert differs(page.grey if marker else np.invert(page.grey)) < 40
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_exif_orientation_is_undone(kind: str, orientation: int, tmp_path: Path) -> None:
+    stored = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
+    image = drawing()
+    for turn in stored.get(orientation, []):
+        image = image.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (page,) = pages_of(tmp_path, encoded(image, kind, exif=exif, dpi=(200, 200)))
+    assert page.grey.shape == SIZE[::-1]
+    assert differs(page.grey) < 2
+    assert page.dpi == pytest.approx(200, abs=0.1)
+
+
+def test_colour_is_kept_only_where_there_is_some(tmp_path: Path) -> None:
+    image = drawing().convert("RGB")
+    image.paste((220, 40, 40), (0, 60, SIZE[0], 64))
+    (page,) = pages_of(tmp_path, encoded(image, "PNG"))
+    assert page.colour is not None
+    assert tuple(page.colour[62, 150]) == (220, 40, 40)
+    assert 80 < page.grey[62, 150] < 110
+
+
+@pytest.mark.parametrize(("stated", "kept"), [(300, 300.0), (72, None), (1, None)])
+def test_dpi_is_the_files_where_it_can_be_true(stated: int, kept: float | None, tmp_path: Path) -> None:
+    (page,) = pages_of(tmp_path, encoded(drawing(), "JPEG", dpi=(stated, stated)))
+    assert page.dpi == kept
+
+
+def test_a_fax_gets_square_pixels(tmp_path: Path) -> None:
+    flat = drawing().resize((SIZE[0], SIZE[1] // 2))
+    content = encoded(flat.convert("1"), "TIFF", compression="group4", dpi=(204, 102))
+    (page,) = pages_of(tmp_path, content)
+    assert page.grey.shape == SIZE[::-1]
+    assert page.dpi == pytest.approx(204)
+
+
+def test_tiff_pages_come_in_order_without_their_thumbnails(tmp_path: Path) -> None:
+    content = bytearray(tiff([drawing(0), drawing(1), drawing(2)], tiffinfo={254: 0}))
+    second = [i for i in range(len(content)) if content.startswith(struct.pack("<HHI", 254, 4, 1), i)][1]
+    struct.pack_into("<I", content, second + 8, 1)
+    pages = pages_of(tmp_path, bytes(content))
+    assert [p.number for p in pages] == [0, 1]
+    assert differs(pages[0].grey, 0) == 0
+    assert differs(pages[1].grey, 2) == 0
+
+
+def test_pages_are_decoded_one_by_one(tmp_path: Path) -> None:
+    content = tiff([drawing(), Image.new("L", (2000, 2000))], compression="tiff_lzw")
+    pages = open_pages(write(tmp_path, "a.tif", content), scan_id="s", limits=LIMITS)
+    assert differs(next(pages).grey) == 0
+    with pytest.raises(UnreadableScanError, match="2000 x 2000"):
+        next(pages)
+
+
+@needs_poppler
+def test_pdf_pages_are_drawn_at_the_set_resolution(tmp_path: Path) -> None:
+    pages = pages_of(tmp_path, pdf(3))
+    assert [p.number for p in pages] == [0, 1, 2]
+    assert pages[0].grey.shape == (200, 300)  # 144 x 96 points at 150 dpi
+    assert pages[0].dpi == 150
+    assert pages[0].grey[150, 60] == 0
+    assert pages[0].grey[10, 10] == 255
+    assert pages[0].colour is None
+
+
+@needs_poppler
+def test_a_large_pdf_page_is_drawn_coarser(tmp_path: Path) -> None:
+    (page,) = pages_of(tmp_path, pdf(media=(600, 600)))  # 1250 x 1250 pixels at 150 dpi
+    height, width = page.grey.shape
+    assert height * width <= LIMITS.max_megapixels * 1e6
+    assert page.dpi == pytest.approx(120, abs=1)
+
+
+BAD = {
+    "empty": (lambda: b"", "empty"),
+    "text": (lambda: b"hello, this is no picture", "not a PNG, JPEG, TIFF or PDF"),
+    "gif": (lambda: encoded(drawing(), "GIF"), "not a PNG"),
+    "too large": (lambda: b"\xff\xd8\xff" + b"\0" * 2**20, "ICR_MAX_FILE_MB"),
+    "truncated png": (lambda: encoded(drawing(), "PNG")[:-20], "truncated PNG"),
+    "png with a flipped bit": (lambda: flipped(encoded(drawing(), "PNG"), 60), "wrong checksum"),
+    "png of magic only": (lambda: b"\x89PNG\r\n\x1a\n", "truncated PNG"),
+    "truncated jpeg": (lambda: encoded(drawing(), "JPEG")[:-200], "truncated JPEG"),
+    "jpeg of magic only": (lambda: b"\xff\xd8\xff\xe0", "JPEG"),
+    "jpeg cut in its header": (lambda: encoded(drawing(), "JPEG")[:100], "JPEG"),
+    "truncated tiff": (lambda: encoded(drawing(), "TIFF")[:-3000], "TIFF|truncated"),
+    "truncated g4": (lambda: g4()[: len(g4()) - 150], "TIFF|truncated|decoder"),
+    "tiff loop": (looped_tiff, "loop"),
+    "tiff pages": (lambda: tiff([drawing()] * 6), "6 pages; the limit is 5"),
+    "float tiff": (lambda: encoded(Image.new("F", (9, 9)), "TIFF"), "floating-point"),
+    "huge png": (lambda: huge_png(60000, 60000), "60000 x 60000 pixels"),
+    "huge tiff": (lambda: huge_tiff(), "60000 x 60000 pixels"),
+    "huge jpeg": (lambda: huge_jpeg(), "60000 x 60000 pixels"),
+    "png shorter than its header": (lambda: huge_png(900, 900), "decoded|damaged"),
+}
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def g4() -> bytes:
+    noise = np.random.default_rng(0).random((200, 300)) > 0.5
+    return encoded(Image.fromarray(noise), "TIFF", compression="group4")
+
+
+def huge_tiff() -> bytes:
+    content = bytearray(encoded(drawing(), "TIFF"))
+    for tag in (256, 257):
+        place = next(i for i in range(len(content)) if content.startswith(struct.pack("<H", tag), i))
+        struct.pack_into("<HHII", content, place, tag, 4, 1, 60000)
+    return bytes(content)
+
+
+def huge_jpeg() -> bytes:
+    content = bytearray(encoded(drawing(), "JPEG"))
+    struct.pack_into(">HH", content, content.find(b"\xff\xc0") + 5, 60000, 60000)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_every_bad_picture_is_refused_with_its_cause(kind: str, tmp_path: Path) -> None:
+    make, cause = BAD[kind]
+    assert_refused(write(tmp_path, "scan.png", make()), cause)
+
+
+def assert_refused(path: Path, cause: str) -> None:
+    for attempt in (lambda: list(open_pages(path, scan_id="s", limits=LIMITS)), lambda: probe(path, LIMITS)):
+        with pytest.raises(UnreadableScanError, match=cause) as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+        assert " at 0x" not in str(caught.value)
+
+
+BAD_PDF = {
+    "encrypted": (encrypted_pdf, "encrypted PDF"),
+    "truncated": (lambda: pdf(3)[:-200], "truncated PDF"),
+    "only a header": (lambda: b"%PDF-1.7\n%%EOF\n", "damaged PDF"),
+    "2,000 pages": (lambda: pdf(2000), "2000 pages; the limit is 5"),
+    "no pages": (lambda: pdf(0), "no pages"),
+}
+
+
+@needs_poppler
+@pytest.mark.parametrize("kind", BAD_PDF)
+def test_every_bad_pdf_is_refused_with_its_cause(kind: str, tmp_path: Path) -> None:
+    make, cause = BAD_PDF[kind]
+    assert_refused(write(tmp_path, "scan.pdf", make()), cause)
+
+
+@needs_poppler
+def test_a_pdf_page_too_large_even_at_a_coarse_resolution_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "scan.pdf", pdf(media=(14400, 14400)))
+    with pytest.raises(UnreadableScanError, match="30000 x 30000 pixels"):
+        list(open_pages(path, scan_id="s", limits=LIMITS))
+
+
+@needs_poppler
+def test_a_pdf_page_that_cannot_be_drawn_is_not_taken_for_a_blank_one(tmp_path: Path) -> None:
+    """Poppler draws a page whose picture is damaged as white paper, and ends with 0."""
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
+        b"<< /Length 9 /Filter /FlateDecode >>\nstream\nnot flate\nendstream",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 144 96] /Contents 3 0 R >>",
+    ]
+    path = write(tmp_path, "scan.pdf", assembled_pdf(objects))
+    with pytest.raises(UnreadableScanError, match="damaged PDF: page 1"):
+        list(open_pages(path, scan_id="s", limits=LIMITS))
+
+
+@needs_poppler
+def test_a_truly_blank_pdf_page_is_a_page(tmp_path: Path) -> None:
+    (page,) = pages_of(tmp_path, pdf().replace(b"10 10 40 20 re f", b"10 10 40 20 re n"))
+    assert page.grey.min() == 255
+
+
+def test_a_missing_poppler_is_said_and_not_held_against_the_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingProgramError, match="poppler-utils"):
+        probe(write(tmp_path, "scan.pdf", pdf()), LIMITS)
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    for path, cause in ((pipe, "not a regular"), (tmp_path, "not a regular"), (tmp_path / "no", "No such")):
+        with pytest.raises(UnreadableScanError, match=cause):
+            probe(path, LIMITS)
+
+
+def test_the_type_is_told_by_the_bytes_and_not_by_the_name(tmp_path: Path) -> None:
+    (page,) = pages_of(tmp_path, encoded(drawing(), "JPEG", quality=95), name="scan.pdf")
+    assert differs(page.grey) < 2
+
+
+@pytest.mark.parametrize("program", ["pdfinfo", "pdftoppm"])
+def test_poppler_is_bound_in_processor_time(program: str, tmp_path: Path) -> None:
+    fake = write(tmp_path, program, b'#!/bin/sh\necho "$(ulimit -t) $*"\n')
+    fake.chmod(0o755)
+    answer = subprocess.run(
+        [BOUNDED_POPPLER / program, "-r", "300", "a b.pdf"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout == "600 -r 300 a b.pdf\n"

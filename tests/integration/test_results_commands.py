@@ -1,0 +1,171 @@
+"""``icr results`` and its kin, as people and scripts call them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine, select, update
+
+from tests.data import PROJECT
+from tests.readings import PAGE, make_field, make_page, read
+from worker import bootstrap
+from worker.cli import icr
+from worker.commands.printing import defuse
+from worker.store.engine import writing
+from worker.store.tables import JobRow
+from worker.values import FieldStatus, PageReading
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("ICR_DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("ICR_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(bootstrap, "engine", lambda: engine)
+    bootstrap.settings.cache_clear()
+    return lambda *arguments: CliRunner().invoke(icr, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def lines(result: Result) -> list[dict]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_results_are_one_line_a_field(engine: Engine, run: Run) -> None:
+    job = read(engine, PAGE, PageReading(1, 10, 20, problem="does not register"), reference="order 7")
+    found = lines(run("results", "--format", "jsonl"))
+    assert [(f["name"], f["text"], f["final"], f["origin"], f["status"]) for f in found[:3]] == [
+        ("sum", "701", "701", "machine", "accepted"),
+        ("count", "38", None, None, "review"),
+        ("rest", "", "", "machine", "blank"),
+    ]
+    assert found[3]["field_id"] is None
+    assert found[3]["error"] == "does not register"
+    assert {(f["job"], f["reference"]) for f in found} == {(job, "order 7")}
+    assert lines(run("results", "--format", "jsonl", "--reference", "none of mine")) == []
+    assert len(lines(run("results", "--format", "jsonl", "--limit", 2))) == 2
+
+
+def test_the_table_shows_every_field_and_why(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    read(engine, PAGE, PageReading(1, 10, 20, problem="does not register"))
+    shown = run("results").stdout
+    for part in ("701", "38", "confidence below the threshold", "does not register", "review", "machine"):
+        assert part in shown
+    assert "nothing there" in run("results", "--job", "unknown").stdout
+
+
+def test_a_long_table_says_that_there_is_more(engine: Engine, run: Run) -> None:
+    read(engine)
+    result = run("results", "--limit", 2)
+    assert "the first 2 lines" in result.stderr
+    assert "the first" not in run("results", "--limit", 3).stderr
+
+
+def test_csv_opens_in_a_spreadsheet_without_running_anything(engine: Engine, run: Run) -> None:
+    read(engine, reference='=HYPERLINK("http://example.org")')
+    rows = list(csv.DictReader(io.StringIO(run("results", "--format", "csv").stdout)))
+    assert [row["text"] for row in rows] == ["701", "38", ""]
+    assert rows[0]["reference"] == '\'=HYPERLINK("http://example.org")'
+    assert rows[1]["reasons"] == '["confidence below the threshold"]'
+
+
+def test_a_hostile_name_gives_the_terminal_no_orders(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    read(engine, uri="file:///scans/%1B%5B2J%0A%E2%80%AEgnp.[red]x.png", reference="\x1b[31m")
+    shown = run("results").stdout
+    assert "\x1b[2J" not in shown
+    assert "\u202e" not in shown
+    assert "[red]x.png" in shown
+    assert "\x1b" not in run("results", "--format", "jsonl").stdout
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1"])
+def test_formulas_are_defused(text: str) -> None:
+    assert defuse(text) == "'" + text
+    assert defuse("701") == "701"
+    assert defuse(-0.5) == -0.5
+
+
+def test_low_confidence_is_one_line_a_digit(engine: Engine, run: Run) -> None:
+    read(
+        engine,
+        make_page(0, *(make_field(n, "12", FieldStatus.ACCEPTED, c) for n, c in (("a", 0.9), ("b", 0.97)))),
+    )
+    found = lines(run("low-confidence", "--below", "0.95", "--format", "jsonl"))
+    assert [(d["name"], d["position"], d["digit"], d["confidence"]) for d in found] == [("a", 0, 1, 0.9)]
+    assert len(lines(run("low-confidence", "--below", "0.99", "--format", "jsonl"))) == 2
+    assert run("low-confidence", "--below", "0.999").exit_code == 2
+
+
+def test_correct_takes_a_field_off_the_queue(engine: Engine, run: Run) -> None:
+    read(engine)
+    (waiting,) = lines(run("results", "--review", "--format", "jsonl"))
+    assert waiting["text"] == "38"
+    result = run("correct", waiting["field_id"], "39", "--by", "anna")
+    assert result.stdout == f"field {waiting['field_id']} (count): was '38', is '39', by anna\n"
+    assert lines(run("results", "--review", "--format", "jsonl")) == []
+    assert "confirmed '39'" in run("correct", waiting["field_id"], "--confirm", "--by", "ben").stdout
+    assert [f["final"] for f in lines(run("results", "--format", "jsonl"))] == ["701", "39", ""]
+
+
+def test_correct_wants_a_number_or_a_confirmation(run: Run) -> None:
+    assert run("correct", "1").exit_code == 2
+    assert run("correct", "1", "7", "--confirm").exit_code == 2
+
+
+def test_export_is_one_object_a_page_with_digits(engine: Engine, run: Run, tmp_path: Path) -> None:
+    read(engine, PAGE, make_page(1))
+    pages = lines(run("export", "--format", "jsonl"))
+    assert [len(page["fields"]) for page in pages] == [3, 0]
+    assert pages[0]["fields"][0]["digits"][0] == {"digit": 7, "confidence": 0.999, "box": [10, 30, 18, 28]}
+    assert pages[0]["fields"][0]["final"] == "701"
+    target = tmp_path / "out.csv"
+    assert run("export", "--format", "csv", "--out", target).exit_code == 0
+    assert len(target.read_text().splitlines()) == 5
+    with pytest.raises(Exception, match="cannot write"):
+        run("export", "--out", tmp_path / "missing" / "out.jsonl")
+
+
+def test_purge_deletes_our_scans_and_no_others(engine: Engine, run: Run, tmp_path: Path) -> None:
+    done = tmp_path / "home/inbox/done"
+    done.mkdir(parents=True)
+    ours, elsewhere, outside = done / "a b.png", tmp_path / "home/inbox/b.png", tmp_path / "c.png"
+    for path in (ours, elsewhere, outside):
+        path.write_bytes(b"scan")
+        read(engine, uri=path.as_uri())
+    with writing(engine) as connection:
+        ended = connection.execute(select(JobRow.finished_at)).scalars().first()
+        assert ended is not None
+        connection.execute(update(JobRow).values(finished_at=ended - timedelta(days=91)))
+    result = run("purge", "--older-than", "90d")
+    assert result.stdout.startswith("deleted 3 jobs, 3 scans, 3 pages, 9 fields, 15 digits")
+    assert [path.exists() for path in (ours, elsewhere, outside)] == [False, True, True]
+    assert run("purge", "--older-than", "soon").exit_code == 2
+
+
+def test_without_a_database_it_says_what_to_do(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ICR_")} | {
+        "ICR_HOME": str(tmp_path)
+    }
+    command = [sys.executable, "-m", "worker", "results"]
+    result = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "icr: there is no database" in result.stderr
+    assert "icr up" in result.stderr
+    assert list(tmp_path.iterdir()) == []

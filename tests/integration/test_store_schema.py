@@ -1,0 +1,102 @@
+"""The history of the schema, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine
+
+from tests.data import PROJECT
+from worker.errors import DatabaseUnavailableError, SettingsError
+from worker.store import engine as store
+from worker.store.tables import Base
+
+
+def test_history_runs_up_down_and_up_again(database_url: str) -> None:
+    engine = store.make_engine(database_url)
+    assert store.database_revision(engine) is None
+    store.upgrade_database(engine)
+    assert store.database_revision(engine) == store.head_revision()
+    command.downgrade(store.alembic_config(engine), "base")
+    inspector = sa.inspect(engine)
+    assert inspector.get_table_names() == ["alembic_version"]
+    assert inspector.get_view_names() == []
+    store.upgrade_database(engine)
+    store.upgrade_database(engine)
+    assert store.database_revision(engine) == store.head_revision()
+    engine.dispose()
+
+
+def test_migrations_and_models_agree(engine: Engine) -> None:
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert differences == []
+
+
+def test_constraints_of_migrations_and_models_agree(engine: Engine) -> None:
+    """Alembic compares no check constraints and no partial conditions."""
+    inspector = sa.inspect(engine)
+    for table in Base.metadata.sorted_tables:
+        named = {c.name for c in table.constraints if isinstance(c, sa.CheckConstraint)}
+        assert {c["name"] for c in inspector.get_check_constraints(table.name)} == named
+        kind = engine.dialect.name
+        partial = {i.name for i in table.indexes if i.dialect_options[kind]["where"] is not None}
+        indexes = inspector.get_indexes(table.name)
+        assert {i["name"] for i in indexes if f"{kind}_where" in i.get("dialect_options", {})} == partial
+
+
+def test_two_programs_may_migrate_at_once(database_url: str) -> None:
+    program = "import sys; from worker.store.engine import *; upgrade_database(make_engine(sys.argv[1]))"
+    running = [subprocess.Popen([sys.executable, "-c", program, database_url], cwd=PROJECT) for _ in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    engine = store.make_engine(database_url)
+    assert store.database_revision(engine) == store.head_revision()
+    engine.dispose()
+
+
+def test_reading_an_absent_sqlite_file_makes_none_and_says_what_to_do(tmp_path: Path) -> None:
+    engine = store.make_engine(f"sqlite:///{tmp_path / 'icr.db'}")
+    with pytest.raises(DatabaseUnavailableError, match="icr up"):
+        store.require_database(engine)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_older_database_is_named_with_what_to_do(engine: Engine) -> None:
+    store.require_database(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(DatabaseUnavailableError, match=r"0000.*icr migrate"):
+        store.require_database(engine)
+
+
+def test_waiting_for_an_absent_database_is_said_and_ends() -> None:
+    engine = store.make_engine("postgresql://icr:secret@/icr?host=/nowhere")
+    said: list[str] = []
+    with pytest.raises(DatabaseUnavailableError):
+        store.wait_for_database(engine, 0.5, said.append)
+    assert said
+    assert "waiting for the database" in said[0]
+    assert "secret" not in "".join(said)
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "not a url", "oracle+nothing://x"])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="sqlite"):
+        store.make_engine(url)
+
+
+def test_sqlite_commits_survive_a_power_cut_and_readers_do_not_wait(tmp_path: Path) -> None:
+    engine = store.make_engine(f"sqlite:///{tmp_path / 'icr.db'}")
+    store.upgrade_database(engine)
+    with store.writing(engine), store.reading(engine) as reader:
+        pragmas = {name: reader.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in
+                   ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")}  # fmt: skip
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 60_000}
+    engine.dispose()

@@ -1,0 +1,87 @@
+"""Readings made by hand, for tests of what becomes of them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine
+
+from worker.store.jobs import claim_job, register_job, store_readings
+from worker.store.records import ClaimedJob
+from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus, PageReading
+
+
+def make_digit(position: int, digit: int, confidence: float) -> DigitReading:
+    probabilities = np.full(10, (1 - confidence) / 9, dtype=np.float32)
+    probabilities[digit] = confidence
+    return DigitReading(position, probabilities, 0.01, Box(10.4 + 20 * position, 30, 18, 28))
+
+
+def make_field(name: str, text: str, status: FieldStatus, confidence: float = 0.999) -> FieldReading:
+    """Return a field whose first digit is as doubtful as the field, and whose others are certain."""
+    digits = [make_digit(i, int(d), confidence if i == 0 else 0.9999) for i, d in enumerate(text)]
+    doubted = status == FieldStatus.REVIEW
+    return FieldReading(
+        name,
+        text,
+        confidence,
+        status,
+        Box(10, 30, 20 * max(len(text), 1), 28),
+        tuple(digits),
+        reasons=("confidence below the threshold",) if doubted else (),
+        alternatives=(Alternative("999", 0.1),) if doubted else (),
+        accept_threshold=0.98,
+    )
+
+
+def make_page(number: int = 0, *fields: FieldReading) -> PageReading:
+    return PageReading(
+        page=number,
+        width_px=2480,
+        height_px=3508,
+        fields=fields,
+        template="sample-form",
+        template_version="abc123",
+        registration=0.97,
+        model_versions={"digits": "1.0"},
+    )
+
+
+PAGE = make_page(
+    0,
+    make_field("sum", "701", FieldStatus.ACCEPTED),
+    make_field("count", "38", FieldStatus.REVIEW, 0.7),
+    make_field("rest", "", FieldStatus.BLANK),
+)
+"""One page: a field that is accepted, one that awaits review, one that is blank."""
+
+
+def register(engine: Engine, *, job_id: str | None = None, sha256: str | None = None, **changes: Any) -> str:
+    """Register a job of new bytes, unless the test says otherwise, and return its id."""
+    job_id = job_id or str(uuid.uuid4())
+    values: dict[str, Any] = {
+        "uri": f"/scans/{job_id}.png",
+        "size": 1000,
+        "template": None,
+        "reference": None,
+        "priority": 5,
+        "source": "test",
+        "duplicates": "skip",
+    }
+    register_job(engine, job_id=job_id, sha256=sha256 or uuid.uuid4().hex * 2, **{**values, **changes})
+    return job_id
+
+
+def claim(engine: Engine, job_id: str, worker: str = "w1", *, lease_s: float = 60) -> ClaimedJob | None:
+    return claim_job(engine, job_id, worker=worker, lease_s=lease_s, max_deliveries=3)
+
+
+def read(engine: Engine, *pages: PageReading, **changes: Any) -> str:
+    """Take a job all the way to its rows and return its id."""
+    job_id = register(engine, **changes)
+    claimed = claim(engine, job_id)
+    assert claimed is not None
+    assert store_readings(engine, claimed, claimed.scan, pages or (PAGE,))
+    return job_id

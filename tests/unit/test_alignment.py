@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from worker.fields.alignment import cut_symbols, to_crop_box, to_page_box
+from worker.fields.decoding import Symbol
+from worker.fields.line_normalization import Line
+from worker.values import Box
+
+
+def slanted_bars(slant: float) -> np.ndarray:
+    line = np.zeros((40, 120), np.uint8)
+    for x in (20, 50, 80):
+        cv2.line(line, (round(x + slant * 14), 6), (round(x - slant * 14), 33), 255, 3)
+    return line
+
+
+def symbols(text: str = "111", centres: tuple[int, ...] = (5, 12, 20)) -> list[Symbol]:
+    return [Symbol(c, at, at + 1, at) for c, at in zip(text, centres, strict=True)]
+
+
+@pytest.mark.parametrize("slant", [0.0, 0.5, 0.9])
+def test_every_digit_gets_its_own_ink_also_where_upright_cuts_would_not(slant: float) -> None:
+    line = slanted_bars(slant)
+    cuts = cut_symbols(line, symbols())
+    alone = np.count_nonzero(slanted_bars(slant)) / 3
+    for cut, x in zip(cuts, (20, 50, 80), strict=True):
+        assert np.count_nonzero(cut.ink > 110) == pytest.approx(alone, rel=0.15)
+        assert cut.box.x + cut.box.w / 2 == pytest.approx(x, abs=2)
+        assert cut.touching == 0
+
+
+def test_touching_digits_are_told() -> None:
+    line = slanted_bars(0.0)
+    cv2.line(line, (20, 20), (50, 20), 255, 4)
+    assert [cut.touching > 0 for cut in cut_symbols(line, symbols())] == [True, True, False]
+
+
+def test_a_mark_keeps_its_ink_from_its_neighbours() -> None:
+    line = slanted_bars(0.0)
+    cv2.circle(line, (35, 32), 2, 255, -1)
+    cuts = cut_symbols(line, symbols("1.11", (5, 8, 12, 20)))
+    assert cuts[0].box.x + cuts[0].box.w < 30 and cuts[2].box.x > 40
+
+
+def test_a_symbol_without_ink_has_a_box_at_its_place() -> None:
+    cuts = cut_symbols(np.zeros((40, 120), np.uint8), symbols())
+    assert [round(c.box.x + c.box.w / 2) for c in cuts] == [22, 50, 82]
+
+
+def test_boxes_lead_back_to_the_page() -> None:
+    line = Line(np.zeros((40, 8), np.uint8), 2.0, 10.0, 5.0, 1)
+    in_crop = to_crop_box(Box(4, 6, 8, 20), line)
+    assert in_crop == Box(12, 8, 4, 10)
+    turned = np.array([[0.0, -1, 100], [1, 0, 50], [0, 0, 1]])  # a quarter turn and a shift
+    assert to_page_box(in_crop, turned) == Box(82, 62, 10, 4)

@@ -1,0 +1,145 @@
+"""No Docker engine runs here: the container files and the documents are held to the code by their words."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from worker.cli import COMMANDS, icr
+from worker.settings import Settings
+
+PROJECT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+OURS = ("migrate", "worker", "watcher")
+TOLD = sorted(
+    path
+    for pattern in ("Dockerfile", "docker-compose.yml", "Makefile", "README.md", "docs/*.md", "samples/*.md")
+    for path in PROJECT.glob(pattern)
+)
+SETTINGS = {f"ICR_{name.upper()}" for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("path", TOLD, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_every_setting_that_is_named_exists(path: Path) -> None:
+    named = set(re.findall(r"\bICR_[A-Z][A-Z_]*[A-Z]\b", path.read_text()))
+    assert named <= SETTINGS
+
+
+@pytest.mark.parametrize("path", TOLD, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_every_command_that_is_named_exists_with_its_options(path: Path) -> None:
+    for line in commands_in(path):
+        check_command(line)
+
+
+@pytest.mark.parametrize("path", [p for p in TOLD if p.suffix == ".md"], ids=lambda p: p.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def commands_in(path: Path) -> Iterator[list[str]]:
+    """Yield the words of every ``icr ...`` at the start of a line or in `backticks`."""
+    text = path.read_text().replace("\\\n", " ")
+    at_line_start = r"^\s*(?:\$ )?(?:@?\$\(BIN\)/|\.venv/bin/)?icr ([a-z].*)$"
+    for pattern in (at_line_start, r"`(?:[\w./]*/)?icr ([a-z][^`]*)`"):
+        for match in re.finditer(pattern, text, re.MULTILINE):
+            yield words_of(match.group(1))
+    if path.suffix == ".yml":
+        yield from (c[1:] for name in OURS if (c := COMPOSE["services"][name]["command"])[0] == "icr")
+    for match in re.finditer(r'\["icr", (.*)\]', text):
+        yield [word.strip('"') for word in match.group(1).split(", ")]
+
+
+def words_of(line: str) -> list[str]:
+    """Split a line as a shell would, up to what follows the command."""
+    words = re.split(r"\s[|>;#&]|\s{2,}|\)", line)[0]
+    try:
+        return shlex.split(words)
+    except ValueError:
+        return words.split()
+
+
+def check_command(words: list[str]) -> None:
+    command: click.Command = icr
+    context = click.Context(icr)
+    while isinstance(command, click.Group) and words:
+        name, *rest = words
+        found = command.get_command(context, name)
+        if found is None and command is not icr:
+            break  # a group's placeholder, such as NAME
+        assert found is not None, f"no command 'icr {name}'"
+        command, words = found, rest
+    known = {"--help", *(option for p in command.params for option in (*p.opts, *p.secondary_opts))}
+    for word in words:
+        if word.startswith("--"):
+            assert word.split("=")[0] in known, f"'{command.name}' has no option {word}"
+
+
+def test_the_test_itself_finds_what_is_wrong(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("    .venv/bin/icr frobnicate --now | less\n\nor `icr doctor --loudly`.\n")
+    assert list(commands_in(page)) == [["frobnicate", "--now"], ["doctor", "--loudly"]]
+    for words in commands_in(page):
+        with pytest.raises(AssertionError):
+            check_command(words)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_command_line_can_be_loaded(name: str) -> None:
+    if name in ("train", "evaluate", "train-fields", "evaluate-fields", "calibrate"):
+        pytest.importorskip("torch", reason="needs the train extra")
+    assert icr.get_command(click.Context(icr), name) is not None
+
+
+def test_services_wait_for_what_they_need() -> None:
+    services = COMPOSE["services"]
+    assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    for name in ("worker", "watcher"):
+        assert services[name]["depends_on"] == {
+            "redis": {"condition": "service_healthy"},
+            "postgres": {"condition": "service_healthy"},
+            "migrate": {"condition": "service_completed_successfully"},
+        }
+    for name in ("redis", "postgres", "worker", "watcher"):
+        assert services[name]["healthcheck"]["test"][0] == "CMD"
+    assert services["migrate"]["restart"] == "no"
+
+
+def test_redis_neither_forgets_nor_drops_jobs() -> None:
+    words = COMPOSE["services"]["redis"]["command"]
+    assert words[words.index("--appendonly") + 1] == "yes"
+    assert words[words.index("--maxmemory-policy") + 1] == "noeviction"
+
+
+def test_what_must_last_lies_on_volumes() -> None:
+    used = {v.split(":")[0] for s in COMPOSE["services"].values() for v in s.get("volumes", [])}
+    assert used == set(COMPOSE["volumes"])
+
+
+def test_the_worker_can_be_scaled_and_is_stopped_gently() -> None:
+    worker = COMPOSE["services"]["worker"]
+    assert "container_name" not in worker
+    assert "ports" not in worker
+    assert int(worker["stop_grace_period"].removesuffix("s")) > Settings().shutdown_grace_s
+
+
+def test_nothing_of_ours_runs_as_root_or_writes_outside_its_volume() -> None:
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE) == ["icr"]
+    assert "poppler-utils" in dockerfile
+    assert "--constraint constraints.txt" in dockerfile
+    for name in OURS:
+        service = COMPOSE["services"][name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+
+
+def test_the_image_holds_every_package_that_is_installed() -> None:
+    copied = re.findall(r"^COPY (\w+) \w+$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+    assert sorted(copied) == ["migrations", "schemas", "worker"]

@@ -1,0 +1,159 @@
+import datetime as dt
+
+import pytest
+
+from schemas.form_template import FieldSpec, FormTemplate
+from worker.decision import AcceptPolicy, decide_field, decide_form, find_check, number_of, parse_date
+from worker.values import Alternative, Box, FieldReading, FieldStatus, ReadField
+
+BOX = Box(0, 0, 10, 10)
+
+
+def spec(**keys: object) -> FieldSpec:
+    return FieldSpec.model_validate({"name": "a", "box_mm": [0, 0, 10, 10], **keys})
+
+
+def read(text: str, confidence: float = 0.999, **keys: object) -> ReadField:
+    return ReadField(text, confidence, BOX, **keys)  # type: ignore[arg-type]
+
+
+def decide(field: FieldSpec, reading: ReadField, **policy: float) -> FieldReading:
+    return decide_field(field, reading, AcceptPolicy(**policy))
+
+
+def test_a_sure_field_that_keeps_its_grammar_is_accepted_without_reasons() -> None:
+    decided = decide(spec(digits=3), read("701"))
+    assert (decided.status, decided.reasons, decided.text) == (FieldStatus.ACCEPTED, (), "701")
+
+
+def test_the_reader_s_own_threshold_counts_and_the_policy_s_goes_before_it() -> None:
+    sure = read("701", 0.98, accept_threshold=0.97)
+    assert decide(spec(), sure).status is FieldStatus.ACCEPTED
+    assert decide(spec(), sure, accept_threshold=0.99).reasons == ("confidence 0.980 is below the 0.990 needed",)
+    assert decide(spec(), read("701", 0.98)).status is FieldStatus.REVIEW
+
+
+def test_without_enough_labelled_fields_nothing_is_accepted_and_it_is_said() -> None:
+    decided = decide(spec(), read("701", 0.9999, accept_threshold=2.0))
+    assert decided.status is FieldStatus.REVIEW
+    assert "not calibrated" in decided.reasons[0]
+
+
+BROKEN = [
+    ({"digits": 3}, "7012", "4 digits read, 3 expected"),
+    ({"digits": {"min": 2, "max": 4}}, "7", "1 digits read, 2 to 4 expected"),
+    ({"digits": {"min": 2, "max": 4}}, "12345", "5 digits read, 2 to 4 expected"),
+    ({"rules": [{"rule": "range", "max": 120}]}, "121", "rule range: 121 is more than 120"),
+    ({"rules": [{"rule": "range", "min": 5}]}, "4", "rule range: 4 is less than 5"),
+    ({"rules": [{"rule": "pattern", "regex": "19[0-9]{2}"}]}, "2024", "rule pattern: 2024 does not match 19[0-9]{2}"),
+    ({"rules": [{"rule": "list", "values": ["10", "20"]}]}, "30", "rule list: 30 is not on the list"),
+    ({"rules": [{"rule": "date"}]}, "31022024", "rule date: 31022024 is no date (DDMMYYYY)"),
+    ({"rules": [{"rule": "date", "not_after": "2024-12-31"}]}, "01012025", "rule date: 2025-01-01 is after 2024-12-31"),
+    ({"rules": [{"rule": "date", "not_before": "2024-01-01"}]}, "31122023", "date: 2023-12-31 is before 2024-01-01"),
+    ({"rules": [{"rule": "check_digit", "scheme": "luhn"}]}, "79927398710", "79927398710 is wrong (luhn)"),
+    ({"rules": [{"rule": "check_digit", "scheme": "us.rtn"}]}, "111000026", "is wrong (us.rtn)"),
+]
+
+
+@pytest.mark.parametrize(("keys", "text", "reason"), BROKEN, ids=[b[2] for b in BROKEN])
+def test_broken_grammar_or_rule_sends_a_sure_reading_to_review_and_keeps_its_text(
+    keys: dict[str, object], text: str, reason: str
+) -> None:
+    decided = decide(spec(**keys), read(text))
+    assert decided.status is FieldStatus.REVIEW
+    assert decided.text == text
+    assert len(decided.reasons) == 1
+    assert reason in decided.reasons[0]
+
+
+KEPT = [
+    ({"digits": {"min": 2, "max": 4}}, "123"),
+    ({"rules": [{"rule": "range", "min": 5, "max": 5}]}, "5"),
+    ({"rules": [{"rule": "date", "format": "YYMMDD"}]}, "240229"),
+    ({"rules": [{"rule": "check_digit", "scheme": "luhn"}]}, "79927398713"),
+    ({"rules": [{"rule": "check_digit", "scheme": "us.rtn"}]}, "111000025"),
+    ({"rules": [{"rule": "check_digit", "scheme": "iso7064.mod_97_10"}]}, "999912345678901214179"),
+]
+
+
+@pytest.mark.parametrize(("keys", "text"), KEPT, ids=[k[1] for k in KEPT])
+def test_kept_rules_say_nothing(keys: dict[str, object], text: str) -> None:
+    assert decide(spec(**keys), read(text)).reasons == ()
+
+
+def test_an_empty_field_is_blank_unless_it_must_be_filled_or_is_doubted() -> None:
+    empty = read("", 0.999, blank=True)
+    assert decide(spec(digits=3), empty).status is FieldStatus.BLANK
+    assert decide(spec(optional=False), empty).reasons == ("empty, but must be filled",)
+    assert decide(spec(), read("", 0.5, blank=True)).status is FieldStatus.REVIEW
+
+
+def test_nothing_read_that_is_not_blank_is_reviewed() -> None:
+    assert decide(spec(), read("", 0.999)).reasons == ("nothing could be read",)
+
+
+def test_a_field_off_its_place_is_reviewed() -> None:
+    decided = decide(spec(), read("701", registration=0.6))
+    assert decided.reasons == ("its place on the page is uncertain: 60% of the print around it is found",)
+
+
+def test_the_reader_s_doubts_come_first_and_a_near_tie_is_named() -> None:
+    doubtful = read("701", 0.999, doubts=("touching digits",), alternatives=(Alternative("101", 0.97),))
+    assert decide(spec(), doubtful).reasons == ("touching digits", "two readings within 0.05: 701 or 101")
+
+
+def test_alternatives_that_keep_the_broken_rule_are_offered_first() -> None:
+    field = spec(rules=[{"rule": "check_digit", "scheme": "luhn"}])
+    others = (Alternative("79927398715", 0.02), Alternative("79927398713", 0.01))
+    decided = decide(field, read("79927398710", alternatives=others))
+    assert [a.text for a in decided.alternatives] == ["79927398713", "79927398715"]
+    assert decided.text == "79927398710"
+
+
+def form(*rules: dict[str, object]) -> FormTemplate:
+    fields = [{"name": n, "box_mm": [0, 20 * i, 10, 10]} for i, n in enumerate("abc")]
+    return FormTemplate.model_validate({"name": "x", "page_mm": [99, 99], "fields": fields, "rules": list(rules)})
+
+
+def fields(*texts: str) -> list[FieldReading]:
+    return [FieldReading(n, t, 0.999, FieldStatus.ACCEPTED, BOX) for n, t in zip("abc", texts, strict=True)]
+
+
+ACROSS = [
+    ({"rule": "sum", "fields": ["a", "b"], "total": "c"}, ("1", "2", "3"), ("1", "2", "4"), "makes 3, but c says 4"),
+    (
+        {"rule": "difference", "minuend": "a", "subtrahend": "b", "result": "c"},
+        ("9", "2", "7"), ("9", "2", "6"), "makes 7, but c says 6",
+    ),
+    ({"rule": "equal", "fields": ["a", "b"]}, ("12", "12", ""), ("12", "13", ""), "a 12 differs from b 13"),
+    ({"rule": "at_least_one", "fields": ["a", "b"]}, ("", "1", ""), ("", "", "1"), "none of a, b is filled"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "kept", "broken", "reason"), ACROSS, ids=[str(a[0]["rule"]) for a in ACROSS])
+def test_rules_across_fields_send_every_named_field_to_review(rule, kept, broken, reason) -> None:
+    template = form(rule)
+    assert all(f.status is FieldStatus.ACCEPTED for f in decide_form(template, fields(*kept)))
+    decided = {f.name: f for f in decide_form(template, fields(*broken))}
+    named = {"a", "b", *([] if rule["rule"] in ("equal", "at_least_one") else ["c"])}
+    assert {n for n, f in decided.items() if f.status is FieldStatus.REVIEW} == named
+    assert all(decided[n].reasons == (f"rule {rule['rule']}: {reason}",) for n in named)
+
+
+def test_dates_are_parsed_by_their_form() -> None:
+    assert parse_date("05031999", "DDMMYYYY") == dt.date(1999, 3, 5)
+    assert parse_date("990305", "YYMMDD") == dt.date(1999, 3, 5)
+    assert parse_date("690305", "YYMMDD") == dt.date(2069, 3, 5)
+    assert parse_date("30021999", "DDMMYYYY") is None
+    assert parse_date("0503", "DDMMYYYY") is None
+
+
+def test_amounts_are_integers_of_minor_units() -> None:
+    assert number_of("1234.56") == 123456
+    assert number_of("") == 0
+
+
+def test_only_checks_of_stdnum_are_found() -> None:
+    assert find_check("iban") is not None
+    assert find_check("numdb") is None
+    assert find_check("nowhere") is None

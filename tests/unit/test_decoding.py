@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from worker.fields.decoding import (
+    ALPHABET,
+    BLANK,
+    align,
+    find_candidates,
+    find_marks,
+    merge_marks,
+    merge_symbols,
+    settle_slashes,
+)
+
+BLANK_CLASS = len(ALPHABET)
+
+
+def columns(path: str, sure: float = 0.9) -> np.ndarray:
+    """Log-probabilities whose likeliest class at each column is that of ``path``; '_' is the blank."""
+    rest = (1 - sure) / BLANK_CLASS
+    table = np.full((len(path), BLANK_CLASS + 1), rest)
+    for row, sign in zip(table, path, strict=True):
+        row[BLANK_CLASS if sign == "_" else ALPHABET.index(sign)] = sure
+    return np.log(table).astype(np.float32)
+
+
+def collapse(path: tuple[int, ...]) -> str:
+    return "".join(str(c) for c, _ in itertools.groupby(path) if c != BLANK)
+
+
+@pytest.mark.parametrize(
+    ("path", "digits"),
+    [("_11_22_", "12"), ("1_1", "11"), ("11", "1"), ("1.1", "11"), ("$_5,0/-", "50"), ("____", "")],
+)
+def test_repeats_collapse_and_marks_part_like_blanks(path: str, digits: str) -> None:
+    assert find_candidates(merge_marks(columns(path)))[0].digits == digits
+
+
+def test_the_beam_finds_the_exact_probabilities_of_a_short_line() -> None:
+    rng = np.random.default_rng(3)
+    table = rng.dirichlet(np.full(11, 0.2), size=4)
+    table[:, 3:10] = 0.0  # three digits and the blank: 256 paths
+    table /= table.sum(axis=1, keepdims=True)
+    exact: dict[str, float] = {}
+    for path in itertools.product((0, 1, 2, BLANK), repeat=4):
+        share = float(np.prod([table[t, c] for t, c in enumerate(path)]))
+        exact[collapse(path)] = exact.get(collapse(path), 0.0) + share
+    best = max(exact, key=lambda text: exact[text])
+    found = find_candidates(np.log(table + 1e-30).astype(np.float32))
+    assert found[0].digits == best
+    assert found[0].probability == pytest.approx(exact[best], rel=0.1)
+
+
+def test_grammar_chooses_among_likely_lengths_only() -> None:
+    doubtful = columns("_1_2__")
+    doubtful[4] = np.log(np.full(BLANK_CLASS + 1, 0.02))
+    doubtful[4, 7] = np.log(0.3)
+    doubtful[4, BLANK_CLASS] = np.log(0.38)
+    merged = merge_marks(doubtful)
+    assert find_candidates(merged)[0].digits == "12"
+    assert find_candidates(merged, least=3, most=3)[0].digits == "127"
+
+
+def test_grammar_never_invents_a_digit() -> None:
+    merged = merge_marks(columns("_1_2____", sure=0.99999))
+    assert find_candidates(merged, least=5, most=5)[0].digits == "12"
+
+
+def test_align_gives_each_digit_its_columns() -> None:
+    spans = align("122", merge_marks(columns("_11__2_22_")))
+    assert [(s.character, s.start, s.stop) for s in spans] == [("1", 1, 3), ("2", 5, 6), ("2", 7, 9)]
+
+
+def test_marks_stand_in_order_beside_digits() -> None:
+    table = columns("$_1.23/-")
+    digits = align("123", merge_marks(table))
+    together = merge_symbols(digits, find_marks(table))
+    assert "".join(s.character for s in together) == "$1.23/-"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "digits"),
+    [
+        ("_5_0_/_", "number", "501"),
+        ("_5_0_/_-_", "number", "50"),
+        ("_5_0_/_-_", "amount", "50"),
+        ("_5_/_0_", "amount", "510"),
+        ("_5_/_1_0_0_", "amount", "5100"),
+        ("_5_/_0_", "date", "50"),
+    ],
+)
+def test_a_slash_is_a_one_where_the_kind_has_no_slash(path: str, kind: str, digits: str) -> None:
+    settled = settle_slashes(columns(path), kind)
+    assert find_candidates(merge_marks(settled))[0].digits == digits

@@ -1,0 +1,108 @@
+"""The shipped fields model on drawn fields: what it reads and where; and the export to ONNX."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from schemas.form_template import FieldSpec
+from worker.fields.sequence import read_sequence
+from worker.fields.transcription import slant_views, transcribe
+from worker.recognizer import FIELDS, MODELS_DIR, load_recognizers
+from worker.synthesis.fields import draw_field
+from worker.values import Box, FieldCrop, Recognizers
+
+pytestmark = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
+
+
+@pytest.fixture(scope="module")
+def recognizers() -> Recognizers:
+    return load_recognizers()
+
+
+def as_crop(grey: np.ndarray, kind: str = "number") -> FieldCrop:
+    spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20), kind=kind)
+    return FieldCrop(spec, grey, Box(0, 0, grey.shape[1], grey.shape[0]), np.eye(3))
+
+
+def drawn(count: int, seed: int, *, clean: bool) -> list[tuple[FieldCrop, str, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    fields = []
+    for _ in range(count):
+        text = "".join(map(str, rng.integers(0, 10, rng.integers(2, 8))))
+        sample = draw_field(rng, text, clean=clean)
+        fields.append((as_crop(sample.grey), text, sample.boxes))
+    return fields
+
+
+def test_clean_fields_are_read_whole(recognizers: Recognizers) -> None:
+    fields = drawn(60, 11, clean=True)
+    reads = read_sequence([crop for crop, _, _ in fields], recognizers)
+    right = [read.text == text for read, (_, text, _) in zip(reads, fields, strict=True)]
+    assert np.mean(right) >= 0.75
+
+
+def test_boxes_lie_on_their_digits(recognizers: Recognizers) -> None:
+    overlaps = []
+    for crop, text, boxes in drawn(40, 12, clean=True):
+        (read,) = read_sequence([crop], recognizers)
+        if read.text != text:
+            continue
+        for digit, (x, y, w, h) in zip(read.digits, boxes, strict=True):
+            a, b = digit.box_px, Box(x, y, w, h)
+            across = max(0.0, min(a.x + a.w, b.x + b.w) - max(a.x, b.x))
+            down = max(0.0, min(a.y + a.h, b.y + b.h) - max(a.y, b.y))
+            overlaps.append(across * down / (a.w * a.h + b.w * b.h - across * down))
+    assert len(overlaps) > 60 and np.median(overlaps) > 0.7
+
+
+def test_the_text_is_what_the_digits_say(recognizers: Recognizers) -> None:
+    for crop, _, _ in drawn(20, 13, clean=False):
+        (read,) = read_sequence([crop], recognizers)
+        assert read.text == "".join(str(d.digit) for d in read.digits)
+        assert 0 <= read.confidence <= 1
+        assert all(d.probabilities.sum() == pytest.approx(1, abs=1e-4) for d in read.digits)
+
+
+def test_sure_readings_are_oftener_right(recognizers: Recognizers) -> None:
+    fields = drawn(80, 14, clean=False)
+    reads = read_sequence([crop for crop, _, _ in fields], recognizers)
+    right = np.array([read.text == text for read, (_, text, _) in zip(reads, fields, strict=True)])
+    order = np.argsort([-read.confidence for read in reads])
+    assert right[order[:40]].mean() > right[order[40:]].mean()
+
+
+@pytest.mark.parametrize("tone", [250, 180])
+def test_an_empty_field_is_blank(recognizers: Recognizers, tone: int) -> None:
+    grain = np.random.default_rng(tone).normal(tone, 2, (60, 240)).clip(0, 255).astype(np.uint8)
+    (read,) = read_sequence([as_crop(grain)], recognizers)
+    assert read.blank and read.text == "" and read.confidence > 0.99
+
+
+def test_a_field_reads_the_same_in_any_company(recognizers: Recognizers) -> None:
+    crops = [crop for crop, _, _ in drawn(6, 15, clean=False)]
+    together = transcribe(crops, recognizers)
+    for crop, seen in zip(crops, together, strict=True):
+        (alone,) = transcribe([crop], recognizers)
+        assert alone.text == seen.text and np.allclose(alone.alone, seen.alone, atol=1e-5)
+
+
+def test_the_model_is_small_enough() -> None:
+    assert (MODELS_DIR / FIELDS).stat().st_size <= 2_000_000
+
+
+@pytest.mark.train
+def test_onnx_answers_as_the_network_does() -> None:
+    torch = pytest.importorskip("torch")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from worker.training.fields_net import FieldsNet, UintInput, export_onnx
+
+    torch.manual_seed(0)
+    net = FieldsNet().eval()
+    lines = np.stack(slant_views(np.random.default_rng(0).integers(0, 256, (40, 88), dtype=np.uint8)))
+    session = onnxruntime.InferenceSession(export_onnx(net), providers=["CPUExecutionProvider"])
+    (answers,) = session.run(None, {"lines": lines})
+    with torch.no_grad():
+        expected = UintInput(net)(torch.from_numpy(lines)).numpy()
+    assert answers.shape == expected.shape == (3, 22, 18)
+    assert np.abs(np.exp(answers) - np.exp(expected)).max() < 1e-4

@@ -1,0 +1,60 @@
+import cv2
+import numpy as np
+import pytest
+
+from worker.imaging.form_removal import remove_form
+from worker.values import Box
+
+PX_PER_MM = 12.0
+INNER = Box(14, 14, 360, 84)
+
+
+def strokes(shift: float = 0.0) -> list[tuple[np.ndarray, np.ndarray]]:
+    ring = np.array([[10, 10], [378, 10], [378, 102], [10, 102]], dtype=np.float64) + shift
+    return [(ring[i], ring[(i + 1) % 4]) for i in range(4)]
+
+
+def crop(*, frame: bool = True, tilt: int = 0) -> np.ndarray:
+    grey = np.full((112, 390), 235, np.uint8)
+    if frame:
+        ring = np.array([[10, 10], [378, 10 + tilt], [378, 102 + tilt], [10, 102]])
+        cv2.polylines(grey, [ring], True, 30, 6)
+    return grey
+
+
+def ink_of(grey: np.ndarray) -> int:
+    return int((grey < 128).sum())
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0, -4.0])
+@pytest.mark.parametrize("tilt", [0, 3])
+def test_an_empty_frame_leaves_white_paper(shift: float, tilt: int) -> None:
+    assert ink_of(remove_form(crop(tilt=tilt), strokes(shift), INNER, PX_PER_MM)) == 0
+
+
+def test_digits_stay_whole_also_where_they_cross_the_line() -> None:
+    plain, framed = crop(frame=False), crop()
+    for grey in (plain, framed):
+        cv2.line(grey, (100, 30), (90, 109), 40, 6)  # a 7's stem over the lower line
+        cv2.circle(grey, (200, 55), 25, 40, 6)
+    cleaned = remove_form(framed, strokes(), INNER, PX_PER_MM)
+    written = ink_of(remove_form(plain, [], INNER, PX_PER_MM))
+    assert written * 0.97 < ink_of(cleaned) < written * 1.06
+
+
+def test_an_upright_stroke_beside_the_frame_is_a_1_and_stays() -> None:
+    grey = crop()
+    cv2.line(grey, (30, 16), (30, 96), 40, 6)
+    assert ink_of(remove_form(grey, strokes(), INNER, PX_PER_MM)) > 0.9 * 80 * 6
+
+
+def test_print_beyond_the_field_goes() -> None:
+    grey = crop()
+    cv2.line(grey, (60, 3), (120, 3), 40, 3)  # the foot of a label
+    assert ink_of(remove_form(grey, strokes(), INNER, PX_PER_MM)) == 0
+
+
+def test_lines_that_are_not_there_take_nothing() -> None:
+    grey = crop(frame=False)
+    cv2.circle(grey, (200, 55), 25, 40, 6)
+    assert ink_of(remove_form(grey, strokes(), INNER, PX_PER_MM)) == pytest.approx(ink_of(grey), rel=0.05)

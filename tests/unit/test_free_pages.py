@@ -1,0 +1,80 @@
+"""Free pages: numbers found in reading order, whichever way the page lies, and none where there is none."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from worker.drawing import COLOURS, draw_reading
+from worker.fields.free import find_free_fields
+from worker.values import Box, FieldReading, FieldStatus, Grey, Page, PageReading
+
+
+def sheet(lines: dict[tuple[int, int], str], *, tone: int = 225) -> Grey:
+    page = np.full((600, 800), tone, np.uint8)
+    for place, text in lines.items():
+        cv2.putText(page, text, place, cv2.FONT_HERSHEY_SIMPLEX, 2, 40, 4, cv2.LINE_AA)
+    return page
+
+
+def names(grey: Grey) -> list[str]:
+    return [crop.spec.name for crop in find_free_fields(Page("s", 0, grey))]
+
+
+def test_numbers_come_in_reading_order_grouped_by_line_and_gap() -> None:
+    grey = sheet({(460, 160): "907", (80, 150): "123", (90, 330): "45678"})
+    crops = find_free_fields(Page("s", 0, grey))
+    assert [c.spec.name for c in crops] == ["line1_1", "line1_2", "line2_1"]
+    assert [round(c.box_px.x / 10) for c in crops] == pytest.approx([9, 46, 9], abs=1)
+
+
+def test_shadows_rims_and_ruled_paper_hold_no_digits() -> None:
+    grey = sheet({})
+    grey[:, 500:] = 130
+    grey[540:] = 20
+    grey[100:520:40] = 150
+    assert names(grey) == []
+
+
+def test_ruled_paper_gives_up_its_digits() -> None:
+    grey = sheet({(90, 330): "4567"})
+    for y in range(60, 600, 60):
+        cv2.line(grey, (0, y), (799, y + 3), 120, 2)
+    assert names(grey) == ["line1_1"]
+
+
+def test_a_tilted_number_is_cut_upright() -> None:
+    grey = sheet({(200, 300): "12345"})
+    turn = cv2.getRotationMatrix2D((400, 300), 12, 1)
+    tilted = np.asarray(cv2.warpAffine(grey, turn, (800, 600), borderValue=225), np.uint8)
+    (crop,) = find_free_fields(Page("s", 0, tilted))
+    assert crop.grey.shape[1] > 2.5 * crop.grey.shape[0]
+    slope = np.rad2deg(np.arctan2(crop.page_from_crop[1, 0], crop.page_from_crop[0, 0]))
+    assert slope == pytest.approx(-12, abs=2.5)
+
+
+def test_a_printed_row_of_cells_makes_the_page_a_form() -> None:
+    grey = sheet({(80, 150): "999"})
+    for k in range(7):
+        cv2.rectangle(grey, (100 + 60 * k, 300), (160 + 60 * k, 370), 40, 2)
+    (crop,) = find_free_fields(Page("s", 0, grey))
+    assert (crop.spec.layout, crop.spec.cells) == ("cells", 7)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (9, 9), (5, 3000), (3000, 12)])
+@pytest.mark.parametrize("tone", [0, 128, 255])
+def test_empty_pages_of_any_shape_are_empty(shape: tuple[int, int], tone: int) -> None:
+    assert names(np.full(shape, tone, np.uint8)) == []
+
+
+def test_the_picture_shows_status_and_problem() -> None:
+    page = Page("s", 0, sheet({}))
+    fields = tuple(
+        FieldReading(f"f{k}", "12", 0.5, status, Box(100, 100 + 150 * k, 200, 80))
+        for k, status in enumerate(FieldStatus)
+    )
+    picture = draw_reading(page, PageReading(0, 800, 600, fields, problem="not registered"))
+    assert picture.shape == (600, 800, 3)
+    for colour in COLOURS.values():
+        assert (picture == colour).all(axis=2).any()

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from worker.fields import transcription
+from worker.fields.line_normalization import DIGIT_HEIGHT, LINE_HEIGHT, normalize_line
+from worker.synthesis.fields import draw_field
+
+
+def draw_clean(text: str = "407283", seed: int = 1) -> np.ndarray:
+    return draw_field(np.random.default_rng(seed), text, clean=True).grey
+
+
+def ink_rows(image: np.ndarray) -> int:
+    rows = np.flatnonzero((image > 127).any(axis=1))
+    return int(rows[-1] - rows[0] + 1)
+
+
+def test_training_and_worker_share_one_function() -> None:
+    samples = pytest.importorskip("worker.training.fields_samples")
+    assert samples.normalize_line is transcription.normalize_line
+    rng = np.random.default_rng(5)
+    line = next(found for found in (samples.draw_line(rng) for _ in range(20)) if found is not None)
+    again = np.random.default_rng(5)
+    grey = draw_field(again, samples._draw_text(again)).grey
+    assert np.array_equal(line.image, normalize_line(grey).image)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 5.0])
+def test_digits_fill_the_same_rows_at_any_resolution(scale: float) -> None:
+    grey = cv2.resize(draw_clean(), None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+    line = normalize_line(grey)
+    assert line.image.shape[0] == LINE_HEIGHT and line.image.shape[1] % 4 == 0
+    assert DIGIT_HEIGHT * 0.8 <= ink_rows(line.image) <= LINE_HEIGHT
+
+
+def test_light_and_contrast_do_not_matter() -> None:
+    grey = draw_clean()
+    faint = (140 + grey.astype(np.float32) * 0.3 + np.linspace(-20, 20, grey.shape[1])).astype(np.uint8)
+    plain, dim = normalize_line(grey).image, normalize_line(faint).image
+    assert dim.shape[0] == plain.shape[0] and abs(dim.shape[1] - plain.shape[1]) <= 8
+    width = min(dim.shape[1], plain.shape[1])
+    assert np.mean((dim[:, :width] > 127) != (plain[:, :width] > 127)) < 0.06
+
+
+def test_a_frame_does_not_shrink_the_digits() -> None:
+    grey = cv2.copyMakeBorder(draw_clean(), 20, 20, 20, 20, cv2.BORDER_CONSTANT, value=250)
+    framed = grey.copy()
+    cv2.rectangle(framed, (3, 3), (grey.shape[1] - 4, grey.shape[0] - 4), 40, 2)
+    assert normalize_line(framed).scale == pytest.approx(normalize_line(grey).scale, rel=0.12)
+
+
+@pytest.mark.parametrize("grey", [np.full((40, 200), 230, np.uint8), np.zeros((30, 90), np.uint8)])
+def test_a_crop_without_contrast_has_no_ink(grey: np.ndarray) -> None:
+    assert normalize_line(grey).ink == 0
+
+
+def test_paper_grain_is_not_ink() -> None:
+    grain = np.random.default_rng(0).normal(225, 4, (60, 240)).clip(0, 255).astype(np.uint8)
+    assert normalize_line(grain).ink == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 2), (7, 3)])
+def test_tiny_crops_are_read_without_error(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    assert normalize_line(rng.integers(0, 256, shape, dtype=np.uint8)).image.shape[0] == LINE_HEIGHT
+
+
+def test_line_columns_lead_back_to_the_crop() -> None:
+    grey = np.full((60, 300), 240, np.uint8)
+    cv2.rectangle(grey, (100, 15), (110, 45), 20, -1)
+    cv2.rectangle(grey, (200, 15), (210, 45), 20, -1)
+    line = normalize_line(grey)
+    columns = np.flatnonzero((line.image > 127).any(axis=0))
+    assert line.to_crop_x(float(columns[0])) == pytest.approx(100, abs=1.5)
+    assert line.to_crop_x(float(columns[-1] + 1)) == pytest.approx(211, abs=1.5)

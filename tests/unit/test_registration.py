@@ -1,0 +1,148 @@
+import cv2
+import numpy as np
+import pytest
+
+from schemas.form_template import FormTemplate
+from tests.benchmarks.distortions import distort_page
+from worker.imaging.geometry import corners_of, project
+from worker.imaging.registration import identify_form, register_page
+from worker.templates import load_templates
+from worker.values import Page
+
+PX_PER_MM = 300 / 25.4
+LIMIT = 0.5
+
+
+@pytest.fixture(scope="module")
+def nist() -> FormTemplate:
+    return load_templates()["nist-hsf"]
+
+
+def draw_form(template: FormTemplate, seed: int = 0, *, written: bool = True) -> np.ndarray:
+    """Draw the form's print at 300 dpi with scribbles in its fields."""
+    rng = np.random.default_rng(seed)
+    width, height = (round(side * PX_PER_MM) for side in template.page_mm)
+    page = np.full((height, width), 250, np.uint8)
+    for mark in template.landmarks:
+        x, y, w, h = (round(v * PX_PER_MM) for v in mark.box_mm)
+        cv2.rectangle(page, (x, y), (x + w, y + h), 20, 5 if mark.kind == "box" else cv2.FILLED)
+    for field in template.fields if written else ():
+        x, y, w, h = (v * PX_PER_MM for v in field.box_mm)
+        points = np.cumsum(rng.normal(0, h / 5, (12, 2)), 0) + np.array([x + w / 2, y + h / 2])
+        cv2.polylines(page, [points.astype(np.int32)], False, 40, 5)
+    return page
+
+
+def worst_field_mm(found_from_mm: np.ndarray, true_from_mm: np.ndarray, template: FormTemplate) -> float:
+    corners = corners_of(np.array([f.box_mm for f in template.fields])).reshape(-1, 2)
+    back = project(np.linalg.inv(true_from_mm), project(found_from_mm, corners))
+    return float(np.hypot(*(back - corners).T).max())
+
+
+def register_distorted(template: FormTemplate, seed: int) -> tuple[float, float]:
+    distorted = distort_page(draw_form(template, seed), np.random.default_rng([3, seed]))
+    found = register_page(Page("", 0, distorted.grey), template)
+    truth = distorted.homography @ np.diag([PX_PER_MM, PX_PER_MM, 1.0])
+    return found.quality, worst_field_mm(found.page_from_mm, truth, template)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_fields_keep_their_place_through_skew_turn_scale_and_perspective(nist: FormTemplate, seed: int) -> None:
+    quality, worst_mm = register_distorted(nist, seed)
+    assert quality > 0.9
+    assert worst_mm < 0.5
+
+
+def test_a_page_with_its_lower_half_missing_is_registered_and_the_rest_in_place(nist: FormTemplate) -> None:
+    page = draw_form(nist)[: round(150 * PX_PER_MM)]
+    found = register_page(Page("", 0, page), nist)
+    assert found.quality > LIMIT
+    assert worst_field_mm(found.page_from_mm, np.diag([PX_PER_MM, PX_PER_MM, 1.0]), nist) < 0.5
+
+
+def blank_page() -> np.ndarray:
+    return np.full((3300, 2560), 255, np.uint8)
+
+
+def black_page() -> np.ndarray:
+    return np.zeros((3300, 2560), np.uint8)
+
+
+def page_of_text() -> np.ndarray:
+    page = blank_page()
+    rng = np.random.default_rng(1)
+    for y in range(200, 3200, 60):
+        text = "".join(rng.choice(list("aegkodb 0468B"), 70))
+        cv2.putText(page, text, (150, y), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 0, 3)
+    return page
+
+
+def page_of_grid() -> np.ndarray:
+    page = blank_page()
+    page[::120], page[:, ::300] = 0, 0
+    return page
+
+
+def page_of_noise() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, (1650, 1280), dtype=np.uint8)
+
+
+def page_of_other_boxes() -> np.ndarray:
+    page = blank_page()
+    rng = np.random.default_rng(4)
+    for row in range(12):
+        for column in range(3):
+            x, y = 200 + 760 * column + int(rng.integers(0, 90)), 300 + 230 * row
+            cv2.rectangle(page, (x, y), (x + int(rng.integers(100, 650)), y + 90), 0, 6)
+    return page
+
+
+STRANGERS = [blank_page, black_page, page_of_text, page_of_grid, page_of_noise, page_of_other_boxes]
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda f: f.__name__)
+def test_a_page_that_is_not_the_form_is_refused_and_said_to_be_so(nist: FormTemplate, stranger) -> None:
+    found = identify_form(Page("", 0, stranger()), [nist])
+    assert found.template is None
+    assert found.problem is not None and found.problem.startswith("unregistered: nist-hsf")
+
+
+def test_a_tiny_picture_is_refused_not_fatal(nist: FormTemplate) -> None:
+    for shape in [(1, 1), (1, 3000), (7, 5)]:
+        assert register_page(Page("", 0, np.full(shape, 255, np.uint8)), nist).quality < LIMIT
+
+
+def shifted_rows(name: str, rows: list[float]) -> FormTemplate:
+    boxes = [[30.0, y, 60.0, 8.0] for y in rows]
+    return FormTemplate.model_validate(
+        {
+            "name": name,
+            "page_mm": [210, 297],
+            "fields": [{"name": f"f{i:02d}", "box_mm": b} for i, b in enumerate(boxes)],
+            "landmarks": [{"kind": "box", "box_mm": b} for b in boxes],
+        }
+    )
+
+
+def test_a_ladder_of_equal_boxes_that_fits_in_two_places_is_doubted() -> None:
+    page = draw_form(shifted_rows("ten", [30.0 + 20 * i for i in range(10)]))
+    nine = shifted_rows("nine", [30.0 + 20 * i for i in range(9)])
+    assert register_page(Page("", 0, page), nine).quality < LIMIT
+
+
+def test_each_page_finds_its_own_form_among_several(nist: FormTemplate) -> None:
+    first = shifted_rows("first", [30.0, 60.0, 75.0, 120.0])
+    second = shifted_rows("second", [30.0, 45.0, 90.0, 120.0, 150.0])
+    for template in (first, second, nist):
+        page = Page("", 0, draw_form(template, 5))
+        found = identify_form(page, [first, second, nist])
+        assert found.template is template
+        assert found.registration is not None and found.registration.version == template.version
+
+
+def test_two_templates_of_one_geometry_are_told_to_be_ambiguous() -> None:
+    rows = [30.0, 60.0, 75.0, 120.0]
+    page = Page("", 0, draw_form(shifted_rows("one", rows)))
+    found = identify_form(page, [shifted_rows("one", rows), shifted_rows("two", rows)])
+    assert found.template is None
+    assert found.problem == "unregistered: could be one or two: name the template"

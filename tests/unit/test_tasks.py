@@ -1,0 +1,138 @@
+"""Messages checked, files located, secrets masked, processes told apart: what the tasks lean on."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.errors import InvalidJobError
+from worker.logs import configure_logging, mask_secrets
+from worker.process_identity import is_dead, name_process
+from worker.reading_job import locate_scan
+from worker.tasks import parse_message
+
+
+def test_a_job_without_an_id_gets_the_same_one_at_every_delivery() -> None:
+    message_id = str(uuid.uuid4())
+    assert str(parse_message([{"uri": "/a"}], {}, message_id=message_id).id) == message_id
+    odd = [parse_message([{"uri": "/a"}], {}, message_id="no uuid").id for _ in range(2)]
+    assert odd[0] == odd[1] is not None
+
+
+@given(st.lists(st.none() | st.integers() | st.text() | st.dictionaries(st.text(), st.text())), st.booleans())
+def test_any_arguments_are_a_job_or_refused_with_one_error(args: list[Any], named: bool) -> None:
+    try:
+        job = parse_message(args, {"a": 1} if named else {}, message_id="x")
+    except InvalidJobError as error:
+        assert str(error)
+    else:
+        assert job.uri == args[0]["uri"]
+
+
+def test_a_deep_or_huge_message_is_refused() -> None:
+    deep: Any = "x"
+    for _ in range(500):
+        deep = [deep]
+    for odd in ({"uri": deep}, {"uri": "/" + "a" * 70_000}):
+        with pytest.raises(InvalidJobError):
+            parse_message([odd], {}, message_id="x")
+
+
+def test_a_scan_is_found_under_the_roots_only_whatever_the_way_to_it(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    name = "a b\n%41.png"
+    (root / name).touch()
+    (outside / "b.png").touch()
+    (root / "link.png").symlink_to(outside / "b.png")
+    (root / "inner.png").symlink_to(root / name)
+    (root / "folder").symlink_to(outside)
+    os.mkfifo(root / "pipe")
+    found = (root / name).resolve()
+    for good in (str(root / name), (root / name).as_uri(), f"{root}/../root/{name}", str(root / "inner.png")):
+        assert locate_scan(good, (root.resolve(),)) == found
+    for bad in (
+        f"{root}/link.png",
+        f"{root}/folder/b.png",
+        f"{root}/../outside/b.png",
+        f"{root}",
+        f"{root}/pipe",
+        f"{root}x/a.png",
+        f"file://{root}/%2e%2e/outside/b.png",
+        "ftp://h/a",
+        "/dev/zero",
+        "a.png",
+        f"{root}/\0",
+    ):
+        with pytest.raises(InvalidJobError):
+            locate_scan(bad, (root.resolve(),))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("redis://:s3cret@host:6379/0", "redis://:***@host:6379/0"),
+        ("at postgresql+psycopg://icr:p%40ss@db/icr now", "at postgresql+psycopg://icr:***@db/icr now"),
+        ("rediss://user:a:b@c@host", "rediss://user:***@host"),
+        ("file:///a/b@c", "file:///a/b@c"),
+    ],
+)
+def test_passwords_in_urls_are_masked(text: str, masked: str) -> None:
+    assert mask_secrets(text) == masked
+
+
+def test_a_log_is_one_json_line_an_event_that_no_name_can_forge(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    before = logging.getLogger().handlers[:]
+    try:
+        configure_logging("info")
+        with structlog.contextvars.bound_contextvars(job="7"):
+            structlog.get_logger("x").warning(
+                "taken", name='a\n{"event": "forged"}\u202e', url="redis://:pw@h"
+            )
+        logging.getLogger("celery").error("broken %s", "amqp://u:pw@h")
+        logging.getLogger("celery").info("args: (706,)")
+    finally:
+        logging.getLogger().handlers[:] = before
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["taken", "broken amqp://u:***@h"]
+    assert (
+        lines[0]["job"] == "7" and lines[0]["url"] == "redis://:***@h" and "\u202e" not in stream.getvalue()
+    )
+
+
+def test_a_process_is_known_dead_only_when_it_was_of_this_machine_and_is_gone() -> None:
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        name = name_process(sleeper.pid)
+        assert not is_dead(name) and not is_dead(name_process(os.getpid()))
+        sleeper.kill()
+        sleeper.wait()
+    assert is_dead(name)
+    host, pid, started = name_process(os.getpid()).split("/")
+    assert is_dead(f"{host}/{pid}/{int(started) - 1}"), "another process had this id before"
+    for foreign in (f"elsewhere/{pid}/1", "", "nonsense", f"{host}/x/y"):
+        assert not is_dead(foreign)
+
+
+def test_a_child_is_bounded_in_memory() -> None:
+    program = (
+        "import worker.child as c; c.prepare_child(400)\n"
+        "try: bytearray(600 * 2**20)\n"
+        "except MemoryError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"

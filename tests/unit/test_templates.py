@@ -1,0 +1,146 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from worker.errors import InvalidTemplateError, UnknownTemplateError
+from worker.templates import find_template, load_template, load_templates
+
+GOOD = {
+    "name": "small",
+    "page_mm": [100, 100],
+    "fields": [
+        {"name": "a", "box_mm": [10, 10, 30, 8], "digits": 3},
+        {"name": "b", "box_mm": [10, 30, 40, 8], "layout": "cells", "cells": 8, "digits": 8},
+    ],
+    "landmarks": [{"kind": "box", "box_mm": [10, 10, 30, 8]}],
+}
+
+
+def write(folder: Path, content: object, name: str = "small.json") -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content, indent=1))
+    return path
+
+
+def changed(**changes: object) -> dict[str, object]:
+    return {**GOOD, **changes}
+
+
+def field(**keys: object) -> dict[str, object]:
+    return {"name": "a", "box_mm": [10, 10, 30, 8], **keys}
+
+
+def test_a_good_template_loads(tmp_path: Path) -> None:
+    template = load_template(write(tmp_path, GOOD))
+    assert [f.name for f in template.fields] == ["a", "b"]
+    assert template.fields[1].digit_range == (8, 8)
+
+
+MISTAKES = [
+    (changed(fields=[field(colour=1)]), "field a, colour: unknown key 'colour'"),
+    (changed(author="me"), "author: unknown key 'author'"),
+    (changed(fields=[field(box_mm=[10, -4, 30, 8])]), "field a, box_mm[1]: Input should be greater than or equal to 0"),
+    (changed(fields=[field(box_mm=[80, 10, 30, 8])]), "field a: box [80.0, 10.0, 30.0, 8.0] mm lies off the page"),
+    (changed(landmarks=[{"kind": "box", "box_mm": [1, 1, 3, 99.5]}]), "landmark 0: box [1.0, 1.0, 3.0, 99.5]"),
+    (changed(fields=[field(), field(name="b", box_mm=[12, 14, 30, 8])]), "field b: its box overlaps that of field a"),
+    (changed(fields=[field(), field(box_mm=[10, 50, 9, 9])]), "field names must differ: a"),
+    (changed(fields=[field(rules=[{"rule": "prime"}])]), "field a, rules[0]: Input tag 'prime'"),
+    (changed(fields=[field(rules=[{"rule": "range", "min": 9, "max": 2}])]), "a, rules[0]: min 9 is more than max 2"),
+    (changed(fields=[field(rules=[{"rule": "range", "min": 1, "most": 2}])]), "rules[0].most: unknown key 'most'"),
+    (changed(fields=[field(rules=[{"rule": "pattern", "regex": "("}])]), "rules[0].regex: not a regular expression"),
+    (changed(fields=[field(rules=[{"rule": "check_digit", "scheme": "lunn"}])]), "python-stdnum knows no check 'lunn'"),
+    (changed(fields=[field(layout="cells")]), "field a: a field laid out in cells must say how many"),
+    (changed(fields=[field(digits={"min": 5, "max": 2})]), "min 5 is more than max 2"),
+    (changed(rules=[{"rule": "sum", "fields": ["a", "x"], "total": "b"}]), "rule 0: speaks of fields that are not"),
+    (changed(fields=[]), "fields: Tuple should have at least 1 item"),
+    ({k: v for k, v in GOOD.items() if k != "page_mm"}, "'page_mm' is missing"),
+    ([], "Input should be an object"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), MISTAKES, ids=[m for _, m in MISTAKES])
+def test_a_mistake_is_named_with_its_file_and_meaning(tmp_path: Path, content: object, message: str) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(InvalidTemplateError) as caught:
+        load_template(path)
+    assert str(caught.value).startswith(f"{path}, line ")
+    assert message in str(caught.value)
+
+
+def line_of(error: InvalidTemplateError) -> int:
+    return int(str(error).split(", line ")[1].split(":")[0])
+
+
+def test_the_line_is_that_of_the_mistake(tmp_path: Path) -> None:
+    text = """{
+  "name": "small",
+  "page_mm": [100, 100],
+  "fields": [
+    {"name": "a", "box_mm": [10, 10, 30, 8]},
+    {"name": "b \\" }", "note": {"x": [1, 2]},
+     "box_mm": [10, 30, 40, "wide"]}
+  ]
+}"""
+    with pytest.raises(InvalidTemplateError) as caught:
+        load_template(write(tmp_path, text))
+    lines = sorted(line.split(", line ")[1].split(":")[0] for line in str(caught.value).splitlines())
+    assert lines == ["6", "6", "7"]
+
+
+def test_overlap_names_the_line_of_the_second_field(tmp_path: Path) -> None:
+    text = """{"name": "small", "page_mm": [100, 100], "fields": [
+    {"name": "a", "box_mm": [10, 10, 30, 8]},
+    {"name": "b", "box_mm": [10, 12, 30, 8]}]}"""
+    with pytest.raises(InvalidTemplateError) as caught:
+        load_template(write(tmp_path, text))
+    assert line_of(caught.value) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [('{"name": "x",\n "page_mm": [1,}', "line 2: not JSON"), ("", "line 1: not JSON"), ("[" * 100_000, "too deep")],
+    ids=["comma", "empty", "deep"],
+)
+def test_what_is_not_json_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidTemplateError, match=message):
+        load_template(write(tmp_path, text))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "binary.json"
+    path.write_bytes(b"\xff\xfe\x00{")
+    with pytest.raises(InvalidTemplateError, match="not UTF-8"):
+        load_template(path)
+
+
+def test_the_shipped_templates_load_and_a_users_own_go_before_them(tmp_path: Path) -> None:
+    shipped = load_templates()
+    assert len(shipped["nist-hsf"].fields) == 28
+    write(tmp_path, changed(name="nist-hsf"))
+    assert len(load_templates(tmp_path)["nist-hsf"].fields) == 2
+
+
+def test_two_templates_of_one_name_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, GOOD, "one.json")
+    write(tmp_path, GOOD, "two.json")
+    with pytest.raises(InvalidTemplateError, match=r"two\.json.*'small' too"):
+        load_templates(tmp_path)
+
+
+def test_an_unknown_template_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UnknownTemplateError, match=r"no template 'meters'; known are: .*nist-hsf"):
+        find_template("meters", load_templates())
+
+
+def test_a_template_is_found_by_its_file(tmp_path: Path) -> None:
+    assert find_template(str(write(tmp_path, GOOD)), {}).name == "small"
+    with pytest.raises(InvalidTemplateError, match="No such file"):
+        find_template(str(tmp_path / "none.json"), {})
+
+
+def test_the_version_follows_the_meaning_and_not_the_spelling(tmp_path: Path) -> None:
+    first = load_template(write(tmp_path, GOOD))
+    respelled = load_template(write(tmp_path, json.dumps(GOOD, separators=(",", ":")), "again.json"))
+    moved = load_template(write(tmp_path, changed(fields=[field(box_mm=[11, 10, 30, 8])]), "moved.json"))
+    assert first.version == respelled.version != moved.version

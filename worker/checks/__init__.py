@@ -1,0 +1,1 @@
+"""Bank checks without a template: the check on a page, its amount, date, number and MICR line."""

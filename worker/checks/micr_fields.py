@@ -1,0 +1,116 @@
+"""The MICR line's fields as readings: accepted where every character is sure and a second source agrees."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from schemas.rules import CheckDigitRule
+from worker.checks.e13b import PITCH_UNITS, ROWS
+from worker.checks.finding import Check
+from worker.checks.micr import MicrSymbol, parse_micr, read_micr
+from worker.decision import broken_by
+from worker.fields.extraction import bounding_box_px
+from worker.values import Box, FieldReading, FieldStatus
+
+BAND_SHARE = 0.26
+"""The MICR clear band is the lowest 0.625 in of a check 2.75 in high (0.23); photographs keep some table."""
+UNIT_PX = (2.2, 3.9)
+"""0.013 in on a check of 6 to 8.5 in, laid flat 1600 px wide, takes 2.4 to 3.5 px."""
+SURE_LEAD = 0.08
+"""Least lead over the next likely character from which a character is sure (docs/checks.md)."""
+SURE_CONFIDENCE, UNSURE_CONFIDENCE = 0.99, 0.5
+"""Confidence of a field of sure characters, and of one with an unsure one: bounds by drawn lines, not calibrated."""
+WIDEST_GAP = 1.4
+"""Most pitches between neighbours in a field: print and a wrong scale move characters by less."""
+LONE_GAP = 3.5
+"""Pitches on both sides of a character that belongs to no field."""
+FEWEST_SYMBOLS = 10
+"""Fewer characters are no MICR line, but print or signature in its band."""
+_ROUTING_RULE = CheckDigitRule(rule="check_digit", scheme="us.rtn")
+
+
+def read_micr_fields(check: Check) -> tuple[FieldReading, ...]:
+    """Return routing, account, serial and amount of a US line; ``micr_line`` where they cannot be told."""
+    symbols, top = read_band(check)
+    if len(symbols) < FEWEST_SYMBOLS:
+        return ()
+    spans = parse_micr("".join(s.character for s in symbols))
+    if spans.routing is None:
+        line = _reading("micr_line", symbols, top, check)
+        return (doubt(line, "no routing number between two transit symbols"),)
+    named = {"routing": spans.routing, "account": spans.account, "serial": spans.serial, "amount": spans.amount}
+    fields = [
+        _reading(f"micr_{name}", symbols[span[0] : span[1]], top, check) for name, span in named.items() if span
+    ]
+    broken = broken_by(_ROUTING_RULE, fields[0].text)
+    if broken:
+        return tuple(doubt(field, f"rule check_digit: {broken}") for field in fields)
+    return tuple(confirm(field, "check digit us.rtn") for field in fields)
+
+
+def agree_on_number(fields: Sequence[FieldReading]) -> tuple[FieldReading, ...]:
+    """Hold the printed check number and the MICR serial against each other; zeros before either say nothing."""
+    by_name = {f.name: f for f in fields}
+    number, serial = by_name.get("number"), by_name.get("micr_serial")
+    if number is None or serial is None or not number.text:
+        return tuple(fields)
+    if number.text.lstrip("0") == serial.text.lstrip("0"):
+        by_name["number"] = confirm(number, "micr serial")
+        by_name["micr_serial"] = confirm(serial, "printed number")
+    else:
+        reason = f"the printed number {number.text} differs from the MICR serial {serial.text}"
+        by_name["number"], by_name["micr_serial"] = doubt(number, reason), doubt(serial, reason)
+    return tuple(by_name.values())
+
+
+def read_band(check: Check) -> tuple[list[MicrSymbol], int]:
+    """Return the characters of a check's MICR band, and the band's first row."""
+    height = check.grey.shape[0]
+    top = round(height * (1 - BAND_SHARE))
+    return _without_lone(read_micr(check.grey[top:], UNIT_PX)), top
+
+
+def _without_lone(symbols: list[MicrSymbol]) -> list[MicrSymbol]:
+    """Leave out what stands alone, far from others: the upright of a printed border, read as a 1."""
+    holes = [True, *(gap > LONE_GAP for gap in _pitches_apart(symbols)), True]
+    return [s for s, before, after in zip(symbols, holes, holes[1:], strict=False) if not (before and after)]
+
+
+def doubt(field: FieldReading, reason: str) -> FieldReading:
+    """Send a field to a person, for one more reason."""
+    return replace(field, status=FieldStatus.REVIEW, reasons=(*field.reasons, reason))
+
+
+def confirm(field: FieldReading, source: str) -> FieldReading:
+    """Note that a source spoke for a field; what it is worth is measured before it raises any confidence."""
+    return replace(field, validation_sources=(*field.validation_sources, source))
+
+
+def _reading(name: str, symbols: Sequence[MicrSymbol], top: int, check: Check) -> FieldReading:
+    least = min(symbols, key=lambda s: s.lead)
+    reasons = _broken_spacing(symbols)
+    if least.lead < SURE_LEAD:
+        reasons += (f"character {symbols.index(least) + 1} leads the next likely by only {least.lead:.2f}",)
+    first, last = symbols[0].box, symbols[-1].box
+    low, high = min(s.box.y for s in symbols), max(s.box.y + s.box.h for s in symbols)
+    box = Box(first.x, low + top, last.x + last.w - first.x, high - low)
+    return FieldReading(
+        name, "".join(s.character for s in symbols), UNSURE_CONFIDENCE if reasons else SURE_CONFIDENCE,
+        FieldStatus.REVIEW if reasons else FieldStatus.ACCEPTED, bounding_box_px(box, check.page_from_check),
+        reasons=reasons, validation_sources=("micr",),
+    )  # fmt: skip
+
+
+def _broken_spacing(symbols: Sequence[MicrSymbol]) -> tuple[str, ...]:
+    """Name the characters of a field that do not stand one pitch apart: between them one may be lost."""
+    return tuple(
+        f"characters {i + 1} and {i + 2} stand {gap:.1f} pitches apart"
+        for i, gap in enumerate(_pitches_apart(symbols))
+        if gap > WIDEST_GAP
+    )
+
+
+def _pitches_apart(symbols: Sequence[MicrSymbol]) -> list[float]:
+    return [(b.box.x - a.box.x) / (PITCH_UNITS / ROWS * a.box.h) for a, b in itertools.pairwise(symbols)]

@@ -1,0 +1,192 @@
+"""Where a check's amount, date and number stand: by the currency sign, by the lines of ink, by their usual place."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.checks.finding import Check
+from worker.imaging.binarization import Mask, flatten_background, ink_mask
+from worker.imaging.line_removal import find_rules, remove_rules
+from worker.values import Box, Grey
+
+
+class Place(NamedTuple):
+    """A box on the flat check, in its pixels, and what told it: ``currency sign`` or ``place``."""
+
+    box: Box
+    told_by: str
+
+
+class Zone(NamedTuple):
+    """A part of a check as shares of its width and height: where a field is looked for."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+SIGN_LIKENESS = 0.5
+"""Least correlation of a currency sign with its drawing (printed ones of the development half: 0.58 to 0.85)."""
+_SIGN_SIZE = (20, 32)
+_TALL_SHARE = 0.55
+"""Ink lower than this share of a line's tallest parts is its label, or marks."""
+_LONE_GAP = 0.5
+"""Ink before a gap wider than this share of the line's height stands apart from an amount."""
+_RIM = 0.012
+"""Ink nearer to the check's rim than this share of its width is the rim's own."""
+
+
+class Ink(NamedTuple):
+    """The ink of a check without its ruled lines: the mask, and the (N, 4) boxes of its connected parts."""
+
+    mask: Mask
+    boxes: NDArray[np.int32]
+
+
+def find_ink(check: Check) -> Ink:
+    """Return the ink of a check without its ruled lines and specks."""
+    flat = flatten_background(check.grey)
+    ink = ink_mask(flat)
+    height, width = ink.shape
+    rules = find_rules(ink, flat_length=0.08 * width, upright_length=height)
+    _, mask = remove_rules(flat, ink, rules)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    boxes = stats[1:, :4]
+    right, bottom = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
+    rim = _RIM * width
+    inside = (boxes[:, 0] > rim) & (boxes[:, 1] > rim) & (right < width - rim) & (bottom < height - rim)
+    sized = (boxes[:, 3] >= 0.012 * height) & (boxes[:, 3] < 0.25 * height) & (stats[1:, 4] >= 12)
+    return Ink(mask, np.asarray(boxes[inside & sized], np.int32))
+
+
+def find_sign(ink: Ink, zone: Zone, sign: str) -> Box | None:
+    """Return the box of the printed currency sign in a zone, or None where nothing looks like it."""
+    height = ink.mask.shape[0]
+    boxes = _within(ink, zone)
+    sized = (boxes[:, 3] > 0.03 * height) & (boxes[:, 3] < 0.14 * height) & (boxes[:, 2] < 1.2 * boxes[:, 3])
+    scored = [(_likeness(ink.mask, box, sign), i) for i, box in enumerate(boxes) if sized[i]]
+    if not scored or max(scored)[0] < SIGN_LIKENESS:
+        return None
+    return Box(*(float(v) for v in boxes[max(scored)[1]]))
+
+
+def find_amount(ink: Ink, zone: Zone, sign: str) -> Place | None:
+    """Return where the courtesy amount stands: right of its currency sign, else its line in the usual zone."""
+    height, width = ink.mask.shape
+    found = find_sign(ink, zone, sign)
+    if found is None:
+        line = find_line(ink, zone)
+        return Place(_without_lone_start(ink, line), "place") if line else None
+    beside = Zone(
+        (found.x + found.w) / width, (found.y - 0.6 * found.h) / height,
+        min(zone.right, (found.x + 14 * found.h) / width), (found.y + 1.7 * found.h) / height,
+    )  # fmt: skip
+    line = find_line(ink, beside)
+    return Place(line, "currency sign") if line else None
+
+
+def _without_lone_start(ink: Ink, line: Box) -> Box:
+    """Leave out what stands alone before a line: a currency sign too worn to be known, or a label's end."""
+    boxes = ink.boxes[_inside(ink.boxes, line)]
+    order = boxes[np.argsort(boxes[:, 0])]
+    reached = np.maximum.accumulate(order[:, 0] + order[:, 2])
+    gaps = order[1:, 0] - reached[:-1]
+    lone = np.flatnonzero((gaps > _LONE_GAP * line.h) & (reached[:-1] - line.x < 1.2 * line.h))
+    if not len(lone):
+        return line
+    left = float(order[lone[-1] + 1, 0])
+    return Box(left, line.y, line.x + line.w - left, line.h)
+
+
+def _inside(boxes: NDArray[np.int32], line: Box) -> NDArray[np.bool_]:
+    middles = boxes[:, :2] + boxes[:, 2:] / 2
+    low, high = (line.x, line.y), (line.x + line.w, line.y + line.h)
+    return np.asarray(((middles >= low) & (middles <= high)).all(axis=1))
+
+
+def find_line(ink: Ink, zone: Zone) -> Box | None:
+    """Return the box of the heaviest line of writing in a zone, its small print left out."""
+    boxes = _within(ink, zone)
+    if not len(boxes):
+        return None
+    tall = boxes[boxes[:, 3] >= _TALL_SHARE * np.percentile(boxes[:, 3], 90)]
+    middles = tall[:, 1] + tall[:, 3] / 2
+    reach = 0.6 * float(np.median(tall[:, 3]))
+    weights = tall[:, 2] * tall[:, 3]
+    votes = [float(weights[np.abs(middles - m) < reach].sum()) for m in middles]
+    line = tall[np.abs(middles - middles[int(np.argmax(votes))]) < reach]
+    low, high = line[:, :2].min(axis=0), (line[:, :2] + line[:, 2:]).max(axis=0)
+    return Box(*(float(v) for v in (*low, *(high - low))))
+
+
+def _within(ink: Ink, zone: Zone) -> NDArray[np.int32]:
+    """Return the boxes whose middle lies in a zone."""
+    height, width = ink.mask.shape
+    x, y = ink.boxes[:, 0] + ink.boxes[:, 2] / 2, ink.boxes[:, 1] + ink.boxes[:, 3] / 2
+    across = (x >= zone.left * width) & (x <= zone.right * width)
+    return np.asarray(ink.boxes[across & (y >= zone.top * height) & (y <= zone.bottom * height)], np.int32)
+
+
+def _likeness(mask: Mask, box: NDArray[np.int32], sign: str) -> float:
+    """Return the best correlation, -1 to 1, of the ink in a box with the drawings of a currency sign."""
+    x, y, w, h = (int(v) for v in box)
+    seen = _centred(mask[y : y + h, x : x + w] * np.uint8(255))
+    return max(float((seen * drawn).sum()) for drawn in _drawings(sign))
+
+
+@functools.lru_cache(maxsize=8)
+def _drawings(sign: str) -> tuple[NDArray[np.float32], ...]:
+    return tuple(_centred(picture) for picture in draw_sign(sign))
+
+
+def draw_sign(sign: str) -> list[Grey]:
+    """Draw a currency sign, white on black and cut to its ink, in several faces and weights."""
+    if sign == "$":
+        faces = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
+        return [_cut(_put(face, weight)) for face in faces for weight in (4, 7, 10)]
+    return [_cut(_strokes(_STROKES[sign], weight)) for weight in (4, 7, 10)]
+
+
+_STROKES: dict[str, tuple[tuple[tuple[int, int], ...], ...]] = {
+    "₹": (
+        ((0, 0), (70, 0)), ((0, 22), (70, 22)),
+        ((0, 0), (28, 0), (42, 6), (48, 20), (44, 36), (28, 45), (6, 46)), ((6, 46), (54, 104)),
+    ),
+    "€": (
+        ((74, 14), (60, 4), (42, 2), (26, 12), (18, 32), (16, 52), (20, 76), (32, 94), (50, 100), (74, 90)),
+        ((0, 40), (58, 40)), ((0, 62), (54, 62)),
+    ),
+}  # fmt: skip
+"""Signs that the stroke fonts lack, as polylines on a grid of 100 rows."""
+
+
+def _put(face: int, weight: int) -> Grey:
+    canvas = np.zeros((200, 200), np.uint8)
+    cv2.putText(canvas, "$", (50, 150), face, 4.0, 255, weight, cv2.LINE_AA)
+    return canvas
+
+
+def _strokes(lines: tuple[tuple[tuple[int, int], ...], ...], weight: int) -> Grey:
+    canvas = np.zeros((140, 120), np.uint8)
+    for line in lines:
+        cv2.polylines(canvas, [np.array(line, np.int32) + 16], False, 255, weight, cv2.LINE_AA)
+    return canvas
+
+
+def _cut(canvas: Grey) -> Grey:
+    x, y, w, h = cv2.boundingRect(cv2.findNonZero(canvas))
+    return canvas[y : y + h, x : x + w]
+
+
+def _centred(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return a picture at one size, blurred, of mean 0 and norm 1: products are correlations."""
+    sized = cv2.resize(picture, _SIGN_SIZE, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.GaussianBlur(sized.astype(np.float32), (0, 0), 1.0), np.float32)
+    small -= small.mean()
+    return np.asarray(small / max(float(np.linalg.norm(small)), 1e-6), np.float32)

@@ -1,0 +1,147 @@
+"""A check read whole: found, laid flat, its fields cut, transcribed, held to grammar and to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from schemas.form_template import DigitRange, FieldSpec
+from worker.checks.finding import Check, find_checks
+from worker.checks.grammar import parse_amount, parse_written_date
+from worker.checks.micr_fields import FEWEST_SYMBOLS, agree_on_number, confirm, doubt, read_band, read_micr_fields
+from worker.checks.places import Ink, Place, Zone, find_amount, find_ink, find_line, find_sign
+from worker.checks.policy import CheckPolicy
+from worker.decision import AcceptPolicy, decide_field
+from worker.fields.confidence import UNCALIBRATED, FieldCalibration
+from worker.fields.extraction import bounding_box_px
+from worker.fields.sequence import describe_reading
+from worker.fields.transcription import Transcript, transcribe
+from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Grey, Page, Recognizers, freeze
+
+_MARGIN_SHARE = 0.45
+"""Paper kept round a line, in heights of the line."""
+_SPECS = {
+    "amount": FieldSpec(name="amount", box_mm=(0, 0, 1, 1), kind="amount", optional=False),
+    "date": FieldSpec(name="date", box_mm=(0, 0, 1, 1), kind="date", digits=DigitRange(min=4, max=8), optional=False),
+    "number": FieldSpec(name="number", box_mm=(0, 0, 1, 1), digits=DigitRange(min=3, max=10)),
+}
+"""What the readers are told of each field; its place is found on the check, not in millimetres."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Located:
+    """The fields of a check as crops by name, and what told each place."""
+
+    crops: dict[str, FieldCrop]
+    told_by: dict[str, str]
+
+
+def read_check(
+    page: Page, recognizers: Recognizers, policy: AcceptPolicy, rules: CheckPolicy
+) -> tuple[tuple[FieldReading, ...], str | None]:
+    """Read the one check on a page; return its fields, or none and what is wrong with the page."""
+    checks = find_checks(page.grey)
+    if len(checks) != 1:
+        return (), f"{len(checks)} checks on one page: cut them apart" if checks else "no check is found on this page"
+    check, ink = _upright(checks[0], rules)
+    located = _locate(check, ink, rules)
+    crops = list(located.crops.values())
+    seen = dict(zip(located.crops, transcribe(crops, recognizers) if crops else (), strict=True))
+    kept = recognizers.field_calibration
+    calibration = FieldCalibration.from_mapping(kept) if kept else UNCALIBRATED
+    fields = {
+        name: decide_field(_SPECS[name], describe_reading(transcript, calibration), policy)
+        for name, transcript in seen.items()
+    }
+    amount = fields.get("amount") or _missing("amount", _zone_box(check, rules.locale.amount_zone))
+    date = fields.get("date") or _missing("date", _zone_box(check, rules.locale.date_zone))
+    found = [
+        _judge_amount(amount, seen.get("amount"), located.told_by, rules),
+        _judge_date(date, seen.get("date"), rules),
+    ]
+    found += [fields["number"]] if "number" in fields else []
+    if rules.locale.country == "US":
+        found += read_micr_fields(check)
+    return agree_on_number(found), None
+
+
+def _upright(check: Check, rules: CheckPolicy) -> tuple[Check, Ink]:
+    """Return the check the way up on which its currency sign or its MICR line is found; as it lies if on neither."""
+    ink = find_ink(check)
+    if _looks_upright(check, ink, rules):
+        return check, ink
+    turned = check.turned()
+    turned_ink = find_ink(turned)
+    return (turned, turned_ink) if _looks_upright(turned, turned_ink, rules) else (check, ink)
+
+
+def _looks_upright(check: Check, ink: Ink, rules: CheckPolicy) -> bool:
+    if find_sign(ink, rules.locale.amount_zone, rules.locale.sign) is not None:
+        return True
+    return rules.locale.country == "US" and len(read_band(check)[0]) >= FEWEST_SYMBOLS
+
+
+def _locate(check: Check, ink: Ink, rules: CheckPolicy) -> _Located:
+    locale = rules.locale
+    places = {"amount": find_amount(ink, locale.amount_zone, locale.sign)}
+    for name, zone in (("date", locale.date_zone), ("number", locale.number_zone)):
+        line = find_line(ink, zone) if zone else None
+        places[name] = Place(line, "place") if line else None
+    found = {name: place for name, place in places.items() if place is not None}
+    return _Located(
+        {name: cut_line(check, place.box, _SPECS[name]) for name, place in found.items()},
+        {name: place.told_by for name, place in found.items()},
+    )
+
+
+def cut_line(check: Check, line: Box, spec: FieldSpec) -> FieldCrop:
+    """Cut a line out of the flat check with some paper round it."""
+    height, width = check.grey.shape
+    margin = _MARGIN_SHARE * line.h
+    left, top = max(0, int(line.x - margin)), max(0, int(line.y - margin))
+    right, bottom = min(width, int(line.x + line.w + margin)), min(height, int(line.y + line.h + margin))
+    shift = np.array([[1.0, 0, left], [0, 1.0, top], [0, 0, 1.0]])
+    grey: Grey = np.ascontiguousarray(check.grey[top:bottom, left:right])
+    freeze(grey)
+    return FieldCrop(spec, grey, bounding_box_px(line, check.page_from_check), check.page_from_check @ shift)
+
+
+def _zone_box(check: Check, zone: Zone) -> Box:
+    height, width = check.grey.shape
+    size = (zone.right - zone.left) * width, (zone.bottom - zone.top) * height
+    return bounding_box_px(Box(zone.left * width, zone.top * height, *size), check.page_from_check)
+
+
+def _missing(name: str, box: Box) -> FieldReading:
+    return FieldReading(name, "", 0.0, FieldStatus.REVIEW, box, reasons=(f"no {name} is found on the check",))
+
+
+def _judge_amount(
+    field: FieldReading, seen: Transcript | None, told_by: dict[str, str], rules: CheckPolicy
+) -> FieldReading:
+    """Hold an amount to its grammar, its limits and its currency sign."""
+    if seen is None or not field.text:
+        return field
+    amount = parse_amount(seen.written, rules.locale)
+    if isinstance(amount, str):
+        return doubt(field, f"grammar {rules.locale.country}: {amount}")
+    field = replace(field, value=amount, validation_sources=("reader", f"grammar {rules.locale.country}"))
+    if told_by["amount"] == "place":
+        field = doubt(field, "no currency sign is found: taken from its usual place")
+    else:
+        field = replace(field, validation_sources=(*field.validation_sources, told_by["amount"]))
+    broken = rules.broken_by_amount(amount)
+    return doubt(field, f"limits: {broken}") if broken else confirm(field, "limits")
+
+
+def _judge_date(field: FieldReading, seen: Transcript | None, rules: CheckPolicy) -> FieldReading:
+    """Hold a date to the calendar and to the window; a date in words is for a person."""
+    if seen is None or not field.text:
+        return field
+    date = parse_written_date(seen.written, rules.locale)
+    if isinstance(date, str):
+        return doubt(field, f"grammar {rules.locale.country}: {date}")
+    field = replace(field, value=date, validation_sources=("reader", f"grammar {rules.locale.country}"))
+    broken = rules.broken_by_date(date)
+    return doubt(field, f"window: {broken}") if broken else confirm(field, "window")

@@ -1,0 +1,68 @@
+"""The command ``icr``: names its subcommands and loads the one that is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from worker.errors import IcrError
+
+COMMANDS = {
+    "read": "worker.commands.read:read",
+    "classify": "worker.commands.read:classify",
+    "template": "worker.commands.template:template",
+    "up": "worker.commands.run:up",
+    "worker": "worker.commands.run:worker",
+    "watch": "worker.commands.run:watch",
+    "migrate": "worker.commands.run:migrate",
+    "health": "worker.commands.run:health",
+    "submit": "worker.commands.jobs:submit",
+    "status": "worker.commands.jobs:status",
+    "retry": "worker.commands.jobs:retry",
+    "schema": "worker.commands.jobs:schema",
+    "demo": "worker.commands.demo:demo",
+    "doctor": "worker.commands.doctor:doctor",
+    "results": "worker.commands.results:results",
+    "low-confidence": "worker.commands.results:low_confidence",
+    "export": "worker.commands.results:export",
+    "correct": "worker.commands.results:correct",
+    "purge": "worker.commands.results:purge",
+    "train": "worker.commands.lab:train",
+    "evaluate": "worker.commands.lab:evaluate",
+    "train-fields": "worker.commands.fields_lab:train_fields",
+    "evaluate-fields": "worker.commands.fields_lab:evaluate_fields",
+    "calibrate": "worker.commands.fields_lab:calibrate",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when asked for, so that ``icr results`` never loads a model."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names in the order of ``COMMANDS``."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command and return the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="icr-worker")
+def icr() -> None:
+    """Read handwritten numbers off scanned paper."""
+
+
+def main() -> None:
+    """Run ``icr``; an error of ours is one line on stderr and exit code 1."""
+    try:
+        icr(prog_name="icr")
+    except IcrError as error:
+        click.echo(f"icr: {error}", err=True)
+        sys.exit(1)

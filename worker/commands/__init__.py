@@ -1,0 +1,1 @@
+"""The commands of `icr`, one module a subject."""

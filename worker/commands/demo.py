@@ -1,0 +1,146 @@
+"""``icr demo``, which ``make run`` calls: the samples through the whole system, and the numbers read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import click
+
+from worker import bootstrap
+from worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from schemas.reading import StoredField, StoredPage
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pdf"}
+SAMPLES = Path("samples")
+
+
+@click.command()
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=SAMPLES,
+    show_default=True,
+    help="The folder of scans; copies of them are read.",
+)
+@click.pass_context
+def demo(context: click.Context, samples: Path) -> None:
+    """Read the shipped samples as 'icr up --once' would, and show the numbers.
+
+    A sample is damaged on purpose, so that a failure is seen too. Exit code 2 if nothing was read at all.
+    """
+    from worker.commands.run import up
+
+    count = copy_scans(samples, bootstrap.inbox())
+    click.echo(f"{count} scans copied from {samples}/ to {_short(bootstrap.inbox())}/ ...", err=True)
+    try:
+        context.invoke(up, once=True, inbox=None)
+    except SystemExit as end:
+        if end.code != 2:  # 2: a scan failed, as one of the samples should
+            raise
+    if not _show_results():
+        raise SystemExit(2)
+
+
+def copy_scans(samples: Path, inbox: Path) -> int:
+    """Copy the scans of a folder and its sub-folders into the inbox; each appears there whole.
+
+    Raises
+    ------
+    SettingsError
+        The folder holds no scan.
+    """
+    paths = sorted(p for p in samples.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not paths:
+        raise SettingsError(f"no scans in {samples}: name a folder with --samples")
+    for path in paths:
+        place = inbox / path.relative_to(samples)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        hidden = place.with_name(f".{place.name}.part")
+        shutil.copyfile(path, hidden)
+        hidden.replace(place)
+    return len(paths)
+
+
+def _show_results() -> int:
+    """Print what the database holds; return how many pages."""
+    from rich.console import Console
+
+    from worker.store.results import Selection, count_review_queue, iter_pages
+
+    pages = list(iter_pages(bootstrap.engine(), Selection()))
+    rows = list(_rows(pages))
+    # A pipe has no width: a log should not break the lines of the table.
+    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    console.print(_table(rows))
+    tally = Counter(field.status for page in pages for field in page.fields)
+    waiting = count_review_queue(bootstrap.engine())
+    console.print(
+        f"{tally.total()} fields: {tally['accepted']} accepted, {tally['review']} doubted"
+        f" ({waiting} await review), {tally['blank']} blank."
+    )
+    console.print(_next_steps(pages), soft_wrap=True)
+    return len(pages)
+
+
+def _rows(pages: list[StoredPage]) -> Iterator[tuple[str, ...]]:
+    for page in pages:
+        place = f"{unquote(page.source.rpartition('/')[2])} {page.page + 1}"
+        if page.error:
+            yield place, "", "", "", page.error
+        for field in page.fields:
+            yield place, field.name, field.text, f"{100 * field.confidence:.1f} %", _fate(field)
+
+
+def _fate(field: StoredField) -> str:
+    if field.origin == "reviewer":
+        return f"reviewed: {field.final}"
+    if field.status == "review":
+        return "review: " + "; ".join(field.reasons)
+    return field.status
+
+
+def _table(rows: list[tuple[str, ...]]) -> object:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    for heading in ("scan, page", "field", "number", "confidence"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("status", no_wrap=True, overflow="ellipsis", ratio=1)
+    last = ""
+    for place, *cells in rows:
+        style = "yellow" if cells[-1].startswith("review:") else None
+        table.add_row("" if place == last else escape(place), *map(escape, cells), style=style)
+        last = place
+    return table
+
+
+def _next_steps(pages: list[StoredPage]) -> str:
+    from worker.store.engine import describe
+
+    program, inbox = _short(Path(sys.executable).with_name("icr")), _short(bootstrap.inbox())
+    doubted = next((f.field_id for page in pages for f in page.fields if f.final is None), "FIELD_ID")
+    return (
+        f"\nThe database is {describe(bootstrap.engine())}, the scans lie in {inbox}/. Try next:\n"
+        f"  {program} results --format csv\n"
+        f"  {program} correct {doubted} NUMBER --by {os.environ.get('USER') or 'me'}\n"
+        f"  {program} up   (and drop your own scans into {inbox}/)"
+    )
+
+
+def _short(path: Path) -> str:
+    """Return a path as seen from here, where it lies below."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

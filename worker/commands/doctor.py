@@ -1,0 +1,159 @@
+"""``icr doctor``: looks at everything that a worker needs, and says what to do about what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import redis
+
+from worker import bootstrap
+from worker.embedded import redis_server_binary, socket_path
+from worker.errors import IcrError
+from worker.logs import mask_secrets
+
+_LEAST_FREE_BYTES = 2**30
+_REDIS_TIMEOUT_S = 5.0
+
+Check = Callable[[], str]
+"""Returns what it found; raises ``FindingError`` or another error of ours that says what to do."""
+
+
+class FindingError(IcrError):
+    """Something that keeps the system from working, and what to do about it."""
+
+
+@click.command()
+def doctor() -> None:
+    """Check this machine: one line each, ok or what to do; exit code 1 if anything is bad."""
+    bad = 0
+    for name, check in _checks():
+        well, found = _run_check(check)
+        bad += not well
+        mark = click.style("ok ", fg="green") if well else click.style("bad", fg="red")
+        click.echo(f"{mark}  {name:<10}  {mask_secrets(found)}")
+    if bad:
+        raise SystemExit(1)
+
+
+def _checks() -> Iterator[tuple[str, Check]]:
+    yield "settings", check_settings
+    if not _run_check(check_settings)[0]:
+        return
+    yield "poppler", check_poppler
+    yield "models", check_models
+    yield "templates", check_templates
+    yield "redis", check_redis
+    yield "database", check_database
+    for folder in dict.fromkeys((bootstrap.home(), bootstrap.inbox())):
+        yield "folder", partial(check_folder, folder)
+    for folder in bootstrap.scan_roots():
+        if folder != bootstrap.inbox().resolve():
+            yield "folder", partial(check_readable, folder)
+
+
+def _run_check(check: Check) -> tuple[bool, str]:
+    try:
+        return True, check()
+    except (IcrError, OSError) as error:
+        return False, " ".join(str(error).split())
+
+
+def check_settings() -> str:
+    """Find settings that are malformed, contradict each other, or do not exist."""
+    known = type(bootstrap.settings()).model_fields
+    named = {name for name in os.environ if name.upper().startswith("ICR_")}
+    unknown = sorted(name for name in named if name.upper().removeprefix("ICR_").lower() not in known)
+    if unknown:
+        raise FindingError(f"no such setting: {', '.join(unknown)} (docs/configuration.md lists them)")
+    return f"{len(named)} set in the environment" if named else "all at their defaults"
+
+
+def check_poppler() -> str:
+    """Find the programs that draw PDF pages, and their version."""
+    from worker.rasterizer import find_poppler
+
+    if problem := find_poppler():
+        raise FindingError(problem)
+    program = shutil.which("pdftoppm") or "pdftoppm"
+    answer = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+    return (answer.stderr or answer.stdout).split("\n")[0]
+
+
+def check_models() -> str:
+    """Compare the checksum of every model with its card."""
+    from worker.model_card import read_verified_model
+    from worker.recognizer import DIGITS, MODELS_DIR
+
+    paths = sorted({MODELS_DIR / DIGITS, *MODELS_DIR.glob("*.onnx")})
+    cards = [read_verified_model(path)[1] for path in paths]
+    return ", ".join(f"{card.name} {card.version}" for card in cards) + ": checksums agree with their cards"
+
+
+def check_templates() -> str:
+    """Read every form template."""
+    from worker.templates import load_templates
+
+    return ", ".join(sorted(load_templates(bootstrap.settings().templates)))
+
+
+def check_redis() -> str:
+    """Ask Redis for an answer and for the settings without which it loses or drops jobs."""
+    if bootstrap.settings().broker_url is None and not socket_path(bootstrap.home()).exists():
+        return f"a private one starts with 'icr up', by {redis_server_binary()}"
+    try:
+        with bootstrap.redis_client() as client:
+            client.connection_pool.connection_kwargs.update(socket_timeout=_REDIS_TIMEOUT_S)
+            about: dict[str, Any] = client.info()
+    except redis.RedisError as error:
+        told = f"{bootstrap.redis_url()} does not answer ({error}): start it, or mend ICR_BROKER_URL"
+        raise FindingError(told) from error
+    if about.get("maxmemory_policy", "noeviction") != "noeviction":
+        raise FindingError("Redis may drop jobs when its memory is full: set maxmemory-policy noeviction")
+    if not about.get("aof_enabled", 1):
+        raise FindingError("Redis forgets the queue when it restarts: set appendonly yes")
+    return f"version {about['redis_version']} answers, keeps its log, evicts nothing"
+
+
+def check_database() -> str:
+    """Ask the database for an answer and compare its revision with this program's."""
+    from worker.store.engine import database_revision, describe, require_database
+
+    engine = bootstrap.engine()
+    if bootstrap.settings().database_url is None and database_revision(engine) is None:
+        return f"{describe(engine)} is made by the first 'icr up'"
+    require_database(engine)
+    return f"{describe(engine)} answers, at revision {database_revision(engine)}"
+
+
+def check_folder(folder: Path) -> str:
+    """Write a file where the worker will, and look at the space that is left."""
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    if not there.is_dir():
+        raise FindingError(f"{there} is not a folder")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        told = f"{there} cannot be written ({error.strerror}): give it to this user, or set another"
+        raise FindingError(told) from error
+    free = shutil.disk_usage(there).free
+    if free < _LEAST_FREE_BYTES:
+        least = _LEAST_FREE_BYTES / 2**30
+        raise FindingError(f"{folder} has {free / 2**20:.0f} MB left: free at least {least:g} GB")
+    made = "" if folder == there else ", will be made"
+    return f"{folder}{made}, writable, {free / 2**30:.0f} GB free"
+
+
+def check_readable(folder: Path) -> str:
+    """Look into a folder that jobs may name files under."""
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        raise FindingError(f"{folder} of ICR_SCAN_ROOTS is no folder that can be read")
+    return f"{folder}, readable"

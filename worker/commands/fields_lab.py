@@ -1,0 +1,186 @@
+"""``icr train-fields``, ``evaluate-fields`` and ``calibrate``: the laboratory of the field readers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.errors import IcrError
+
+if TYPE_CHECKING:
+    from worker.training.fields_evaluation import PhotoScore
+    from worker.training.fields_measures import FieldMeasures
+    from worker.training.fields_report import Read
+    from worker.training.fields_truth import LabelledField
+
+NEEDS = "this command needs the extra 'train': pip install 'icr-worker[train]' (missing: {})"
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="The folder of handwriting sets; by default ICR_DATA_DIR.",
+)
+
+
+@click.command("train-fields")
+@data_dir_option
+@click.option("--minutes", default=150.0, show_default=True, help="How long to train.")
+@click.option(
+    "--decay", default=0.3, show_default=True, help="Share of that in which the learning rate falls."
+)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--processes", default=1, show_default=True, help="Processes that draw strings.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --folder.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/fields"), show_default=True)
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    help="Where the model goes; by default the shipped one's place.",
+)
+def train_fields(
+    data_dir: Path | None, minutes: float, decay: float, seed: int, processes: int, resume: bool,
+    folder: Path,
+    models: Path | None,
+) -> None:  # fmt: skip
+    """Train the sequence reader on drawn strings, calibrate it, and write its ONNX and card."""
+    try:
+        from worker.training.fields_model import TrainingRecord, make_model
+        from worker.training.fields_train import TrainingPlan
+        from worker.training.fields_train import train_fields as train
+    except ModuleNotFoundError as error:
+        raise IcrError(NEEDS.format(error.name)) from error
+    from worker.recognizer import MODELS_DIR
+
+    found = _data_dir(data_dir)
+    plan = TrainingPlan(minutes=minutes, decay=decay, seed=seed, processes=processes)
+    state = train(plan, found, folder, resume=resume, report=click.echo)
+    record = TrainingRecord(lines=state.lines, minutes=state.minutes, seed=seed)
+    card = make_model(
+        state.averaged, record, data_dir=found, cache=folder / "shapes.npz", models_dir=models or MODELS_DIR,
+        report=click.echo,
+    )  # fmt: skip
+    click.echo(f"fields {card.version}: {card.calibration['promise']}")
+
+
+@click.command("evaluate-fields")
+@data_dir_option
+@click.option(
+    "--truth", type=click.Path(path_type=Path), help="Your own labels.csv in place of the shared sets."
+)
+@click.option(
+    "--half", type=click.Choice(["reporting", "development"]), default="reporting", show_default=True
+)
+@click.option("--format", "output", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)
+@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report here.")
+@click.option("--photos/--no-photos", default=True, help="Also read the sets of whole photos.")
+def evaluate_fields(
+    data_dir: Path | None, truth: Path | None, half: str, output: str, report: Path | None, photos: bool
+) -> None:
+    """Measure the readers: whole fields, digit errors, read rates at substitution rates, calibration."""
+    try:
+        from worker.training.fields_evaluation import PHOTO_SOURCES, score_fields, score_photos, time_field_ms
+        from worker.training.fields_measures import measure
+        from worker.training.fields_report import write_field_report
+        from worker.training.fields_truth import SOURCES, load_fields, load_own_fields, split
+    except ModuleNotFoundError as error:
+        raise IcrError(NEEDS.format(error.name)) from error
+    from worker import bootstrap
+
+    recognizers, development = bootstrap.recognizers(), half == "development"
+    groups: dict[str, list[LabelledField]] = {}
+    if truth:
+        for labelled in load_own_fields(truth):
+            groups.setdefault(labelled.source, []).append(labelled)
+    else:
+        found = _data_dir(data_dir)
+        groups = {name: list(split(load_fields(found, name), development=development)) for name in SOURCES}
+    measures: list[FieldMeasures] = []
+    reads: list[Read] = []
+    for name, fields in groups.items():
+        scored = score_fields(fields, recognizers)
+        measures.append(measure(name, [s for s, _ in scored]))
+        reads += [(labelled, s, read) for labelled, (s, read) in zip(fields, scored, strict=True)]
+        _print_measures(measures[-1], output, first=len(measures) == 1)
+    if not truth:
+        six = next(
+            (f for f in groups["check_amounts_car_a"] if len(f.truth) == 6), groups["check_amounts_car_a"][0]
+        )
+        click.echo(
+            f"one field of {len(six.truth)} digits, crop to reading: {time_field_ms(six, recognizers):.2f} ms"
+        )
+        for source in PHOTO_SOURCES if photos else ():
+            _print_photos(score_photos(found, source, recognizers, development=development), output)
+    if report:
+        write_field_report(measures, reads, report)
+        click.echo(f"report: {report}")
+
+
+@click.command()
+@click.option(
+    "--truth", required=True, type=click.Path(path_type=Path), help="labels.csv: file, digits, box_x..."
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Where the calibration goes, as JSON."
+)
+@click.option(
+    "--refit/--keep", default=False, help="Also fit what the evidence is worth (needs the extra 'train')."
+)
+def calibrate(truth: Path, out: Path, refit: bool) -> None:
+    """Choose the accept threshold from your own labelled fields; ICR_CALIBRATION names the file written."""
+    try:
+        from worker.training.fields_calibration import calibrate_own
+        from worker.training.fields_truth import load_own_fields
+    except ModuleNotFoundError as error:
+        raise IcrError(NEEDS.format(error.name)) from error
+    from worker import bootstrap
+
+    rate = bootstrap.settings().max_substitution_rate
+    kept = calibrate_own(
+        load_own_fields(truth), bootstrap.recognizers(), max_substitution_rate=rate, refit=refit
+    )
+    try:
+        out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise IcrError(f"cannot write {out}: {error.strerror}") from error
+    click.echo(kept["promise"])
+
+
+def _data_dir(given: Path | None) -> Path:
+    from worker import bootstrap
+
+    found = given or bootstrap.settings().data_dir
+    if found is None or not (found / "fields").is_dir():
+        raise IcrError("where are the handwriting sets? Give --data-dir or set ICR_DATA_DIR")
+    return found
+
+
+def _print_measures(m: FieldMeasures, output: str, *, first: bool) -> None:
+    if output == "jsonl":
+        rates = dict(zip(("read_at_0.1%", "read_at_0.5%", "read_at_1%"), m.read_rates, strict=True))
+        numbers = {"whole": m.whole, "digit_error_rate": m.digit_error_rate, **rates, "ece": m.ece}
+        rounded = {name: round(value, 4) for name, value in numbers.items()}
+        click.echo(json.dumps({"set": m.source, "fields": m.fields, **rounded}))
+        return
+    if first:
+        titles = ("fields", "whole", "digit err", "read .1%", "read .5%", "read 1%", "ECE")
+        click.echo(f"{'set':<24}" + "".join(f"{title:>10}" for title in titles))
+    numbers_text = "".join(f"{v:>10.1%}" for v in (m.whole, m.digit_error_rate, *m.read_rates, m.ece))
+    click.echo(f"{m.source:<24}{m.fields:>10}{numbers_text}")
+
+
+def _print_photos(scores: list[PhotoScore], output: str) -> None:
+    if not scores:
+        return
+    digits, right, invented = (
+        sum(getattr(s, name) for s in scores) for name in ("digits", "right", "invented")
+    )
+    share, per_photo = right / digits, invented / len(scores)
+    if output == "jsonl":
+        row = {"set": scores[0].source, "photos": len(scores), "digits_right": round(share, 4)}
+        click.echo(json.dumps({**row, "digits_invented_per_photo": round(per_photo, 2)}))
+        return
+    click.echo(
+        f"{scores[0].source:<24}{len(scores):>10} photos, {share:.1%} of digits right, {per_photo:.1f} invented"
+    )

@@ -1,0 +1,221 @@
+"""``icr submit``, ``status``, ``retry`` and ``schema``: jobs in, and how they stand."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker import bootstrap
+from worker.errors import BrokerUnavailableError, IcrError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from worker.store.records import JobTicket
+
+POLL_S = 0.2
+_SCHEMAS = ("scan-job", "form-template", "reading")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--template", help="A form template's name; without it, each page finds its own form.")
+@click.option("--reference", help="Your own reference, kept with the results.")
+@click.option("--priority", type=click.IntRange(0, 9), default=5, show_default=True, help="9 is most urgent.")
+@click.option("--wait", is_flag=True, help="Wait until all have ended; exit code 2 if one failed.")
+def submit(files: tuple[Path, ...], template: str | None, reference: str | None, priority: int, wait: bool) -> None:
+    """Enqueue scans; prints one line each: the job's id, its state, the file."""
+    engine = _ready_engine()
+    refused, ids = False, []
+    for path in files:
+        try:
+            ticket = _submit_file(engine, path, template=template, reference=reference, priority=priority)
+        except (IcrError, OSError) as error:
+            click.echo(f"icr: {path}: {getattr(error, 'strerror', None) or error}", err=True)
+            refused = True
+            continue
+        ids.append(ticket.id)
+        click.echo(f"{ticket.id}  {ticket.state.value:<9}  {path}")
+    failed = wait and _wait_for(engine, ids)
+    sys.exit(1 if refused else 2 if failed else 0)
+
+
+@click.command()
+@click.option("--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def status(output: str) -> None:
+    """Show the queue's depth, who is alive, how old the oldest jobs are, and the latest failures."""
+    found = _collect_status(_ready_engine())
+    if output == "json":
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print_status(found)
+
+
+@click.command()
+@click.argument("jobs", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every job that failed or died.")
+def retry(jobs: tuple[str, ...], everything: bool) -> None:
+    """Queue failed jobs again; scans in the folder's failed/ come back from there."""
+    if bool(jobs) == everything:
+        raise click.UsageError("name the jobs, or --all")
+    from worker.inbox.reopening import reopen_scan
+    from worker.store.jobs import retry_jobs
+
+    engine = _ready_engine()
+    tickets = retry_jobs(engine, None if everything else list(jobs))
+    for ticket in tickets:
+        reopen_scan(bootstrap.inbox(), engine, ticket.id)
+        _publish_again(engine, ticket.id)
+        click.echo(f"{ticket.id}  {ticket.state.value}")
+    unknown = set(jobs) - {ticket.id for ticket in tickets}
+    for job_id in sorted(unknown):
+        click.echo(f"icr: {job_id}: no failed job that could be read again", err=True)
+    sys.exit(1 if unknown else 0)
+
+
+@click.command()
+@click.argument("name", type=click.Choice(_SCHEMAS))
+def schema(name: str) -> None:
+    """Print the JSON Schema of a job message, a form template, or a page's readings."""
+    from pydantic import BaseModel
+
+    from schemas.form_template import FormTemplate
+    from schemas.reading import PageOut
+    from schemas.scan_job import ScanJob
+
+    models: dict[str, type[BaseModel]] = dict(zip(_SCHEMAS, (ScanJob, FormTemplate, PageOut), strict=True))
+    click.echo(json.dumps(models[name].model_json_schema(), indent=2))
+
+
+def _ready_engine() -> Engine:
+    from worker.store.engine import require_database
+
+    require_database(bootstrap.engine())
+    return bootstrap.engine()
+
+
+def _submit_file(
+    engine: Engine, path: Path, *, template: str | None, reference: str | None, priority: int
+) -> JobTicket:
+    """Enqueue one file; a queue that does not answer is said, and the job is kept.
+
+    Raises
+    ------
+    InvalidJobError
+        The file lies under none of the allowed folders, or an option breaks the schema.
+    """
+    from pydantic import ValidationError
+
+    from schemas.scan_job import ScanJob
+    from worker.enqueue import enqueue_scan
+    from worker.errors import InvalidJobError
+    from worker.reading_job import locate_scan
+    from worker.store.jobs import get_job
+    from worker.store.records import JobTicket
+
+    found = locate_scan(str(path.absolute()), bootstrap.scan_roots())
+    try:
+        job = ScanJob(uri=found.as_uri(), id=uuid.uuid4(), template=template, reference=reference, priority=priority)
+    except ValidationError as error:
+        raise InvalidJobError(error.errors()[0]["msg"]) from error
+    try:
+        return enqueue_scan(engine, job, found, source="submit")
+    except BrokerUnavailableError as error:
+        click.echo(f"icr: {error}; the job is kept and runs when the queue is back", err=True)
+        record = get_job(engine, str(job.id))
+        assert record is not None
+        return JobTicket(record.id, record.state)
+
+
+def _publish_again(engine: Engine, job_id: str) -> None:
+    from worker.enqueue import republish
+    from worker.store.jobs import get_job
+    from worker.store.tables import JobState
+
+    record = get_job(engine, job_id)
+    if record is None or record.state is not JobState.QUEUED:
+        return
+    try:
+        republish(engine, record)
+    except BrokerUnavailableError as error:
+        click.echo(f"icr: {error}; the job is kept and runs when the queue is back", err=True)
+
+
+def _wait_for(engine: Engine, ids: list[str]) -> bool:
+    """Wait until all jobs have ended; print how; True if one failed."""
+    from worker.store.jobs import get_job
+    from worker.store.tables import JobState
+
+    failed, left = False, list(ids)
+    while left:
+        for job_id in list(left):
+            record = get_job(engine, job_id)
+            if record is None or record.state in (JobState.QUEUED, JobState.RUNNING):
+                continue
+            left.remove(job_id)
+            failed |= record.state in (JobState.FAILED, JobState.DEAD)
+            click.echo(f"{job_id}  {record.state.value:<9}  {record.error_reason or ''}".rstrip())
+        if left:
+            time.sleep(POLL_S)
+    return failed
+
+
+def _collect_status(engine: Engine) -> dict[str, Any]:
+    """Gather the status as plain values; what Redis would tell is None where it does not answer."""
+    import redis
+
+    from worker.canary import beat_ages, silence_limit_s
+    from worker.enqueue import queue_depth
+    from worker.store.jobs import queue_summary
+
+    summary = queue_summary(engine)
+    workers, depth = None, None
+    try:
+        with bootstrap.redis_client() as client:
+            counted = queue_depth(client)
+            depth = {"waiting": counted.waiting, "in_hand": counted.in_hand}
+            workers = [
+                {"name": name, "last_beat_s": round(age, 1), "alive": age <= silence_limit_s()}
+                for name, age in beat_ages(client).items()
+            ]
+    except redis.RedisError:
+        pass
+    return {
+        "jobs": {state.value: count for state, count in summary.counts.items()},
+        "queue_depth": depth,
+        "oldest_queued_s": summary.oldest_queued_s,
+        "oldest_running_s": summary.oldest_running_s,
+        "workers": workers,
+        "failures": [
+            {"job": f.id, "uri": f.uri, "state": f.state.value, "kind": f.kind, "reason": f.reason,
+             "finished_at": f.finished_at.isoformat()}
+            for f in summary.failures
+        ],
+    }  # fmt: skip
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    jobs = ", ".join(f"{count} {state}" for state, count in found["jobs"].items() if count) or "none yet"
+    depth = (
+        "Redis does not answer"
+        if found["queue_depth"] is None
+        else "{waiting} waiting, {in_hand} in hand".format(**found["queue_depth"])
+    )
+    click.echo(f"jobs       {jobs}")
+    click.echo(f"queue      {depth}")
+    for label, key in (("waiting", "oldest_queued_s"), ("running", "oldest_running_s")):
+        if found[key] is not None:
+            click.echo(f"{label}    longest {found[key]:.0f} s")
+    for one in found["workers"] or []:
+        click.echo(f"{'alive ' if one['alive'] else 'SILENT'}     {one['name']}, {one['last_beat_s']:.0f} s ago")
+    if found["workers"] == []:
+        click.echo("workers    none: start with 'icr up' or 'icr worker'")
+    for failure in found["failures"]:
+        name = ascii((failure["uri"] or "?").rpartition("/")[2])[1:-1]
+        click.echo(f"{failure['state']:<9}  {failure['job']}  {name}: {failure['reason']}")

@@ -1,0 +1,145 @@
+"""``icr read`` and ``icr classify``: files in, readings out, without queue or database."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from worker.errors import IcrError, UnreadableScanError
+
+if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when a command runs, so that `icr --help` does not wait for them
+    from schemas.form_template import FormTemplate
+    from schemas.reading import PageOut
+    from worker.checks.policy import CheckPolicy
+    from worker.values import Page, PageReading
+
+    Form = FormTemplate | list[FormTemplate] | CheckPolicy | Literal["field", "free"]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--template", help="A form template's name or .json file; without it, each page finds its own form.")
+@click.option(
+    "--layout",
+    type=click.Choice(["field", "free", "check"]),
+    help="No form: one field, free writing, or a bank check.",
+)
+@click.option("--format", "output", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)
+@click.option("--draw", type=click.Path(path_type=Path), help="Paint the readings: a .png, or a folder.")
+def read(files: tuple[Path, ...], template: str | None, layout: str | None, output: str, draw: Path | None) -> None:
+    """Read scans (PNG, JPEG, TIFF, PDF) and print one object, or one table, a page."""
+    if template and layout:
+        raise click.UsageError("--template and --layout exclude each other")
+    form = _choose_form(template, layout)
+    failed = False
+    for path in files:
+        for page, reading, out in _read_file(path, form):
+            failed |= out.error is not None
+            _print_page(out, output)
+            if draw and page is not None and reading is not None:
+                _draw_page(page, reading, _picture_path(draw, path, page.number, several=len(files) > 1))
+    sys.exit(1 if failed else 0)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the probabilities go, as .npy.")
+def classify(file: Path, out: Path) -> None:
+    """Classify single digits: 'images' (N, H, W) uint8, white on black, to (N, 11) calibrated probabilities."""
+    import numpy as np
+
+    from worker import bootstrap
+    from worker.digits.classification import classify_images
+
+    images = _load_images(file)
+    probabilities = classify_images(images, bootstrap.recognizers())
+    try:
+        with out.open("wb") as target:
+            np.save(target, probabilities)
+    except OSError as error:
+        raise IcrError(f"cannot write {out}: {error.strerror}") from error
+
+
+def _choose_form(template: str | None, layout: str | None) -> Form:
+    from worker import bootstrap
+    from worker.templates import find_template
+
+    if layout == "check":
+        return bootstrap.check_policy()
+    if layout is not None:
+        return "free" if layout == "free" else "field"
+    known = bootstrap.templates()
+    return find_template(template, known) if template else list(known.values())
+
+
+def _read_file(path: Path, form: Form) -> Iterator[tuple[Page | None, PageReading | None, PageOut]]:
+    """Yield every page of a file as it was read; a file that fails ends with an object that says why."""
+    from schemas.reading import PageOut
+    from worker import bootstrap
+    from worker.decision import AcceptPolicy
+    from worker.pipeline import read_page
+    from worker.rasterizer import open_pages
+    from worker.reporting import to_page_out
+
+    number = 0
+    try:
+        for page in open_pages(path, scan_id=path.name, limits=bootstrap.raster_limits()):
+            reading = read_page(page, form, bootstrap.recognizers(), AcceptPolicy())
+            yield page, reading, to_page_out(reading, str(path))
+            number = page.number + 1
+    except UnreadableScanError as error:
+        yield None, None, PageOut(source=str(path), page=number, error=str(error))
+
+
+def _print_page(out: PageOut, output: str) -> None:
+    if output == "jsonl":
+        click.echo(out.model_dump_json())
+        return
+    from rich.console import Console
+
+    from worker.reporting import page_table
+
+    Console().print(page_table(out))
+
+
+def _picture_path(draw: Path, source: Path, number: int, *, several: bool) -> Path:
+    """Return the .png of a page: ``draw`` itself, numbered from the second page on, or a name in that folder."""
+    if draw.is_dir() or several or not draw.suffix:
+        return draw / f"{source.stem}-{number + 1}.png"
+    return draw if number == 0 else draw.with_stem(f"{draw.stem}-{number + 1}")
+
+
+def _draw_page(page: Page, reading: PageReading, target: Path) -> None:
+    import cv2
+
+    from worker.drawing import draw_reading
+
+    done, encoded = cv2.imencode(".png", draw_reading(page, reading))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encoded.tobytes() if done else b"")
+    except OSError as error:
+        raise IcrError(f"cannot write {target}: {error.strerror}") from error
+
+
+def _load_images(file: Path):  # type: ignore[no-untyped-def]
+    """Return ``images`` (N, H, W) uint8 of an .npz file."""
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            images = arrays["images"]
+    except KeyError:
+        raise IcrError(f"{file}: holds no array named 'images'") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or "not an .npz file of plain arrays"
+        raise IcrError(f"{file}: {reason}") from error
+    if images.ndim != 3 or images.dtype != np.uint8:
+        raise IcrError(f"{file}: 'images' must be (N, H, W) uint8, not {images.shape} {images.dtype}")
+    return images

@@ -1,0 +1,218 @@
+"""``icr results``, ``low-confidence``, ``export``, ``correct`` and ``purge``: what was read, and its fate."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from worker import bootstrap
+
+if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
+    from collections.abc import Iterable, Iterator
+
+    from sqlalchemy import Engine
+
+    from schemas.reading import StoredField, StoredPage
+    from worker.store.results import AnyRow, Selection
+
+_FORMAT = click.option(
+    "--format", "output", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True
+)
+_LIMIT = click.option("--limit", type=click.IntRange(1), help="Stop after so many lines.  [table: 200]")
+TABLE_LIMIT = 200
+"""A terminal needs no more lines, and a table is drawn only when all of it is known."""
+
+
+def _selects(command: click.decorators.FC) -> click.decorators.FC:
+    """Add the options that choose pages."""
+    for name, what in (
+        ("--template", "Only pages of this form template."),
+        ("--reference", "Only scans sent with this reference."),
+        ("--job", "Only the scan of this job id."),
+    ):
+        command = click.option(name, help=what)(command)
+    return command
+
+
+@click.command()
+@_selects
+@click.option("--review", is_flag=True, help="Only the fields that await review, the longest waiting first.")
+@_LIMIT
+@_FORMAT
+def results(
+    job: str | None, reference: str | None, template: str | None, review: bool, limit: int | None, output: str
+) -> None:
+    """Show what was read, one line a field; a page that could not be read is a line with the error."""
+    from worker.commands.printing import print_lines
+    from worker.store.results import Selection, iter_review_queue
+
+    if review and (job or reference or template):
+        raise click.UsageError("--review shows the whole queue: leave out --job, --reference and --template")
+    engine = _ready_engine()
+    lines: Iterator[dict[str, Any]]
+    if review:
+        lines = (_review_line(row) for row in iter_review_queue(engine))
+    else:
+        lines = _field_lines(engine, Selection(job, reference, template))
+    shown = ["field_id", "file", "page", "name", "text", "confidence", "status", "final", "origin", "why"]
+    print_lines(lines, output, shown=shown, limit=limit or (TABLE_LIMIT if output == "table" else None))
+
+
+@click.command("low-confidence")
+@click.option("--below", type=click.FloatRange(0, 0.99), default=0.95, show_default=True,
+              help="List the digits whose confidence is less; the index reaches up to 0.99.")  # fmt: skip
+@_LIMIT
+@_FORMAT
+def low_confidence(below: float, limit: int | None, output: str) -> None:
+    """List doubtful digits, one line a digit, the most doubtful first."""
+    from worker.commands.printing import print_lines
+    from worker.store.results import iter_low_confidence
+
+    lines = (_digit_line(row) for row in iter_low_confidence(_ready_engine(), below=below))
+    shown = ["field_id", "file", "page", "name", "text", "position", "digit", "confidence", "second_digit",
+             "second_confidence", "status", "final"]  # fmt: skip
+    print_lines(lines, output, shown=shown, limit=limit or (TABLE_LIMIT if output == "table" else None))
+
+
+@click.command()
+@_selects
+@click.option("--format", "output", type=click.Choice(["csv", "jsonl"]), default="jsonl", show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output."
+)
+def export(
+    job: str | None, reference: str | None, template: str | None, output: str, out: Path | None
+) -> None:
+    """Write all readings: jsonl is one object a page with its digits, csv one line a field."""
+    from worker.commands.printing import write_lines
+    from worker.store.results import Selection, iter_pages
+
+    engine, selection = _ready_engine(), Selection(job, reference, template)
+    if output == "jsonl":
+        lines: Iterable[Any] = iter_pages(engine, selection, with_digits=True)
+    else:
+        lines = _field_lines(engine, selection)
+    write_lines(lines, output, out)
+
+
+@click.command()
+@click.argument("field_id", type=int)
+@click.argument("number", required=False)
+@click.option("--confirm", is_flag=True, help="The machine is right: keep what it read.")
+@click.option("--by", "who", help="Who decides.  [default: your login name]")
+def correct(field_id: int, number: str | None, confirm: bool, who: str | None) -> None:
+    """Set the right NUMBER of a field ('' if blank), or --confirm it; it leaves the review queue."""
+    if confirm == (number is not None):
+        raise click.UsageError("give the right number, or --confirm")
+    from worker.store.reviews import correct_field
+
+    review = correct_field(_ready_engine(), field_id, number, who=who or _login_name())
+    verb = "confirmed" if confirm else f"was {review.before!r}, is"
+    click.echo(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
+
+
+@click.command()
+@click.option(
+    "--older-than", "age", required=True, help="As 90d, 12w or 36h, counted from the end of the job."
+)
+def purge(age: str) -> None:
+    """Delete the scans, readings and jobs that ended long ago; their counts stay in the table 'purges'."""
+    from worker.store.purge import purge_older_than
+
+    counts = purge_older_than(_ready_engine(), _parse_age(age), remove_scan=_remove_scan)
+    fields = counts.fields_accepted + counts.fields_review + counts.fields_blank
+    click.echo(f"deleted {counts.jobs} jobs, {counts.scans} scans, {counts.pages} pages, {fields} fields, "
+               f"{counts.digits} digits, {counts.reviews} reviews")  # fmt: skip
+    if counts.kept_jobs:
+        click.echo(f"icr: kept {counts.kept_jobs} jobs whose file cannot be deleted", err=True)
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ""
+
+
+def _ready_engine() -> Engine:
+    from worker.store.engine import require_database
+
+    require_database(bootstrap.engine())
+    return bootstrap.engine()
+
+
+def _field_lines(engine: Engine, selection: Selection) -> Iterator[dict[str, Any]]:
+    from worker.store.results import iter_pages
+
+    for page in iter_pages(engine, selection):
+        if not page.fields:
+            yield _field_line(page, None)
+        for field in page.fields:
+            yield _field_line(page, field)
+
+
+def _field_line(page: StoredPage, field: StoredField | None) -> dict[str, Any]:
+    line = dict.fromkeys(
+        ("field_id", "name", "text", "confidence", "status", "reasons", "final", "origin", "box")
+    )
+    if field is not None:
+        line = {key: getattr(field, key) for key in line}
+    of_page = {
+        key: getattr(page, key) for key in ("job", "reference", "source", "page", "template", "registration")
+    }
+    return {**line, **of_page, "error": page.error, "read_at": page.read_at.isoformat()}
+
+
+def _review_line(row: AnyRow) -> dict[str, Any]:
+    from worker.store.results import box_of
+
+    kept = ("field_id", "name", "confidence", "reasons", "reference", "page", "template")
+    line = {key: getattr(row, key) for key in kept}
+    return {**line, "text": row.machine_text, "status": "review", "final": None, "origin": None,
+            "box": box_of(row), "job": row.job_id, "source": row.uri, "error": None,
+            "alternatives": row.alternatives, "read_at": row.read_at.isoformat()}  # fmt: skip
+
+
+def _digit_line(row: AnyRow) -> dict[str, Any]:
+    from worker.store.results import box_of
+
+    kept = ("field_id", "position", "digit", "second_digit", "third_digit", "name", "status", "origin",
+            "reference", "page", "template")  # fmt: skip
+    rounded = ("confidence", "second_confidence", "third_confidence", "outlier", "field_confidence")
+    return {
+        **{key: getattr(row, key) for key in kept},
+        **{key: round(getattr(row, key), 5) for key in rounded},
+        "box": box_of(row),
+        "text": row.machine_text,
+        "final": row.final_text,
+        "job": row.job_id,
+        "source": row.uri,
+        "read_at": row.read_at.isoformat(),
+    }
+
+
+def _parse_age(age: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})([hdw])", age)
+    if match is None:
+        raise click.BadParameter(
+            f"{age!r} is no age: a number and d, w or h, as 90d", param_hint="--older-than"
+        )
+    unit = {"h": "hours", "d": "days", "w": "weeks"}[match[2]]
+    return timedelta(**{unit: int(match[1])})
+
+
+def _remove_scan(uri: str) -> None:
+    """Delete a scan that ended in the watched folder, and its reason file; files elsewhere are not ours."""
+    from worker.inbox.folder import OUTCOMES, REASON_SUFFIX
+
+    path = Path(unquote(urlsplit(uri).path))
+    ours = [(bootstrap.inbox() / outcome).resolve() for outcome in OUTCOMES]
+    if any(path.parent.resolve().is_relative_to(folder) for folder in ours):
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + REASON_SUFFIX).unlink(missing_ok=True)

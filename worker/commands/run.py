@@ -1,0 +1,187 @@
+"""``icr up`` for one machine; ``icr worker``, ``watch``, ``migrate`` and ``health`` for many."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker import bootstrap
+from worker.errors import BrokerUnavailableError
+from worker.logs import configure_logging
+
+if TYPE_CHECKING:
+    from worker.one_machine import Outcome
+    from worker.store.records import QueueSummary
+
+DATABASE_PATIENCE_S = 3600.0
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Read what is there and end; exit code 2 if a scan failed.")
+@click.option("--inbox", type=click.Path(path_type=Path), help="The watched folder, instead of ICR_INBOX.")
+def up(once: bool, inbox: Path | None) -> None:
+    """Run everything on this machine: a private Redis, the worker, the watcher."""
+    if inbox is not None:
+        os.environ["ICR_INBOX"] = str(inbox.absolute())
+        bootstrap.settings.cache_clear()
+    configure_logging(bootstrap.settings().log_level)
+    from worker.one_machine import OneMachine
+
+    with _Progress() as show:
+        outcome = OneMachine(once=once, show=show, say=_say).run()
+    _print_outcome(outcome)
+    if once and (outcome.failed or outcome.stuck):
+        sys.exit(2)
+
+
+@click.command()
+@click.option("--concurrency", type=click.IntRange(min=1), help="Processes; instead of ICR_CONCURRENCY.")
+@click.option("--name", default="worker", show_default=True, help="Tells workers on one machine apart.")
+def worker(concurrency: int | None, name: str) -> None:
+    """Run a Celery worker: it takes scans from the queue until it is told to stop."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # one thread a process: the processes are the parallelism
+    configure_logging(bootstrap.settings().log_level)
+    _check_models()
+    _wait_for_database()
+    from worker.canary import canary_queue, forget_beat, name_here
+    from worker.celery_app import QUEUE, app
+    from worker.shutdown import bound_shutdown
+
+    node = name_here(name)
+    bound_shutdown(bootstrap.settings().shutdown_grace_s)
+    processes = concurrency or bootstrap.settings().concurrency or os.cpu_count() or 1
+    app.worker_main([
+        "--quiet", "worker", "--pool=prefork", f"--concurrency={processes}", f"--hostname={node}",
+        f"--queues={canary_queue(node)},{QUEUE}",
+        "--without-gossip", "--without-mingle", "--without-heartbeat",
+    ])  # fmt: skip
+    forget_beat(bootstrap.shared_redis(), node)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End when everything that lies in the folder has been read.")
+def watch(once: bool) -> None:
+    """Watch the folder and hand its scans to the queue."""
+    configure_logging(bootstrap.settings().log_level)
+    _wait_for_database()
+    from worker.canary import forget_beat, name_here
+    from worker.inbox.loop import ROLE, watch_inbox
+    from worker.one_machine import WATCHER_IS_STUCK
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    moved_all = watch_inbox(bootstrap.inbox(), once=once, stop=stop)
+    forget_beat(bootstrap.shared_redis(), name_here(ROLE))
+    sys.exit(0 if moved_all or not once else WATCHER_IS_STUCK)
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the newest schema; waits for a database that does not answer yet."""
+    from worker.store.engine import describe, upgrade_database, wait_for_database
+
+    engine = bootstrap.engine()
+    wait_for_database(engine, DATABASE_PATIENCE_S, _say)
+    upgrade_database(engine)
+    click.echo(f"the database {describe(engine)} is up to date")
+
+
+@click.command()
+def health() -> None:
+    """Exit with 0 if what runs on this machine works (a canary came through lately), with 1 if not."""
+    import socket
+
+    import redis
+
+    from worker.canary import beat_ages, silence_limit_s
+
+    try:
+        ages = beat_ages(bootstrap.redis_client())
+    except redis.RedisError as error:
+        raise BrokerUnavailableError(f"Redis does not answer: {error}") from error
+    here = {name: age for name, age in ages.items() if name.endswith(f"@{socket.gethostname()}")}
+    for name, age in here.items():
+        click.echo(f"{'silent' if age > silence_limit_s() else 'ok    '}  {name}  {age:.0f} s ago")
+    if not here:
+        click.echo("nothing on this machine has been heard of", err=True)
+    sys.exit(0 if here and max(here.values()) <= silence_limit_s() else 1)
+
+
+def _check_models() -> None:
+    """Refuse to start on a missing or changed model, here in the parent that must not load it."""
+    from worker.model_card import read_verified_model
+    from worker.recognizer import DIGITS, MODELS_DIR
+
+    read_verified_model(MODELS_DIR / DIGITS)
+
+
+def _wait_for_database() -> None:
+    from worker.store.engine import require_database, wait_for_database
+
+    wait_for_database(bootstrap.engine(), DATABASE_PATIENCE_S, _say)
+    require_database(bootstrap.engine())
+    bootstrap.engine().dispose()
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+class _Progress:
+    """Shows how the queue stands: one line that changes in a terminal, else a line at each change."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True)
+        self._status = self._console.status("starting ...") if self._console.is_terminal else None
+        self._last = ""
+
+    def __enter__(self) -> _Progress:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def __call__(self, summary: QueueSummary) -> None:
+        text = (
+            ", ".join(f"{count} {state.value}" for state, count in summary.counts.items() if count)
+            or "no jobs yet"
+        )
+        if self._status:
+            self._status.update(text)
+        elif text != self._last:
+            _say(text)
+        self._last = text
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    from worker.store.engine import describe
+    from worker.store.tables import JobState
+
+    ended = outcome.ended
+    click.echo(
+        f"{ended[JobState.DONE]} scans read, {outcome.failed} failed, {ended[JobState.DUPLICATE]} duplicates"
+    )
+    for failure in outcome.summary.failures[: max(outcome.failed, 0)]:
+        click.echo(f"  failed: {_name_of(failure.uri)}: {failure.reason}")
+    if outcome.stuck:
+        click.echo("  some scans cannot be moved to where they belong: see the watcher's log")
+    logs = bootstrap.home() / "logs"
+    click.echo(f"results in {describe(bootstrap.engine())}; scans in {bootstrap.inbox()}; logs in {logs}")
+
+
+def _name_of(uri: str | None) -> str:
+    """Return the file's name of a job's URI, in print that no name can forge."""
+    return ascii((uri or "?").rpartition("/")[2])[1:-1]

@@ -1,0 +1,150 @@
+"""``icr template``: draft a form template from a page, check one against scans, list those that are known."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.errors import IcrError, UnreadableScanError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from schemas.form_template import FormTemplate
+    from worker.values import Page
+
+
+@click.group()
+def template() -> None:
+    """Form templates: where the fields of a form lie, as a JSON file."""
+
+
+@template.command("list")
+def list_templates() -> None:
+    """List the known templates: the shipped ones and those of ICR_TEMPLATES."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from worker import bootstrap
+
+    table = Table("name", "version", "fields", "page (mm)", "title")
+    for known in bootstrap.templates().values():
+        size = f"{known.page_mm[0]:g} x {known.page_mm[1]:g}"
+        table.add_row(known.name, known.version, str(len(known.fields)), size, known.title)
+    Console().print(table)
+
+
+@template.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The template to write; else NAME.json beside FILE.")
+@click.option("--name", help="Name of the template; else that of the file.")
+@click.option("--page", "number", default=1, show_default=True, help="Which page of the file.")
+@click.option("--dpi", type=float, help="Resolution, where the file does not say it or lies.")
+def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: float | None) -> None:
+    """Draft a template from a blank or filled form: every printed box, row of cells and comb becomes a field.
+
+    Writes the template and, beside it, a picture with every field drawn and named.
+    """
+    from worker.drafting import draft_template, draw_fields, template_json
+    from worker.imaging.registration import register_page
+
+    page = _page_of(file, number)
+    name = name or (out.stem if out else _name_from(file))
+    target = out or file.with_name(f"{name}.json")
+    if target.exists():
+        raise IcrError(f"{target} is there already: name another with --out")
+    drafted = draft_template(page, name, dpi=dpi)
+    found = register_page(page, drafted)
+    _write(target, template_json(drafted).encode())
+    picture = target.with_suffix(".png")
+    _write_picture(picture, draw_fields(page, drafted, found.page_from_mm))
+    cells = sum(f.layout == "cells" for f in drafted.fields)
+    click.echo(f"{target}: {len(drafted.fields)} fields, {cells} of them in cells, {len(drafted.landmarks)} landmarks")
+    click.echo(f"{picture}: every field drawn and named; look at it, then correct the template in an editor")
+    if found.quality < drafted.min_registration:
+        raise IcrError(f"the page does not find its own template (registration {found.quality:.2f}): too little print")
+
+
+@template.command()
+@click.argument("template_file", metavar="TEMPLATE")
+@click.argument("scans", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", default="check", show_default=True, type=click.Path(path_type=Path), help="Folder for pictures.")
+def check(template_file: str, scans: tuple[Path, ...], out: Path) -> None:
+    """Draw a template's fields over real scans and say what does not fit; exit code 1 if a page does not."""
+    from worker import bootstrap
+    from worker.drafting import draw_fields
+    from worker.imaging.registration import register_page
+    from worker.templates import find_template
+
+    form = find_template(template_file, bootstrap.templates())
+    bad = False
+    for path in scans:
+        for page, problem in _pages_of(path):
+            if page is None:
+                click.echo(f"{path}: {problem}")
+                bad = True
+                continue
+            found = register_page(page, form)
+            picture = out / f"{path.stem}-{page.number + 1}.png"
+            _write_picture(picture, draw_fields(page, form, found.page_from_mm))
+            remarks = _remarks(form, found.quality, page, found.page_from_mm)
+            bad |= bool(remarks)
+            click.echo(f"{path}, page {page.number + 1}: registration {found.quality:.2f}, drawn in {picture}")
+            for remark in remarks:
+                click.echo(f"  {remark}")
+    sys.exit(1 if bad else 0)
+
+
+def _remarks(form: FormTemplate, quality: float, page: Page, page_from_mm: NDArray[np.float64]) -> list[str]:
+    """Say what does not fit: a page that is not the form, and fields that lie off it."""
+    if quality < form.min_registration:
+        return [f"unregistered: {form.min_registration:.2f} is needed; nothing would be read on this page"]
+    from worker.fields.extraction import share_on_page
+
+    shares = {f.name: share_on_page(f, page, page_from_mm) for f in form.fields}
+    return [f"field {name}: {1 - share:.0%} of it lies off the page" for name, share in shares.items() if share < 0.98]
+
+
+def _pages_of(path: Path) -> Iterator[tuple[Page | None, str | None]]:
+    from worker import bootstrap
+    from worker.rasterizer import open_pages
+
+    try:
+        for page in open_pages(path, scan_id=path.name, limits=bootstrap.raster_limits()):
+            yield page, None
+    except UnreadableScanError as error:
+        yield None, str(error)
+
+
+def _page_of(path: Path, number: int) -> Page:
+    for page, problem in _pages_of(path):
+        if page is None:
+            raise UnreadableScanError(f"{path}: {problem}")
+        if page.number == number - 1:
+            return page
+    raise IcrError(f"{path} has no page {number}")
+
+
+def _name_from(file: Path) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:60]
+    return name or "form"
+
+
+def _write(target: Path, content: bytes) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    except OSError as error:
+        raise IcrError(f"cannot write {target}: {error.strerror}") from error
+
+
+def _write_picture(target: Path, picture: NDArray[np.uint8]) -> None:
+    import cv2
+
+    _write(target, cv2.imencode(".png", picture)[1].tobytes())

@@ -1,0 +1,256 @@
+"""What becomes of a field that was read: accepted, blank, or reviewed, and then why.
+
+Grammar and rules never change what was read: they send it to a person, and may offer another reading.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from schemas.form_template import FieldSpec, FormTemplate
+from schemas.rules import (
+    AnyOfRule,
+    CheckDigitRule,
+    DateRule,
+    EqualRule,
+    FieldRule,
+    FormRule,
+    ListRule,
+    PatternRule,
+    RangeRule,
+    SumRule,
+    fields_named,
+)
+from worker.values import Alternative, FieldReading, FieldStatus, ReadField
+
+DEFAULT_ACCEPT_THRESHOLD = 0.995
+"""Asked where no calibration says what keeps the promise: one wrong field in 200 if confidences are honest."""
+DEFAULT_BLANK_THRESHOLD = 0.95
+"""An empty field needs less: its confidence says how little ink there is, not how clear a number."""
+MIN_REGISTRATION = 0.75
+"""A field is only as good as its place: with one of its box's four sides lost it may still be, with two not."""
+CLOSE_DIGIT = 0.01
+"""A digit's runner-up less likely than this repairs nothing."""
+NEAR_TIE = 0.05
+"""A runner-up this close to the best reading is a reason to ask a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptPolicy:
+    """What a field needs to be accepted.
+
+    ``accept_threshold`` goes before the one that the reader's calibration chose; None leaves it to that, and to
+    ``DEFAULT_ACCEPT_THRESHOLD`` where a reader has none.
+    """
+
+    accept_threshold: float | None = None
+    min_registration: float = MIN_REGISTRATION
+
+    def threshold_for(self, read: ReadField) -> float:
+        """Return the confidence that this field needs."""
+        if self.accept_threshold is not None:
+            return self.accept_threshold
+        return DEFAULT_ACCEPT_THRESHOLD if read.accept_threshold is None else read.accept_threshold
+
+
+def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> FieldReading:
+    """Return the reading of one field with its status and, for a person, the reasons."""
+    reasons = [*read.doubts, *_registration_doubts(read, policy)]
+    alternatives = read.alternatives
+    if read.blank:
+        if not spec.optional:
+            reasons.append("empty, but must be filled")
+    elif not read.text:
+        reasons.append("nothing could be read")
+    else:
+        reasons += _count_problems(spec, read.text)
+        for rule in spec.rules:
+            broken = broken_by(rule, read.text)
+            if broken:
+                repair = find_repair(rule, replace(read, alternatives=alternatives))
+                reasons.append(f"rule {rule.rule}: {broken}" + (f"; only {repair.text} keeps it" if repair else ""))
+                alternatives = _satisfying_first(rule, _with_repair(alternatives, repair))
+        reasons += _near_ties(read)
+    needed = DEFAULT_BLANK_THRESHOLD if read.blank else policy.threshold_for(read)
+    if read.confidence < needed:
+        reasons.append(_too_little(read.confidence, needed))
+    settled = FieldStatus.BLANK if read.blank else FieldStatus.ACCEPTED
+    return FieldReading(
+        name=spec.name, text=read.text, confidence=read.confidence,
+        status=FieldStatus.REVIEW if reasons else settled, box_px=read.box_px, digits=read.digits,
+        reasons=tuple(reasons), alternatives=alternatives, accept_threshold=needed,
+    )  # fmt: skip
+
+
+def decide_form(template: FormTemplate, fields: Sequence[FieldReading]) -> tuple[FieldReading, ...]:
+    """Hold the rules across fields; a broken one sends every field that it names to review."""
+    by_name = {f.name: f for f in fields}
+    specs = {spec.name: spec for spec in template.fields}
+    for rule in template.rules:
+        broken = _form_rule_broken(rule, specs, by_name)
+        for name in fields_named(rule) if broken else ():
+            field = by_name[name]
+            reason = f"rule {rule.rule}: {broken}"
+            by_name[name] = replace(field, status=FieldStatus.REVIEW, reasons=(*field.reasons, reason))
+    return tuple(by_name[f.name] for f in fields)
+
+
+# --- one field ---------------------------------------------------------------------------------------------------
+
+
+def broken_by(rule: FieldRule, text: str) -> str | None:
+    """Return how ``text`` breaks ``rule``, as half a sentence, or None."""
+    if isinstance(rule, RangeRule):
+        return _outside(rule, number_of(text))
+    if isinstance(rule, PatternRule):
+        return None if re.fullmatch(rule.regex, text) else f"{text} does not match {rule.regex}"
+    if isinstance(rule, ListRule):
+        return None if text in rule.values else f"{text} is not on the list"
+    if isinstance(rule, DateRule):
+        return _wrong_date(rule, text)
+    check = find_check(rule.scheme)
+    return None if check is not None and check(text) else f"the check digit of {text} is wrong ({rule.scheme})"
+
+
+@functools.lru_cache(maxsize=64)
+def find_check(scheme: str) -> Callable[[str], bool] | None:
+    """Return python-stdnum's check of that name, or None where it has none."""
+    try:
+        module = importlib.import_module(f"stdnum.{scheme}")
+    except ImportError:
+        return None
+    check: Callable[[str], bool] | None = getattr(module, "is_valid", None)
+    return check
+
+
+def number_of(text: str) -> int:
+    """Return the integer that digits spell, an amount in minor units; 0 for an empty field."""
+    return int("".join(c for c in text if c.isdigit()) or "0")
+
+
+def parse_date(text: str, form: str) -> dt.date | None:
+    """Return the calendar date that digits spell in a form like DDMMYYYY; two-digit years are 1970 to 2069."""
+    if len(text) != len(form) or not text.isdigit():
+        return None
+    year, month, day = (int("".join(c for c, f in zip(text, form, strict=True) if f == part)) for part in "YMD")
+    if form.count("Y") == 2:
+        year += 1900 if year >= 70 else 2000
+    try:
+        return dt.date(year, month, day)
+    except ValueError:
+        return None
+
+
+def _outside(rule: RangeRule, number: int) -> str | None:
+    if rule.min is not None and number < rule.min:
+        return f"{number} is less than {rule.min}"
+    if rule.max is not None and number > rule.max:
+        return f"{number} is more than {rule.max}"
+    return None
+
+
+def _wrong_date(rule: DateRule, text: str) -> str | None:
+    date = parse_date(text, rule.format)
+    if date is None:
+        return f"{text} is no date ({rule.format})"
+    if rule.not_before is not None and date < rule.not_before:
+        return f"{date} is before {rule.not_before}"
+    if rule.not_after is not None and date > rule.not_after:
+        return f"{date} is after {rule.not_after}"
+    return None
+
+
+def _too_little(confidence: float, needed: float) -> str:
+    if needed > 1:
+        return "no confidence is enough: the model is not calibrated on enough fields"
+    return f"confidence {confidence:.3f} is below the {needed:.3f} needed"
+
+
+def _count_problems(spec: FieldSpec, text: str) -> list[str]:
+    least, most = spec.digit_range
+    count = sum(c.isdigit() for c in text)
+    if count < least or (most is not None and count > most):
+        wanted = f"{least}" if least == most else f"{least} to {most}" if most else f"at least {least}"
+        return [f"{count} digits read, {wanted} expected"]
+    return []
+
+
+def _near_ties(read: ReadField) -> list[str]:
+    return [
+        f"two readings within {NEAR_TIE:g}: {read.text} or {other.text}"
+        for other in read.alternatives[:1]
+        if read.confidence - other.confidence < NEAR_TIE
+    ]
+
+
+def _registration_doubts(read: ReadField, policy: AcceptPolicy) -> list[str]:
+    if read.registration is None or read.registration >= policy.min_registration:
+        return []
+    return [f"its place on the page is uncertain: {read.registration:.0%} of the print around it is found"]
+
+
+def find_repair(rule: FieldRule, read: ReadField) -> Alternative | None:
+    """Return the one close reading that keeps a broken check digit; None where none or several do.
+
+    Close are the runners-up, and the text with one digit changed to its own runner-up. A repair is offered to a
+    person and never accepted: one wrong number in ten passes a check digit by chance.
+    """
+    if not isinstance(rule, CheckDigitRule):
+        return None
+    close = {a.text: a for a in (*_one_digit_changed(read), *read.alternatives)}
+    keeping = [a for a in close.values() if a.text != read.text and broken_by(rule, a.text) is None]
+    return keeping[0] if len(keeping) == 1 else None
+
+
+def _one_digit_changed(read: ReadField) -> list[Alternative]:
+    """Return the text with each digit in turn changed to its runner-up, where that is likely enough."""
+    if len(read.digits) != len(read.text):
+        return []
+    changed = []
+    for i, digit in enumerate(read.digits):
+        (_, first), (second, probability) = digit.top(2)
+        if probability >= CLOSE_DIGIT:
+            text = f"{read.text[:i]}{second}{read.text[i + 1 :]}"
+            changed.append(Alternative(text, read.confidence * probability / max(first, 1e-6)))
+    return changed
+
+
+def _with_repair(alternatives: tuple[Alternative, ...], repair: Alternative | None) -> tuple[Alternative, ...]:
+    known = repair is None or any(a.text == repair.text for a in alternatives)
+    return alternatives if known or repair is None else (repair, *alternatives)
+
+
+def _satisfying_first(rule: FieldRule, alternatives: tuple[Alternative, ...]) -> tuple[Alternative, ...]:
+    """Offer the runners-up that keep the broken rule before the others."""
+    return tuple(sorted(alternatives, key=lambda a: broken_by(rule, a.text) is not None))
+
+
+# --- across fields -----------------------------------------------------------------------------------------------
+
+
+def _form_rule_broken(
+    rule: FormRule, specs: Mapping[str, FieldSpec], fields: Mapping[str, FieldReading]
+) -> str | None:
+    texts = {name: fields[name].text for name in fields_named(rule)}
+    if isinstance(rule, AnyOfRule):
+        return None if any(texts.values()) else f"none of {', '.join(texts)} is filled"
+    if isinstance(rule, EqualRule):
+        return None if len(set(texts.values())) == 1 else _spell(texts, " differs from ")
+    if not all(specs[name].kind != "date" for name in texts):
+        return "dates cannot be added"
+    number = {name: number_of(text) for name, text in texts.items()}
+    if isinstance(rule, SumRule):
+        found, stated, name = sum(number[n] for n in rule.fields), number[rule.total], rule.total
+    else:
+        found, stated, name = number[rule.minuend] - number[rule.subtrahend], number[rule.result], rule.result
+    return None if found == stated else f"makes {found}, but {name} says {stated}"
+
+
+def _spell(texts: Mapping[str, str], joint: str) -> str:
+    return joint.join(f"{name} {text or '(empty)'}" for name, text in texts.items())
+

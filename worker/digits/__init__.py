@@ -1,0 +1,1 @@
+"""Digit images as the model wants them, its answers decoded and calibrated."""

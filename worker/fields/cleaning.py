@@ -1,0 +1,170 @@
+"""A raw crop of a field made into dark ink on flat white paper: frames, rules, gutters, print outside gone.
+
+Grey levels inside the writing stay: the readers know the texture of paper, and faint strokes need it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.imaging.binarization import Mask, flatten_background, ink_mask, stroke_width
+from worker.imaging.line_removal import Rule, find_rules, remove_rules
+from worker.values import FieldCrop, Grey, freeze
+
+_MARGIN_SHARE = 0.3
+"""White kept around the handwriting, in heights of the handwriting."""
+
+_THIN_SHARE = 0.7
+"""An upright rule amid the writing is thinner than this share of the pen; a 1 is not."""
+
+_MOST_FRAME_UPRIGHTS = 4
+"""A frame has two sides and perhaps a divider after the currency sign; more uprights are cells."""
+
+_PARTS = 5
+"""Columns of ``connectedComponentsWithStats``: left, top, width, height, area."""
+
+
+def clean_field(crop: FieldCrop) -> FieldCrop:
+    """Return the crop with its print removed, tightened to the handwriting; one without ink keeps its size.
+
+    ``page_from_crop`` of the result leads back to page pixels; ``box_px`` stays the field's own.
+    """
+    if min(crop.grey.shape) < 4:
+        return crop
+    flat, ink = remove_print(crop.grey)
+    left, top, right, bottom = _extent_with_margin(writing_line(ink), ink.shape)
+    shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
+    grey = np.ascontiguousarray(flat[top:bottom, left:right])
+    freeze(grey)
+    return replace(crop, grey=grey, page_from_crop=crop.page_from_crop @ shift)
+
+
+def remove_print(grey: Grey) -> tuple[Grey, Mask]:
+    """Return the flattened crop and its ink, both without frames, rules and what lies outside of a frame."""
+    flat = flatten_background(grey)
+    ink = ink_mask(flat)
+    rules = printed_rules(ink)
+    flat, ink = remove_rules(flat, ink, rules)
+    outside = outside_of_frame(ink, rules)
+    if not outside.any():
+        return flat, ink
+    near = cv2.dilate(outside, np.ones((3, 3), np.uint8)) & (ink == outside)
+    return np.where(near > 0, np.uint8(255), flat), np.where(outside > 0, np.uint8(0), ink)
+
+
+def printed_rules(ink: Mask) -> list[Rule]:
+    """Find the rules of a field's print: long, straight, and not through the middle of the writing.
+
+    A line through the middle may be a strike-out, and an upright that is as thick as the pen and not at the
+    crop's sides may be a 1: neither is taken for print.
+    """
+    height, width = ink.shape
+    flat_length = 0.65 * width if width < 1.5 * height else max(0.4 * width, 1.2 * height)
+    rules = find_rules(ink, flat_length=flat_length, upright_length=0.55 * height)
+    pen = stroke_width(ink)
+    flats = [r for r in rules if not r.upright and not (_is_amid(r, ink.shape) and width > height)]
+    uprights = [r for r in rules if r.upright and _is_divider(r, flats, ink.shape, pen)]
+    return flats + uprights
+
+
+def writing_line(ink: Mask) -> Mask:
+    """Keep the one line of writing with the most ink; specks and bits at the edges are left out."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    if count == 1:
+        return ink
+    parts = np.asarray(stats[1:], np.int32)
+    usable = ~_is_remnant(parts, ink.shape) & ~_is_beside_writing(parts, ink.shape)
+    if not usable.any():
+        return np.zeros_like(ink)
+    tallest = int(parts[usable, cv2.CC_STAT_HEIGHT].max())
+    chosen = usable & _on_main_line(parts, usable, gap=max(2, tallest // 3))
+    keep = np.concatenate([[0], chosen]).astype(np.uint8)
+    return np.asarray(keep[labels], np.uint8)
+
+
+def _is_amid(rule: Rule, shape: tuple[int, ...]) -> bool:
+    height, width = shape
+    return 0.3 * height < rule.across(width / 2) < 0.7 * height
+
+
+def _is_divider(rule: Rule, flats: list[Rule], shape: tuple[int, ...], pen: float) -> bool:
+    """Tell a printed upright from a 1: it reaches from frame to frame, and lies at the side or is thin."""
+    height, width = shape
+    near = max(4.0, 0.12 * height)
+    x = rule.across((rule.start + rule.end) / 2)
+    levels = [0.0, float(height), *(f.across(x) for f in flats)]
+    joined = all(min(abs(end - level) for level in levels) <= near for end in (rule.start, rule.end))
+    aside = min(x, width - x) < max(5.0, 0.05 * width)
+    return joined and (aside or rule.thickness < _THIN_SHARE * pen or len(flats) >= 2)
+
+
+def outside_of_frame(ink: Mask, rules: list[Rule]) -> Mask:
+    """Mark the components that lie wholly beyond a rule of the frame, on its side away from the middle."""
+    height, width = ink.shape
+    frame = [r for r in rules if not r.upright and r.length > 0.6 * width]
+    uprights = [r for r in rules if r.upright]
+    frame += uprights if len(uprights) <= _MOST_FRAME_UPRIGHTS else []
+    if not frame:
+        return np.zeros_like(ink)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    parts = stats.astype(np.float64)
+    beyond = np.zeros(len(stats), bool)
+    for rule in frame:
+        side, size = (cv2.CC_STAT_LEFT, width) if rule.upright else (cv2.CC_STAT_TOP, height)
+        level = rule.across((rule.start + rule.end) / 2)
+        if level < 0.35 * size:
+            beyond |= parts[:, side] + parts[:, side + 2] <= level + 2
+        elif level > 0.65 * size:
+            beyond |= parts[:, side] >= level - 2
+    beyond[0] = False
+    return np.asarray(beyond.astype(np.uint8)[labels], np.uint8)
+
+
+def _is_remnant(parts: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Tell specks, remains of rules and what only peeps over the crop's edge from strokes."""
+    height, width = shape
+    left, top, w, h, area = parts.T[:_PARTS]
+    at_edge = (top <= 1) | (top + h >= height - 1) | (left <= 1) | (left + w >= width - 1)
+    thin = (np.minimum(w, h) <= max(3, min(shape) // 20)) & (np.maximum(w, h) > 4 * np.minimum(w, h))
+    peeping = at_edge & (thin | (np.maximum(w / width, h / height) < 0.15))
+    specks = (area < 5) | (np.maximum(w, h) < 0.04 * height)
+    return np.asarray(peeping | specks, bool)
+
+
+def _is_beside_writing(parts: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Tell what is too tall for a digit of a tall cell: the rim of a gutter; nothing where none is left."""
+    height, width = shape
+    tall = (parts[:, cv2.CC_STAT_HEIGHT] > 0.45 * height) & (height > 1.2 * width)
+    area = parts[:, cv2.CC_STAT_AREA]
+    return tall if area[~tall].sum() > 0.1 * area[tall].sum() else np.zeros_like(tall)
+
+
+def _on_main_line(parts: NDArray[np.int32], usable: NDArray[np.bool_], *, gap: int) -> NDArray[np.bool_]:
+    """Return which parts lie in the band of rows that holds the most ink; underlines do not join bands."""
+    flat = parts[:, cv2.CC_STAT_WIDTH] > 4 * parts[:, cv2.CC_STAT_HEIGHT]
+    upright = usable & ~flat if (usable & ~flat).any() else usable
+    tops, bottoms = parts[:, cv2.CC_STAT_TOP], parts[:, cv2.CC_STAT_TOP] + parts[:, cv2.CC_STAT_HEIGHT]
+    bands: list[tuple[int, int, int]] = []
+    for i in sorted(np.flatnonzero(upright), key=lambda i: int(tops[i])):
+        top, bottom, area = int(tops[i]), int(bottoms[i]), int(parts[i, cv2.CC_STAT_AREA])
+        if bands and top <= bands[-1][1] + gap:
+            last = bands[-1]
+            bands[-1] = (last[0], max(last[1], bottom), last[2] + area)
+        else:
+            bands.append((top, bottom, area))
+    top, bottom, _ = max(bands, key=lambda band: band[2])
+    return np.asarray((bottoms > top) & (tops < bottom), bool)
+
+
+def _extent_with_margin(writing: Mask, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of the writing with white around it; all of it where there is none."""
+    height, width = shape
+    x, y, w, h = cv2.boundingRect(writing)
+    if w == 0:
+        return 0, 0, width, height
+    margin = max(4, round(_MARGIN_SHARE * h))
+    return max(0, x - margin), max(0, y - margin), min(width, x + w + margin), min(height, y + h + margin)

@@ -1,0 +1,191 @@
+"""The sequence reader's answers decoded: from log-probabilities over columns to strings of digits.
+
+Connectionist temporal classification (Graves, Fernández, Gomez, Schmidhuber, "Connectionist temporal
+classification", 2006): each column names a character or the blank, repeats collapse, blanks vanish. Marks
+(points, commas, dashes, slashes, currency signs) have classes of their own; to a string of digits a mark is a
+blank, so the digits' posterior is decoded over eleven classes and the marks are read beside it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+MARKS = ".,-/=$#"
+ALPHABET = "0123456789" + MARKS
+"""The reader's classes in order, before the CTC blank; ``$`` is any currency sign, ``#`` any other mark."""
+BLANK = 10
+"""Index of "no digit here" once marks and blank are one."""
+
+BEAM = 8
+NEGLIGIBLE = 1e-3
+"""A digit less likely than this in a column starts no prefix there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A string of digits that a line may hold, with its share of the probability of all that were found."""
+
+    digits: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One character on its columns ``start`` to ``stop`` (exclusive); the reader is surest at ``peak``."""
+
+    character: str
+    start: int
+    stop: int
+    peak: int
+
+
+def merge_marks(log_probabilities: Floats) -> Floats:
+    """Return (T, 11) log-probabilities of the ten digits and of no digit, from (T, C) over all classes."""
+    merged = np.empty((len(log_probabilities), 11), np.float32)
+    merged[:, :10] = log_probabilities[:, :10]
+    merged[:, BLANK] = np.logaddexp.reduce(log_probabilities[:, 10:], axis=1)
+    return merged
+
+
+def settle_slashes(log_probabilities: Floats, kind: str) -> Floats:
+    """Take a slash for the 1 that it looks like, where a field of this kind can hold none.
+
+    A date may hold slashes anywhere, any other field only one that a dash or a lone hundred follows (5,000/-,
+    23 50/100): nobody said of a lone crop whether it is an amount. The ink stays what it is: no digit is added where
+    the reader saw no stroke.
+    """
+    if kind == "date":
+        return log_probabilities
+    settled = log_probabilities.copy()
+    slash = ALPHABET.index("/")
+    symbols = find_marks(log_probabilities, everything=True)
+    greedy = "".join(s.character for s in symbols)
+    for i, symbol in enumerate(symbols):
+        rest = greedy[i + 1 :]
+        if symbol.character != "/" or rest[:1] in tuple("-=#") or rest == "100":
+            continue
+        columns = settled[symbol.start : symbol.stop]
+        columns[:, 1] = np.logaddexp(columns[:, 1], columns[:, slash])
+        columns[:, slash] = np.log(NEGLIGIBLE) + columns[:, slash]
+    return settled
+
+
+def find_candidates(merged: Floats, *, least: int = 0, most: int | None = None) -> list[Candidate]:
+    """Return the likeliest strings of digits by prefix beam search, best first.
+
+    Parameters
+    ----------
+    merged
+        (T, 11) float32 log-probabilities from ``merge_marks``.
+    least, most
+        The number of digits that the field may hold: strings of other lengths are dropped where one that
+        fits has at least a thousandth of the probability. Grammar never adds a digit that no ink supports.
+
+    Notes
+    -----
+    Hannun, Maas, Jurafsky, Ng, "First-pass large vocabulary continuous speech recognition using
+    bi-directional recurrent DNNs", 2014, algorithm 1, without a language model.
+    """
+    beams: dict[str, tuple[float, float]] = {
+        "": (1.0, 0.0)
+    }  # prefix -> ends in blank, ends in its last digit
+    for column in np.exp(merged.astype(np.float64)):
+        if column[BLANK] > 1 - NEGLIGIBLE / 5:
+            beams = {prefix: (b + d, 0.0) for prefix, (b, d) in beams.items()}
+            continue
+        beams = _extend(beams, column)
+    total = sum(b + d for b, d in beams.values())
+    ranked = sorted(((b + d) / total, prefix) for prefix, (b, d) in beams.items())[::-1]
+    candidates = [Candidate(prefix, p) for p, prefix in ranked]
+    fitting = [c for c in candidates if least <= len(c.digits) <= (most or len(c.digits))]
+    if fitting and fitting[0].probability > 1e-3:
+        return fitting
+    return candidates
+
+
+def _extend(
+    beams: dict[str, tuple[float, float]], column: NDArray[np.float64]
+) -> dict[str, tuple[float, float]]:
+    grown: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    likely = [int(d) for d in np.flatnonzero(column[:BLANK] > NEGLIGIBLE)]
+    for prefix, (blank, digit) in beams.items():
+        grown[prefix][0] += (blank + digit) * column[BLANK]
+        if prefix:
+            grown[prefix][1] += digit * column[int(prefix[-1])]
+        for d in likely:
+            repeated = prefix[-1:] == str(d)
+            grown[prefix + str(d)][1] += (blank if repeated else blank + digit) * column[d]
+    best = sorted(grown.items(), key=lambda item: -sum(item[1]))[:BEAM]
+    scale = sum(sum(p) for _, p in best)
+    return {prefix: (b / scale, d / scale) for prefix, (b, d) in best}
+
+
+def align(digits: str, merged: Floats) -> list[Symbol]:
+    """Return the columns of each digit of a string on its likeliest path (Viterbi).
+
+    States are blank, digit, blank, digit, ..., blank; a blank between unlike digits may be skipped.
+    """
+    if not digits:
+        return []
+    labels = np.full(2 * len(digits) + 1, BLANK)
+    labels[1::2] = [int(d) for d in digits]
+    skippable = np.zeros(len(labels), bool)
+    skippable[3::2] = labels[3::2] != labels[1:-2:2]
+    states = _viterbi(merged[:, labels], skippable)
+    symbols = []
+    for i, character in enumerate(digits):
+        columns = np.flatnonzero(states == 2 * i + 1)
+        peak = columns[np.argmax(merged[columns, int(character)])]
+        symbols.append(Symbol(character, int(columns[0]), int(columns[-1]) + 1, int(peak)))
+    return symbols
+
+
+def _viterbi(emission: Floats, skippable: NDArray[np.bool_]) -> NDArray[np.int64]:
+    steps, count = emission.shape
+    never = np.float32(-1e30)
+    score = np.full(count, never)
+    score[:2] = emission[0, :2]
+    back = np.zeros((steps, count), np.int8)
+    for t in range(1, steps):
+        one, two = np.full(count, never), np.full(count, never)
+        one[1:] = score[:-1]
+        two[2:] = np.where(skippable[2:], score[:-2], never)
+        options = np.stack([score, one, two])
+        back[t] = np.argmax(options, axis=0)
+        score = np.max(options, axis=0) + emission[t]
+    state = count - 1 if score[-1] >= score[-2] else count - 2
+    states = np.empty(steps, np.int64)
+    for t in range(steps - 1, -1, -1):
+        states[t] = state
+        state -= back[t, state]
+    return states
+
+
+def find_marks(log_probabilities: Floats, *, everything: bool = False) -> list[Symbol]:
+    """Return the marks that the reader sees, each on the run of columns where it is the likeliest class.
+
+    With ``everything``, the digits too.
+    """
+    first = 0 if everything else 10
+    best = np.argmax(log_probabilities, axis=1)
+    symbols = []
+    edges = np.flatnonzero(np.diff(best, prepend=-1, append=-1))
+    for start, stop in itertools.pairwise(edges):
+        if first <= best[start] < len(ALPHABET):
+            peak = start + int(np.argmax(log_probabilities[start:stop, best[start]]))
+            symbols.append(Symbol(ALPHABET[best[start]], int(start), int(stop), int(peak)))
+    return symbols
+
+
+def merge_symbols(digits: list[Symbol], marks: list[Symbol]) -> list[Symbol]:
+    """Return digits and marks from left to right; a mark on a digit's own columns is dropped."""
+    taken = {column for s in digits for column in range(s.start, s.stop)}
+    free = [s for s in marks if s.peak not in taken]
+    return sorted(digits + free, key=lambda s: s.peak)

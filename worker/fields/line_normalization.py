@@ -1,0 +1,211 @@
+"""A field's crop made into the picture that the sequence reader knows: flat paper, digits of one height.
+
+Training and the worker call the same function, so that the reader never meets a picture made another way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.values import Grey
+
+LINE_HEIGHT = 40
+DIGIT_HEIGHT = 28
+"""Rows that the digits fill, in the middle of ``LINE_HEIGHT``; the rest is room for what hangs over."""
+WIDTH_STRIDE = 4
+MAX_WIDTH = 1000
+EMPTY_LEFT = 8
+"""Empty columns put before a line: without them a thin 1 that begins it was taken for a frame (docs/reading.md)."""
+WORKING_HEIGHT = 72
+"""Rows at which the line is looked for: the digits of the smallest real crops have about 20."""
+MIN_CONTRAST = 0.10
+"""Least share by which ink darkens its paper; fainter marks are taken for paper texture."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """A normalized line: ``image`` is (40, W) uint8, 255 = ink; ``scale`` is line pixels a crop pixel.
+
+    ``x0`` and ``y0`` are the crop pixels at the line's top left, so that ``crop = line / scale + (x0, y0)``.
+    ``ink`` is the number of ink pixels, at ``WORKING_HEIGHT``, that belong to the line: 0 on an empty field.
+    """
+
+    image: NDArray[np.uint8]
+    scale: float
+    x0: float
+    y0: float
+    ink: int
+
+    def to_crop_x(self, x: float) -> float:
+        """Return the crop column of a line column."""
+        return x / self.scale + self.x0
+
+
+def normalize_line(grey: Grey) -> Line:
+    """Find the line of writing in a crop and bring its digits to ``DIGIT_HEIGHT`` rows.
+
+    Parameters
+    ----------
+    grey
+        (h, w) uint8, 0 = ink.
+
+    Returns
+    -------
+    Line
+        An image of one empty stride where no ink is found.
+    """
+    height, width = grey.shape
+    rows = WORKING_HEIGHT * float(
+        np.clip(1.5 * height / width, 1, 2.2)
+    )  # in a tall crop the line is a small part
+    working = min(1.0, rows / height, 1600 / width)
+    darkness = flatten(_shrink(grey, working))
+    extent = find_extent(darkness)
+    if extent is None:
+        return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
+    top, bottom, left, right, ink = extent
+    if (
+        working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT
+    ):  # small writing in a large crop: look again, closer
+        margin = 0.6 * (bottom - top)
+        y, x = (max(0, int((v - margin) / working)) for v in (top, left))
+        y2, x2 = (int((v + margin) / working) + 1 for v in (bottom, right))
+        inner = normalize_line(grey[y:y2, x:x2]) if (y2 - y) < height else None
+        if inner is not None and inner.ink:
+            return Line(inner.image, inner.scale, inner.x0 + x, inner.y0 + y, inner.ink)
+    scale = DIGIT_HEIGHT / (bottom - top)
+    margin = (LINE_HEIGHT - DIGIT_HEIGHT) / 2 / scale
+    image = np.pad(
+        _cut(darkness, (left - margin, top - margin, right + margin), scale), ((0, 0), (EMPTY_LEFT, 0))
+    )
+    x0 = left - margin - EMPTY_LEFT / scale
+    return Line(image, scale * working, x0 / working, (top - margin) / working, ink)
+
+
+def flatten(grey: Grey) -> Grey:
+    """Return how far each pixel lies from paper (0) to ink (255), whatever the light and the paper's shade.
+
+    The paper is the local maximum of the smoothed picture; the two levels are those of Otsu's classes.
+    """
+    size = max(9, min(grey.shape[0] // 3, 41)) | 1
+    paper = cv2.blur(cv2.dilate(cv2.blur(grey, (3, 3)), np.ones((size, size), np.uint8)), (size, size))
+    dark = 255 - np.asarray(cv2.divide(grey, paper, scale=255), np.uint8)
+    dark[_solid_areas(grey)] = 0
+    otsu, _ = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    counts = np.bincount(dark.ravel(), minlength=256)
+    threshold = max(int(otsu), round(255 * MIN_CONTRAST)) + 1
+    if not counts[threshold:].any():
+        return np.zeros_like(dark)
+    high = threshold + _percentile_bin(counts[threshold:], 60)
+    low = min(_percentile_bin(counts[:threshold], 50), high // 2)
+    ramp = np.clip((np.arange(256) - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(dark, ramp), np.uint8)
+
+
+def find_extent(darkness: Grey) -> tuple[float, float, float, float, int] | None:
+    """Return (top, bottom, left, right, ink pixels) of the line of digits, or None where there is no ink.
+
+    Rules, frames, specks and what lies off the line do not count; marks that stick out (a slash, a comma)
+    weigh little, because the extent is a percentile over the ink's columns.
+    """
+    mask = (darkness > 127).astype(np.uint8)
+    mask &= ~_rules(mask) & 1
+    _, _, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    boxes, middles = stats[1:], centres[1:, 1]
+    keep = _is_writing(boxes, darkness.shape)
+    boxes, middles = boxes[keep], middles[keep]
+    if not len(boxes):
+        return None
+    areas, heights = boxes[:, cv2.CC_STAT_AREA], boxes[:, cv2.CC_STAT_HEIGHT]
+    tops, bottoms = boxes[:, cv2.CC_STAT_TOP], boxes[:, cv2.CC_STAT_TOP] + heights
+    reference = _weighted_percentile(heights, areas, 50)
+    centre = _weighted_percentile(middles, areas, 50)
+    on_line = np.abs(middles - centre) < 1.2 * reference
+    if not on_line.any():  # two lines weigh the same: take the heaviest ink
+        on_line = areas == areas.max()
+    tall = on_line & (heights >= min(0.5 * reference, heights[on_line].max()))
+    widths = boxes[:, cv2.CC_STAT_WIDTH]
+    top = _weighted_percentile(tops[tall], widths[tall], 20)
+    bottom = max(_weighted_percentile(bottoms[tall], widths[tall], 80), top + 4)
+    part = on_line & (heights >= min(0.15 * reference, heights[on_line].max()))
+    lefts = boxes[part, cv2.CC_STAT_LEFT]
+    return top, bottom, float(lefts.min()), float((lefts + widths[part]).max()), int(areas[on_line].sum())
+
+
+def _shrink(grey: Grey, scale: float) -> Grey:
+    if scale >= 1:
+        return grey
+    return np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _solid_areas(grey: Grey) -> NDArray[np.bool_]:
+    """Return the gutters: black areas along a side, wider than a pen, with their shaded rim."""
+    height, width = grey.shape
+    bright = _percentile_bin(np.bincount(grey.ravel(), minlength=256), 95)
+    size = max(9, height // 5)
+    dark = (grey < 0.45 * bright).astype(np.uint8)
+    solid = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+    gutters = np.zeros((height, width), np.uint8)
+    if solid.any():
+        gutters[:, (solid[:, 0].mean() > 0.6) * solid.mean(axis=0) > 0.6] = 1
+        gutters[:, (solid[:, -1].mean() > 0.6) * solid.mean(axis=0) > 0.6] = 1
+        gutters[(solid[0].mean() > 0.6) * solid.mean(axis=1) > 0.6] = 1
+        gutters[(solid[-1].mean() > 0.6) * solid.mean(axis=1) > 0.6] = 1
+        rim = max(5, size // 2) | 1
+        gutters = np.asarray(cv2.dilate(gutters, np.ones((rim, rim), np.uint8)), np.uint8)
+    return gutters.astype(bool)
+
+
+def _rules(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the long straight runs of a mask: ruled lines and frames."""
+    height, width = mask.shape
+    flat_run = int(max(20, min(0.6 * height, 0.5 * width)))
+    upright_run = int(max(12, (0.93 if width > height else 0.35) * height))
+    flat = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, flat_run), np.uint8))
+    upright = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((upright_run, 1), np.uint8))
+    thicker = cv2.dilate(flat, np.ones((3, 1), np.uint8))
+    return np.asarray(cv2.bitwise_or(thicker, upright), np.uint8)
+
+
+def _is_writing(boxes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Tell components that may be digits or marks from specks, print at the edge and remnants of rules."""
+    left, top = boxes[:, cv2.CC_STAT_LEFT], boxes[:, cv2.CC_STAT_TOP]
+    width, height, area = (
+        boxes[:, cv2.CC_STAT_WIDTH],
+        boxes[:, cv2.CC_STAT_HEIGHT],
+        boxes[:, cv2.CC_STAT_AREA],
+    )
+    middle = (top + height / 2) / shape[0]
+    flat = (width > 4 * height) & (height < 0.25 * shape[0])
+    outside = np.abs(middle - 0.5) > 0.43
+    narrow = width < 0.06 * max(shape) if shape[1] > shape[0] else width < 0.25 * shape[1]
+    sliver = ((left == 0) | (left + width == shape[1])) & narrow & (height > 3 * width)
+    return np.asarray((area >= 6) & (height >= 4) & ~flat & ~outside & ~sliver, bool)
+
+
+def _weighted_percentile(values: NDArray[np.generic], weights: NDArray[np.generic], percent: float) -> float:
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, percent / 100 * total[-1])])
+
+
+def _percentile_bin(counts: NDArray[np.int64], percent: float) -> int:
+    total = np.cumsum(counts)
+    return int(np.searchsorted(total, percent / 100 * total[-1]))
+
+
+def _cut(darkness: Grey, corner: tuple[float, float, float], scale: float) -> NDArray[np.uint8]:
+    """Return ``darkness`` from (left, top) to the right edge, scaled to ``LINE_HEIGHT`` rows of uint8."""
+    left, top, right = corner
+    width = int(np.ceil(min((right - left) * scale, MAX_WIDTH) / WIDTH_STRIDE)) * WIDTH_STRIDE
+    if scale < 0.8:  # bilinear sampling would skip pixels: smooth by as much as is shrunk
+        darkness = np.asarray(cv2.GaussianBlur(darkness, (0, 0), 0.5 * (1 / scale - 0.7)), np.uint8)
+    half = 0.5 * scale - 0.5
+    matrix = np.array([[scale, 0, half - left * scale], [0, scale, half - top * scale]], np.float64)
+    image = cv2.warpAffine(darkness, matrix, (width, LINE_HEIGHT), flags=cv2.INTER_LINEAR, borderValue=0)
+    return np.asarray(image, np.uint8)

@@ -1,0 +1,97 @@
+"""Field crops to readings, by the reader that a field's layout wants; every digit goes through the digit model.
+
+Cells are cut and read one by one. Free fields are read whole by the sequence reader; without its model, by
+cutting connected ink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.digits.normalization import normalize_digits
+from worker.fields.cells import segment_cells
+from worker.fields.line_normalization import normalize_line
+from worker.fields.segmentation import segment_field
+from worker.fields.sequence import read_sequence
+from worker.values import NOT_A_DIGIT, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
+
+UNSURE_DIGIT = 0.9
+"""A digit less likely than this is named as a reason for review."""
+BLANK_AGREED, BLANK_DISPUTED = 0.999, 0.5
+"""Confidence that a field is empty where both ways to find its ink find none, and where only one does."""
+
+
+def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
+    """Read every crop with the reader for its layout; results in the order of the crops."""
+    whole = [i for i, crop in enumerate(crops) if recognizers.transcribe_fields and crop.spec.layout == "free"]
+    cut = [i for i in range(len(crops)) if i not in set(whole)]
+    reads = read_sequence([crops[i] for i in whole], recognizers) if whole else []
+    reads += _read_cut([crops[i] for i in cut], recognizers)
+    by_index = dict(zip([*whole, *cut], reads, strict=True))
+    return [by_index[i] for i in range(len(crops))]
+
+
+def _read_cut(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
+    """Cut every crop into digits and classify them all in one batch."""
+    places = [_segment(crop) for crop in crops]
+    inks = [digit.ink for row in places for digit in row if digit is not None]
+    answers = iter(recognizers.classify_digits(normalize_digits(inks)) if inks else ())
+    return [
+        _read_places(crop, row, [_read_digit(d, next(answers)) for d in row if d is not None])
+        for crop, row in zip(crops, places, strict=True)
+    ]
+
+
+def _segment(crop: FieldCrop) -> Sequence[DigitCrop | None]:
+    """Return the digit candidates of a field left to right; None is an empty cell."""
+    return segment_field(crop) if crop.spec.cells is None else segment_cells(crop, crop.spec.cells)
+
+
+def _read_places(
+    crop: FieldCrop, places: Sequence[DigitCrop | None], digits: Sequence[DigitReading]
+) -> ReadField:
+    return ReadField(
+        text="".join(str(d.digit) for d in digits),
+        confidence=_product(digits) if digits else _blank_confidence(crop),
+        box_px=crop.box_px,
+        blank=not digits,
+        digits=tuple(digits),
+        doubts=(*_gaps(places), *_doubted(digits)),
+        registration=crop.registration,
+    )
+
+
+def _product(digits: Sequence[DigitReading]) -> float:
+    """Return the probability that all digits are right if each errs on its own: cells keep them apart."""
+    return float(np.prod([d.confidence * (1 - d.outlier) for d in digits]))
+
+
+def _blank_confidence(crop: FieldCrop) -> float:
+    if crop.spec.layout == "cells":
+        return BLANK_AGREED
+    return BLANK_AGREED if min(crop.grey.shape) < 8 or normalize_line(crop.grey).ink == 0 else BLANK_DISPUTED
+
+
+def _read_digit(crop: DigitCrop, probabilities: NDArray[np.float32]) -> DigitReading:
+    digits = probabilities[:NOT_A_DIGIT] + np.float32(1e-7)
+    return DigitReading(crop.position, digits / digits.sum(), float(probabilities[NOT_A_DIGIT]), crop.box_px)
+
+
+def _gaps(places: Sequence[DigitCrop | None]) -> list[str]:
+    """Name the empty cells between filled ones: a digit may be too faint there."""
+    filled = [i for i, place in enumerate(places) if place is not None]
+    inside = range(filled[0], filled[-1]) if filled else range(0)
+    return [f"cell {i + 1} is empty between digits" for i in inside if places[i] is None]
+
+
+def _doubted(digits: Sequence[DigitReading]) -> list[str]:
+    unsure = [
+        f"digit {i + 1} may be {' or '.join(str(d) for d, _ in digit.top(2))}"
+        for i, digit in enumerate(digits)
+        if digit.confidence < UNSURE_DIGIT
+    ]
+    strange = [f"digit {i + 1} may be no digit" for i, digit in enumerate(digits) if digit.outlier > 0.5]
+    return unsure + strange

@@ -1,0 +1,193 @@
+"""Read a free field whole: normalize its line, transcribe it in a few views, cut out and classify each digit.
+
+Two unlike readers look at every digit: the sequence reader, which sees it among its neighbours, and the
+digit model, which sees it alone, cut out by the sequence reader's alignment. Where they differ the field is
+doubted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.form_template import FieldSpec
+from worker.digits.normalization import normalize_digits
+from worker.errors import ModelFileError
+from worker.fields.alignment import Cut, cut_symbols, to_crop_box, to_page_box
+from worker.fields.cleaning import clean_field
+from worker.fields.decoding import (
+    BLANK,
+    Candidate,
+    Symbol,
+    align,
+    find_candidates,
+    find_marks,
+    merge_marks,
+    merge_symbols,
+    settle_slashes,
+)
+from worker.fields.line_normalization import LINE_HEIGHT, Line, normalize_line
+from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Recognizers
+
+Floats = NDArray[np.float32]
+
+SLANTS = (0.0, -0.12, 0.12)
+"""The views in which a line is transcribed: sheared by so many columns a row, about its middle row."""
+DIGIT_MODEL_SHARE = 0.5
+"""Weight of the digit model's log-probabilities beside the sequence reader's (measured: docs/reading.md)."""
+FLOOR = 1e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transcript:
+    """What was seen in one field, before it is judged.
+
+    ``text`` is the digits, ``written`` with the marks between them; ``views`` are the strings of digits that
+    each view alone reads; ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and
+    ``alone`` (n, 11) are the two readers' probabilities.
+    """
+
+    crop: FieldCrop
+    line: Line
+    text: str
+    written: str
+    candidates: tuple[Candidate, ...]
+    views: tuple[str, ...]
+    cuts: tuple[Cut, ...]
+    digits: tuple[DigitReading, ...]
+    sequence: Floats
+    alone: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A line's decoding, before its digits are looked at one by one."""
+
+    candidates: list[Candidate]
+    views: tuple[str, ...]
+    merged: Floats
+    symbols: list[Symbol]
+    cuts: list[Cut]
+
+
+def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Transcript]:
+    """Read every crop with both readers; all digits of all crops are classified in one batch.
+
+    Raises
+    ------
+    ModelFileError
+        The recognizers hold no sequence reader.
+    """
+    if recognizers.transcribe_fields is None:
+        raise ModelFileError(
+            "there is no model for whole fields (fields.onnx): restore it, or run `icr train-fields`"
+        )
+    crops = [clean_field(crop) if _is_tall(crop) else crop for crop in crops]
+    lines = [normalize_line(crop.grey) for crop in crops]
+    pictures = [view for line in lines for view in slant_views(line.image)]
+    answers = recognizers.transcribe_fields(pictures)
+    count = len(SLANTS)
+    seen = [
+        _decode(line, answers[i * count : (i + 1) * count], crop.spec)
+        for i, (line, crop) in enumerate(zip(lines, crops, strict=True))
+    ]
+    inks = [cut.ink for one in seen for cut in one.cuts if cut.symbol.character.isdigit()]
+    alone = recognizers.classify_digits(normalize_digits(inks)) if inks else np.zeros((0, 11), np.float32)
+    transcripts, at = [], 0
+    for crop, line, one in zip(crops, lines, seen, strict=True):
+        length = sum(s.character.isdigit() for s in one.symbols)
+        transcripts.append(_join(crop, line, one, alone[at : at + length]))
+        at += length
+    return transcripts
+
+
+def _is_tall(crop: FieldCrop) -> bool:
+    """Tell whether a crop is higher than wide: its line is a small part of it, to be found among print."""
+    height, width = crop.grey.shape
+    return bool(height > width)
+
+
+def slant_views(line: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return a line (40, W) in each slant of ``SLANTS``, columns in their place."""
+    views = []
+    for slant in SLANTS:
+        matrix = np.array([[1, slant, -slant * LINE_HEIGHT / 2], [0, 1, 0]], np.float64)
+        sheared = cv2.warpAffine(line, matrix, line.shape[::-1], borderValue=0) if slant else line
+        views.append(np.asarray(sheared, np.uint8))
+    return views
+
+
+def _decode(line: Line, answers: list[Floats], spec: FieldSpec) -> _Seen:
+    least, most = spec.digit_range
+    together = np.log(np.mean(np.exp(np.stack(answers)), axis=0) + 1e-12)
+    together = settle_slashes(together, spec.kind)
+    merged = merge_marks(together)
+    if not line.ink:
+        return _Seen([Candidate("", 1.0)], ("",), merged, [], [])
+    candidates = find_candidates(merged, least=least, most=most)
+    views = tuple(_greedy(merge_marks(settle_slashes(answer, spec.kind))) for answer in answers)
+    digits = align(candidates[0].digits, merged)
+    symbols = merge_symbols(digits, find_marks(together))
+    return _Seen(candidates, views, merged, symbols, cut_symbols(line.image, symbols))
+
+
+def _greedy(merged: Floats) -> str:
+    best = np.argmax(merged, axis=1)
+    starts = np.flatnonzero(np.diff(best, prepend=BLANK) != 0)
+    return "".join(str(best[i]) for i in starts if best[i] != BLANK)
+
+
+def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript:
+    """Put both readers' probabilities of each digit together; the likeliest digits make the text."""
+    cuts = [cut for cut in seen.cuts if cut.symbol.character.isdigit()]
+    sequence = (
+        np.stack([_digit_posterior(c.symbol, seen.merged) for c in cuts])
+        if cuts
+        else np.zeros((0, 10), np.float32)
+    )
+    both = fuse(sequence, alone)
+    page_boxes = [to_page_box(to_crop_box(cut.box, line), crop.page_from_crop) for cut in cuts]
+    digits = tuple(
+        DigitReading(i, both[i], float(alone[i, NOT_A_DIGIT]), box) for i, box in enumerate(page_boxes)
+    )
+    read = iter(digits)
+    symbols = [
+        Symbol(str(next(read).digit), s.start, s.stop, s.peak) if s.character.isdigit() else s
+        for s in seen.symbols
+    ]
+    return Transcript(
+        crop=crop,
+        line=line,
+        text="".join(s.character for s in symbols if s.character.isdigit()),
+        written="".join(s.character for s in symbols),
+        candidates=tuple(seen.candidates),
+        views=seen.views,
+        cuts=tuple(cuts),
+        digits=digits,
+        sequence=sequence,
+        alone=alone,
+    )
+
+
+def _digit_posterior(symbol: Symbol, merged: Floats) -> Floats:
+    """Return the sequence reader's (10,) probabilities of a digit: its best over the symbol's columns."""
+    low = max(0, symbol.start - 1)
+    best = np.exp(merged[low : symbol.stop + 1, :BLANK]).max(axis=0)
+    own = np.exp(merged[symbol.start : symbol.stop, :BLANK]).max(axis=0)
+    best = np.where(own > FLOOR, own, np.minimum(best, own + FLOOR)) + FLOOR
+    return np.asarray(best / best.sum(), np.float32)
+
+
+def fuse(sequence: Floats, alone: Floats) -> Floats:
+    """Return (n, 10) probabilities from both readers', as their weighted geometric mean.
+
+    Genest, Zidek, "Combining probability distributions", Statistical Science 1(1), 1986.
+    """
+    other = alone[:, :10] + FLOOR
+    logs = np.log(sequence + FLOOR) + DIGIT_MODEL_SHARE * np.log(other)
+    pooled = np.exp(logs - logs.max(axis=1, keepdims=True)) if len(logs) else logs
+    return np.asarray(pooled / pooled.sum(axis=1, keepdims=True), np.float32)

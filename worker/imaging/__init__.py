@@ -1,0 +1,1 @@
+"""Grey pixels in, pixels out: binarization, deskew, registration, form removal."""

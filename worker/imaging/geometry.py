@@ -1,0 +1,21 @@
+"""Boxes and points through homographies."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def project(homography: Array, points: Array) -> Array:
+    """Map (N, 2) points through a (3, 3) homography."""
+    p = points @ homography[:, :2].T + homography[:, 2]
+    return np.asarray(p[:, :2] / p[:, 2:], dtype=np.float64)
+
+
+def corners_of(boxes: Array) -> Array:
+    """Return the (N, 4, 2) corners of (N, 4) boxes, clockwise from the top left."""
+    x, y, w, h = boxes.T
+    ring = [np.stack([x, y], 1), np.stack([x + w, y], 1), np.stack([x + w, y + h], 1), np.stack([x, y + h], 1)]
+    return np.stack(ring, 1)

@@ -1,0 +1,250 @@
+"""Printed straight rules found and taken out of a crop, the strokes that cross or touch them kept.
+
+A rule is a straight line with one thickness. Only pixels that this line explains are removed, so that the
+flat base of a 2, the top of a 5 or 7 and the stem of a 1, none of them straight or long enough, stay whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.imaging.binarization import Mask
+from worker.values import Grey
+
+_STEEPEST = 0.14
+"""Most slope of a rule against the crop's edges: 8 degrees."""
+
+_SLOPES = np.linspace(-_STEEPEST, _STEEPEST, 57)
+_PIECE_PX = 16
+_LEAST_COVERAGE = 0.5
+"""Share of a rule's length that must be ink of the rule's own thickness: dashed print has 0.6 and more, the
+flat parts of digits that happen to lie in a row have less."""
+
+_SAMPLES = 160
+"""Places along a rule where its thickness and middle are measured."""
+
+_STRAIGHT_PX = 0.7
+"""The middles of a rule lie about its line within this standard deviation: the raster's share is 0.3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A straight printed line, ``across = offset + slope * along``, both in pixels.
+
+    ``along`` is x of a flat rule and y of an upright one; it runs from ``start`` to ``end``.
+    """
+
+    upright: bool
+    offset: float
+    slope: float
+    thickness: float
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        """Pixels from end to end."""
+        return self.end - self.start
+
+    def across(self, along: float) -> float:
+        """Return where the rule's middle lies at ``along``."""
+        return self.offset + self.slope * along
+
+
+def find_rules(ink: Mask, *, flat_length: float, upright_length: float) -> list[Rule]:
+    """Find the straight rules of at least these lengths in pixels, flat ones first, longest first."""
+    flat = _find_flat(ink, flat_length)
+    upright = _find_flat(np.ascontiguousarray(ink.T), upright_length)
+    turned = [Rule(True, r.offset, r.slope, r.thickness, r.start, r.end) for r in upright]
+    return flat + turned
+
+
+def remove_rules(grey: Grey, ink: Mask, rules: list[Rule]) -> tuple[Grey, Mask]:
+    """Return ``grey`` with the rules painted over as white paper, and ``ink`` without them.
+
+    A column of a rule stays where a stroke crosses it, and in the short gap between two places where a stroke
+    touches it from the same side: there the rule hides the bottom of a 0 or the like.
+    """
+    if not rules:
+        return grey, ink
+    strokes, erase = ink.copy(), np.zeros(ink.shape, bool)
+    for rule in rules:
+        where, band = _band(ink.shape, rule)
+        (strokes.T if rule.upright else strokes)[where][band] = 0
+    for rule in rules:
+        turned = (strokes.T, erase.T) if rule.upright else (strokes, erase)
+        _erase_unless_crossed(rule, *turned)
+    erase |= (cv2.dilate(erase.view(np.uint8), np.ones((3, 3), np.uint8)) > 0) & (ink == 0)
+    return np.where(erase, np.uint8(255), grey), np.where(erase, np.uint8(0), ink)
+
+
+def _find_flat(ink: Mask, least_length: float) -> list[Rule]:
+    """Find rules that run from left to right: a Hough transform over flat pieces of ink, then a fit."""
+    if ink.shape[1] < max(least_length, 8):
+        return []
+    pieces = _flat_pieces(ink, int(np.clip(least_length / 8, 10, 24)))
+    rules: list[Rule] = []
+    while pieces[:, _WIDTH].sum() > _LEAST_COVERAGE * least_length:
+        members = _strongest_line(pieces)
+        if pieces[members, _WIDTH].sum() <= _LEAST_COVERAGE * least_length:
+            break
+        rule = _fit_rule(ink, pieces[members], least_length)
+        if rule is not None:
+            rules.append(rule)
+        pieces = pieces[~members]
+    return sorted(rules, key=lambda r: -r.length)
+
+
+def _thickest(ink: Mask) -> int:
+    """Return the most pixels that a rule is thick."""
+    return int(np.clip(min(ink.shape) // 8, 6, 14))
+
+
+_LEFT, _WIDTH, _X, _Y = 0, 1, 2, 3
+"""Columns of the table of flat pieces: left edge, width, middle."""
+
+
+def _flat_pieces(ink: Mask, shortest: int) -> NDArray[np.float64]:
+    """Return a table of the thin pieces of ink that have flat runs of ``shortest`` pixels, dashes joined.
+
+    Long pieces are chopped, so that each tells by its middle where the line lies there.
+    """
+    gap = int(np.clip(ink.shape[0] // 12, 3, 7)) | 1
+    thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((_thickest(ink) + 1, 1), np.uint8))
+    thin = cv2.copyMakeBorder(cv2.subtract(ink, thick), 0, 0, gap, gap, cv2.BORDER_CONSTANT, value=0)
+    joined = cv2.morphologyEx(thin, cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))[:, gap:-gap]
+    runs = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((1, shortest), np.uint8))
+    runs[:, ::_PIECE_PX] = 0
+    _, _, stats, middles = cv2.connectedComponentsWithStats(runs, connectivity=8)
+    table = np.column_stack([stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_WIDTH], middles[1:]])
+    return np.asarray(table, np.float64)
+
+
+def _strongest_line(pieces: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which pieces lie on the line that has the most of them, by width."""
+    offsets = pieces[:, _Y] - _SLOPES[:, None] * pieces[:, _X]
+    bins = np.round(offsets / 2).astype(np.intp)
+    bins -= bins.min()
+    count = int(bins.max()) + 1
+    flat = (bins + count * np.arange(len(_SLOPES))[:, None]).ravel()
+    votes = np.bincount(flat, np.tile(pieces[:, _WIDTH], len(_SLOPES)), count * len(_SLOPES))
+    best, level = divmod(int(np.argmax(votes)), count)
+    return np.asarray(np.abs(bins[best] - level) <= 1, bool)
+
+
+def _fit_rule(ink: Mask, pieces: NDArray[np.float64], least_length: float) -> Rule | None:
+    """Fit one straight rule through pieces, to a fraction of a pixel; None where the ink there is no rule."""
+    start = int(pieces[:, _LEFT].min())
+    end = int((pieces[:, _LEFT] + pieces[:, _WIDTH]).max())
+    if end - start < least_length:
+        return None
+    offset, slope = _fit_line(pieces[:, _X], pieces[:, _Y], pieces[:, _WIDTH])
+    xs = np.arange(start, end, max(1, (end - start) // _SAMPLES))
+    if not _mostly_inked(ink, xs, offset + slope * xs):
+        return None
+    for _ in range(2):
+        tops, bottoms = _runs_through(ink, xs, offset + slope * xs)
+        runs = bottoms - tops
+        if not (runs > 0).any():
+            return None
+        thickness = float(np.median(runs[runs > 0]))
+        middles = (tops + bottoms - 1) / 2
+        own = (runs > 0) & (np.abs(runs - thickness) <= max(1.0, 0.35 * thickness))
+        own &= np.abs(middles - offset - slope * xs) <= 2.0
+        if own.sum() < max(4.0, _LEAST_COVERAGE * xs.size):
+            return None
+        offset, slope = _fit_line(xs[own].astype(np.float64), middles[own], np.ones(int(own.sum())))
+    crooked = float(np.std(middles[own] - offset - slope * xs[own])) > _STRAIGHT_PX
+    if crooked or abs(slope) > _STEEPEST or thickness > _thickest(ink):
+        return None
+    return Rule(False, offset, slope, thickness, start, end)
+
+
+def _mostly_inked(ink: Mask, xs: NDArray[np.intp], ys: NDArray[np.floating]) -> bool:
+    """Return whether enough of a line lies within a pixel of ink: cheap, before its runs are measured."""
+    rows = np.clip(np.rint(ys).astype(np.intp), 1, max(1, ink.shape[0] - 2))
+    inked = ink[rows - 1, xs] | ink[rows, xs] | ink[np.minimum(rows + 1, ink.shape[0] - 1), xs]
+    return int(inked.sum()) >= _LEAST_COVERAGE * xs.size
+
+
+def _fit_line(
+    xs: NDArray[np.float64], ys: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return offset and slope of the weighted least-squares line; slope 0 through a single point."""
+    total = float(np.sum(weights))
+    mean_x, mean_y = float(np.sum(weights * xs)) / total, float(np.sum(weights * ys)) / total
+    spread = float(np.sum(weights * (xs - mean_x) ** 2))
+    slope = float(np.sum(weights * (xs - mean_x) * (ys - mean_y))) / spread if spread > 1e-9 else 0.0
+    return mean_y - slope * mean_x, slope
+
+
+def _runs_through(
+    ink: Mask, xs: NDArray[np.intp], ys: NDArray[np.floating]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return top and bottom (exclusive) of the column run of ink at each (x, y); equal where none is."""
+    reach = _thickest(ink) + 2
+    rows = np.rint(ys).astype(np.intp)[None, :] + np.arange(-reach, reach + 1)[:, None]
+    inside = (rows >= 0) & (rows < ink.shape[0])
+    window = ink[np.clip(rows, 0, ink.shape[0] - 1), xs[None, :]] & inside
+    near = window[reach - 1 : reach + 2]
+    start = np.where(near[1], 0, np.where(near[0], -1, 1)) + reach
+    columns = np.arange(xs.size)
+    hit = window[start, columns].astype(np.intp)
+    steps = np.arange(2 * reach + 1)[:, None]
+    below = np.where((window == 0) & (steps > start), steps, 2 * reach + 1).min(axis=0)
+    above = np.where((window == 0) & (steps < start), steps, -1).max(axis=0)
+    top = rows[0] + above + 1
+    return top, np.where(hit, rows[0] + below, top)
+
+
+def _band(shape: tuple[int, ...], rule: Rule) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+    """Return a window around a rule, where it is flat, and the pixels there that it covers."""
+    height, width = shape[::-1] if rule.upright else shape
+    half = rule.thickness / 2 + 1
+    left, right = max(0, rule.start - 3), min(width, rule.end + 3)
+    ends = sorted((rule.across(left), rule.across(right)))
+    top, bottom = max(0, int(ends[0] - half)), min(height, int(ends[1] + half) + 2)
+    middle = rule.offset + rule.slope * np.arange(left, right)
+    near = np.abs(np.arange(top, bottom)[:, None] - middle) <= half
+    return (slice(top, bottom), slice(left, right)), np.asarray(near, bool)
+
+
+def _erase_unless_crossed(rule: Rule, strokes: Mask, erase: NDArray[np.bool_]) -> None:
+    """Mark in ``erase`` the band of a flat rule, less the columns where strokes pass through it."""
+    height, width = strokes.shape
+    half = rule.thickness / 2 + 1
+    middle = rule.offset + rule.slope * np.arange(width)
+    above = _ink_beside(strokes, middle - half - 1)
+    below = _ink_beside(strokes, middle + half + 1)
+    reach = 2 * (int(half) + 1) + 1
+    keep = _widened(above, reach) & _widened(below, reach)
+    bridged = _bridged(above, height // 3) | _bridged(below, height // 3)
+    keep |= _widened(bridged, reach)
+    where, band = _band((width, height) if rule.upright else (height, width), rule)
+    erase[where] |= band & ~keep[where[1]]
+
+
+def _ink_beside(strokes: Mask, ys: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether a stroke reaches the height ``ys`` of each column."""
+    rows = np.rint(ys).astype(np.intp)
+    inside = (rows >= 0) & (rows < strokes.shape[0])
+    reached = strokes[np.clip(rows, 0, strokes.shape[0] - 1), np.arange(ys.size)] > 0
+    return np.asarray(reached & inside, bool)
+
+
+def _widened(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Return flags widened to runs of at least ``reach``, an odd number."""
+    return np.asarray(cv2.dilate(flags.view(np.uint8)[None, :], np.ones((1, reach), np.uint8))[0] > 0, bool)
+
+
+def _bridged(flags: NDArray[np.bool_], longest: int) -> NDArray[np.bool_]:
+    """Return the gaps of at most ``longest`` between set flags."""
+    row = cv2.copyMakeBorder(
+        flags.view(np.uint8)[None, :], 0, 0, longest, longest, cv2.BORDER_CONSTANT, value=0
+    )
+    closed = cv2.morphologyEx(row, cv2.MORPH_CLOSE, np.ones((1, longest | 1), np.uint8))
+    return np.asarray((closed[0, longest : longest + flags.size] > 0) & ~flags, bool)

@@ -1,0 +1,155 @@
+"""Find form templates on a page by the forms' own print, and tell which of them it is.
+
+Three steps: ``seeding`` guesses places by the printed boxes and rules, ``refinement`` brings every printed line of
+the template onto the page's ink and counts how much is there, and what is left is judged here: a place is only as
+good as it is better than every other place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from schemas.form_template import FormTemplate
+from worker.imaging.form_print import FormPrint, detect_print
+from worker.imaging.geometry import Array, project
+from worker.imaging.landmarks import landmark_arrays
+from worker.imaging.refinement import Fit, refine
+from worker.imaging.seeding import Guess, guess_places
+from worker.values import Page, Registration
+
+RIVAL_MARGIN = 0.15
+"""A second place, or a second form, that explains the page this nearly as well makes the first one doubtful."""
+RIVAL_SHARE = 0.5
+"""A place, or a form, with less than this share of the best one's agreeing shapes is not worth refining."""
+SURE = 0.9
+"""A form found this well leaves no need to look for others that promised half as much."""
+MOST_STRETCH, MOST_LEAN = 1.5, 2.2
+"""A sheet photographed at 40 degrees is shortened by 1.3 one way and has twice the scale at its near edge."""
+SAME_PLACE = 0.02
+"""Two fits whose page corners differ by less than this share of the picture's longer side are one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundForm:
+    """Which form a page is and where it lies; where that is unsure ``template`` is None and ``problem`` says why."""
+
+    template: FormTemplate | None
+    registration: Registration | None
+    problem: str | None = None
+
+
+def register_page(page: Page, template: FormTemplate) -> Registration:
+    """Return where ``template`` lies on ``page``, with a quality in [0, 1].
+
+    Quality is the share of the template's print that is found within 0.6 mm of its place, lowered where another
+    place explains the page nearly as well. 0 means that nothing fitted; compare with ``min_registration``.
+    """
+    return register_print(detect_print(page.grey), template)
+
+
+def register_print(form_print: FormPrint, template: FormTemplate) -> Registration:
+    """Like ``register_page``, for a page whose print is already detected: one detection serves many templates."""
+    marks = landmark_arrays(template.landmarks)
+    return _register(form_print, template, guess_places(form_print, marks, template.page_mm))
+
+
+def identify_form(page: Page, templates: Sequence[FormTemplate]) -> FoundForm:
+    """Find which of ``templates`` a page is, and register it; a page that is none of them for sure is refused."""
+    found = _register_likely(detect_print(page.grey), templates)
+    if not found:
+        return FoundForm(None, None, "unregistered: no form template is known")
+    found.sort(key=lambda pair: -pair[0].quality)
+    registration, template = found[0]
+    if registration.quality < template.min_registration:
+        said = f"registration {registration.quality:.2f}, {template.min_registration:.2f} needed"
+        which = template.name if len(templates) == 1 else f"no known form, the likest is {template.name}"
+        return FoundForm(None, registration, f"unregistered: {which} ({said})")
+    rivals = [t.name for r, t in found[1:] if r.quality > registration.quality - RIVAL_MARGIN]
+    if rivals:
+        problem = f"unregistered: could be {template.name} or {rivals[0]}: name the template"
+        return FoundForm(None, registration, problem)
+    return FoundForm(template, registration)
+
+
+def _register_likely(
+    form_print: FormPrint, templates: Sequence[FormTemplate]
+) -> list[tuple[Registration, FormTemplate]]:
+    """Register the templates in the order of their promise; once one is sure, only those as likely as it."""
+    ranked = []
+    for template in templates:
+        guesses = guess_places(form_print, landmark_arrays(template.landmarks), template.page_mm)
+        promise = guesses[0].agreeing / len(template.landmarks) if guesses else 0.0
+        ranked.append((promise, template, guesses))
+    ranked.sort(key=lambda entry: -entry[0])
+    found: list[tuple[Registration, FormTemplate]] = []
+    sure_promise = 0.0
+    for promise, template, guesses in ranked:
+        if promise < RIVAL_SHARE * sure_promise:
+            break
+        registration = _register(form_print, template, guesses)
+        found.append((registration, template))
+        if registration.quality > SURE and not sure_promise:
+            sure_promise = promise
+    return found
+
+
+def _register(form_print: FormPrint, template: FormTemplate, guesses: Sequence[Guess]) -> Registration:
+    fits = _distinct_fits(form_print, template, guesses)
+    if not fits:
+        return Registration(template.name, template.version, np.eye(3), 0.0)
+    best = fits[0]
+    lead = best.quality - (fits[1].quality if len(fits) > 1 else 0.0)
+    quality = round(best.quality * min(1.0, lead / RIVAL_MARGIN), 4)
+    page_from_mm = _page_from_reduced(form_print.reduction) @ best.homography
+    places_mm = landmark_arrays(template.landmarks).samples.mean(1)
+    return Registration(template.name, template.version, page_from_mm, quality, places_mm, best.found)
+
+
+def _page_from_reduced(reduction: int) -> Array:
+    """Return the map of pixel centres: reduced pixel i covers the page's pixels i*r to i*r + r - 1."""
+    shift = (reduction - 1) / 2
+    return np.array([[reduction, 0, shift], [0, reduction, shift], [0, 0, 1]], dtype=np.float64)
+
+
+def _distinct_fits(form_print: FormPrint, template: FormTemplate, guesses: Sequence[Guess]) -> list[Fit]:
+    """Return refined fits, best first, one for each place where the form may lie."""
+    marks = landmark_arrays(template.landmarks)
+    width, height = template.page_mm
+    page_corners = np.array([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]])
+    apart = SAME_PLACE * max(form_print.ink.shape)
+    fits: list[Fit] = []
+    seen: list[Array] = []
+    for guess in guesses:
+        if guess.agreeing < RIVAL_SHARE * guesses[0].agreeing:
+            break
+        if _is_known(project(guess.homography, page_corners), seen, apart):
+            continue
+        fit = refine(guess.homography, form_print, marks)
+        if not is_plausible(fit.homography, page_corners):
+            continue
+        place = project(fit.homography, page_corners)
+        if not _is_known(place, seen, apart):
+            fits.append(fit)
+            seen.append(place)
+    return sorted(fits, key=lambda fit: -fit.quality)
+
+
+def is_plausible(homography: Array, corners: Array) -> bool:
+    """Tell whether a map could be a scan or photo of a sheet: not mirrored, folded, stretched or leaning too far."""
+    depth = corners @ homography[2, :2] + homography[2, 2]
+    if (depth * depth[0] <= 0).any():
+        return False
+    px = project(homography, corners)
+    jacobians = (homography[None, :2, :2] - px[:, :, None] * homography[None, 2:, :2]) / depth[:, None, None]
+    scales = np.linalg.svd(jacobians, compute_uv=False)
+    upright = (np.linalg.det(jacobians) > 0).all()
+    stretched = (scales[:, 0] / np.maximum(scales[:, 1], 1e-9)).max()
+    leaning = scales[:, 0].max() / max(float(scales[:, 0].min()), 1e-9)
+    return bool(upright and stretched < MOST_STRETCH and leaning < MOST_LEAN)
+
+
+def _is_known(place: Array, seen: list[Array], apart: float) -> bool:
+    return any(np.abs(place - other).max() <= apart for other in seen)

@@ -1,0 +1,1 @@
+"""The watched folder: scans are claimed, queued, and end in ``done/``, ``failed/`` or ``duplicate/``."""

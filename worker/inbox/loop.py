@@ -1,0 +1,85 @@
+"""The watcher's loop, driven by native events and rescans; what goes wrong is said, and tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+import redis
+import structlog
+import watchfiles
+
+from worker import bootstrap
+from worker.canary import name_here, record_beat
+from worker.embedded import HomeLock
+from worker.errors import IcrError
+from worker.inbox import folder
+from worker.inbox.probing import Prober
+from worker.inbox.watcher import Watcher
+from worker.reconciler import reconcile_in_turn
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.25
+ROLE = "watcher"
+
+
+def watch_inbox(inbox: Path, *, once: bool, stop: threading.Event) -> bool:
+    """Watch a folder until told to stop or, if ``once``, until all has ended; False if something is stuck.
+
+    Raises
+    ------
+    SettingsError
+        Another watcher has this folder.
+    """
+    folder.prepare(inbox)
+    prober, changed = Prober(), threading.Event()
+    with HomeLock(inbox / folder.WORKING / "lock"), contextlib.closing(prober):
+        threading.Thread(target=_listen, args=(inbox, changed, stop), daemon=True).start()
+        watcher = Watcher(inbox, bootstrap.engine(), prober)
+        rescan_at = 0.0
+        while not stop.is_set():
+            try:
+                if time.monotonic() >= rescan_at:
+                    watcher.recover()
+                    changed.set()
+                    rescan_at = time.monotonic() + bootstrap.settings().rescan_s
+                if changed.is_set() or watcher.wants_more:
+                    changed.clear()
+                    watcher.look()
+                watcher.step()
+                if once and watcher.idle:
+                    break
+            except (IcrError, OSError) as error:
+                log.warning("the watcher waits", reason=str(error))
+                stop.wait(1.0)
+            _do_rounds()
+            stop.wait(TICK_S)
+        return not watcher.stuck
+
+
+def _do_rounds() -> None:
+    """Show that the watcher works, and look for lost jobs."""
+    try:
+        record_beat(bootstrap.shared_redis(), name_here(ROLE))
+        reconcile_in_turn(bootstrap.engine(), bootstrap.shared_redis())
+    except (IcrError, redis.RedisError) as error:
+        log.debug("could not look for lost jobs", reason=str(error))
+
+
+def _listen(inbox: Path, changed: threading.Event, stop: threading.Event) -> None:
+    """Wake the loop at every change; where no events come, as from network drives, the rescans find all."""
+
+    def concerns(_change: watchfiles.Change, path: str) -> bool:
+        top = Path(path).relative_to(inbox).parts[:1]
+        return bool(top) and top[0] not in folder.OUTCOMES and not folder.is_passed_over(Path(path).name)
+
+    while not stop.is_set():
+        try:
+            for _ in watchfiles.watch(inbox, watch_filter=concerns, stop_event=stop, debounce=200, step=50):
+                changed.set()
+        except (OSError, RuntimeError) as error:
+            log.warning("no events from the folder; looking every rescan only", reason=str(error))
+        stop.wait(5.0)

@@ -1,0 +1,60 @@
+"""Whether a file decodes whole, asked of a process apart: a hostile file may kill that, not the watcher."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import TimeoutError as ProbeTimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from worker import bootstrap
+from worker.child import prepare_child
+from worker.errors import UnreadableScanError
+
+
+class Prober:
+    """One helper process that decodes; a new one is started after each that died or hung."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def check(self, path: Path) -> None:
+        """Decode a file.
+
+        Raises
+        ------
+        UnreadableScanError
+            It does not decode, killed the process that tried, or ran past the time limit.
+        """
+        settings = bootstrap.settings()
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                1, multiprocessing.get_context("spawn"), prepare_child, (settings.job_memory_mb,)
+            )
+        try:
+            self._pool.submit(_probe, path).result(settings.job_time_limit_s)
+        except BrokenProcessPool as error:
+            self.close()
+            raise UnreadableScanError("the decoder crashed on this file") from error
+        except ProbeTimeoutError as error:
+            self.close()
+            raise UnreadableScanError(f"decoding takes longer than {settings.job_time_limit_s} s") from error
+        except MemoryError as error:
+            raise UnreadableScanError(
+                f"decoding needs more than {settings.job_memory_mb} MB of memory"
+            ) from error
+
+    def close(self) -> None:
+        """Stop the helper process, whatever it is doing."""
+        if self._pool is not None:
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+
+def _probe(path: Path) -> None:
+    from worker.rasterizer import probe  # in the helper only: the watcher itself loads no decoder
+
+    probe(path, bootstrap.raster_limits())

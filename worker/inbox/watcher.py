@@ -1,0 +1,177 @@
+"""The watcher: takes what is ready, hands it to the queue, and moves each scan to where its job ended."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Engine
+
+from schemas.scan_job import ScanJob
+from worker import bootstrap
+from worker.enqueue import enqueue_scan
+from worker.errors import BrokerUnavailableError, InvalidJobError
+from worker.inbox import folder
+from worker.inbox.folder import Claimed
+from worker.inbox.probing import Prober
+from worker.inbox.settling import Ready, Settling
+from worker.store.holders import find_states
+from worker.store.jobs import get_job, record_invalid_job, record_place
+from worker.store.tables import JobState
+
+log = structlog.get_logger(__name__)
+
+STEP_S = 0.5
+"""How long files are taken before ended scans are moved again."""
+
+RETRY_S = 10.0
+"""How long a move that failed is left before it is tried again."""
+
+WATCHED_PER_JOB = 4
+"""Files watched while they settle, for each that may wait in the queue."""
+
+_OUTCOME = {
+    JobState.DONE: folder.DONE,
+    JobState.FAILED: folder.FAILED,
+    JobState.DEAD: folder.FAILED,
+    JobState.DUPLICATE: folder.DUPLICATE,
+}
+
+
+class Watcher:
+    """One folder and its scans in flight; what a kill interrupts, the next watcher finishes."""
+
+    def __init__(self, inbox: Path, engine: Engine, prober: Prober) -> None:
+        settings = bootstrap.settings()
+        self._inbox = inbox
+        self._engine = engine
+        self._most = settings.inbox_in_flight
+        self._in_flight: dict[str, Claimed] = {}
+        self._stuck: dict[str, float] = {}
+        self._unregistered: dict[str, Claimed] = {}
+        self._settling = Settling(
+            inbox, settle_s=settings.settle_s, capacity=WATCHED_PER_JOB * self._most, check=prober.check
+        )
+
+    def recover(self) -> None:
+        """Take up what an earlier watcher left in the working folder, and scans put back for another try."""
+        for claimed in folder.iter_claimed(self._inbox):
+            if claimed.job_id not in self._in_flight and claimed.job_id not in self._unregistered:
+                self._unregistered[claimed.job_id] = claimed
+
+    def look(self) -> None:
+        """Look through the folder for new files."""
+        self._settling.look()
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether files were left for later that could be watched now."""
+        return self._settling.more and len(self._settling) < self._most
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that lay in the folder has ended; what cannot be moved does not count."""
+        waiting = len(self._settling) - self._settling.put_aside
+        return not waiting and not self._unregistered and set(self._in_flight) <= set(self._stuck)
+
+    @property
+    def stuck(self) -> int:
+        """How many files cannot be taken, or cannot be moved to where they belong."""
+        return len(self._stuck) + self._settling.put_aside
+
+    def step(self) -> None:
+        """Do what can be done now: register, take, move."""
+        for claimed in list(self._unregistered.values()):
+            self._register(claimed)
+        self._take_ready()
+        self._move_ended()
+
+    def _take_ready(self) -> None:
+        enough = time.monotonic() + STEP_S
+        if self._room <= 0:
+            return
+        for ready in self._settling.ready():
+            self._take(ready)
+            if self._room <= 0 or time.monotonic() > enough:
+                return
+
+    @property
+    def _room(self) -> int:
+        return self._most - len(self._in_flight) - len(self._unregistered)
+
+    def _take(self, ready: Ready) -> None:
+        try:
+            claimed = folder.claim(self._inbox, ready.name, ready.seen)
+        except OSError as error:
+            log.error("a scan cannot be taken", name=str(ready.name), reason=error.strerror)
+            self._settling.put_off(ready.name, RETRY_S)
+            return
+        self._settling.forget(ready.name)
+        if claimed is not None:
+            log.info("scan taken", job=claimed.job_id, name=str(ready.name), damage=ready.damage)
+            self._unregistered[claimed.job_id] = claimed
+            self._register(claimed)
+
+    def _register(self, claimed: Claimed) -> None:
+        """Write the job's row, commit, publish; a row that is there already is left as it is."""
+        try:
+            if get_job(self._engine, claimed.job_id) is None:
+                self._enqueue(claimed)
+        except OSError as error:
+            log.error("a scan cannot be read", job=claimed.job_id, reason=error.strerror)
+            return
+        except BrokerUnavailableError as error:
+            log.warning(
+                "queue away: the job is kept and published later", job=claimed.job_id, reason=str(error)
+            )
+        self._in_flight[claimed.job_id] = self._unregistered.pop(claimed.job_id)
+
+    def _enqueue(self, claimed: Claimed) -> None:
+        uri = claimed.path.as_uri()
+        try:
+            job = ScanJob.model_validate({"uri": uri, "id": claimed.job_id, "template": claimed.template})
+            enqueue_scan(self._engine, job, claimed.path, source="inbox")
+        except (ValidationError, InvalidJobError) as error:
+            reason = f"the folder or the file has a name that no job can have: {_first_problem(error)}"
+            record_invalid_job(self._engine, uri, reason, job_id=claimed.job_id, source="inbox")
+
+    def _move_ended(self) -> None:
+        now = time.monotonic()
+        waiting = [job_id for job_id in self._in_flight if self._stuck.get(job_id, 0.0) <= now]
+        if not waiting:
+            return
+        for job_id, state in find_states(self._engine, waiting).items():
+            if state in _OUTCOME:
+                self._move(self._in_flight[job_id], state)
+
+    def _move(self, claimed: Claimed, state: JobState) -> None:
+        record = get_job(self._engine, claimed.job_id)
+        reason = record.error_reason if record else None
+        if state is JobState.DUPLICATE and record:
+            reason = f"the same scan as job {record.duplicate_of}"
+        target = folder.place(self._inbox, claimed, _OUTCOME[state])
+        try:
+            # The place is written first: after a kill in between the scan still lies where it is looked for.
+            record_place(self._engine, claimed.job_id, target.as_uri())
+            folder.dispose(self._inbox, claimed, target, reason)
+        except OSError as error:
+            if folder.sight(claimed.path) is not None:
+                if claimed.job_id not in self._stuck:
+                    log.error(
+                        "a scan cannot be moved", job=claimed.job_id, to=str(target), reason=error.strerror
+                    )
+                self._stuck[claimed.job_id] = time.monotonic() + RETRY_S
+                return
+            log.warning("a scan is gone from the working folder", job=claimed.job_id)
+        else:
+            log.info(
+                "scan ended", job=claimed.job_id, state=state.value, name=str(claimed.name), reason=reason
+            )
+        self._in_flight.pop(claimed.job_id, None)
+        self._stuck.pop(claimed.job_id, None)
+
+
+def _first_problem(error: ValidationError | InvalidJobError) -> str:
+    return str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)

@@ -1,0 +1,71 @@
+"""One line an event: JSON with the job's id bound, secrets masked, nothing that a file name could forge."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_CREDENTIALS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/\s:@]*):(?P<secret>[^/\s]*)@", re.IGNORECASE
+)
+_NOISY = ("celery", "kombu", "amqp", "watchfiles", "alembic", "sqlalchemy")
+
+Event = MutableMapping[str, Any]
+
+
+def mask_secrets(text: str) -> str:
+    """Replace the password of every URL in a text by ``***``."""
+    return _CREDENTIALS.sub(r"\g<scheme>\g<user>:***@", text)
+
+
+def _mask_event(_logger: Any, _method: str, event: Event) -> Event:
+    return {key: mask_secrets(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    _mask_event,
+]
+
+
+def configure_logging(level: str) -> None:
+    """Send our events and those of the libraries to stderr as JSON lines.
+
+    JSON escapes line breaks and marks of writing direction, so that a file name cannot forge a line.
+    Libraries speak from ``warning`` on only: below it Celery and SQLAlchemy print messages and parameters,
+    readings among them.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    renderer = structlog.processors.JSONRenderer(ensure_ascii=True, default=str)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_SHARED,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,240 @@
+"""One-machine mode: a private Redis, the worker and the watcher, kept alive and stopped cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+import structlog
+
+from worker import bootstrap
+from worker.canary import beat_ages, name_here, silence_limit_s
+from worker.embedded import HomeLock, PrivateRedis, die_with_parent
+from worker.errors import BrokerUnavailableError, DatabaseUnavailableError
+from worker.store.engine import upgrade_database, wait_for_database
+from worker.store.jobs import queue_summary
+from worker.store.records import QueueSummary
+from worker.store.tables import JobState
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.2
+HEAL_S = 5.0
+SILENCE_PATIENCE_S = 30.0
+"""A flushed Redis forgets the last beat; the next canary brings it back within seconds."""
+
+COLD_STOP_S = 20.0
+"""Celery takes about 10 s to end after the grace time is over (measured)."""
+START_PATIENCE_S = 3600.0
+MAX_PAUSE_S = 30.0
+MAX_LOG_BYTES = 10 * 2**20
+WATCHER_IS_STUCK = 3
+"""Exit code of ``icr watch --once`` when files are left that cannot be moved."""
+
+
+class Part:
+    """One child process: started, started again when it dies, stopped by its id."""
+
+    def __init__(self, name: str, arguments: list[str], logs: Path) -> None:
+        self.name = name
+        self._arguments = arguments
+        self._log = logs / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pause_s = 0.5
+        self.started = 0.0
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll() if self._process else 0
+
+    def start(self) -> None:
+        """Start the process; its output goes to its log. It gets SIGTERM should this process be killed."""
+        self.started = time.monotonic()
+        with contextlib.suppress(FileNotFoundError):
+            if self._log.stat().st_size > MAX_LOG_BYTES:
+                self._log.replace(self._log.with_suffix(".old.log"))
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "worker", *self._arguments],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(),
+                start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
+            )  # fmt: skip
+
+    def revive(self) -> None:
+        """Start the process again if it has died; one that dies at once is given growing pauses."""
+        if self.exit_code is None:
+            return
+        lived_s = time.monotonic() - self.started
+        if lived_s < self._pause_s:
+            return
+        self._pause_s = 0.5 if lived_s > MAX_PAUSE_S else min(MAX_PAUSE_S, 2 * self._pause_s)
+        log.warning("part died and is started again", part=self.name, exit_code=self.exit_code)
+        self.start()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM."""
+        if self._process and self.exit_code is None:
+            self._process.terminate()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the process has ended; kill it, with all its children, when the time is over."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            log.error("part does not stop and is killed", part=self.name)
+            self.kill()
+        with contextlib.suppress(ProcessLookupError):  # children that outlived their parent
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """Kill the process and all its children."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the jobs that ended in it by state, and whether files are stuck."""
+
+    ended: dict[JobState, int]
+    summary: QueueSummary
+    stuck: bool
+
+    @property
+    def failed(self) -> int:
+        """How many scans could not be read."""
+        return self.ended[JobState.FAILED] + self.ended[JobState.DEAD]
+
+
+class OneMachine:
+    """The parts of one home and the loop that keeps them going."""
+
+    def __init__(self, *, once: bool, show: Callable[[QueueSummary], None], say: Callable[[str], None]) -> None:
+        self._once = once
+        self._show = show
+        self._say = say
+        self._stop = threading.Event()
+        self._redis = None if bootstrap.settings().broker_url else PrivateRedis(bootstrap.home())
+        logs = bootstrap.home() / "logs"
+        self._worker = Part("worker", ["worker"], logs)
+        self._watcher = Part("watcher", ["watch", "--once"] if once else ["watch"], logs)
+        self._silent_since: float | None = None
+        self._heal_at = 0.0
+
+    def run(self) -> Outcome:
+        """Run until drained or told to stop; return what came of it.
+
+        Raises
+        ------
+        SettingsError
+            Another process runs this home.
+        """
+        home = bootstrap.home()
+        (home / "logs").mkdir(parents=True, exist_ok=True)
+        with HomeLock(home / "icr.lock"), _signals(self._stop), contextlib.ExitStack() as stack:
+            self._say(f"watching {bootstrap.inbox()}" + ("" if self._once else "  (Ctrl-C stops)"))
+            if self._redis:
+                stack.callback(self._redis.stop)
+                self._redis.start()
+            engine = bootstrap.engine()
+            wait_for_database(engine, START_PATIENCE_S, self._say)
+            upgrade_database(engine)
+            before = queue_summary(engine)
+            stack.callback(self._stop_parts)
+            self._worker.start()
+            self._watcher.start()
+            after = self._keep_going()
+        ended = {state: after.counts[state] - before.counts[state] for state in JobState}
+        return Outcome(ended, after, self._watcher.exit_code == WATCHER_IS_STUCK)
+
+    def stop(self) -> None:
+        """End the loop."""
+        self._stop.set()
+
+    def _keep_going(self) -> QueueSummary:
+        summary = queue_summary(bootstrap.engine(), failures=100)
+        while not self._stop.wait(TICK_S):
+            self._revive_redis()
+            self._worker.revive()
+            self._heal_silence()
+            if not self._watcher_is_through:
+                self._watcher.revive()
+            with contextlib.suppress(DatabaseUnavailableError):
+                summary = queue_summary(bootstrap.engine(), failures=100)
+                self._show(summary)
+                if self._watcher_is_through and not _is_open(summary):
+                    break
+        return summary
+
+    @property
+    def _watcher_is_through(self) -> bool:
+        return self._once and self._watcher.exit_code in (0, WATCHER_IS_STUCK)
+
+    def _revive_redis(self) -> None:
+        if self._redis and not self._redis.alive:
+            log.warning("Redis died and is started again")
+            try:
+                self._redis.start()
+            except (BrokerUnavailableError, OSError) as error:
+                log.error("Redis does not start", reason=str(error))
+                self._stop.wait(1.0)
+
+    def _heal_silence(self) -> None:
+        """Start a worker anew that runs and lets no canary through, unless Redis itself does not answer."""
+        if time.monotonic() < self._heal_at:
+            return
+        self._heal_at = time.monotonic() + HEAL_S
+        try:
+            age_s = beat_ages(bootstrap.shared_redis()).get(name_here("worker"), float("inf"))
+        except redis.RedisError:
+            return
+        now = time.monotonic()
+        if age_s <= silence_limit_s():
+            self._silent_since = None
+        elif self._silent_since is None or self._silent_since < self._worker.started:
+            self._silent_since = now
+        elif now - self._silent_since > SILENCE_PATIENCE_S:
+            log.error("the worker is alive and silent, and is started again")
+            self._worker.kill()
+            self._silent_since = None
+
+    def _stop_parts(self) -> None:
+        grace_s = bootstrap.settings().shutdown_grace_s + COLD_STOP_S
+        for part in (self._watcher, self._worker):
+            part.ask_to_stop()
+        for part in (self._watcher, self._worker):
+            part.wait(grace_s)
+
+
+def _is_open(summary: QueueSummary) -> bool:
+    return bool(summary.counts[JobState.QUEUED] or summary.counts[JobState.RUNNING])
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the parts: the same home and inbox wherever they are started from."""
+    return {**os.environ, "ICR_HOME": str(bootstrap.home()), "ICR_INBOX": str(bootstrap.inbox())}
+
+
+@contextlib.contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the loop instead of the process."""
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,77 @@
+"""The whole way of a page, on one screen: print → registration → fields → readings → decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from schemas.form_template import FieldSpec, FormTemplate
+from worker.checks.policy import CheckPolicy
+from worker.checks.reading import read_check
+from worker.decision import AcceptPolicy, decide_field, decide_form
+from worker.fields.cells import announce_cells
+from worker.fields.extraction import extract_fields
+from worker.fields.free import find_free_fields
+from worker.fields.reading import read_fields
+from worker.imaging.registration import identify_form
+from worker.values import Box, FieldCrop, FieldReading, Page, PageReading, Recognizers, Registration
+
+Layout = Literal["field", "free"]
+"""A page without a form: the crop of one field, or free writing."""
+
+
+def read_page(
+    page: Page,
+    form: FormTemplate | Sequence[FormTemplate] | CheckPolicy | Layout,
+    recognizers: Recognizers,
+    policy: AcceptPolicy,
+) -> PageReading:
+    """Read one page of a form, of whichever of several forms it is, a check by its country's policy, or without a form.
+
+    A page on which no form is found for sure is not read: its ``problem`` says so, and it has no fields.
+    """
+    if isinstance(form, str):
+        crops = [_whole_page(page)] if form == "field" else find_free_fields(page, recognizers)
+        problem = None if crops else "no handwritten digits were found on the page"
+        return _page_reading(page, _read(crops, recognizers, policy), recognizers, problem=problem)
+    if isinstance(form, CheckPolicy):
+        fields, problem = read_check(page, recognizers, policy, form)
+        return _page_reading(page, fields, recognizers, problem=problem)
+    templates = [form] if isinstance(form, FormTemplate) else list(form)
+    found = identify_form(page, templates)
+    if found.template is None or found.registration is None:
+        return _page_reading(page, (), recognizers, registration=found.registration, problem=found.problem)
+    crops = extract_fields(page, found.template, found.registration)
+    fields = decide_form(found.template, _read(crops, recognizers, policy))
+    return _page_reading(page, fields, recognizers, registration=found.registration)
+
+
+def _read(crops: Sequence[FieldCrop], recognizers: Recognizers, policy: AcceptPolicy) -> tuple[FieldReading, ...]:
+    reads = read_fields(crops, recognizers)
+    return tuple(decide_field(crop.spec, read, policy) for crop, read in zip(crops, reads, strict=True))
+
+
+def _whole_page(page: Page) -> FieldCrop:
+    """Return the page as the crop of one field, by its cells where its print shows them."""
+    height, width = page.grey.shape
+    spec = FieldSpec(name="field", box_mm=(0, 0, min(width, 5000), min(height, 5000)))
+    return announce_cells(FieldCrop(spec, page.grey, Box(0, 0, width, height), np.eye(3)))
+
+
+def _page_reading(
+    page: Page,
+    fields: tuple[FieldReading, ...],
+    recognizers: Recognizers,
+    *,
+    registration: Registration | None = None,
+    problem: str | None = None,
+) -> PageReading:
+    height, width = page.grey.shape
+    return PageReading(
+        page=page.number, width_px=width, height_px=height, fields=fields, model_versions=dict(recognizers.versions),
+        template=registration.template if registration and not problem else None,
+        template_version=registration.version if registration and not problem else None,
+        registration=registration.quality if registration else None, problem=problem,
+    )  # fmt: skip

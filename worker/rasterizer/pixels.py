@@ -1,0 +1,111 @@
+"""Pixels of any kind to what a page holds: 8-bit grey with 0 = ink, colour where there is some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from worker.errors import UnreadableScanError
+from worker.values import Page, freeze
+
+UInt8 = NDArray[np.uint8]
+
+_COLOURED_CHROMA = 32
+"""Grey paper scanned in colour and stored as JPEG stays below this difference of channels."""
+
+_COLOURED_SHARE = 5e-4
+"""The least share of coloured pixels that makes a colour scan; one thin rule across a page is about 1e-3."""
+
+_DPI_RANGE = (50.0, 2400.0)
+_DPI_UNKNOWN = 72.0
+"""EXIF 2.32, XResolution: 'when the image resolution is unknown, 72 [dpi] shall be designated'."""
+
+_WHITE_IS_ZERO = 0
+_PHOTOMETRIC_TAG = 262
+
+
+def make_page(
+    pixels: UInt8, *, scan_id: str, number: int, dpi: tuple[float, float] | None = None, orientation: int = 1
+) -> Page:
+    """Make a page of (H, W) grey or (H, W, 3) RGB pixels, turned as EXIF says, pixels made square."""
+    if orientation in _TURNS:
+        pixels = _TURNS[orientation](pixels)
+        if dpi and orientation >= 5:
+            dpi = dpi[1], dpi[0]
+    known = plausible_dpi(dpi)
+    if known and not 0.95 < known[0] / known[1] < 1.05:
+        pixels = _square_pixels(pixels, known)
+    colour = pixels if pixels.ndim == 3 and _has_colour(pixels) else None
+    grey = _luma(pixels) if pixels.ndim == 3 else np.ascontiguousarray(pixels)
+    freeze(grey)
+    if colour is not None:
+        freeze(colour)
+    return Page(scan_id=scan_id, number=number, grey=grey, dpi=max(known) if known else None, colour=colour)
+
+
+def pillow_pixels(image: Image.Image) -> UInt8:
+    """Return a loaded Pillow image of any mode as (H, W) grey or (H, W, 3) RGB, alpha over white."""
+    if image.mode.startswith("I"):
+        return _eight_bits(image)
+    if image.mode == "F":
+        raise UnreadableScanError("pixels of floating-point numbers are not a scan")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, "white")
+        return np.asarray(Image.alpha_composite(paper, layer).convert("RGB"))
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))
+    return np.asarray(image.convert("RGB"))
+
+
+def plausible_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return the resolution across and down, or None where the file's figure cannot be a scanner's."""
+    if dpi is None or dpi == (_DPI_UNKNOWN, _DPI_UNKNOWN):
+        return None
+    low, high = _DPI_RANGE
+    across, down = float(dpi[0]), float(dpi[1])
+    return (across, down) if low <= across <= high and low <= down <= high else None
+
+
+def _eight_bits(image: Image.Image) -> UInt8:
+    """Return the high byte of 16-bit pixels; Pillow leaves white-is-zero as it is at this depth."""
+    pixels: UInt8 = (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)
+    tags = getattr(image, "tag_v2", {})
+    return np.invert(pixels) if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO else pixels
+
+
+def _luma(rgb: UInt8) -> UInt8:
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def _has_colour(rgb: UInt8) -> bool:
+    """Tell whether enough pixels of a coarse grid have a hue; 1 pixel in 16 is looked at."""
+    red, green, blue = cv2.split(np.ascontiguousarray(rgb[::4, ::4]))
+    high = cv2.max(cv2.max(red, green), blue)
+    low = cv2.min(cv2.min(red, green), blue)
+    chroma = cv2.subtract(high, low)
+    return int(np.count_nonzero(chroma > _COLOURED_CHROMA)) > _COLOURED_SHARE * chroma.size
+
+
+def _square_pixels(pixels: UInt8, dpi: tuple[float, float]) -> UInt8:
+    """Stretch the coarser side: fax machines send 204 dots an inch across and 98 down (ITU-T T.4)."""
+    height, width = pixels.shape[:2]
+    finest = max(dpi)
+    size = round(width * finest / dpi[0]), round(height * finest / dpi[1])
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+_TURNS: dict[int, Callable[[Any], Any]] = {  # EXIF 2.32, Orientation: how stored pixels become upright ones
+    2: lambda a: cv2.flip(a, 1),
+    3: lambda a: cv2.rotate(a, cv2.ROTATE_180),
+    4: lambda a: cv2.flip(a, 0),
+    5: lambda a: cv2.transpose(a),
+    6: lambda a: cv2.rotate(a, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda a: cv2.rotate(cv2.transpose(a), cv2.ROTATE_180),
+    8: lambda a: cv2.rotate(a, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}

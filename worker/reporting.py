@@ -1,0 +1,65 @@
+"""Readings as the world sees them: the JSON of a page, and a table for a terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from schemas.reading import AlternativeOut, DigitOut, FieldOut, MoneyOut, PageOut
+from worker.values import Box, FieldReading, Money, PageReading
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_STYLE = {"accepted": "green", "review": "yellow", "blank": "dim"}
+
+
+def to_page_out(reading: PageReading, source: str) -> PageOut:
+    """Return the JSON object of one page of the file ``source``."""
+    return PageOut(
+        source=source,
+        page=reading.page,
+        template=reading.template,
+        registration=None if reading.registration is None else round(reading.registration, 4),
+        error=reading.problem,
+        fields=[_field_out(f) for f in reading.fields],
+    )
+
+
+def page_table(out: PageOut) -> Table:
+    """Return a table of a page's fields, or of why it could not be read."""
+    from rich.table import Table
+
+    title = f"{out.source}, page {out.page + 1}" + (f" ({out.template})" if out.template else "")
+    table = Table("field", "number", "confidence", "status", "reasons", title=title, title_justify="left")
+    if out.error:
+        table.caption = out.error
+        table.caption_style = "red"
+    for f in out.fields:
+        table.add_row(f.name, f.text, f"{f.confidence:.3f}", f.status, "; ".join(f.reasons), style=_STYLE[f.status])
+    return table
+
+
+def _field_out(field: FieldReading) -> FieldOut:
+    return FieldOut(
+        name=field.name,
+        text=field.text,
+        confidence=round(field.confidence, 5),
+        status=field.status.value,
+        reasons=list(field.reasons),
+        box=_whole(field.box_px),
+        digits=[
+            DigitOut(digit=d.digit, confidence=round(d.confidence, 5), box=_whole(d.box_px)) for d in field.digits
+        ],
+        alternatives=[AlternativeOut(text=a.text, confidence=round(a.confidence, 5)) for a in field.alternatives],
+        validation_sources=list(field.validation_sources),
+        value=_value_out(field.value),
+    )
+
+
+def _value_out(value: Money | dt.date | None) -> MoneyOut | dt.date | None:
+    return MoneyOut(minor_units=value.minor_units, currency=value.currency) if isinstance(value, Money) else value
+
+
+def _whole(box: Box) -> tuple[int, int, int, int]:
+    return box.rounded()

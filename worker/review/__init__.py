@@ -1,0 +1,1 @@
+"""The operator's station for fields that need a person."""

@@ -1,0 +1,93 @@
+"""Every setting of the system, read once from ``ICR_*`` in the environment; ``bootstrap`` hands out small values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All ``ICR_*`` settings; each has a default that works for one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="ICR_", frozen=True, extra="ignore")
+
+    home: Annotated[
+        Path, Field(description="Where one-machine mode keeps its database, queue and folders")
+    ] = Path("var")
+    broker_url: Annotated[
+        str | None, Field(description="redis:// of the queue; empty: a private Redis under home")
+    ] = None
+    database_url: Annotated[str | None, Field(description="SQLAlchemy URL; empty: SQLite under home")] = None
+    inbox: Annotated[Path | None, Field(description="The watched folder; empty: inbox under home")] = None
+    scan_roots: Annotated[
+        str, Field(description="Folders a job may name files under, split by ':'; the inbox is one")
+    ] = ""
+    templates: Annotated[
+        Path | None, Field(description="A folder of your own form templates, beside the shipped ones")
+    ] = None
+    duplicates: Annotated[
+        Literal["skip", "link", "reprocess"], Field(description="What becomes of a scan seen before")
+    ] = "skip"
+    settle_s: Annotated[
+        float, Field(gt=0, description="How long a file must stand still before it is taken")
+    ] = 1.0
+    rescan_s: Annotated[
+        float, Field(gt=0, description="How often the folder is looked through without any event")
+    ] = 10.0
+    concurrency: Annotated[int | None, Field(ge=1, description="Worker processes; empty: one a core")] = None
+    job_time_limit_s: Annotated[
+        int, Field(ge=5, description="A job running longer is killed and counted as failed")
+    ] = 120
+    visibility_timeout_s: Annotated[
+        int, Field(ge=10, description="When an unacknowledged message runs again")
+    ] = 240
+    max_deliveries: Annotated[
+        int, Field(ge=1, description="A job that was started so often without an end is dead")
+    ] = 3
+    reconcile_s: Annotated[
+        float, Field(gt=0, description="How often lost jobs are looked for and published again")
+    ] = 30.0
+    canary_s: Annotated[
+        float, Field(gt=0, description="How often each worker is sent a canary job, to show that it works")
+    ] = 10.0
+    shutdown_grace_s: Annotated[
+        float, Field(gt=0, description="How long a stopping worker may finish the scan in hand")
+    ] = 20.0
+    inbox_in_flight: Annotated[
+        int, Field(ge=1, description="Most scans of the folder that wait in the queue at once")
+    ] = 200
+    job_memory_mb: Annotated[
+        int, Field(ge=256, description="Most memory that reading one scan may take")
+    ] = 2048
+    max_pages: Annotated[int, Field(ge=1, description="Most pages a scan may have")] = 200
+    max_megapixels: Annotated[float, Field(gt=0, description="Most megapixels a page may have")] = 80.0
+    max_file_mb: Annotated[float, Field(gt=0, description="Largest file that is opened")] = 100.0
+    pdf_dpi: Annotated[int, Field(ge=72, le=1200, description="At what resolution PDF pages are drawn")] = 300
+    page_timeout_s: Annotated[
+        float, Field(gt=0, le=600, description="Longest time for drawing one PDF page")
+    ] = 30.0
+    max_substitution_rate: Annotated[
+        float, Field(gt=0, lt=1, description="The promise: at most this share of accepted fields is wrong")
+    ] = 0.005
+    calibration: Annotated[
+        Path | None,
+        Field(description="A calibration of your own fields, written by icr calibrate; empty: the model's own"),
+    ] = None
+    check_locale: Annotated[
+        Literal["US", "IN", "CL", "EU"], Field(description="Whose grammar a bank check is read by")
+    ] = "US"
+    check_months_back: Annotated[int, Field(ge=0, le=12000, description="How old a check's date may be")] = 12
+    check_months_ahead: Annotated[int, Field(ge=0, le=12000, description="How far ahead a check's date may lie")] = 1
+    check_max_amount: Annotated[
+        int | None,
+        Field(ge=1, description="Largest amount of a check that needs no person, in minor units; empty: none"),
+    ] = None
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged")
+    ] = "info"
+    data_dir: Annotated[
+        Path | None, Field(description="The handwriting sets, for training and evaluation only")
+    ] = None

@@ -1,0 +1,387 @@
+"""The life of a job in the database: registered, published, claimed, then done, failed, dead or handed back.
+
+Every function is one transaction. All times are the database's own clock. A claim is fenced by its attempt
+number: a worker that lost its lease can no longer write, however late it wakes up.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, text, update
+
+from worker.errors import InvalidJobError
+from worker.store.engine import database_now, reading, writing
+from worker.store.readings import insert_readings, insert_scan, upsert
+from worker.store.records import ClaimedJob, FailedJob, JobRecord, JobTicket, QueueSummary
+from worker.store.tables import JobRow, JobState, ScanRow
+from worker.values import PageReading, Scan
+
+Duplicates = Literal["skip", "link", "reprocess"]
+
+CLOCK_STEP = timedelta(seconds=60)
+"""A lease or publication that began further in the future shows a clock that was set back: it is over."""
+
+MAX_RAW_MESSAGE = 10_000
+"""Characters kept of a message that is no job; more would let a sender fill the database."""
+
+UNREADABLE_JOB = uuid.UUID("7f0f6a0e-3d55-5c7e-9d55-0c3a5d1d2a4b")
+"""Namespace of the ids made for messages without one: the same bytes delivered twice are one row."""
+
+
+def register_job(
+    engine: Engine,
+    *,
+    job_id: str,
+    uri: str,
+    sha256: str,
+    size: int,
+    template: str | None,
+    reference: str | None,
+    priority: int,
+    source: str,
+    duplicates: Duplicates,
+) -> JobTicket:
+    """Write a job as queued, or as the duplicate of one that did not fail; sending twice is harmless.
+
+    A duplicate has the same bytes and the same template. ``skip`` and ``link`` record it as ``duplicate``;
+    with ``link`` the earlier job's results are also found under this job's id. ``reprocess`` queues it.
+
+    Raises
+    ------
+    InvalidJobError
+        If the id already belongs to a job of other bytes: reading neither would lose one of the two.
+    """
+    with writing(engine) as connection:
+        now = database_now(connection)
+        scan_id = insert_scan(connection, sha256=sha256, size=size, now=now)
+        original = None
+        if duplicates != "reprocess":
+            original = _find_original(connection, scan_id, template, job_id)
+        inserted = upsert(
+            connection,
+            JobRow,
+            {
+                "id": job_id,
+                "scan_id": scan_id,
+                "uri": uri,
+                "template": template,
+                "reference": reference,
+                "priority": priority,
+                "source": source,
+                "state": JobState.DUPLICATE if original else JobState.QUEUED,
+                "attempts": 0,
+                "deliveries": 0,
+                "created_at": now,
+                "queued_at": now,
+                "finished_at": now if original else None,
+                "duplicate_of": original,
+                "linked": bool(original) and duplicates == "link",
+            },
+        )
+        if not inserted:
+            _refuse_other_bytes(connection, job_id, scan_id)
+        return _ticket(connection, job_id)
+
+
+def record_invalid_job(
+    engine: Engine,
+    raw_message: str | bytes,
+    reason: str,
+    *,
+    job_id: str | None = None,
+    source: str = "message",
+) -> JobTicket:
+    """Keep a message that is no job as a failed one, with the reason; the same one again changes nothing.
+
+    ``job_id`` is the caller's own where the message had a good one that no other job holds.
+    """
+    raw = raw_message.decode("utf-8", "replace") if isinstance(raw_message, bytes) else raw_message
+    fallback = str(uuid.uuid5(UNREADABLE_JOB, raw.encode("utf-8", "backslashreplace").hex()))
+    with writing(engine) as connection:
+        now = database_now(connection)
+        values = {
+            "priority": 0,
+            "source": source,
+            "state": JobState.FAILED,
+            "attempts": 0,
+            "deliveries": 0,
+            "created_at": now,
+            "queued_at": now,
+            "finished_at": now,
+            "error_kind": "invalid_job",
+            "error_reason": reason,
+            "raw_message": raw[:MAX_RAW_MESSAGE],
+            "linked": False,
+        }
+        if job_id is not None and (
+            upsert(connection, JobRow, {"id": job_id, **values}) or _is_same_message(connection, job_id, raw)
+        ):
+            return _ticket(connection, job_id)
+        upsert(connection, JobRow, {"id": fallback, **values})
+        return _ticket(connection, fallback)
+
+
+def mark_published(engine: Engine, job_id: str) -> None:
+    """Note that the queue has been told of the job."""
+    with writing(engine) as connection:
+        now = database_now(connection)
+        connection.execute(update(JobRow).where(JobRow.id == job_id).values(published_at=now))
+
+
+def record_place(engine: Engine, job_id: str, uri: str) -> None:
+    """Note where the scan of a job lies now, as when its file has moved to ``done/``."""
+    with writing(engine) as connection:
+        connection.execute(update(JobRow).where(JobRow.id == job_id).values(uri=uri))
+
+
+def claim_job(
+    engine: Engine, job_id: str, *, worker: str, lease_s: float, max_deliveries: int
+) -> ClaimedJob | None:
+    """Take a job that is queued, or whose holder's lease has run out; exactly one of many callers gets it.
+
+    Returns None where there is nothing to do: it is done, failed, dead, unknown, or held by another worker. A
+    job that was taken ``max_deliveries`` times without an end becomes ``dead``, with the reason. ``worker``
+    names one process, which reads one job at a time: what it holds itself it may take again, as when the
+    answer to a commit was lost.
+    """
+    with writing(engine) as connection:
+        row = connection.execute(_locked(job_id)).one_or_none()
+        now = database_now(connection)  # after the lock: waiting for it costs no lease
+        if row is None or not _is_free(row, now, worker):
+            return None
+        if row.deliveries >= max_deliveries:
+            _end(connection, job_id, JobState.DEAD, now, kind="too_many_deliveries", reason=_death(row))
+            return None
+        taken = {
+            "state": JobState.RUNNING,
+            "attempts": row.attempts + 1,
+            "deliveries": row.deliveries + 1,
+            "leased_by": worker,
+            "leased_at": now,
+            "lease_until": now + timedelta(seconds=lease_s),
+            "started_at": now,
+        }
+        connection.execute(update(JobRow).where(JobRow.id == job_id).values(taken))
+        return ClaimedJob(
+            id=job_id,
+            scan=Scan(id=row.scan_id, uri=row.uri, sha256=row.sha256),
+            template=row.template,
+            reference=row.reference,
+            priority=row.priority,
+            attempt=row.attempts + 1,
+            deliveries=row.deliveries + 1,
+        )
+
+
+def extend_lease(engine: Engine, claim: ClaimedJob, lease_s: float) -> bool:
+    """Hold the job for ``lease_s`` seconds from now; False where another worker has taken it over."""
+    with writing(engine) as connection:
+        now = database_now(connection)
+        held = {"leased_at": now, "lease_until": now + timedelta(seconds=lease_s)}
+        return connection.execute(update(JobRow).where(_is_held(claim)).values(held)).rowcount == 1
+
+
+def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequence[PageReading]) -> bool:
+    """Write every row of a scan and end its job, or nothing and return False where the claim was lost."""
+    with writing(engine) as connection:
+        held = select(JobRow.id).where(_is_held(claim)).with_for_update(key_share=True)
+        if connection.execute(held).one_or_none() is None:
+            return False
+        now = database_now(connection)
+        insert_readings(connection, claim.id, pages, now=now)
+        _end(connection, claim.id, JobState.DONE, now)
+        if scan.sha256 != claim.scan.sha256:  # the file changed after it was registered: say what was read
+            scan_id = insert_scan(connection, sha256=scan.sha256, size=None, now=now)
+            connection.execute(update(JobRow).where(JobRow.id == claim.id).values(scan_id=scan_id))
+        return True
+
+
+def fail_job(engine: Engine, claim: ClaimedJob, *, kind: str, reason: str) -> bool:
+    """End a job as failed, with the reason; False where the claim was lost."""
+    with writing(engine) as connection:
+        now = database_now(connection)
+        return _end(connection, _is_held(claim), JobState.FAILED, now, kind=kind, reason=reason)
+
+
+def release_job(engine: Engine, claim: ClaimedJob) -> bool:
+    """Hand a job back unread, as at shutdown: it is queued again and this delivery does not count."""
+    with writing(engine) as connection:
+        back = {
+            "state": JobState.QUEUED,
+            "deliveries": JobRow.deliveries - 1,
+            "queued_at": database_now(connection),
+            "published_at": None,
+            **_NO_LEASE,
+        }
+        return connection.execute(update(JobRow).where(_is_held(claim)).values(back)).rowcount == 1
+
+
+def find_lost_jobs(
+    engine: Engine, *, unpublished_after_s: float, limit: int, republish_after_s: float | None = None
+) -> list[JobTicket]:
+    """Return jobs that the queue may have forgotten, the longest waiting first.
+
+    They are: queued for ``unpublished_after_s`` without being published; past their lease and not published
+    since; published more than ``republish_after_s`` (None: ``unpublished_after_s``) ago and still waiting. A
+    long backlog is no loss: choose ``republish_after_s`` large while the queue is known to be whole.
+    """
+    with reading(engine) as connection:
+        now = database_now(connection)
+        waited_s = unpublished_after_s if republish_after_s is None else republish_after_s
+        unpublished_before, waited_before = (
+            now - timedelta(seconds=s) for s in (unpublished_after_s, waited_s)
+        )
+        stale = or_(JobRow.published_at <= waited_before, JobRow.published_at > now + CLOCK_STEP)
+        unpublished = and_(JobRow.published_at.is_(None), JobRow.queued_at <= unpublished_before)
+        lease_over = or_(JobRow.lease_until <= now, JobRow.leased_at > now + CLOCK_STEP)
+        unheard = or_(JobRow.published_at.is_(None), JobRow.published_at <= JobRow.lease_until)
+        lost = or_(
+            and_(JobRow.state == JobState.QUEUED, or_(stale, unpublished)),
+            and_(JobRow.state == JobState.RUNNING, lease_over, or_(stale, unheard)),
+        )
+        query = _tickets().where(_IS_OPEN, lost).order_by(JobRow.published_at.nulls_first()).limit(limit)
+        return [_as_ticket(row) for row in connection.execute(query)]
+
+
+def retry_jobs(engine: Engine, ids: Sequence[str] | None = None) -> list[JobTicket]:
+    """Queue failed and dead jobs again, all of them where ``ids`` is None, and return them as they now are.
+
+    A message that was no job cannot be retried. A job whose bytes another job has read meanwhile, or is about
+    to, becomes its duplicate.
+    """
+    with writing(engine) as connection:
+        ended = JobRow.state.in_([JobState.FAILED, JobState.DEAD])
+        wanted = [ended, JobRow.scan_id.is_not(None), *([] if ids is None else [JobRow.id.in_(ids)])]
+        query = select(JobRow).where(*wanted).order_by(JobRow.created_at).with_for_update(key_share=True)
+        rows = connection.execute(query).all()
+        now = database_now(connection)
+        for row in rows:
+            original = _find_original(connection, row.scan_id, row.template, row.id)
+            fresh = {
+                "state": JobState.DUPLICATE if original else JobState.QUEUED,
+                "duplicate_of": original,
+                "deliveries": 0,
+                "queued_at": now,
+                "published_at": None,
+                "finished_at": now if original else None,
+                "error_kind": None,
+                "error_reason": None,
+            }
+            connection.execute(update(JobRow).where(JobRow.id == row.id).values(fresh))
+        return [_ticket(connection, row.id) for row in rows]
+
+
+def get_job(engine: Engine, job_id: str) -> JobRecord | None:
+    """Return all that is known about a job, None where there is none of that id."""
+    columns = [c for c in JobRow.__table__.c if c.name in JobRecord.__slots__]
+    with reading(engine) as connection:
+        query = select(*columns, ScanRow.sha256).outerjoin(ScanRow, ScanRow.id == JobRow.scan_id)
+        row = connection.execute(query.where(JobRow.id == job_id)).one_or_none()
+    if row is None:
+        return None
+    return JobRecord(**{**row._mapping, "state": JobState(row.state)})
+
+
+def queue_summary(engine: Engine, *, failures: int = 10) -> QueueSummary:
+    """Count the jobs by state, with the oldest ages and the latest failures and their reasons."""
+    with reading(engine) as connection:
+        now = database_now(connection)
+        counted = connection.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all()
+        queued_at, started_at = (
+            connection.execute(select(func.min(column)).where(_IS_OPEN, JobRow.state == state)).scalar_one()
+            for column, state in ((JobRow.queued_at, JobState.QUEUED), (JobRow.started_at, JobState.RUNNING))
+        )
+        ended = [
+            f for state in (JobState.FAILED, JobState.DEAD) for f in _failures(connection, state, failures)
+        ]
+    return QueueSummary(
+        counts=dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in counted},
+        oldest_queued_s=(now - queued_at).total_seconds() if queued_at else None,
+        oldest_running_s=(now - started_at).total_seconds() if started_at else None,
+        failures=sorted(ended, key=lambda failed: failed.finished_at, reverse=True)[:failures],
+    )
+
+
+_IS_OPEN = text("jobs.state IN ('queued','running')")  # in the words of the partial index
+_NO_LEASE: dict[str, Any] = {"leased_by": None, "leased_at": None, "lease_until": None}
+
+
+def _is_held(claim: ClaimedJob) -> ColumnElement[bool]:
+    return and_(JobRow.id == claim.id, JobRow.state == JobState.RUNNING, JobRow.attempts == claim.attempt)
+
+
+def _is_free(row: Row[*tuple[Any, ...]], now: datetime, worker: str) -> bool:
+    if row.state != JobState.RUNNING:
+        return bool(row.state == JobState.QUEUED)
+    return bool(row.leased_by == worker or row.lease_until <= now or row.leased_at > now + CLOCK_STEP)
+
+
+def _locked(job_id: str) -> Select[*tuple[Any, ...]]:
+    joined = select(JobRow, ScanRow.sha256).join(ScanRow, ScanRow.id == JobRow.scan_id)
+    return joined.where(JobRow.id == job_id).with_for_update(of=JobRow, key_share=True)
+
+
+def _death(row: Row[*tuple[Any, ...]]) -> str:
+    return f"started {row.deliveries} times without an end, last by {row.leased_by}: it may kill its worker"
+
+
+def _end(
+    connection: Connection,
+    which: str | ColumnElement[bool],
+    state: JobState,
+    now: datetime,
+    *,
+    kind: str | None = None,
+    reason: str | None = None,
+) -> bool:
+    condition = JobRow.id == which if isinstance(which, str) else which
+    ended = {"state": state, "finished_at": now, "error_kind": kind, "error_reason": reason, **_NO_LEASE}
+    return connection.execute(update(JobRow).where(condition).values(ended)).rowcount == 1
+
+
+def _find_original(connection: Connection, scan_id: str, template: str | None, job_id: str) -> str | None:
+    # The scan's row is locked first, so that two registrations of the same bytes see each other.
+    connection.execute(select(ScanRow.id).where(ScanRow.id == scan_id).with_for_update(key_share=True))
+    same = and_(
+        JobRow.scan_id == scan_id, JobRow.template.is_not_distinct_from(template), JobRow.id != job_id
+    )
+    has_not_failed = JobRow.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.DONE])
+    query = select(JobRow.id).where(same, has_not_failed).order_by(JobRow.created_at).limit(1)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def _refuse_other_bytes(connection: Connection, job_id: str, scan_id: str) -> None:
+    known = connection.execute(select(JobRow.scan_id).where(JobRow.id == job_id)).scalar_one()
+    if known is not None and known != scan_id:
+        raise InvalidJobError(
+            f"job id {job_id} belongs to a scan of other bytes: send this one under its own id"
+        )
+
+
+def _is_same_message(connection: Connection, job_id: str, raw: str) -> bool:
+    query = select(JobRow.raw_message).where(JobRow.id == job_id)
+    return connection.execute(query).scalar_one() == raw[:MAX_RAW_MESSAGE]
+
+
+def _tickets() -> Select[*tuple[Any, ...]]:
+    return select(JobRow.id, JobRow.state, JobRow.duplicate_of)
+
+
+def _as_ticket(row: Row[*tuple[Any, ...]]) -> JobTicket:
+    return JobTicket(id=row.id, state=JobState(row.state), duplicate_of=row.duplicate_of)
+
+
+def _ticket(connection: Connection, job_id: str) -> JobTicket:
+    return _as_ticket(connection.execute(_tickets().where(JobRow.id == job_id)).one())
+
+
+def _failures(connection: Connection, state: JobState, limit: int) -> list[FailedJob]:
+    query = select(JobRow).where(JobRow.state == state).order_by(JobRow.finished_at.desc()).limit(limit)
+    return [
+        FailedJob(row.id, row.uri, state, row.error_kind, row.error_reason, row.finished_at)
+        for row in connection.execute(query)
+    ]

@@ -1,0 +1,126 @@
+"""The readings of a scan as rows: pages, fields and digits, written within the caller's transaction."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from worker.store.tables import Base, DigitRow, FieldRow, ModelRow, PageRow, ScanRow, TemplateRow
+from worker.values import DigitReading, FieldReading, FieldStatus, PageReading
+
+
+def insert_readings(
+    connection: Connection, job_id: str, pages: Sequence[PageReading], *, now: datetime
+) -> None:
+    """Insert every row of a job's pages; ids come back in order, so that three statements write a scan."""
+    _name_versions(connection, pages, now)
+    page_ids = _insert_all(connection, PageRow, [_page_values(job_id, page) for page in pages])
+    fields = [
+        (page_id, i, f)
+        for page_id, page in zip(page_ids, pages, strict=True)
+        for i, f in enumerate(page.fields)
+    ]
+    field_ids = _insert_all(connection, FieldRow, [_field_values(*field) for field in fields])
+    digits = [
+        _digit_values(field_id, digit)
+        for field_id, (_, _, field) in zip(field_ids, fields, strict=True)
+        for digit in field.digits
+    ]
+    if digits:
+        connection.execute(sa.insert(DigitRow), digits)
+
+
+def insert_scan(connection: Connection, *, sha256: str, size: int | None, now: datetime) -> str:
+    """Return the id of the scan of these bytes, its row locked, and written first if they are new."""
+    values = {"id": str(uuid.uuid4()), "sha256": sha256, "size_bytes": size, "created_at": now}
+    known = select(ScanRow.id).where(ScanRow.sha256 == sha256).with_for_update(key_share=True)
+    while True:
+        upsert(connection, ScanRow, values)
+        scan_id = connection.execute(known).scalar_one_or_none()
+        if scan_id is not None:  # else a purge deleted the row between the two statements
+            return scan_id
+
+
+def upsert(connection: Connection, table: type[Base], values: dict[str, Any]) -> bool:
+    """Insert a row unless its key is there already; True where it was inserted."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(values).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+def _name_versions(connection: Connection, pages: Sequence[PageReading], now: datetime) -> None:
+    models = {pair for page in pages for pair in page.model_versions.items()}
+    templates = {(p.template, p.template_version) for p in pages if p.template and p.template_version}
+    for table, used in ((ModelRow, models), (TemplateRow, templates)):
+        for name, version in sorted(used):  # in one order everywhere: two workers never wait for each other
+            known = select(table.name).where(table.name == name, table.version == version)
+            if connection.execute(known).one_or_none() is None:
+                upsert(connection, table, {"name": name, "version": version, "first_used_at": now})
+
+
+def _insert_all(
+    connection: Connection, table: type[PageRow | FieldRow], rows: list[dict[str, Any]]
+) -> list[int]:
+    if not rows:
+        return []
+    statement = sa.insert(table).returning(table.id, sort_by_parameter_order=True)
+    return list(connection.execute(statement, rows).scalars())
+
+
+def _page_values(job_id: str, page: PageReading) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "number": page.page,
+        "width_px": page.width_px,
+        "height_px": page.height_px,
+        "template": page.template,
+        "template_version": page.template_version,
+        "registration": None if page.registration is None else float(page.registration),
+        "model_versions": page.model_versions,
+        "problem": page.problem,
+    }
+
+
+def _field_values(page_id: int, position: int, field: FieldReading) -> dict[str, Any]:
+    awaits_review = field.status == FieldStatus.REVIEW
+    return {
+        "page_id": page_id,
+        "position": position,
+        "name": field.name,
+        "text": field.text,
+        "confidence": float(field.confidence),
+        "status": field.status.value,
+        "reasons": list(field.reasons),
+        "alternatives": [asdict(alternative) for alternative in field.alternatives],
+        "accept_threshold": None if field.accept_threshold is None else float(field.accept_threshold),
+        "final_text": None if awaits_review else field.text,
+        "origin": None if awaits_review else "machine",
+        **_box_values(field.box_px.rounded()),
+    }
+
+
+def _digit_values(field_id: int, digit: DigitReading) -> dict[str, Any]:
+    (first, p1), (second, p2), (third, p3) = digit.top(3)
+    return {
+        "field_id": field_id,
+        "position": digit.position,
+        "digit": first,
+        "confidence": p1,
+        "second_digit": second,
+        "second_confidence": p2,
+        "third_digit": third,
+        "third_confidence": p3,
+        "outlier": float(digit.outlier),
+        **_box_values(digit.box_px.rounded()),
+    }
+
+
+def _box_values(box: tuple[int, int, int, int]) -> dict[str, int]:
+    return {name: int(value) for name, value in zip(("box_x", "box_y", "box_w", "box_h"), box, strict=True)}

@@ -1,0 +1,80 @@
+"""The values that the store hands out about jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.store.tables import JobState
+from worker.values import Scan
+
+
+@dataclass(frozen=True, slots=True)
+class JobTicket:
+    """What a caller gets for a job: its id, its state, and the job whose bytes it repeats, if any."""
+
+    id: str
+    state: JobState
+    duplicate_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """One job in the hands of one worker; ``attempt`` fences it against every other claim of the same job."""
+
+    id: str
+    scan: Scan
+    template: str | None
+    reference: str | None
+    priority: int
+    attempt: int
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """One job that ended without a reading; ``kind`` is a short code, ``reason`` one line for a person."""
+
+    id: str
+    uri: str | None
+    state: JobState
+    kind: str | None
+    reason: str | None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSummary:
+    """How the queue stands: jobs by state, the longest wait and run in seconds, the latest failures."""
+
+    counts: dict[JobState, int]
+    oldest_queued_s: float | None
+    oldest_running_s: float | None
+    failures: list[FailedJob]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """All that is known about one job."""
+
+    id: str
+    uri: str | None
+    sha256: str | None
+    template: str | None
+    reference: str | None
+    priority: int
+    source: str
+    state: JobState
+    attempts: int
+    deliveries: int
+    leased_by: str | None
+    lease_until: datetime | None
+    created_at: datetime
+    published_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    error_kind: str | None
+    error_reason: str | None
+    raw_message: str | None
+    duplicate_of: str | None
+    linked: bool

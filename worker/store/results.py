@@ -1,0 +1,179 @@
+"""What has been read, page by page: results, exports, low-confidence digits and the review queue.
+
+All of it comes in batches by keyset ("after this key"), each a short read of its own: millions of rows are
+never held in memory, and a long export never holds back SQLite's checkpoints or PostgreSQL's vacuum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, case, func, select, tuple_
+
+from schemas.reading import AlternativeOut, DigitOut, StoredField, StoredPage
+from worker.store.engine import reading
+from worker.store.tables import DigitRow, FieldRow, JobRow, PageRow
+from worker.store.views import low_confidence_digits, review_queue
+
+BATCH = 500
+AnyRow = Row[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which pages are wanted; None is any. A linked job stands for the one whose bytes it repeats."""
+
+    job: str | None = None
+    reference: str | None = None
+    template: str | None = None
+
+
+def iter_pages(engine: Engine, selection: Selection, *, with_digits: bool = False) -> Iterator[StoredPage]:
+    """Yield the pages in the order they were read, with their fields; those that could not be read, too."""
+    last = 0
+    while True:
+        with reading(engine) as connection:
+            query = _page_query(selection).where(PageRow.id > last).order_by(PageRow.id).limit(BATCH)
+            rows = connection.execute(query).all()
+            fields = _fields_of(connection, [row.id for row in rows], with_digits=with_digits)
+        for row in rows:
+            yield _stored_page(row, fields.get(row.id, []))
+        if len(rows) < BATCH:
+            return
+        last = rows[-1].id
+
+
+def list_low_confidence(
+    engine: Engine, *, below: float, limit: int, after: tuple[float, int, int] | None = None
+) -> Sequence[AnyRow]:
+    """Return one page of the digits with a confidence less than ``below``, the most doubtful first.
+
+    ``after`` is the (confidence, field_id, position) of the last row of the page before. The view ends at
+    ``LOW_CONFIDENCE``.
+    """
+    view = low_confidence_digits.c
+    key = (view.confidence, view.field_id, view.position)
+    query = select(low_confidence_digits).where(view.confidence < below).order_by(*key).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(*key) > tuple_(*after))
+    with reading(engine) as connection:
+        return connection.execute(query).all()
+
+
+def iter_low_confidence(engine: Engine, *, below: float) -> Iterator[AnyRow]:
+    """Yield every digit with a confidence less than ``below``, the most doubtful first."""
+    return _iter_batches(
+        lambda after: list_low_confidence(engine, below=below, limit=BATCH, after=after),
+        lambda row: (row.confidence, row.field_id, row.position),
+    )
+
+
+def list_review_queue(engine: Engine, *, limit: int, after: int = 0) -> Sequence[AnyRow]:
+    """Return one page of the fields that await review, the longest waiting first, beyond the id ``after``."""
+    view = review_queue.c
+    query = select(review_queue).where(view.field_id > after).order_by(view.field_id).limit(limit)
+    with reading(engine) as connection:
+        return connection.execute(query).all()
+
+
+def iter_review_queue(engine: Engine) -> Iterator[AnyRow]:
+    """Yield every field that awaits review, the longest waiting first."""
+    return _iter_batches(
+        lambda after: list_review_queue(engine, limit=BATCH, after=after or 0), lambda row: row.field_id
+    )
+
+
+def count_review_queue(engine: Engine) -> int:
+    """Count the fields that await review."""
+    with reading(engine) as connection:
+        query = select(func.count()).select_from(FieldRow).where(FieldRow.final_text.is_(None))
+        return connection.execute(query).scalar_one()
+
+
+def _iter_batches(fetch: Callable[[Any], Sequence[AnyRow]], key: Callable[[AnyRow], Any]) -> Iterator[AnyRow]:
+    after = None
+    while True:
+        rows = fetch(after)
+        yield from rows
+        if len(rows) < BATCH:
+            return
+        after = key(rows[-1])
+
+
+def _page_query(selection: Selection) -> Select[*tuple[Any, ...]]:
+    job_columns = (JobRow.uri, JobRow.reference, JobRow.finished_at)
+    query = select(PageRow, *job_columns).join(JobRow, JobRow.id == PageRow.job_id)
+    if selection.template is not None:
+        query = query.where(PageRow.template == selection.template)
+    wanted = {JobRow.id: selection.job, JobRow.reference: selection.reference}
+    conditions = [column == value for column, value in wanted.items() if value is not None]
+    if conditions:
+        read_under = case((JobRow.linked, JobRow.duplicate_of), else_=JobRow.id)
+        query = query.where(PageRow.job_id.in_(select(read_under).where(*conditions)))
+    return query
+
+
+def _fields_of(
+    connection: Connection, page_ids: list[int], *, with_digits: bool
+) -> dict[int, list[StoredField]]:
+    query = (
+        select(FieldRow).where(FieldRow.page_id.in_(page_ids)).order_by(FieldRow.page_id, FieldRow.position)
+    )
+    rows = connection.execute(query).all()
+    digits = _digits_of(connection, page_ids) if with_digits else {}
+    found: dict[int, list[StoredField]] = {}
+    for row in rows:
+        found.setdefault(row.page_id, []).append(_stored_field(row, digits.get(row.id, [])))
+    return found
+
+
+def _digits_of(connection: Connection, page_ids: list[int]) -> dict[int, list[DigitOut]]:
+    query = select(DigitRow).join(FieldRow, FieldRow.id == DigitRow.field_id)
+    ordered = query.where(FieldRow.page_id.in_(page_ids)).order_by(DigitRow.field_id, DigitRow.position)
+    found: dict[int, list[DigitOut]] = {}
+    for row in connection.execute(ordered):
+        digit = DigitOut(digit=row.digit, confidence=round(row.confidence, 5), box=box_of(row))
+        found.setdefault(row.field_id, []).append(digit)
+    return found
+
+
+def _stored_page(row: AnyRow, fields: list[StoredField]) -> StoredPage:
+    return StoredPage(
+        job=row.job_id,
+        reference=row.reference,
+        read_at=row.finished_at,
+        source=row.uri,
+        page=row.number,
+        template=row.template,
+        template_version=row.template_version,
+        model_versions=row.model_versions,
+        registration=None if row.registration is None else round(row.registration, 4),
+        error=row.problem,
+        fields=fields,
+    )
+
+
+def _stored_field(row: AnyRow, digits: list[DigitOut]) -> StoredField:
+    return StoredField(
+        field_id=row.id,
+        name=row.name,
+        text=row.text,
+        confidence=round(row.confidence, 5),
+        status=row.status,
+        reasons=row.reasons,
+        box=box_of(row),
+        digits=digits,
+        alternatives=[
+            AlternativeOut(text=each["text"], confidence=round(each["confidence"], 5))
+            for each in row.alternatives
+        ],
+        final=row.final_text,
+        origin=row.origin,
+    )
+
+
+def box_of(row: AnyRow) -> tuple[int, int, int, int]:
+    """Return the box of a field's or a digit's row, in page pixels."""
+    return row.box_x, row.box_y, row.box_w, row.box_h

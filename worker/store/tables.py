@@ -1,0 +1,299 @@
+"""The tables, typed; ``migrations/`` builds them and a test holds the two equal.
+
+One scan is one sequence of bytes; every job names a scan and has its own pages, fields and digits. Boxes are
+in page pixels, origin at the page's top left. Times are UTC. What the machine read (``fields.text``) is never
+overwritten: a review writes ``final_text`` beside it and keeps its own row.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+LOW_CONFIDENCE = 0.99
+"""The view ``low_confidence_digits`` and its partial index reach this far: an index over all digits would be
+ten times as large, and random inserts into it would slow every worker."""
+
+
+class JobState(StrEnum):
+    """Where a job stands; ``failed`` has a recorded reason, ``dead`` ended its process too often."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    DEAD = "dead"
+    DUPLICATE = "duplicate"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite keeps it as sortable text without a zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times and drop the zone where the database knows none."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"time without a zone: {value}")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return the time as UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class PlainText(TypeDecorator[str]):
+    """Text from outside: NUL and lone surrogates, which PostgreSQL refuses, become what can be stored."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Replace what a database cannot hold."""
+        if value is None:
+            return None
+        return value.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode()
+
+
+Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only in a column called INTEGER
+JsonValue = JSON().with_variant(JSONB, "postgresql")
+
+
+class Base(DeclarativeBase):
+    """Base of all tables; constraints have names so that migrations can drop them on both databases."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        datetime: UtcDateTime(),
+        str: PlainText(),
+        float: Double(),
+        dict[str, Any]: JsonValue,
+        list[Any]: JsonValue,
+    }
+
+
+class ScanRow(Base):
+    """One sequence of bytes that came in, by one file or by many."""
+
+    __tablename__ = "scans"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+
+class JobRow(Base):
+    """One order to read a scan; the truth about the queue, whatever Redis remembers.
+
+    ``attempts`` counts every claim and only grows: it fences a worker that lost its lease. ``deliveries``
+    counts the claims that were not handed back and decides when a job is dead.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued','running','done','failed','dead','duplicate')", name="state"),
+        CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+        Index("ix_jobs_open", "state", "queued_at", sqlite_where=text("state IN ('queued','running')"),
+              postgresql_where=text("state IN ('queued','running')")),
+        Index("ix_jobs_scan_id_template", "scan_id", "template"),
+        Index("ix_jobs_state_finished_at", "state", "finished_at"),
+        Index("ix_jobs_reference", "reference", sqlite_where=text("reference IS NOT NULL"),
+              postgresql_where=text("reference IS NOT NULL")),
+    )  # fmt: skip
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    scan_id: Mapped[str | None] = mapped_column(ForeignKey("scans.id"))
+    uri: Mapped[str | None]
+    template: Mapped[str | None]
+    reference: Mapped[str | None]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    source: Mapped[str]
+    state: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=0)
+    deliveries: Mapped[int] = mapped_column(default=0)
+    leased_by: Mapped[str | None]
+    leased_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    queued_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    error_kind: Mapped[str | None]
+    error_reason: Mapped[str | None]
+    raw_message: Mapped[str | None]
+    duplicate_of: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
+    linked: Mapped[bool] = mapped_column(default=False)
+
+
+class TemplateRow(Base):
+    """One version of a form template that readings were made with."""
+
+    __tablename__ = "templates"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    first_used_at: Mapped[datetime]
+
+
+class ModelRow(Base):
+    """One version of a model that readings were made with."""
+
+    __tablename__ = "models"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    first_used_at: Mapped[datetime]
+
+
+class PageRow(Base):
+    """One page of a job; ``problem`` says why it could not be read."""
+
+    __tablename__ = "pages"
+    __table_args__ = (
+        Index("uq_pages_job_id_number", "job_id", "number", unique=True),
+        ForeignKeyConstraint(["template", "template_version"], ["templates.name", "templates.version"]),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    number: Mapped[int]
+    width_px: Mapped[int]
+    height_px: Mapped[int]
+    template: Mapped[str | None]
+    template_version: Mapped[str | None]
+    registration: Mapped[float | None]
+    model_versions: Mapped[dict[str, Any]]
+    problem: Mapped[str | None]
+
+
+class FieldRow(Base):
+    """One field read: ``text`` by the machine, ``final_text`` as it holds, None while it awaits review."""
+
+    __tablename__ = "fields"
+    __table_args__ = (
+        CheckConstraint("status IN ('accepted','review','blank')", name="status"),
+        CheckConstraint("origin IN ('machine','reviewer')", name="origin"),
+        Index("uq_fields_page_id_position", "page_id", "position", unique=True),
+        Index("ix_fields_awaiting_review", "id", sqlite_where=text("final_text IS NULL"),
+              postgresql_where=text("final_text IS NULL")),
+        {"sqlite_autoincrement": True},  # an id never comes back: a reviewer may hold it after a purge
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    page_id: Mapped[int] = mapped_column(ForeignKey("pages.id"))
+    position: Mapped[int]
+    name: Mapped[str]
+    text: Mapped[str]
+    confidence: Mapped[float]
+    status: Mapped[str]
+    reasons: Mapped[list[Any]]
+    alternatives: Mapped[list[Any]]
+    box_x: Mapped[int]
+    box_y: Mapped[int]
+    box_w: Mapped[int]
+    box_h: Mapped[int]
+    accept_threshold: Mapped[float | None]
+    final_text: Mapped[str | None]
+    origin: Mapped[str | None]
+
+
+class DigitRow(Base):
+    """One digit of a field: the three likeliest answers with their calibrated probabilities, best first."""
+
+    __tablename__ = "digits"
+    __table_args__ = (
+        Index("ix_digits_low_confidence", "confidence", "field_id", "position",
+              sqlite_where=text(f"confidence < {LOW_CONFIDENCE}"),
+              postgresql_where=text(f"confidence < {LOW_CONFIDENCE}")),
+        {"sqlite_with_rowid": False},  # kept in the order of the key: the digits of a field lie together
+    )  # fmt: skip
+
+    field_id: Mapped[int] = mapped_column(Id, ForeignKey("fields.id"), primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    digit: Mapped[int] = mapped_column(SmallInteger)
+    confidence: Mapped[float]
+    second_digit: Mapped[int] = mapped_column(SmallInteger)
+    second_confidence: Mapped[float]
+    third_digit: Mapped[int] = mapped_column(SmallInteger)
+    third_confidence: Mapped[float]
+    outlier: Mapped[float]
+    box_x: Mapped[int]
+    box_y: Mapped[int]
+    box_w: Mapped[int]
+    box_h: Mapped[int]
+
+
+class ReviewRow(Base):
+    """One decision of a person on a field; ``before`` held till then, at first as the machine read it."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        CheckConstraint("action IN ('correct','confirm')", name="action"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    field_id: Mapped[int] = mapped_column(ForeignKey("fields.id"), index=True)
+    action: Mapped[str]
+    before: Mapped[str]
+    after: Mapped[str]
+    who: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class PurgeRow(Base):
+    """What one purge deleted, counted in the transactions that deleted it."""
+
+    __tablename__ = "purges"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    started_at: Mapped[datetime]
+    older_than: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    jobs: Mapped[int] = mapped_column(BigInteger, default=0)
+    scans: Mapped[int] = mapped_column(BigInteger, default=0)
+    pages: Mapped[int] = mapped_column(BigInteger, default=0)
+    fields_accepted: Mapped[int] = mapped_column(BigInteger, default=0)
+    fields_review: Mapped[int] = mapped_column(BigInteger, default=0)
+    fields_blank: Mapped[int] = mapped_column(BigInteger, default=0)
+    digits: Mapped[int] = mapped_column(BigInteger, default=0)
+    reviews: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -1,0 +1,1 @@
+"""Drawn handwriting and paper with known truth, for samples, tests and training."""

@@ -1,0 +1,276 @@
+"""Handwritten number fields with known truth: a hand, a pen, a paper, its print and its scanner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.synthesis.glyphs import GlyphSource, Hand, Shape, draw_hand, segments_of, shape_from_strokes
+from worker.synthesis.marks import CURRENCY, MARKS, draw_scribble, strike_out
+from worker.synthesis.numbers import draw_number
+from worker.synthesis.paper import add_ink, degrade, draw_paper
+from worker.synthesis.pen import Pen, draw_ink, draw_pen
+from worker.synthesis.printing import Place, print_around
+from worker.values import Grey
+
+MAX_WIDTH_PX = 1400
+STEEPEST_LINK = 0.25
+"""In digit heights; a steeper stroke between two digits would be a 1."""
+
+
+class FieldSample(NamedTuple):
+    """A drawn field: ``grey`` (H, W) uint8, 0 = ink; ``boxes`` (len(text), 4) float32 px, x, y, w, h."""
+
+    grey: Grey
+    text: str
+    boxes: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """A written line in unit heights: a shape a character, strokes that belong to none, and printed ones."""
+
+    shapes: tuple[Shape, ...]
+    extra: Shape
+    printed: Shape
+
+
+NOTHING: Shape = np.zeros((0, 2, 2), np.float32)
+
+
+def draw_field(
+    rng: np.random.Generator,
+    text: str | None = None,
+    *,
+    glyphs: GlyphSource | None = None,
+    clean: bool = False,
+) -> FieldSample:
+    """Draw one field with its truth.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        The source of all chance: the same state draws the same field.
+    text : str, optional
+        What is written, over the alphabet of ``worker.synthesis.numbers``; drawn where None.
+    glyphs : GlyphSource, optional
+        Real writers' digits to mix in with the table of allographs.
+    clean : bool
+        Leave out print, texture and degradation: ink on plain paper.
+    """
+    text = draw_number(rng) if text is None else text
+    digits = "0123456789" if "#" in text else text
+    hand, pen = draw_hand(rng, glyphs, digits=digits), draw_pen(rng)
+    in_cells = text.isdigit() and len(text) > 1 and rng.random() < (0.5 if len(text) == 8 else 0.25)
+    pitch = float(rng.uniform(0.95, 1.9)) if in_cells else 0.0
+    line = write_cells(rng, hand, text, pitch) if in_cells else write_line(rng, hand, text, pen.width)
+    return _photograph(rng, text, line, pen, pitch, clean)
+
+
+def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float) -> Line:
+    """Write a text freely, left to right, as a hand does: spacing, links, drift, slant.
+
+    ``pen_width`` in unit heights keeps a broad pen from closing the gaps.
+    """
+    shapes: list[Shape] = []
+    extra: list[Shape] = []
+    x, printed = 0.0, NOTHING
+    chain = hand.link > 0 and rng.random() < 0.7
+    raised = _raised_from(rng, text)
+    for i, sign in enumerate(text):
+        shape = _write_sign(rng, hand, sign)
+        if i == 0 and sign == "$" and rng.random() < 0.55:
+            printed = shape = _printed_currency(rng)
+        if i >= raised:
+            shape = shape * np.float32(0.58) + np.array([0, rng.normal(-0.02, 0.04)], np.float32)
+        linked = i > 0 and shapes and chain and _can_link(text[i - 1], sign) and rng.random() < hand.link
+        left, right = float(shape[..., 0].min()), float(shape[..., 0].max())
+        gap = _gap(rng, hand, sign, text[i - 1] if i else "") + 0.8 * pen_width
+        if linked:
+            gap = min(gap, float(rng.uniform(-0.1, 0.12)))
+        x += 0.0 if i == 0 else gap
+        shape = shape + np.array([x - left, 0], np.float32)
+        if linked:
+            extra.append(_link(rng, shapes[-1], shape, text[i - 1] == "0" and sign == "0"))
+        shapes.append(shape)
+        x += right - left
+    whole = [_lean(hand, s, x) if s is not printed else s for s in shapes]
+    if len(printed):
+        whole[0] = shapes[0]
+    if rng.random() < 0.06:
+        extra.append(_underline(rng, x))
+    joined = _lean(hand, np.concatenate(extra), x) if extra else NOTHING
+    return Line(tuple(whole), joined, whole[0] if len(printed) else NOTHING)
+
+
+def write_cells(rng: np.random.Generator, hand: Hand, text: str, pitch: float) -> Line:
+    """Write a text one character a cell, ``pitch`` unit heights apart, hardly ever in the cell's middle."""
+    shapes = []
+    for i, sign in enumerate(text):
+        shape = _lean(hand, _write_sign(rng, hand, sign), 1.0)
+        width = float(shape[..., 0].max() - shape[..., 0].min())
+        shape[..., 0] *= min(1.0, rng.uniform(0.75, 1.05) * pitch / max(width, 0.1))  # people squeeze
+        middle = (shape[..., 0].min() + shape[..., 0].max()) / 2
+        offset = (i + 0.5) * pitch - middle + rng.normal(0, 0.07 * pitch)
+        shapes.append(shape + np.array([offset, rng.normal(0, 0.05)], np.float32))
+    return Line(tuple(shapes), NOTHING, NOTHING)
+
+
+def _write_sign(rng: np.random.Generator, hand: Hand, sign: str) -> Shape:
+    if sign.isdigit():
+        return hand.write(rng, int(sign))
+    if sign == "#" and rng.random() < 0.5:
+        digit = hand.write(rng, int(rng.integers(10)))
+        return strike_out(rng, digit) if rng.random() < 0.7 else draw_scribble(rng)
+    return MARKS[sign](rng)
+
+
+def _printed_currency(rng: np.random.Generator) -> Shape:
+    name = str(rng.choice(["rupee", "rupee", "dollar", "pound", "euro"]))
+    shape = shape_from_strokes(CURRENCY[name]) * np.float32(rng.uniform(0.7, 1.4))
+    return shape + np.array([0, rng.uniform(-0.3, 0.3)], np.float32)
+
+
+def _raised_from(rng: np.random.Generator, text: str) -> int:
+    """Return where raised small cents begin; past the text's end for none."""
+    if text.endswith("/100"):
+        return len(text) - 6
+    if len(text) > 4 and text[-3] in ".," and text[-2:].isdigit() and rng.random() < 0.2:
+        return len(text) - 2
+    return len(text)
+
+
+def _gap(rng: np.random.Generator, hand: Hand, sign: str, before: str) -> float:
+    gap = hand.gap + hand.gap_jitter * rng.standard_normal()
+    if sign in ".,":
+        return float(rng.normal(0.06, 0.08))
+    if before and before in ".,":
+        return float(gap + rng.uniform(-0.05, 0.35))
+    if sign in "-/=$#" or before in "-/=$#":
+        return float(rng.uniform(-0.02, 0.5))
+    return float(gap)
+
+
+def _can_link(before: str, sign: str) -> bool:
+    return before.isdigit() and sign.isdigit() and (before + sign == "00" or sign not in "14")
+
+
+def _link(rng: np.random.Generator, before: Shape, after: Shape, at_top: bool) -> Shape:
+    """Join two digits: zeros from top to top, others from the right end to the left end."""
+    a, b = before.reshape(-1, 2), after.reshape(-1, 2)
+    if at_top:
+        start, end = a[np.argmin(a[:, 1] - 0.6 * a[:, 0])], b[np.argmin(b[:, 1] + 0.3 * b[:, 0])]
+        sag = rng.uniform(-0.02, 0.16)
+    else:
+        start, end = a[np.argmax(a[:, 0])], b[np.argmin(b[:, 0])]
+        sag = rng.uniform(-0.05, 0.08)
+    if abs(end[1] - start[1]) > STEEPEST_LINK:
+        return NOTHING
+    t = np.linspace(0, 1, 6, dtype=np.float32)[:, None]
+    curve = start + (end - start) * t
+    curve[:, 1] += np.float32(sag) * np.sin(np.pi * t[:, 0])
+    return segments_of(curve.astype(np.float32))
+
+
+def _lean(hand: Hand, shape: Shape, width: float) -> Shape:
+    """Give a shape the line's growth, slant and drift; ``width`` is the line's."""
+    if len(shape) == 0:
+        return shape
+    x = shape[..., 0]
+    above = (1 - shape[..., 1]) * (1 + hand.growth * (x / max(width, 1.0) - 0.5))
+    leaning = np.empty_like(shape)
+    leaning[..., 0] = x + hand.slant * above
+    leaning[..., 1] = 1 - above - hand.drift * x
+    return leaning
+
+
+def _underline(rng: np.random.Generator, width: float) -> Shape:
+    y, lines = rng.uniform(1.1, 1.35), []
+    for k in range(int(rng.integers(1, 3))):
+        lines.append(
+            [
+                (rng.uniform(-0.2, 0.2), y + 0.14 * k),
+                (width * rng.uniform(0.8, 1.1), y + 0.14 * k + rng.normal(0, 0.06)),
+            ]
+        )
+    return np.array(lines, np.float32)
+
+
+def _photograph(
+    rng: np.random.Generator, text: str, line: Line, pen: Pen, pitch: float, clean: bool
+) -> FieldSample:
+    """Put a written line on paper at a random size and give back pixels and boxes."""
+    everything = np.concatenate([*line.shapes, line.extra]).reshape(-1, 2)
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    low[1], high[1] = max(low[1], -0.35), min(high[1], 1.4)
+    margins = rng.uniform(0.02, 0.35, 4) if rng.random() < 0.6 else rng.uniform(0.1, 1.2, 4)
+    if rng.random() < 0.05:  # a tall ledger cell
+        margins[[1, 3]] = rng.uniform(0.5, 4, 2)
+    if pitch:
+        low[0], high[0] = min(low[0], 0.0), max(high[0], pitch * len(text))
+        margins[3] += rng.uniform(0, 0.8)  # the print under the cells
+    extent = high - low + [margins[0] + margins[2], margins[1] + margins[3]]
+    height_px = float(rng.uniform(18, 40) if rng.random() < 0.6 else rng.uniform(30, 60))
+    height_px = min(height_px, MAX_WIDTH_PX / float(extent[0]))
+    W, H = (max(8, int(v)) for v in np.ceil(extent * height_px))
+    origin = ((margins[:2] - low) * height_px).astype(np.float32)
+
+    paper = np.full((H, W), rng.uniform(215, 255), np.uint8) if clean else draw_paper(rng, (H, W))
+    if not clean:
+        cells = len(text) if pitch else 0
+        width = height_px * float(high[0])
+        left, top = float(origin[0]), float(origin[1])
+        print_around(rng, paper, Place(left, top, height_px, width, height_px * pitch, cells))
+    written = [s for s in (*line.shapes, line.extra) if s is not line.printed and len(s)]
+    strokes = np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING
+    if not clean and rng.random() < 0.12:
+        strokes = np.concatenate([strokes, _intruders(rng, (H, W), height_px)])
+    ink = draw_ink(rng, strokes, (H, W), pen, height_px)
+    unrest = float(cv2.meanStdDev(paper)[1][0, 0]) / 80  # faint ink on busy paper cannot be read by anyone
+    darkness = min(
+        0.95, unrest + (rng.uniform(0.55, 0.95) if rng.random() < 0.75 else rng.uniform(0.25, 0.6))
+    )
+    picture = add_ink(paper, ink, darkness)
+    if len(line.printed):
+        bold = replace(pen, width=float(rng.uniform(0.07, 0.14)), grain=0.0, gaps=0.0, blobs=0.0)
+        print_ = draw_ink(rng, line.printed * np.float32(height_px) + origin, (H, W), bold, height_px)
+        picture = add_ink(picture, print_, rng.uniform(0.6, 0.95))
+    grey = picture.clip(0, 255).astype(np.uint8) if clean else degrade(rng, picture)
+    return FieldSample(grey, text, _boxes(line.shapes, origin, height_px, pen.width, (H, W)))
+
+
+def _boxes(
+    shapes: tuple[Shape, ...],
+    origin: NDArray[np.float32],
+    height_px: float,
+    width: float,
+    size: tuple[int, int],
+) -> NDArray[np.float32]:
+    limit = np.array([size[1], size[0]], np.float32)
+    reach = max(1.0, width * height_px) / 2
+    lows = np.array([shape.min(axis=(0, 1)) for shape in shapes]) * np.float32(height_px) + origin
+    highs = np.array([shape.max(axis=(0, 1)) for shape in shapes]) * np.float32(height_px) + origin
+    lows = np.clip(lows - reach, 0, limit - 1)
+    highs = np.clip(highs + reach + 1, lows + 1, limit)
+    return np.concatenate([lows, highs - lows], axis=1).astype(np.float32)
+
+
+def _intruders(rng: np.random.Generator, size: tuple[int, int], height_px: float) -> Shape:
+    """Ink of neighbouring lines and fields that reaches over the border, in pixels."""
+    H, W = size
+    pieces = []
+    for _ in range(int(rng.integers(1, 4))):
+        shape = draw_scribble(rng) if rng.random() < 0.5 else MARKS["#"](rng)
+        side, depth = rng.integers(4), rng.uniform(0.03, 0.22) * height_px
+        at = {
+            0: (rng.uniform(0, W), depth - 1.0 * height_px),
+            1: (rng.uniform(0, W), H - depth),
+            2: (depth - 0.55 * height_px, rng.uniform(-0.2, 0.8) * H - 0.3 * height_px),
+            3: (W - depth * 0.7, rng.uniform(-0.2, 0.8) * H - 0.3 * height_px),
+        }[int(side)]
+        pieces.append(shape * np.float32(height_px) + np.array(at, np.float32))
+    return np.concatenate(pieces).astype(np.float32)

@@ -1,0 +1,219 @@
+"""Writers and the shapes they give their digits.
+
+A shape is an ``(m, 2, 2) float32`` array of short pen segments in a unit box: x right, y down, the top of a
+digit at 0 and its baseline at 1. Every writer (``Hand``) has habits: shapes of his own for each digit, slant,
+spacing; every instance of a digit then differs a little.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate, pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.synthesis.allographs import ALLOGRAPHS
+
+Shape = NDArray[Any]
+"""(m, 2, 2) float32: m pen segments, each two points (x, y) in units of the digit's height."""
+
+POINTS_PER_SPAN = 5
+
+
+class GlyphSource(Protocol):
+    """Real writers' digits as shapes: see ``worker.synthesis.pen.GlyphBank``."""
+
+    def writer_shapes(self, rng: np.random.Generator, digits: str) -> tuple[tuple[Shape, ...], ...]:
+        """Return shapes of the digits asked for, none for others; of one writer where writers are known."""
+        ...
+
+
+def pick(rng: np.random.Generator, weights: Sequence[float]) -> int:
+    """Draw an index by weights that sum to 1; many times faster than ``rng.choice``."""
+    return min(bisect(list(accumulate(weights)), rng.random()), len(weights) - 1)
+
+
+@cache
+def parse_strokes(text: str) -> tuple[tuple[NDArray[Any], NDArray[Any]], ...]:
+    """Return each stroke of a notation: control points (n, 2) in unit heights, and its spline's basis."""
+    strokes = []
+    for stroke in text.split("|"):
+        words = stroke.split()
+        points = (
+            np.array([[float(v) for v in word.rstrip("!").split(",")] for word in words], np.float32) / 100
+        )
+        closed = len(words) > 3 and words[0] == words[-1]
+        strokes.append((points, spline_basis(tuple(word.endswith("!") for word in words), closed)))
+    return tuple(strokes)
+
+
+@cache
+def spline_basis(corners: tuple[bool, ...], closed: bool) -> NDArray[Any]:
+    """Return the matrix that turns n control points into a Catmull-Rom curve's points: (m, n).
+
+    The curve is linear in its control points, so one matrix serves every writer. At a corner it is cut and
+    begins anew; ``closed`` runs it smoothly through the point where it ends and began.
+    """
+    n = len(corners)
+    cuts = [0] + [i for i in range(1, n - 1) if corners[i]] + [n - 1]
+    rows = []
+    for start, end in pairwise(cuts):
+        for i in range(start, end):
+            p = [max(i - 1, start), i, i + 1, min(i + 2, end)]
+            if closed and i == 0:
+                p[0] = n - 2
+            if closed and i == n - 2:
+                p[3] = 1
+            for t in np.arange(POINTS_PER_SPAN) / POINTS_PER_SPAN:
+                w = (-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2)
+                row = np.zeros(n, np.float32)
+                for index, weight in zip(p, w, strict=True):
+                    row[index] += weight / 2
+                rows.append(row)
+    last = np.zeros(n, np.float32)
+    last[-1] = 1
+    rows.append(last)
+    return np.array(rows)
+
+
+def segments_of(points: NDArray[Any]) -> Shape:
+    """Return the segments (n-1, 2, 2) between consecutive points (n, 2)."""
+    segments = np.empty((len(points) - 1, 2, 2), np.float32)
+    segments[:, 0], segments[:, 1] = points[:-1], points[1:]
+    return segments
+
+
+def shape_from_strokes(text: str, rng: np.random.Generator | None = None, spread: float = 0.0) -> Shape:
+    """Draw a shape from its notation, its control points moved by ``spread`` unit heights (one sigma)."""
+    parts = []
+    for points, basis in parse_strokes(text):
+        if rng is not None and spread > 0:
+            points = points + np.float32(spread) * rng.standard_normal(points.shape, dtype=np.float32)
+        parts.append(segments_of(basis @ points))
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def warp(shape: Shape, rng: np.random.Generator, amount: float) -> Shape:
+    """Bend a shape smoothly by about ``amount`` unit heights: one slow wave along each axis."""
+    frequency = rng.random(2, dtype=np.float32) * np.float32(4) + np.float32(2)
+    phase = rng.random(2, dtype=np.float32) * np.float32(6.28)
+    waves: Shape = shape[..., ::-1] * frequency
+    waves += phase
+    np.sin(waves, out=waves)
+    waves *= np.float32(amount)
+    waves += shape
+    return waves
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hand:
+    """One writer's habits. Lengths are in units of the digit's height.
+
+    ``shapes`` holds for each digit the shapes that the writer uses, the favourite first; ``slant`` is the
+    shear to the right; ``gap`` the clear space between neighbours' ink, negative where they overlap;
+    ``link`` the chance that two neighbours are written without lifting the pen; ``drift`` the baseline's
+    slope and ``growth`` the change of size from one end of a number to the other; ``zero`` the width and
+    height of a 0 beside the others.
+    """
+
+    shapes: tuple[tuple[Shape, ...], ...]
+    slant: float
+    aspect: float
+    gap: float
+    gap_jitter: float
+    size_jitter: float
+    baseline_jitter: float
+    wobble: float
+    tremor: float
+    link: float
+    drift: float
+    growth: float
+    zero: tuple[float, float]
+
+    def write(self, rng: np.random.Generator, digit: int) -> Shape:
+        """Write one digit: the writer's shape, a little different each time, not yet slanted."""
+        own = self.shapes[digit]
+        shape = own[0] if len(own) == 1 or rng.random() < 0.75 else own[int(rng.integers(1, len(own)))]
+        shape = warp(shape, rng, self.wobble)
+        if self.tremor > 0:
+            shape = warp_finely(shape, rng, self.tremor)
+        size = 1 + self.size_jitter * rng.standard_normal()
+        width = self.aspect * size * (1 + 0.07 * rng.standard_normal())
+        if digit == 0:
+            width, size = width * self.zero[0], size * self.zero[1]
+        scale = np.array([width, size], np.float32)
+        offset = np.array([0, 1 - size + self.baseline_jitter * rng.standard_normal()], np.float32)
+        return shape * scale + offset
+
+
+def warp_finely(shape: Shape, rng: np.random.Generator, amount: float) -> Shape:
+    """Shake a shape as an unsteady hand does: short waves that follow the pen."""
+    phase = rng.uniform(0, 6.28, 2).astype(np.float32)
+    swing: Shape = np.sin(25 * shape[..., ::-1] + 9 * shape + phase, dtype=np.float32)
+    return shape + np.float32(amount) * swing
+
+
+def choose_allographs(rng: np.random.Generator, digit: int, spread: float) -> tuple[Shape, ...]:
+    """Choose one or two shapes for a digit and give them a writer's personal form."""
+    table = ALLOGRAPHS[str(digit)]
+    weights = _weights(str(digit))
+    count = 1 if rng.random() < 0.7 else 2
+    picks = [pick(rng, weights) for _ in range(count)]
+    return tuple(warp(shape_from_strokes(table[i][0], rng, spread), rng, spread * 1.2) for i in picks)
+
+
+@cache
+def _weights(digit: str) -> tuple[float, ...]:
+    weights = [weight**0.7 for _, weight in ALLOGRAPHS[digit]]  # rarer shapes are worth learning too
+    return tuple(w / sum(weights) for w in weights)
+
+
+def draw_hand(
+    rng: np.random.Generator,
+    glyphs: GlyphSource | None = None,
+    *,
+    real_share: float = 0.5,
+    digits: str = "0123456789",
+) -> Hand:
+    """Draw a writer: shapes from the table of allographs, or, in ``real_share`` of cases, from real writers.
+
+    Only ``digits`` get shapes, for a writer of whom no more is wanted.
+    """
+    real = glyphs is not None and rng.random() < real_share
+    if real and glyphs is not None:
+        shapes = glyphs.writer_shapes(rng, digits)
+        mixed = rng.random() < 0.3
+        if mixed:
+            spread = rng.uniform(0.01, 0.04)
+            shapes = tuple(
+                choose_allographs(rng, d, spread) if own and rng.random() < 0.5 else own
+                for d, own in enumerate(shapes)
+            )
+    else:
+        spread = rng.uniform(0.01, 0.05)
+        shapes = tuple(choose_allographs(rng, d, spread) if str(d) in digits else () for d in range(10))
+    slant = float(rng.normal(0.08, 0.12) if rng.random() < 0.7 else rng.uniform(-0.25, 0.9))
+    return Hand(
+        shapes=shapes,
+        slant=slant if not real else slant * 0.6,
+        aspect=float(np.exp(rng.normal(0.18, 0.22))),
+        gap=float(rng.normal(0.11, 0.08) if rng.random() < 0.8 else rng.uniform(-0.2, 0.6)),
+        gap_jitter=float(rng.uniform(0.01, 0.1)),
+        size_jitter=float(rng.uniform(0.02, 0.16)),
+        baseline_jitter=float(rng.uniform(0.0, 0.07)),
+        wobble=float(rng.uniform(0.005, 0.04)),
+        tremor=float(rng.uniform(0.003, 0.014)) if rng.random() < 0.15 else 0.0,
+        link=float(rng.random()) if rng.random() < 0.4 else 0.0,
+        drift=float(rng.normal(0, 0.05)),
+        growth=float(rng.normal(0, 0.08)),
+        # zeros of real amounts are rounder and lower than other digits (median 0.82 high, as wide as high)
+        zero=(
+            float(np.exp(rng.normal(0.1, 0.2))),
+            float(rng.uniform(0.55, 0.92) if rng.random() < 0.6 else rng.uniform(0.9, 1.05)),
+        ),
+    )

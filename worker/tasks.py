@@ -1,0 +1,206 @@
+"""The tasks of the queue: read one scan, and the canary. What goes wrong with a job ends here, recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import redis
+import structlog
+import tenacity
+from billiard.exceptions import SoftTimeLimitExceeded
+from celery import Task, shared_task
+from celery.exceptions import Reject
+from celery.signals import task_postrun, task_prerun, worker_process_init
+from pydantic import ValidationError
+
+from schemas.scan_job import ScanJob
+from worker import bootstrap
+from worker.canary import record_beat
+from worker.celery_app import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
+from worker.child import prepare_child
+from worker.enqueue import register_scan
+from worker.errors import IcrError, InvalidJobError, PermanentError, TransientError
+from worker.process_identity import is_dead, name_process
+from worker.reading_job import locate_scan, read_scan_pages
+from worker.reconciler import reconcile_in_turn
+from worker.store.holders import take_back_jobs
+from worker.store.jobs import claim_job, fail_job, get_job, record_invalid_job, release_job, store_readings
+from worker.store.records import ClaimedJob
+from worker.store.tables import JobState
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+MAX_MESSAGE_BYTES = 65_536
+DATABASE_PATIENCE = 0.75
+"""Part of the time limit for which a job waits for a database that does not answer."""
+
+
+@shared_task(name=READ_SCAN, bind=True, typing=False)  # type: ignore[untyped-decorator]
+def read_scan(self: Task, *args: Any, **kwargs: Any) -> None:
+    """Read the scan of one message; what is wrong with it is recorded, only a lost database hands it back."""
+    deadline = time.monotonic() + DATABASE_PATIENCE * bootstrap.settings().job_time_limit_s
+    redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+    try:
+        job = parse_message(args, kwargs, message_id=str(self.request.id))
+    except InvalidJobError as error:
+        _record_invalid(args, kwargs, error, deadline)
+        return
+    with structlog.contextvars.bound_contextvars(job=str(job.id)):
+        try:
+            claim = _take(job, redelivered=redelivered, deadline=deadline)
+            if claim is not None:
+                _run(claim, deadline)
+        except InvalidJobError as error:
+            _record_invalid(args, kwargs, error, deadline, job)
+        except (TransientError, SoftTimeLimitExceeded) as error:
+            log.warning(
+                "job handed back", reason=str(error) or "the time limit passed while the database was away"
+            )
+            raise Reject(str(error), requeue=True) from error
+
+
+@shared_task(name=CANARY, typing=False)  # type: ignore[untyped-decorator]
+def canary(*_: Any, **__: Any) -> None:
+    """Show that this worker works (the beat is left by every task that ends), and look for lost jobs."""
+    try:
+        reconcile_in_turn(bootstrap.engine(), bootstrap.shared_redis())
+    except (IcrError, redis.RedisError) as error:
+        log.warning("could not look for lost jobs", reason=str(error))
+
+
+def parse_message(args: Any, kwargs: Any, *, message_id: str) -> ScanJob:
+    """Check a message against the schema; a job without an id gets one that is the same at every delivery.
+
+    Raises
+    ------
+    InvalidJobError
+        Says what is wrong, without the values.
+    """
+    if len(args) != 1 or kwargs or not isinstance(args[0], dict):
+        raise InvalidJobError(
+            "the task takes one JSON object as its only argument: see 'icr schema scan-job'"
+        )
+    if len(json.dumps(args[0])) > MAX_MESSAGE_BYTES:
+        raise InvalidJobError(f"the message is longer than {MAX_MESSAGE_BYTES} bytes")
+    try:
+        job = ScanJob.model_validate_json(json.dumps(args[0]))
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors()[:5]]
+        raise InvalidJobError("; ".join(problems)) from error
+    return job if job.id else job.model_copy(update={"id": _stable_uuid(message_id)})
+
+
+def _stable_uuid(message_id: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(message_id)
+    except ValueError:
+        return uuid.uuid5(uuid.NAMESPACE_OID, message_id)
+
+
+def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | None:
+    """Claim the job of a message, writing its row first if there is none; None if there is nothing to do."""
+    engine, settings, job_id = bootstrap.engine(), bootstrap.settings(), str(job.id)
+    record = _patiently(lambda: get_job(engine, job_id), deadline)
+    if record is None:
+        path = locate_scan(job.uri, bootstrap.scan_roots())
+        ticket = _patiently(lambda: register_scan(engine, job, path, source="message"), deadline)
+        log.info("job registered", state=ticket.state.value)
+    elif redelivered and record.state is JobState.RUNNING and record.leased_by and is_dead(record.leased_by):
+        holder = record.leased_by
+        _patiently(lambda: take_back_jobs(engine, holder), deadline)
+    claim = _patiently(
+        lambda: claim_job(
+            engine,
+            job_id,
+            worker=name_process(os.getpid()),
+            lease_s=settings.job_time_limit_s + 2 * HARD_LIMIT_MARGIN_S,
+            max_deliveries=settings.max_deliveries,
+        ),
+        deadline,
+    )
+    if claim is None:
+        log.info("nothing to do: done, dead, or in other hands")
+    return claim
+
+
+def _run(claim: ClaimedJob, deadline: float) -> None:
+    """Read a claimed scan and end its job, once; at shutdown hand it back uncounted."""
+    engine, started = bootstrap.engine(), time.monotonic()
+    try:
+        scan, pages = read_scan_pages(claim)
+        stored = _patiently(lambda: store_readings(engine, claim, scan, pages), deadline)
+        seconds = round(time.monotonic() - started, 3)
+        log.info(
+            "scan read" if stored else "reading dropped: another worker took over",
+            pages=len(pages),
+            seconds=seconds,
+        )
+    except TransientError:
+        raise
+    except SoftTimeLimitExceeded:
+        limit = bootstrap.settings().job_time_limit_s
+        _fail(claim, deadline, "time_limit", f"took longer than {limit} s (ICR_JOB_TIME_LIMIT_S)")
+    except MemoryError:
+        limit = bootstrap.settings().job_memory_mb
+        _fail(claim, deadline, "memory_limit", f"needs more than {limit} MB of memory (ICR_JOB_MEMORY_MB)")
+    except PermanentError as error:
+        _fail(claim, deadline, type(error).__name__.removesuffix("Error"), str(error))
+    except Exception as error:
+        log.exception("a mistake in the program")
+        _fail(claim, deadline, "Internal", f"a mistake in the program: {type(error).__name__}")
+    except (SystemExit, KeyboardInterrupt):
+        release_job(engine, claim)
+        raise
+
+
+def _fail(claim: ClaimedJob, deadline: float, kind: str, reason: str) -> None:
+    _patiently(lambda: fail_job(bootstrap.engine(), claim, kind=kind, reason=reason), deadline)
+    log.warning("scan failed", kind=kind, reason=reason)
+
+
+def _record_invalid(
+    args: Any, kwargs: Any, error: Exception, deadline: float, job: ScanJob | None = None
+) -> None:
+    """Keep a message that is no job, whatever it holds, with the reason."""
+    raw = json.dumps(
+        args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}, sort_keys=True
+    )
+    job_id = str(job.id) if job else None
+    ticket = _patiently(
+        lambda: record_invalid_job(bootstrap.engine(), raw, str(error), job_id=job_id, source="message"),
+        deadline,
+    )
+    log.warning("job refused", job=ticket.id, reason=str(error))
+
+
+def _patiently(act: Callable[[], T], deadline: float) -> T:
+    """Ask the database again and again with growing pauses while it does not answer, until the deadline."""
+    waiting = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(TransientError),
+        wait=tenacity.wait_exponential_jitter(initial=0.2, max=5),
+        stop=tenacity.stop_after_delay(max(0.0, deadline - time.monotonic())),
+        before_sleep=lambda state: log.warning("waiting for the database", attempt=state.attempt_number),
+        reraise=True,
+    )
+    return waiting(act)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _on_child_start(**_: Any) -> None:
+    prepare_child(bootstrap.settings().job_memory_mb)
+    bootstrap.recognizers()
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]
+@task_postrun.connect  # type: ignore[untyped-decorator]
+def _leave_beat(task: Task, **_: Any) -> None:
+    try:
+        record_beat(bootstrap.shared_redis(), task.request.hostname)
+    except redis.RedisError as error:
+        log.warning("no beat left", reason=str(error))

@@ -1,0 +1,1 @@
+"""Data sets, estimators, evaluation and export of the models."""

@@ -1,0 +1,142 @@
+"""Fit what a field's evidence is worth, and choose the threshold that keeps the promise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from schemas.form_template import FieldSpec
+from worker.fields.confidence import (
+    EVIDENCE,
+    NOTHING_ACCEPTED,
+    FieldCalibration,
+    choose_promise,
+    choose_threshold,
+    gather_evidence,
+)
+from worker.fields.transcription import transcribe
+from worker.synthesis.fields import draw_field
+from worker.synthesis.glyphs import GlyphSource
+from worker.training.fields_truth import LabelledField
+from worker.values import Box, FieldCrop, Recognizers
+
+BATCH = 32
+SPEAKS_FOR = {"best_string": 1, "weakest_digit": 1, "weakest_alone": 1, "length": 0}
+"""Evidence of which more is better; of the length it is not known; more of any other is worse."""
+PROMISED_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """The evidence (n, k) of labelled fields, whether each was read right, and its weight in the fit."""
+
+    rows: NDArray[np.float64]
+    correct: NDArray[np.bool_]
+    sources: tuple[str, ...]
+
+
+def draw_labelled(count: int, seed: int, glyphs: GlyphSource | None = None) -> list[LabelledField]:
+    """Draw fields that never trained: another seed. Those without digits, and spoilt ones, are left out."""
+    rng = np.random.default_rng([seed, 77])
+    found: list[LabelledField] = []
+    while len(found) < count:
+        sample = draw_field(rng, glyphs=glyphs)
+        truth = "".join(c for c in sample.text if c.isdigit())
+        if not truth or "#" in sample.text:
+            continue
+        height, width = sample.grey.shape
+        spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20), kind=_kind_of(sample.text))
+        crop = FieldCrop(spec, sample.grey, Box(0, 0, width, height), np.eye(3))
+        found.append(LabelledField("drawn", crop, truth, True))
+    return found
+
+
+def _kind_of(text: str) -> Literal["number", "amount", "date"]:
+    """Return the kind of field in which a text would stand."""
+    if text.isdigit():
+        return "number"
+    parts = re.split(r"[-/.]", text)
+    is_date = len(parts) == 3 and all(part.isdigit() and len(part) <= 4 for part in parts) and "100" not in parts[2:]
+    return "date" if is_date else "amount"
+
+
+def collect_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) -> Evidence:
+    """Read free fields and gather their evidence; fields read as blank are left out."""
+    rows, correct, sources = [], [], []
+    for start in range(0, len(fields), BATCH):
+        part = fields[start : start + BATCH]
+        for labelled, seen in zip(part, transcribe([f.crop for f in part], recognizers), strict=True):
+            if seen.digits:
+                rows.append(gather_evidence(seen))
+                correct.append(seen.text == labelled.truth)
+                sources.append(labelled.source)
+    return Evidence(np.array(rows), np.array(correct), tuple(sources))
+
+
+def fit_calibration(evidence: Evidence) -> FieldCalibration:
+    """Fit the logistic model; every source weighs as the square root of its number of fields.
+
+    Evidence that would speak the wrong way, as correlated evidence can, is left out and the rest fitted again:
+    what is worse in every respect must not come out surer.
+    """
+    centre = evidence.rows.mean(axis=0)
+    scale = np.maximum(evidence.rows.std(axis=0), 1e-3)
+    standard = np.clip((evidence.rows - centre) / scale, -6, 6)
+    names, counts = np.unique(evidence.sources, return_counts=True)
+    share = dict(zip(names, 1 / np.sqrt(counts), strict=True))
+    shares = np.array([share[s] for s in evidence.sources])
+    signs = np.array([SPEAKS_FOR.get(name, -1) for name in EVIDENCE])
+    used = np.ones(len(EVIDENCE), bool)
+    model = LogisticRegression(C=1.0, max_iter=2000)
+    while True:
+        model.fit(standard * used, evidence.correct, sample_weight=shares * len(shares) / shares.sum())
+        wrong = used & (model.coef_[0] * signs < 0)
+        if not wrong.any():
+            break
+        used &= ~wrong
+    return FieldCalibration(centre, scale, model.coef_[0] * used, float(model.intercept_[0]), NOTHING_ACCEPTED)
+
+
+def keep_promises(
+    calibration: FieldCalibration, evidence: Evidence, *, rates: Sequence[float] = PROMISED_RATES
+) -> dict[str, Any]:
+    """Return the calibration as it is kept, with the threshold for each substitution rate.
+
+    The thresholds are chosen on fields that did not fit the calibration. Where these cannot show a rate, only
+    fields are accepted that are each as sure as the rate asks for, and the words say that this is no promise.
+    """
+    confidences = np.array([calibration.confidence(row) for row in evidence.rows])
+    promises: list[dict[str, Any]] = []
+    strictest = 0.0
+    for rate in sorted(rates, reverse=True):
+        threshold, words = choose_threshold(confidences, evidence.correct, max_substitution_rate=rate)
+        if threshold >= NOTHING_ACCEPTED:
+            threshold = max(1 - rate, strictest)
+            words += f"; until they do, fields of confidence {threshold:.3f} and more are accepted"
+        strictest = max(strictest, threshold)
+        promises.append({"rate": rate, "accept_threshold": threshold, "promise": words})
+    return {**calibration.to_mapping(), "promises": promises}
+
+
+def calibrate_own(
+    fields: Sequence[LabelledField], recognizers: Recognizers, *, max_substitution_rate: float, refit: bool
+) -> dict[str, Any]:
+    """Choose the threshold from a user's labelled free fields; return the calibration that the worker loads.
+
+    With ``refit``, even rows fit what the evidence is worth and odd rows choose the threshold; without, all
+    rows choose it.
+    """
+    free = [f for f in fields if f.crop.spec.layout == "free" and f.truth]
+    calibration = FieldCalibration.from_mapping(recognizers.field_calibration)
+    if refit:
+        calibration = fit_calibration(collect_evidence([f for f in free if f.development], recognizers))
+        free = [f for f in free if not f.development]
+    rates = sorted({*PROMISED_RATES, max_substitution_rate})
+    kept = keep_promises(calibration, collect_evidence(free, recognizers), rates=rates)
+    return choose_promise(kept, max_substitution_rate) | {"models": recognizers.versions}

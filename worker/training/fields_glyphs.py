@@ -1,0 +1,97 @@
+"""Real writers' digits as pen strokes, from the sets marked for training: made once, kept in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.synthesis.glyphs import Shape
+from worker.synthesis.pen import shape_of_image
+
+WRITERS = 320
+"""MNIST writers whose digits are thinned; every tenth is left out, as for the digit model's calibration."""
+UNNAMED = -1
+SHARE_OF_MNIST = 0.7
+
+
+class ShapeBank:
+    """Shapes of real digits, by writer where the set names them; a ``GlyphSource`` for ``draw_field``.
+
+    Parameters
+    ----------
+    segments, offsets
+        (m, 2, 2) float16, all shapes in a row; (n + 1,) where each begins.
+    labels, writers
+        (n,) the digit and the writer, ``UNNAMED`` where the set does not say.
+    """
+
+    def __init__(
+        self,
+        segments: NDArray[np.float16],
+        offsets: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        writers: NDArray[np.int64],
+    ) -> None:
+        self._segments, self._offsets = segments, offsets
+        known = [int(w) for w in np.unique(writers) if w != UNNAMED]
+        groups = [np.flatnonzero(writers == w) for w in known]
+        self._writers = [[g[labels[g] == d] for d in range(10)] for g in groups]
+        self._unnamed = [np.flatnonzero((labels == d) & (writers == UNNAMED)) for d in range(10)]
+        self._all = [np.flatnonzero(labels == d) for d in range(10)]
+
+    def _shape(self, index: int) -> Shape:
+        return self._segments[self._offsets[index] : self._offsets[index + 1]].astype(np.float32)
+
+    def writer_shapes(self, rng: np.random.Generator, digits: str) -> tuple[tuple[Shape, ...], ...]:
+        """Return two shapes of each digit asked for (none of others), of one writer where known."""
+        named = rng.random() < SHARE_OF_MNIST
+        own = self._writers[int(rng.integers(len(self._writers)))] if named else self._unnamed
+        return tuple(
+            self._two_of(rng, pool if len(pool) else every) if str(digit) in digits else ()
+            for digit, (pool, every) in enumerate(zip(own, self._all, strict=True))
+        )
+
+    def _two_of(self, rng: np.random.Generator, pool: NDArray[np.intp]) -> tuple[Shape, ...]:
+        return tuple(self._shape(int(pool[i])) for i in rng.integers(0, len(pool), 2))
+
+
+def load_shape_bank(data_dir: Path, cache: Path) -> ShapeBank:
+    """Load the bank from ``cache``, or thin the sets' digits (a minute) and write it there."""
+    if not cache.exists():
+        _write_shapes(data_dir, cache)
+    with np.load(cache, allow_pickle=False) as kept:
+        return ShapeBank(*(kept[name] for name in ("segments", "offsets", "labels", "writers")))
+
+
+def _write_shapes(data_dir: Path, cache: Path) -> None:
+    images, labels, writers = _read_sets(data_dir)
+    shapes = [shape_of_image(image) for image in images]
+    filled = np.array([len(s) > 0 for s in shapes])
+    lengths = [len(s) for s in shapes if len(s)]
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    partial = cache.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        segments=np.concatenate(shapes).astype(np.float16),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        labels=labels[filled],
+        writers=writers[filled],
+    )
+    partial.replace(cache)
+
+
+def _read_sets(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], NDArray[np.int64]]:
+    folder = data_dir / "digits"
+    with np.load(folder / "mnist.npz", allow_pickle=False) as mnist:
+        named = mnist["writer_train"].astype(np.int64)
+        known = np.unique(named)
+        chosen = np.isin(named, known[np.arange(len(known)) % 10 != 0][:WRITERS])
+        images, labels, writers = list(mnist["x_train"][chosen]), mnist["y_train"][chosen], named[chosen]
+    for name, pictures, truth in (("optdigits32", "x_train", "y_train"), ("hwd1000", "images", "labels")):
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as other:
+            images += list(other[pictures])
+            labels = np.concatenate([labels, other[truth]])
+            writers = np.concatenate([writers, np.full(len(other[truth]), UNNAMED)])
+    return images, labels.astype(np.int64), writers.astype(np.int64)

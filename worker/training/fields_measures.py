@@ -1,0 +1,92 @@
+"""Measures of field readers: whole fields, digit errors, read rates, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SUBSTITUTION_RATES = (0.001, 0.005, 0.01)
+BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One field as it was read, beside its truth."""
+
+    source: str
+    truth: str
+    text: str
+    confidence: float
+
+    @property
+    def correct(self) -> bool:
+        """Whether the whole field is right."""
+        return self.text == self.truth
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMeasures:
+    """How well one set is read; shares of 1. ``read_rates`` pairs with ``SUBSTITUTION_RATES``."""
+
+    source: str
+    fields: int
+    whole: float
+    digit_error_rate: float
+    read_rates: tuple[float, ...]
+    ece: float
+
+
+def measure(source: str, scored: Sequence[Scored]) -> FieldMeasures:
+    """Measure one set's readings."""
+    correct = np.array([s.correct for s in scored])
+    confidences = np.array([s.confidence for s in scored])
+    errors = sum(edit_distance(s.text, s.truth) for s in scored)
+    return FieldMeasures(
+        source=source,
+        fields=len(scored),
+        whole=float(correct.mean()),
+        digit_error_rate=errors / max(1, sum(len(s.truth) for s in scored)),
+        read_rates=tuple(read_rate(confidences, correct, rate) for rate in SUBSTITUTION_RATES),
+        ece=expected_calibration_error(confidences, correct),
+    )
+
+
+def risk_coverage(
+    confidences: NDArray[np.float64], correct: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return read rate and substitution rate at every threshold, from the surest field down."""
+    order = np.argsort(-confidences, kind="stable")
+    wrong = np.cumsum(~correct[order])
+    accepted = np.arange(1, len(order) + 1)
+    ends = np.append(np.diff(confidences[order]) != 0, True)
+    return accepted[ends] / len(order), wrong[ends] / accepted[ends]
+
+
+def read_rate(
+    confidences: NDArray[np.float64], correct: NDArray[np.bool_], substitution_rate: float
+) -> float:
+    """Return the largest share of fields that a threshold accepts at no more than a substitution rate."""
+    coverage, risk = risk_coverage(confidences, correct)
+    kept = coverage[risk <= substitution_rate]
+    return float(kept.max()) if len(kept) else 0.0
+
+
+def expected_calibration_error(confidences: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """Return the mean gap between confidence and accuracy over ``BINS`` equally filled bins."""
+    order = np.argsort(confidences, kind="stable")
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    gaps = [abs(confidences[part].mean() - correct[part].mean()) * len(part) for part in parts]
+    return float(sum(gaps) / len(order))
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Return the least number of digits to insert, drop or change (Levenshtein 1966)."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row = row, [i] + [0] * len(b)
+        for j, y in enumerate(b, 1):
+            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
+    return row[-1]

@@ -1,0 +1,130 @@
+"""From a trained network to the shipped model: ONNX, calibrated, with its card."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.fields.confidence import choose_promise
+from worker.fields.decoding import ALPHABET
+from worker.model_card import ModelCard, TrainingSet, card_path, read_card, write_model
+from worker.recognizer import DIGITS, FIELDS, MODELS_DIR, load_recognizers
+from worker.training.export import quantize
+from worker.training.fields_calibration import (
+    collect_evidence,
+    draw_labelled,
+    fit_calibration,
+    keep_promises,
+)
+from worker.training.fields_glyphs import load_shape_bank
+from worker.training.fields_net import FieldsNet, export_onnx
+from worker.training.fields_samples import draw_line
+from worker.training.fields_truth import LabelledField, load_fields, split
+from worker.values import Recognizers
+
+HEAD = "/net/head/Conv"
+"""The last layer stays in 32 bits: steps of 1/255 could not tell a probability of 0.998 from 0.9998."""
+DRAWN_TO_FIT = 800
+DRAWN_TO_PROMISE = 1500
+CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
+"""Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
+MAX_SUBSTITUTION_RATE = 0.005
+SKELETONS = (
+    ("mnist", 34825, "public (NIST)"),
+    ("optdigits32", 2880, "CC BY 4.0"),
+    ("hwd1000", 1000, "MIT"),
+)
+"""The sets of ``fields_glyphs`` with the number of their digits that are drawn, and their licences."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """What the card says of the training: strings seen, minutes, seed."""
+
+    lines: int
+    minutes: float
+    seed: int
+    notes: str = ""
+
+
+def make_model(
+    net: FieldsNet,
+    record: TrainingRecord,
+    *,
+    data_dir: Path,
+    cache: Path,
+    models_dir: Path = MODELS_DIR,
+    report: Callable[[str], None] = print,
+) -> ModelCard:
+    """Export the network, calibrate it with the digit model beside it, and write both files of the model."""
+    content = quantize(export_onnx(net), _sample_lines(record.seed), name="lines", keep=(HEAD,))
+    card = write_model(models_dir / FIELDS, content, _card(record))
+    if not (models_dir / DIGITS).exists():  # confidence is fitted with both readers
+        for name in (DIGITS, card_path(Path(DIGITS)).name):
+            shutil.copy(MODELS_DIR / name, models_dir / name)
+    recognizers = load_recognizers(models_dir)
+    report("calibrating")
+    calibrated = card.model_copy(
+        update={"calibration": calibrate_model(recognizers, data_dir, cache, record.seed)}
+    )
+    return write_model(models_dir / FIELDS, content, calibrated)
+
+
+def _sample_lines(seed: int, count: int = 256, width: int = 128) -> NDArray[np.uint8]:
+    """Return drawn lines (count, 40, width), cut to one width, by which the layers' ranges are measured."""
+    rng = np.random.default_rng([seed, 78])
+    lines: list[NDArray[np.uint8]] = []
+    while len(lines) < count:
+        line = draw_line(rng)
+        if line is not None and line.image.shape[1] >= width:
+            lines.append(line.image[:, :width])
+    return np.stack(lines)
+
+
+def calibrate_model(recognizers: Recognizers, data_dir: Path, cache: Path, seed: int) -> dict[str, Any]:
+    """Fit confidence on development halves and drawn fields; promise on other drawn fields."""
+    glyphs = load_shape_bank(data_dir, cache)
+    fields = [*development_fields(data_dir), *draw_labelled(DRAWN_TO_FIT, seed + 1, glyphs)]
+    fitted = collect_evidence(fields, recognizers)
+    held_out = collect_evidence(draw_labelled(DRAWN_TO_PROMISE, seed + 2, glyphs), recognizers)
+    kept = keep_promises(fit_calibration(fitted), held_out)
+    return choose_promise(kept, MAX_SUBSTITUTION_RATE) | {"fields": len(fitted.correct)}
+
+
+def development_fields(data_dir: Path, sources: Sequence[str] = CALIBRATION_SOURCES) -> list[LabelledField]:
+    """Return the development halves of the sets that confidence is fitted on."""
+    return [f for source in sources for f in split(load_fields(data_dir, source), development=True)]
+
+
+def _card(record: TrainingRecord) -> ModelCard:
+    digits = read_card(MODELS_DIR / DIGITS.replace(".onnx", ".json")).version
+    created = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    return ModelCard(
+        name="fields",
+        version=created.strftime("%Y.%m.%d-%H%M"),
+        sha256="",
+        created=created.isoformat(),
+        description="Reads a line of handwritten digits whole: a convolutional network with CTC, trained on "
+        "drawn strings only. Calibrated together with the digit model of version " + digits,
+        classes=[*ALPHABET, "blank"],
+        input="lines: (N, 40, W) uint8, 255 = ink, W a multiple of 4; see worker.fields.line_normalization",
+        output="log_probabilities: (N, W / 4, 18) float32",
+        training=[
+            TrainingSet(name=name, samples=count, used_for="skeletons drawn with other pens", licence=licence)
+            for name, count, licence in SKELETONS
+        ],
+        settings={
+            "seed": record.seed,
+            "minutes": record.minutes,
+            "lines": record.lines,
+            "drawn": "worker.synthesis",
+        },
+        notes=record.notes,
+    )

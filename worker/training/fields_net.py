@@ -1,0 +1,102 @@
+"""The sequence reader's network: plain convolutions over a 40-row line, one answer every four columns."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from worker.fields.decoding import ALPHABET
+
+CLASSES = len(ALPHABET) + 1
+"""The characters, then the CTC blank."""
+
+
+class Residual(nn.Module):
+    """Two convolutions beside an identity, with batch normalization (He et al. 2016, arXiv:1512.03385)."""
+
+    def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        self.path = nn.Sequential(
+            nn.Conv2d(channels, channels, kernel, padding=padding, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, kernel, padding=padding, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``relu(x + path(x))``, of the shape of ``x``."""
+        return torch.relu(x + self.path(x))
+
+
+def _down(inputs: int, outputs: int, kernel: int, stride: tuple[int, int]) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class FieldsNet(nn.Module):
+    """(N, 1, 40, W) float32 in [0, 1], 1 = ink -> (N, W / 4, C) log-probabilities.
+
+    No recurrence and no attention: a digit is read from about five digits' width around it, and W is free.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 48, 80, 128)) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.features = nn.Sequential(
+            _down(1, a, 5, (2, 2)),
+            _down(a, b, 3, (2, 2)),
+            Residual(b, (3, 3)),
+            _down(b, c, 3, (2, 1)),
+            Residual(c, (3, 3)),
+        )
+        self.collapse = nn.Sequential(
+            nn.Conv2d(c, d, (5, 3), padding=(0, 1), bias=False), nn.BatchNorm2d(d), nn.ReLU(inplace=True)
+        )
+        self.context = nn.Sequential(
+            Residual(d, (1, 3)), nn.Dropout(0.1), Residual(d, (1, 3)), nn.Dropout(0.1)
+        )
+        self.head = nn.Conv2d(d, CLASSES, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return log-probabilities (N, W / 4, C)."""
+        logits = self.head(self.context(self.collapse(self.features(x))))
+        return torch.log_softmax(logits.squeeze(2).transpose(1, 2), dim=-1)
+
+
+class UintInput(nn.Module):
+    """The network as it ships: uint8 lines in, log-probabilities out."""
+
+    def __init__(self, net: FieldsNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, lines: Tensor) -> Tensor:
+        """Return log-probabilities (N, W / 4, C) of (N, 40, W) uint8 lines."""
+        answers: Tensor = self.net(lines.unsqueeze(1).float() / 255.0)
+        return answers
+
+
+def export_onnx(net: FieldsNet) -> bytes:
+    """Return the network as ONNX: ``lines`` (N, 40, W) uint8, W a multiple of 4, batch and width free."""
+    example = torch.zeros(2, 40, 64, dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        torch.onnx.export(
+            UintInput(net).eval(),
+            (example,),
+            path,
+            input_names=["lines"],
+            output_names=["log_probabilities"],
+            dynamic_axes={
+                "lines": {0: "batch", 2: "width"},
+                "log_probabilities": {0: "batch", 1: "time"},
+            },
+            opset_version=17,
+            dynamo=False,
+        )
+        return path.read_bytes()

@@ -1,0 +1,168 @@
+"""Train the sequence reader on drawn strings: from a seed, bounded by minutes, in resumable stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worker.training.fields_net import CLASSES, FieldsNet
+from worker.training.fields_samples import LineSample, SamplePool, stack_lines
+
+BLANK = CLASSES - 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """How long and how to train.
+
+    The learning rate warms up, holds, and falls to zero over the last ``decay`` share of ``minutes``: from
+    any checkpoint before the fall a run can be prolonged, or given better drawings (Hu et al. 2024,
+    arXiv:2404.06395).
+    """
+
+    minutes: float
+    decay: float = 0.3
+    seed: int = 0
+    batch: int = 64
+    rate: float = 2e-3
+    warmup_steps: int = 300
+    average: float = 0.998
+    processes: int = 1
+    checkpoint_minutes: float = 4.0
+
+
+@dataclass
+class TrainingState:
+    """The network, its running average, which is what ships, and the optimizer."""
+
+    net: FieldsNet
+    averaged: FieldsNet
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    lines: int = 0
+    minutes: float = 0.0
+
+    @classmethod
+    def fresh(cls, rate: float, seed: int, device: str) -> TrainingState:
+        """Return an untrained state."""
+        torch.manual_seed(seed)
+        net = FieldsNet().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        averaged = FieldsNet().to(device)
+        averaged.load_state_dict(net.state_dict())
+        averaged.requires_grad_(False).eval()
+        optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
+        return cls(net, averaged, optimizer)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        content: dict[str, object] = {name: getattr(self, name).state_dict() for name in _STATEFUL}
+        content |= {name: getattr(self, name) for name in _COUNTS}
+        torch.save(content, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        content = torch.load(path, weights_only=True)
+        for name in _STATEFUL:
+            getattr(self, name).load_state_dict(content[name])
+        for name in _COUNTS:
+            setattr(self, name, content[name])
+
+
+_STATEFUL = ("net", "averaged", "optimizer")
+_COUNTS = ("step", "lines", "minutes")
+
+
+def train_fields(
+    plan: TrainingPlan,
+    data_dir: Path,
+    folder: Path,
+    *,
+    resume: bool = False,
+    report: Callable[[str], None] = print,
+) -> TrainingState:
+    """Train for ``plan.minutes``; ``folder`` holds the checkpoint ``last.pt`` and the drawn shapes."""
+    torch.set_num_threads(1)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    state = TrainingState.fresh(plan.rate, plan.seed, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    if resume:
+        state.load(folder / "last.pt")
+    pool = SamplePool(plan.seed + state.step, data_dir, folder / "shapes.npz", plan.processes)
+    try:
+        pool.refill(at_least=12 * plan.batch)
+        _train_until_done(state, pool, plan, folder, report)
+    finally:
+        pool.close()
+    return state
+
+
+def _train_until_done(
+    state: TrainingState, pool: SamplePool, plan: TrainingPlan, folder: Path, report: Callable[[str], None]
+) -> None:
+    rng = np.random.default_rng([plan.seed, state.step])
+    started = saved = time.monotonic()
+    losses: list[float] = []
+    while (elapsed := (time.monotonic() - started) / 60) < plan.minutes:
+        pool.refill()
+        for batch in pool.batches(rng, size=plan.batch, count=8):
+            rate = _rate(plan, state.step, elapsed / plan.minutes)
+            losses.append(_step(state, batch, rate, plan.average))
+        state.minutes += (time.monotonic() - started) / 60 - elapsed
+        if time.monotonic() - saved > 60 * plan.checkpoint_minutes:
+            saved = time.monotonic()
+            state.save(folder / "last.pt")
+        if state.step % 160 < 8:
+            rest = plan.minutes - elapsed
+            report(
+                f"step {state.step} lines {state.lines} drawn {pool.drawn} loss {np.mean(losses):.3f} "
+                f"rate {rate:.1e} {rest:.0f} min left"
+            )
+            losses.clear()
+    state.save(folder / "last.pt")
+
+
+def _rate(plan: TrainingPlan, steps: int, progress: float) -> float:
+    warm = min(1.0, (steps + 1) / plan.warmup_steps)
+    fall = min(1.0, (1 - progress) / plan.decay) if plan.decay else 1.0
+    return plan.rate * warm * max(fall, 0.01)
+
+
+def _step(state: TrainingState, batch: list[LineSample], rate: float, average: float) -> float:
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    device = next(state.net.parameters()).device
+    lines = torch.from_numpy(stack_lines(batch)).to(device).unsqueeze(1).float() / 255
+    state.net.train()
+    loss = ctc_loss(state.net(lines.contiguous(memory_format=torch.channels_last)), batch)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(state.net.parameters(), 2.0)
+    state.optimizer.step()
+    state.step += 1
+    state.lines += len(batch)
+    _follow(state.averaged, state.net, min(average, 1 - 1 / (1 + state.step / 10)))
+    return loss.item()
+
+
+def ctc_loss(log_probabilities: Tensor, batch: list[LineSample]) -> Tensor:
+    """Return the mean over lines of the CTC loss, divided by the text's length (Graves et al. 2006)."""
+    lengths = torch.tensor([len(s.target) for s in batch])
+    targets = torch.from_numpy(np.concatenate([s.target for s in batch]))
+    times = torch.tensor([s.image.shape[1] // 4 for s in batch])
+    return nn.functional.ctc_loss(
+        log_probabilities.transpose(0, 1), targets, times, lengths, blank=BLANK, zero_infinity=True
+    )
+
+
+@torch.no_grad()
+def _follow(averaged: FieldsNet, net: FieldsNet, share: float) -> None:
+    ours, theirs = averaged.state_dict(), net.state_dict()
+    floats = [name for name, value in ours.items() if value.is_floating_point()]
+    torch._foreach_lerp_([ours[n] for n in floats], [theirs[n] for n in floats], 1 - share)

@@ -1,0 +1,156 @@
+"""The production digit network as a scikit-learn estimator, through skorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from worker.digits.normalization import SIZE
+from worker.training.augmentation import MILD, STRONG, augment
+from worker.training.pool import Pool
+
+CLASSES = 11
+
+EPOCHS = 24
+"""Epochs of the shipped training: under two hours on two cores (docs/laboratory.md)."""
+
+
+class _Convolution(nn.Sequential):
+    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class DigitNet(nn.Module):
+    """Plain convolutions at 14, 7 and 4 pixels: (N, 28, 28) uint8 to (N, 11) float32 logits."""
+
+    def __init__(self, widths: tuple[int, int, int] = (32, 64, 96), dropout: float = 0.2) -> None:
+        super().__init__()
+        low, middle, high = widths
+        self.features = nn.Sequential(
+            _Convolution(1, low, kernel=5, stride=2),
+            _Convolution(low, low),
+            _Convolution(low, middle, stride=2),
+            _Convolution(middle, middle),
+            _Convolution(middle, middle),
+            _Convolution(middle, high, stride=2),
+            _Convolution(high, high),
+            nn.Flatten(),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(high * 16, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits; the division by 255 is part of the model."""
+        ink = images.to(torch.float32).div(255).view(-1, 1, SIZE, SIZE)
+        ink = ink.contiguous(memory_format=torch.channels_last) if self.training else ink
+        return self.head(self.dropout(self.features(ink)))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how hard the network trains; the learning rate rises, then falls as a cosine."""
+
+    epochs: int = EPOCHS
+    samples_an_epoch: int = 60_000
+    batch: int = 128
+    peak_rate: float = 0.06
+    warm_up: float = 0.1
+    mild_from: float = 0.8
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """The number of batches in the whole training."""
+        return self.epochs * (self.samples_an_epoch // self.batch)
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a batch, counted from 0."""
+        warm = self.warm_up * self.steps
+        if step < warm:
+            return self.peak_rate * (step + 1) / warm
+        return self.peak_rate * 0.5 * (1 + float(np.cos(np.pi * (step - warm) / (self.steps - warm))))
+
+
+@dataclass
+class AugmentedEpochs:
+    """Draws each epoch's batches from the pool by weight and augments them; each epoch has its own seed."""
+
+    pool: Pool
+    schedule: Schedule
+    epoch: int = 0
+    device: str = "cpu"
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        plan = self.schedule
+        rng = np.random.default_rng((plan.seed, self.epoch))
+        seed = plan.seed * 100_003 + self.epoch
+        torch.manual_seed(seed)  # of the dropout
+        generator = torch.Generator().manual_seed(seed)
+        strength = STRONG if self.epoch < plan.mild_from * plan.epochs else MILD
+        self.epoch += 1
+        size = plan.samples_an_epoch // plan.batch * plan.batch
+        order = rng.choice(len(self.pool.labels), size, p=self.pool.weights)
+        for rows in order.reshape(-1, plan.batch):
+            images = augment(self.pool.images[rows], strength, generator)
+            yield torch.from_numpy(images), torch.from_numpy(self.pool.labels[rows])
+
+
+@dataclass(eq=False)
+class Progression(Callback):  # type: ignore[misc]
+    """Sets the learning rate, keeps a moving average of the weights, and can be saved and taken up again."""
+
+    schedule: Schedule
+    decay: float = 0.998
+    step: int = 0
+    average: Any = field(default=None)
+
+    def on_train_begin(self, net: Any, **_: Any) -> None:
+        """Start the moving average at the first weights."""
+        if self.average is None:
+            averaging = get_ema_multi_avg_fn(self.decay)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(net.module_, multi_avg_fn=averaging, use_buffers=True)
+
+    def on_batch_begin(self, net: Any, **_: Any) -> None:
+        """Set this batch's learning rate."""
+        for group in net.optimizer_.param_groups:
+            group["lr"] = self.schedule.rate(self.step)
+
+    def on_batch_end(self, net: Any, **_: Any) -> None:
+        """Move the average towards the new weights."""
+        self.average.update_parameters(net.module_)
+        self.step += 1
+
+
+def make_estimator(schedule: Schedule, epochs: AugmentedEpochs, *callbacks: tuple[str, Callback]) -> Any:
+    """Return the skorch classifier; its ``predict_proba`` takes (N, 28, 28) uint8."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return NeuralNetClassifier(
+        DigitNet,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=0.9,
+        optimizer__nesterov=True,
+        optimizer__weight_decay=5e-4,
+        lr=schedule.peak_rate,
+        max_epochs=schedule.epochs,
+        batch_size=1000,
+        train_split=None,
+        iterator_train=lambda *_args, **_kwargs: epochs,
+        callbacks=list(callbacks),
+        callbacks__print_log=None,
+        device=device,
+        classes=list(range(CLASSES)),
+        verbose=0,
+    )

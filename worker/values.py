@@ -1,0 +1,235 @@
+"""The frozen values that flow along the line, from a scan to its readings.
+
+Pixels: grey arrays are ``(H, W) uint8`` with 0 = ink and 255 = paper, origin at the top left, unless a name says
+``ink`` (``white ink on black``, as the digit model wants it). Boxes are ``(x, y, w, h)``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.form_template import FieldSpec
+
+Grey = NDArray[np.uint8]
+"""(H, W) uint8, 0 = ink, 255 = paper."""
+
+NOT_A_DIGIT = 10
+"""Index of the digit model's eleventh answer."""
+
+
+class Box(NamedTuple):
+    """An upright rectangle: left, top, width, height; pixels or millimetres as the name of the variable says."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    def rounded(self) -> tuple[int, int, int, int]:
+        """Return the box in whole units."""
+        return round(self.x), round(self.y), round(self.w), round(self.h)
+
+
+def freeze(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Mark an array read-only and return it."""
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One file as it came in; ``sha256`` is of its raw bytes."""
+
+    id: str
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """One page of a scan: ``grey`` is (H, W) uint8, 0 = ink, 255 = paper; ``number`` counts from 0.
+
+    ``colour`` is the same page as (H, W, 3) uint8 RGB where the scan has colour, else None: a drop-out colour is
+    removed from it before reading. ``dpi`` is None where the file does not say.
+    """
+
+    scan_id: str
+    number: int
+    grey: Grey
+    dpi: float | None = None
+    colour: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Registration:
+    """Where a form template lies on a page.
+
+    ``page_from_mm`` is the (3, 3) float64 homography from template millimetres to page pixels; ``quality`` is in
+    [0, 1]; ``template`` and ``version`` name the template. ``print_mm`` (R, 2) are places on the template's printed
+    lines, ``print_found`` (R,) tells which of them the page shows: how well a field lies is told by those around it.
+    """
+
+    template: str
+    version: str
+    page_from_mm: NDArray[np.float64]
+    quality: float
+    print_mm: NDArray[np.float64] | None = None
+    print_found: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldCrop:
+    """One field cut from its page, upright: (h, w) uint8 grey, 0 = ink.
+
+    ``page_from_crop`` is the (3, 3) homography from crop pixels back to page pixels, ``box_px`` the field's upright
+    bounding box on the page. ``registration`` is the quality of the registration around the field, or None without a
+    template.
+    """
+
+    spec: FieldSpec
+    grey: Grey
+    box_px: Box
+    page_from_crop: NDArray[np.float64]
+    registration: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DigitCrop:
+    """One digit candidate: ``ink`` is (h, w) uint8, white ink on black, ``box_px`` its place on the page."""
+
+    position: int
+    ink: NDArray[np.uint8]
+    box_px: Box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DigitReading:
+    """One digit read: ``probabilities`` (10,) float32, calibrated; ``outlier`` is the not-a-digit probability."""
+
+    position: int
+    probabilities: NDArray[np.float32]
+    outlier: float
+    box_px: Box
+
+    @property
+    def digit(self) -> int:
+        """The likeliest digit."""
+        return int(np.argmax(self.probabilities))
+
+    @property
+    def confidence(self) -> float:
+        """The probability that the likeliest digit is right."""
+        return float(np.max(self.probabilities))
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """Return the likeliest digits with their probabilities, best first."""
+        order = np.argsort(self.probabilities)[::-1][:count]
+        return [(int(d), float(self.probabilities[d])) for d in order]
+
+
+class FieldStatus(StrEnum):
+    """What becomes of a field."""
+
+    ACCEPTED = "accepted"
+    REVIEW = "review"
+    BLANK = "blank"
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A runner-up reading of a field."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadField:
+    """What a reader made of one field, before it is decided what becomes of it.
+
+    ``text`` holds digits only, '' where nothing was read; ``confidence`` is the calibrated probability that it is
+    right as a whole or, if ``blank``, that the field is empty. ``doubts`` are the reader's own reasons for a review;
+    ``accept_threshold`` is the confidence from which its calibration keeps the promise, None where it has none.
+    """
+
+    text: str
+    confidence: float
+    box_px: Box
+    blank: bool = False
+    digits: tuple[DigitReading, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    doubts: tuple[str, ...] = ()
+    registration: float | None = None
+    accept_threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount as an integer of the currency's minor units; ``currency`` is its ISO 4217 code."""
+
+    minor_units: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldReading:
+    """One field read: ``confidence`` is the calibrated probability that ``text`` is right as a whole.
+
+    ``reasons`` say why a field needs a person (empty when accepted); ``alternatives`` are the runners-up.
+    ``accept_threshold`` is the confidence that this field would have needed. ``validation_sources`` name what
+    spoke for the reading beside its reader; ``value`` is what ``text`` means where a grammar tells it.
+    """
+
+    name: str
+    text: str
+    confidence: float
+    status: FieldStatus
+    box_px: Box
+    digits: tuple[DigitReading, ...] = ()
+    reasons: tuple[str, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    accept_threshold: float | None = None
+    validation_sources: tuple[str, ...] = ()
+    value: Money | dt.date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageReading:
+    """All that was read on one page; ``problem`` says why a page could not be read, as one line for a person."""
+
+    page: int
+    width_px: int
+    height_px: int
+    fields: tuple[FieldReading, ...] = ()
+    template: str | None = None
+    template_version: str | None = None
+    registration: float | None = None
+    model_versions: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
+
+
+DigitClassifier = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""(N, H, W) uint8 normalized digit images, white ink on black -> (N, 11) float32 calibrated probabilities."""
+
+SequenceTranscriber = Callable[[list[NDArray[np.uint8]]], list[NDArray[np.float32]]]
+"""Normalized field images (40, W_i) uint8 -> per field (T_i, C) float32 log-probabilities over the reader's classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognizers:
+    """The models as plain functions, so that the pure rooms need not know what runs them.
+
+    ``field_calibration`` is what the fields model's card keeps for ``worker.fields.confidence``.
+    """
+
+    classify_digits: DigitClassifier
+    transcribe_fields: SequenceTranscriber | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    field_calibration: dict[str, Any] = field(default_factory=dict)
