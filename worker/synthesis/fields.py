@@ -80,6 +80,7 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
     extra: list[Shape] = []
     x, printed = 0.0, NOTHING
     chain = hand.link > 0 and rng.random() < 0.7
+    chained_zeros = rng.random() < 0.25
     raised = _raised_from(rng, text)
     for i, sign in enumerate(text):
         shape = _write_sign(rng, hand, sign)
@@ -87,7 +88,10 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
             printed = shape = _printed_currency(rng)
         if i >= raised:
             shape = shape * np.float32(0.58) + np.array([0, rng.normal(-0.02, 0.04)], np.float32)
-        linked = i > 0 and shapes and chain and _can_link(text[i - 1], sign) and rng.random() < hand.link
+        if i > 0 and chained_zeros and text[i - 1] + sign == "00":
+            linked = rng.random() < 0.8
+        else:
+            linked = i > 0 and chain and _can_link(text[i - 1], sign) and rng.random() < hand.link
         left, right = float(shape[..., 0].min()), float(shape[..., 0].max())
         gap = _gap(rng, hand, sign, text[i - 1] if i else "") + 0.8 * pen_width
         if linked:
@@ -224,7 +228,9 @@ def _photograph(
         cells = len(text) if pitch else 0
         width = height_px * float(high[0])
         left, top = float(origin[0]), float(origin[1])
-        print_around(rng, paper, Place(left, top, height_px, width, height_px * pitch, cells))
+        place = Place(left, top, height_px, width, height_px * pitch, cells)
+        boxed = "$" in text or "/-" in text  # amounts of cheques stand in boxes
+        print_around(rng, paper, place, frame_share=0.55 if boxed else 0.22)
     written = [s for s in (*line.shapes, line.extra) if s is not line.printed and len(s)]
     strokes = np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING
     if not clean and rng.random() < 0.12:

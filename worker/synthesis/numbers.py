@@ -20,8 +20,9 @@ def _digits(rng: np.random.Generator, low: int, high: int) -> str:
 
 
 def _amount(rng: np.random.Generator, high: int = 7) -> str:
-    """Draw an amount's digits: no leading zero, often round, often with doubled digits."""
-    text = str(int(rng.integers(1, 10))) + _digits(rng, 1, high - 1)
+    """Draw an amount's digits: first digits half by Benford's law, never 0; often round, often doubled."""
+    first = int(10 ** rng.random()) if rng.random() < 0.5 else int(rng.integers(1, 10))
+    text = str(first) + _digits(rng, 1, high - 1)
     if rng.random() < 0.4 and len(text) > 2:
         zeros = int(rng.integers(1, len(text)))
         text = text[:-zeros] + "0" * zeros
@@ -96,9 +97,9 @@ def _spoilt(rng: np.random.Generator) -> str:
 
 
 _KINDS: tuple[tuple[float, Callable[[np.random.Generator], str]], ...] = (
-    (0.30, _plain),
-    (0.30, _latin_amount),
-    (0.14, _indian_amount),
+    (0.28, _plain),
+    (0.28, _latin_amount),
+    (0.18, _indian_amount),
     (0.09, _decimal_amount),
     (0.03, _hundredths),
     (0.09, _date),

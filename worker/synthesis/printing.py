@@ -69,7 +69,7 @@ def draw_rule(paper: Grey, start: tuple[float, float], end: tuple[float, float],
     cv2.polylines(paper, list(pieces), False, rule.tone, rule.thickness, cv2.LINE_AA, 4)
 
 
-def print_around(rng: np.random.Generator, paper: Grey, place: Place) -> None:
+def print_around(rng: np.random.Generator, paper: Grey, place: Place, *, frame_share: float = 0.22) -> None:
     """Print what stands round a field before it is written on: cells, a frame, rules, a label."""
     dark = rng.uniform(0.05, 0.6) if rng.random() < 0.7 else rng.uniform(0.5, 0.85)
     rule = draw_style(rng, float(paper.mean()) * dark)
@@ -78,7 +78,8 @@ def print_around(rng: np.random.Generator, paper: Grey, place: Place) -> None:
     if place.cells:
         _print_cells(rng, paper, place, (top, bottom), rule)
         return
-    kind = pick(rng, (0.22, 0.2, 0.12, 0.1, 0.36))
+    others = (1 - frame_share) / 0.78
+    kind = pick(rng, (frame_share, 0.2 * others, 0.12 * others, 0.1 * others, 0.36 * others))
     if kind == 0:
         _print_frame(rng, paper, place, (top, bottom), rule)
     elif kind == 1:

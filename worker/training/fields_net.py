@@ -44,7 +44,7 @@ class FieldsNet(nn.Module):
     No recurrence and no attention: a digit is read from about five digits' width around it, and W is free.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 48, 80, 128)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 64, 96, 160)) -> None:
         super().__init__()
         a, b, c, d = widths
         self.features = nn.Sequential(
@@ -65,7 +65,7 @@ class FieldsNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return log-probabilities (N, W / 4, C)."""
         logits = self.head(self.context(self.collapse(self.features(x))))
-        return torch.log_softmax(logits.squeeze(2).transpose(1, 2), dim=-1)
+        return torch.log_softmax(logits.squeeze(2).transpose(1, 2).float(), dim=-1)
 
 
 class UintInput(nn.Module):

@@ -136,7 +136,7 @@ class SamplePool:
 
 
 def vary_line(sample: LineSample, rng: np.random.Generator) -> LineSample:
-    """Shift, scale and slant a line a little, and vary its contrast, as if it were found slightly off."""
+    """Shift, scale and slant a line a little, vary its contrast and margins, as if it were found slightly off."""
     height, width = sample.image.shape
     scale_y = float(np.exp(rng.normal(0, 0.10)))
     scale_x = float(np.exp(rng.normal(0, 0.07))) * scale_y**0.6
@@ -147,6 +147,10 @@ def vary_line(sample: LineSample, rng: np.random.Generator) -> LineSample:
         return sample
     middle = height / 2
     offset = (new_width - width * scale_x) / 2
+    if rng.random() < 0.15:  # empty paper beside the line, where nothing may be read
+        spare = int(rng.integers(1, 16))
+        new_width += WIDTH_STRIDE * spare
+        offset += WIDTH_STRIDE * spare * rng.random()
     matrix = np.array(
         [
             [scale_x, slant * scale_y, offset - slant * scale_y * middle],

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from worker.training.fields_net import CLASSES, FieldsNet
 from worker.training.fields_samples import LineSample, SamplePool, stack_lines
+from worker.training.precision import mixed_precision
 
 BLANK = CLASSES - 1
 
@@ -140,7 +141,9 @@ def _step(state: TrainingState, batch: list[LineSample], rate: float, average: f
     device = next(state.net.parameters()).device
     lines = torch.from_numpy(stack_lines(batch)).to(device).unsqueeze(1).float() / 255
     state.net.train()
-    loss = ctc_loss(state.net(lines.contiguous(memory_format=torch.channels_last)), batch)
+    with mixed_precision():
+        answers = state.net(lines.contiguous(memory_format=torch.channels_last))
+    loss = ctc_loss(answers, batch)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(state.net.parameters(), 2.0)
@@ -152,10 +155,13 @@ def _step(state: TrainingState, batch: list[LineSample], rate: float, average: f
 
 
 def ctc_loss(log_probabilities: Tensor, batch: list[LineSample]) -> Tensor:
-    """Return the mean over lines of the CTC loss, divided by the text's length (Graves et al. 2006)."""
+    """Return the mean over lines of the CTC loss, divided by the text's length (Graves et al. 2006).
+
+    Every line is taken at the batch's whole width, so that the network learns to write nothing on empty paper.
+    """
     lengths = torch.tensor([len(s.target) for s in batch])
     targets = torch.from_numpy(np.concatenate([s.target for s in batch]))
-    times = torch.tensor([s.image.shape[1] // 4 for s in batch])
+    times = torch.full((len(batch),), log_probabilities.shape[1])
     return nn.functional.ctc_loss(
         log_probabilities.transpose(0, 1), targets, times, lengths, blank=BLANK, zero_infinity=True
     )

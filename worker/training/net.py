@@ -16,11 +16,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from worker.digits.normalization import SIZE
 from worker.training.augmentation import MILD, STRONG, augment
 from worker.training.pool import Pool
+from worker.training.precision import mixed_precision
 
 CLASSES = 11
 
-EPOCHS = 24
-"""Epochs of the shipped training: under two hours on two cores (docs/laboratory.md)."""
+EPOCHS = 40
+"""Epochs of the shipped training: a quarter of an hour on one core with AMX (docs/laboratory.md)."""
 
 
 class _Convolution(nn.Sequential):
@@ -133,10 +134,20 @@ class Progression(Callback):  # type: ignore[misc]
         self.step += 1
 
 
+class MixedPrecisionClassifier(NeuralNetClassifier):  # type: ignore[misc]
+    """A skorch classifier that trains in bfloat16 where the processor multiplies it faster than float32."""
+
+    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+        """Return logits, float32; evaluation stays in float32 throughout."""
+        with mixed_precision(enabled=self.module_.training):
+            logits: Tensor = super().infer(x, **fit_params)
+        return logits.float()
+
+
 def make_estimator(schedule: Schedule, epochs: AugmentedEpochs, *callbacks: tuple[str, Callback]) -> Any:
     """Return the skorch classifier; its ``predict_proba`` takes (N, 28, 28) uint8."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return NeuralNetClassifier(
+    return MixedPrecisionClassifier(
         DigitNet,
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,
