@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.synthesis.glyphs import GlyphSource, Hand, Shape, draw_hand, segments_of, shape_from_strokes
-from worker.synthesis.marks import CURRENCY, MARKS, draw_scribble, strike_out
+from worker.synthesis.marks import CURRENCY, MARKS, draw_closing, draw_scribble, strike_out
 from worker.synthesis.numbers import draw_number
 from worker.synthesis.paper import add_ink, degrade, draw_paper
 from worker.synthesis.pen import Pen, draw_ink, draw_pen
@@ -82,8 +82,11 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
     chain = hand.link > 0 and rng.random() < 0.7
     chained_zeros = rng.random() < 0.25
     raised = _raised_from(rng, text)
+    closing = draw_closing(rng) if text.endswith("/-") and rng.random() < 0.7 else None
     for i, sign in enumerate(text):
         shape = _write_sign(rng, hand, sign)
+        if closing and i >= len(text) - 2:
+            shape = closing[i - len(text)]
         if i == 0 and sign == "$" and rng.random() < 0.55:
             printed = shape = _printed_currency(rng)
         if i >= raised:
@@ -96,12 +99,16 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
         gap = _gap(rng, hand, sign, text[i - 1] if i else "") + 0.8 * pen_width
         if linked:
             gap = min(gap, float(rng.uniform(-0.1, 0.12)))
+        if i == 1 and len(printed):
+            gap = float(rng.uniform(0.0, 1.5))
+        if closing and i == len(text) - 1:  # the dash keeps its place by the slash
+            gap, left = 0.0, float(closing[0][..., 0].max())
         x += 0.0 if i == 0 else gap
         shape = shape + np.array([x - left, 0], np.float32)
         if linked:
             extra.append(_link(rng, shapes[-1], shape, text[i - 1] == "0" and sign == "0"))
         shapes.append(shape)
-        x += right - left
+        x += max(right - left, 0.0)
     whole = [_lean(hand, s, x) if s is not printed else s for s in shapes]
     if len(printed):
         whole[0] = shapes[0]

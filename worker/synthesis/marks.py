@@ -83,6 +83,19 @@ def draw_slash(rng: np.random.Generator) -> Shape:
     return segments_of(np.stack([x, top + (bottom - top) * t], axis=1).astype(np.float32))
 
 
+def draw_closing(rng: np.random.Generator) -> tuple[Shape, Shape]:
+    """Draw the ``/-`` that closes an amount in India: a tall slash, and a dash that begins high, on it or near it."""
+    top, bottom = rng.uniform(-0.6, 0.1), rng.uniform(0.85, 1.4)
+    lean = rng.uniform(0.02, 0.5)
+    slash = np.array([(lean, top), (lean * rng.uniform(0.3, 0.6), (top + bottom) / 2), (0, bottom)], np.float32)
+    y, length = rng.uniform(top + 0.15, 0.75), rng.uniform(0.15, 0.6) if rng.random() < 0.5 else rng.uniform(0.5, 1.6)
+    at = lean * (bottom - y) / (bottom - top)
+    start, rise = at + rng.uniform(-0.05, 0.35), rng.normal(0, 0.12) * length
+    middle = (start + length / 2, y + rise / 2 + rng.normal(0, 0.04))
+    dash = np.array([(start, y), middle, (start + length, y + rise)], np.float32)
+    return segments_of(slash), segments_of(dash)
+
+
 def draw_currency(rng: np.random.Generator) -> Shape:
     """Draw a currency sign by hand."""
     names = list(CURRENCY)

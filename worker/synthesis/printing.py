@@ -152,8 +152,8 @@ def _print_frame(
         if rng.random() < kept:
             side = rule if rng.random() < 0.9 else draw_style(rng, rule.tone)
             draw_rule(paper, corners[i], corners[(i + 1) % 4], side)
-    if rng.random() < 0.2:
-        x = left + place.height * rng.uniform(0.3, 1)
+    if rng.random() < 0.3:
+        x = left + place.height * rng.uniform(0.3, 1.4)
         draw_rule(paper, (x, top), (x, bottom), rule)
 
 
