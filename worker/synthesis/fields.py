@@ -71,6 +71,21 @@ def draw_field(
     return _photograph(rng, text, line, pen, pitch, clean)
 
 
+def draw_blank_field(rng: np.random.Generator, *, cells: int = 0) -> Grey:
+    """Draw a field in which nobody wrote: (H, W) uint8 paper with its print, sometimes ink that reaches in."""
+    height_px = float(rng.uniform(18, 60))
+    pitch = float(rng.uniform(0.95, 1.9)) if cells else 0.0
+    width = pitch * cells or float(rng.uniform(2, 8))
+    left, top = rng.uniform(0.1, 0.6, 2) * height_px
+    W, H = int(width * height_px + 2 * left), int(height_px + 2 * top)
+    paper = draw_paper(rng, (H, W))
+    print_around(rng, paper, Place(left, top, height_px, width * height_px, pitch * height_px, cells))
+    if rng.random() < 0.06:
+        strokes = _intruders(rng, (H, W), height_px)
+        paper = add_ink(paper, draw_ink(rng, strokes, (H, W), draw_pen(rng), height_px), 0.8).clip(0, 255).astype(np.uint8)
+    return degrade(rng, paper)
+
+
 def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float) -> Line:
     """Write a text freely, left to right, as a hand does: spacing, links, drift, slant.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from worker.fields.decoding import ALPHABET
 from worker.fields.line_normalization import LINE_HEIGHT, WIDTH_STRIDE, normalize_line
-from worker.synthesis.fields import draw_field
+from worker.synthesis.fields import draw_blank_field, draw_field
 from worker.synthesis.glyphs import GlyphSource
 from worker.synthesis.numbers import draw_number
 from worker.training.fields_glyphs import load_shape_bank
@@ -24,6 +24,8 @@ from worker.training.fields_glyphs import load_shape_bank
 Lines = NDArray[np.uint8]
 CHUNK = 32
 MAX_TRAINING_WIDTH = 480
+BLANK_SHARE = 0.12
+"""Share of empty fields drawn; about half of them have nothing that looks like ink, and are left out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +38,8 @@ class LineSample:
 
 def draw_line(rng: np.random.Generator, glyphs: GlyphSource | None = None) -> LineSample | None:
     """Draw a field and normalize it; None where its line is too wide, or too short for its text."""
+    if rng.random() < BLANK_SHARE:
+        return _draw_blank_line(rng)
     sample = draw_field(rng, _draw_text(rng), glyphs=glyphs)
     image = normalize_line(sample.grey).image
     target = np.array([ALPHABET.index(c) for c in sample.text], np.int64)
@@ -43,6 +47,15 @@ def draw_line(rng: np.random.Generator, glyphs: GlyphSource | None = None) -> Li
     if image.shape[1] > MAX_TRAINING_WIDTH or image.shape[1] // WIDTH_STRIDE < len(target) + repeats:
         return None
     return LineSample(image, target)
+
+
+def _draw_blank_line(rng: np.random.Generator) -> LineSample | None:
+    """Draw an empty field whose print or paper looks like ink; None where the normalization sees that it is empty."""
+    cells = int(rng.integers(3, 10)) if rng.random() < 0.4 else 0
+    line = normalize_line(draw_blank_field(rng, cells=cells))
+    if not line.ink or line.image.shape[1] > MAX_TRAINING_WIDTH:
+        return None
+    return LineSample(line.image, np.zeros(0, np.int64))
 
 
 def _draw_text(rng: np.random.Generator) -> str:
