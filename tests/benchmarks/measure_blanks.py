@@ -37,7 +37,8 @@ def main() -> None:
         rng = np.random.default_rng(seed)
         found = [read_blank(rng, int(rng.integers(3, 10)) if seed == 32 else 0) for _ in range(count)]
         shares = Counter(reading.status.value for reading in found)
-        print(f"{name:<16}" + "".join(f"{status} {shares[status] / count:8.1%}   " for status in ("blank", "review", "accepted")))
+        parts = [f"{status} {shares[status] / count:6.1%}" for status in ("blank", "review", "accepted")]
+        print(f"{name:<16}" + "   ".join(parts))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def draw_field(
     *,
     glyphs: GlyphSource | None = None,
     clean: bool = False,
+    in_cells: bool | None = None,
 ) -> FieldSample:
     """Draw one field with its truth.
 
@@ -61,11 +62,14 @@ def draw_field(
         Real writers' digits to mix in with the table of allographs.
     clean : bool
         Leave out print, texture and degradation: ink on plain paper.
+    in_cells : bool, optional
+        Whether each character stands in a printed cell of its own; drawn where None.
     """
     text = draw_number(rng) if text is None else text
     digits = "0123456789" if "#" in text else text
     hand, pen = draw_hand(rng, glyphs, digits=digits), draw_pen(rng)
-    in_cells = text.isdigit() and len(text) > 1 and rng.random() < (0.5 if len(text) == 8 else 0.25)
+    if in_cells is None:
+        in_cells = text.isdigit() and len(text) > 1 and rng.random() < (0.5 if len(text) == 8 else 0.25)
     pitch = float(rng.uniform(0.95, 1.9)) if in_cells else 0.0
     line = write_cells(rng, hand, text, pitch) if in_cells else write_line(rng, hand, text, pen.width)
     return _photograph(rng, text, line, pen, pitch, clean)
@@ -81,8 +85,8 @@ def draw_blank_field(rng: np.random.Generator, *, cells: int = 0) -> Grey:
     paper = draw_paper(rng, (H, W))
     print_around(rng, paper, Place(left, top, height_px, width * height_px, pitch * height_px, cells))
     if rng.random() < 0.06:
-        strokes = _intruders(rng, (H, W), height_px)
-        paper = add_ink(paper, draw_ink(rng, strokes, (H, W), draw_pen(rng), height_px), 0.8).clip(0, 255).astype(np.uint8)
+        ink = draw_ink(rng, _intruders(rng, (H, W), height_px), (H, W), draw_pen(rng), height_px)
+        paper = add_ink(paper, ink, 0.8).clip(0, 255).astype(np.uint8)
     return degrade(rng, paper)
 
 
