@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ EVIDENCE = (
     "grammar",
 )
 """The evidence of one field, in the order of ``gather_evidence``; log-odds are natural."""
+CELL_EVIDENCE = (*EVIDENCE, "cells_agree", "cells_as_many", "cells_weakest")
+"""The evidence of a row of cells: that of its line, and what its cells, read alone, say of it."""
 
 FLOOR = 1e-4
 NOTHING_ACCEPTED = 2.0
@@ -56,20 +58,21 @@ class FieldCalibration:
     bias: float
     accept_threshold: float
     promise: str = ""
+    names: tuple[str, ...] = EVIDENCE
 
     @classmethod
-    def from_mapping(cls, kept: Mapping[str, Any]) -> FieldCalibration:
+    def from_mapping(cls, kept: Mapping[str, Any], names: tuple[str, ...] = EVIDENCE) -> FieldCalibration:
         """Read a calibration kept as JSON; the evidence is matched by name."""
         by_name = kept["evidence"]
-        rows = np.array([by_name[name] for name in EVIDENCE], np.float64)
+        rows = np.array([by_name[name] for name in names], np.float64)
         threshold = float(kept["accept_threshold"])
         promise = str(kept.get("promise", ""))
-        return cls(rows[:, 0], rows[:, 1], rows[:, 2], float(kept["bias"]), threshold, promise)
+        return cls(rows[:, 0], rows[:, 1], rows[:, 2], float(kept["bias"]), threshold, promise, names)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return what ``from_mapping`` reads: for each piece of evidence its centre, scale and weight."""
         rows = np.stack([self.centre, self.scale, self.weights], axis=1)
-        evidence = {name: [round(float(v), 6) for v in row] for name, row in zip(EVIDENCE, rows, strict=True)}
+        evidence = {name: [round(float(v), 6) for v in row] for name, row in zip(self.names, rows, strict=True)}
         return {
             "evidence": evidence,
             "bias": round(self.bias, 6),
@@ -92,6 +95,13 @@ UNCALIBRATED = FieldCalibration(
     promise="not calibrated: nothing is accepted",
 )
 """Stands in where a model comes without calibration: it orders fields, and accepts none."""
+UNCALIBRATED_CELLS = replace(
+    UNCALIBRATED,
+    centre=np.zeros(len(CELL_EVIDENCE)),
+    scale=np.ones(len(CELL_EVIDENCE)),
+    weights=np.append(UNCALIBRATED.weights, [2.0, 0.5, 0.2]),
+    names=CELL_EVIDENCE,
+)
 
 
 def gather_evidence(seen: Transcript) -> Floats:
@@ -108,11 +118,11 @@ def gather_evidence(seen: Transcript) -> Floats:
     views = sum(view != strings[0] for view in seen.views)
     least, most = seen.crop.spec.digit_range
     return np.array([
-        _log_odds(best),
-        _log_odds(second),
-        _log_odds(min(d.confidence for d in seen.digits)),
-        _log_odds(float(alone.min())),
-        _log_odds(float(seen.alone[:, NOT_A_DIGIT].max())),
+        log_odds(best),
+        log_odds(second),
+        log_odds(min(d.confidence for d in seen.digits)),
+        log_odds(float(alone.min())),
+        log_odds(float(seen.alone[:, NOT_A_DIGIT].max())),
         min(differ, 3.0),
         float(views),
         math.log(count),
@@ -169,7 +179,8 @@ def _differences(seen: Transcript) -> list[str]:
     return doubts
 
 
-def _log_odds(probability: float) -> float:
+def log_odds(probability: float) -> float:
+    """Return the natural log-odds of a probability kept ``FLOOR`` away from 0 and 1."""
     p = min(max(probability, FLOOR), 1 - FLOOR)
     return math.log(p / (1 - p))
 
@@ -232,6 +243,8 @@ def choose_promise(kept: Mapping[str, Any], max_substitution_rate: float) -> dic
     ``kept["promises"]`` lists rates with their thresholds; the largest rate within the wanted one counts.
     Where none is strict enough, nothing is accepted.
     """
+    if "cells" in kept:
+        kept = {**kept, "cells": choose_promise(kept["cells"], max_substitution_rate)}
     within = [p for p in kept.get("promises", ()) if p["rate"] <= max_substitution_rate + 1e-12]
     if not within:
         words = f"no promise: nothing is known of a substitution rate of {max_substitution_rate:.2%}"

@@ -1,0 +1,152 @@
+"""Rows of cells read twice: cell by cell by the digit model, and as one line by the sequence reader.
+
+Cutting at the dividers loses strokes that touch the print; a whole line can lose count of its digits. They fail
+unlike each other, so that their agreement is the best evidence that a row was read right (docs/reading.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.digits.normalization import normalize_digits
+from worker.fields.cells import segment_cells
+from worker.fields.confidence import (
+    CELL_EVIDENCE,
+    UNCALIBRATED_CELLS,
+    FieldCalibration,
+    gather_evidence,
+    list_doubts,
+    log_odds,
+)
+from worker.fields.transcription import Transcript, transcribe
+from worker.values import NOT_A_DIGIT, Alternative, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
+
+DISPUTED_BLANK = 0.97
+"""Share of the line reader's trust in an empty row that is left where the cells show ink that may be digits."""
+FLOOR = 1e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellRowReading:
+    """What both readers made of one row: ``cells`` has a digit a cell, None where it is empty."""
+
+    cells: tuple[DigitReading | None, ...]
+    line: Transcript
+    digits: tuple[DigitReading, ...]
+
+    @property
+    def text(self) -> str:
+        """The digits that are taken for the row's."""
+        return _spell(self.digits)
+
+    @property
+    def cells_text(self) -> str:
+        """The digits that the cells alone spell."""
+        return _spell([d for d in self.cells if d is not None])
+
+
+def read_cell_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
+    """Read every row by its cells and as a line; each has one calibrated confidence.
+
+    Raises
+    ------
+    ModelFileError
+        The recognizers hold no sequence reader.
+    """
+    kept = recognizers.field_calibration.get("cells")
+    calibration = FieldCalibration.from_mapping(kept, CELL_EVIDENCE) if kept else UNCALIBRATED_CELLS
+    return [_describe(row, calibration) for row in look_at_rows(crops, recognizers)]
+
+
+def look_at_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[CellRowReading]:
+    """Return what both readers see in each row, and the digits that follow from it."""
+    lines = transcribe(crops, recognizers)
+    return [
+        CellRowReading(tuple(cells), line, _settle(cells, line, crop.spec.cells or 0))
+        for crop, cells, line in zip(crops, read_cells(crops, recognizers), lines, strict=True)
+    ]
+
+
+def read_cells(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[list[DigitReading | None]]:
+    """Cut every row at its dividers and classify the digits of all rows in one batch; None is an empty cell."""
+    rows = [segment_cells(crop, crop.spec.cells or 1) for crop in crops]
+    inks = [cell.ink for row in rows for cell in row if cell is not None]
+    answers = iter(recognizers.classify_digits(normalize_digits(inks)) if inks else ())
+    return [[None if cell is None else _read_digit(cell, next(answers)) for cell in row] for row in rows]
+
+
+def gather_row_evidence(row: CellRowReading) -> NDArray[np.float64]:
+    """Return the evidence of one row, (len(CELL_EVIDENCE),) float64."""
+    cells = [d for d in row.cells if d is not None]
+    chosen = [d.digit for d in row.digits]
+    weakest = FLOOR
+    if len(cells) == len(chosen) and cells:
+        weakest = min(float(d.probabilities[k]) * (1 - d.outlier) for d, k in zip(cells, chosen, strict=True))
+    own = [float(row.cells_text == row.line.text), float(len(cells) == len(row.line.digits)), log_odds(weakest)]
+    return np.concatenate([gather_evidence(row.line), own])
+
+
+def _settle(cells: Sequence[DigitReading | None], line: Transcript, count: int) -> tuple[DigitReading, ...]:
+    """Return the digits that follow from both readings.
+
+    Where they see as many digits, each digit's probabilities are pooled. Else the one that fills the row counts, and
+    where neither does, the line: cells lose whole digits more often.
+    """
+    found = [d for d in cells if d is not None]
+    if found and len(found) == len(line.digits):
+        return tuple(_pool(a, b) for a, b in zip(found, line.digits, strict=True))
+    return tuple(found) if len(found) == count and line.digits else line.digits
+
+
+def _pool(cell: DigitReading, in_line: DigitReading) -> DigitReading:
+    """Return the cell's digit with the geometric mean of both readers' probabilities."""
+    pooled = np.sqrt((cell.probabilities + FLOOR) * (in_line.probabilities + FLOOR))
+    outlier = min(cell.outlier, in_line.outlier)
+    return DigitReading(cell.position, np.asarray(pooled / pooled.sum(), np.float32), outlier, cell.box_px)
+
+
+def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
+    crop = row.line.crop
+    if not row.digits:
+        seen = any(d is not None for d in row.cells)
+        sure = row.line.candidates[0].probability * (DISPUTED_BLANK if seen else 1.0)
+        return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
+    confidence = calibration.confidence(gather_row_evidence(row))
+    doubted = confidence < calibration.accept_threshold
+    others = {row.cells_text, row.line.text} - {row.text, ""}
+    return ReadField(
+        text=row.text,
+        confidence=confidence,
+        box_px=crop.box_px,
+        digits=row.digits,
+        alternatives=tuple(Alternative(text, (1 - confidence) / 2) for text in sorted(others)),
+        doubts=(*_gaps(row), *(_differences(row) if doubted else ())),
+        registration=crop.registration,
+        accept_threshold=calibration.accept_threshold,
+    )
+
+
+def _differences(row: CellRowReading) -> list[str]:
+    if row.cells_text == row.line.text:
+        return list(list_doubts(row.line))
+    return [f"its cells read {row.cells_text or 'nothing'}, its line {row.line.text or 'nothing'}"]
+
+
+def _gaps(row: CellRowReading) -> list[str]:
+    """Name the empty cells between filled ones, unless the line shows a digit in every cell."""
+    filled = [i for i, cell in enumerate(row.cells) if cell is not None]
+    inside = range(filled[0], filled[-1]) if filled and len(row.digits) < len(row.cells) else range(0)
+    return [f"cell {i + 1} is empty between digits" for i in inside if row.cells[i] is None]
+
+
+def _spell(digits: Sequence[DigitReading]) -> str:
+    return "".join(str(d.digit) for d in digits)
+
+
+def _read_digit(crop: DigitCrop, probabilities: NDArray[np.float32]) -> DigitReading:
+    digits = probabilities[:NOT_A_DIGIT] + np.float32(1e-7)
+    return DigitReading(crop.position, digits / digits.sum(), float(probabilities[NOT_A_DIGIT]), crop.box_px)
