@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from schemas.form_template import FieldSpec
+from worker.fields.cell_rows import gather_row_evidence, look_at_rows
 from worker.fields.confidence import (
+    CELL_EVIDENCE,
     EVIDENCE,
     NOTHING_ACCEPTED,
+    UNCALIBRATED_CELLS,
     FieldCalibration,
     choose_promise,
     choose_threshold,
@@ -27,18 +30,26 @@ from worker.training.fields_truth import LabelledField
 from worker.values import Box, FieldCrop, Recognizers
 
 BATCH = 32
-SPEAKS_FOR = {"best_string": 1, "weakest_digit": 1, "weakest_alone": 1, "length": 0}
+SPEAKS_FOR = {
+    **dict.fromkeys(("best_string", "weakest_digit", "weakest_alone"), 1),
+    **dict.fromkeys(("cells_agree", "cells_as_many", "cells_weakest"), 1),
+    "length": 0,
+}
 """Evidence of which more is better; of the length it is not known; more of any other is worse."""
 PROMISED_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """The evidence (n, k) of labelled fields, whether each was read right, and its weight in the fit."""
+    """The evidence (n, k) of labelled fields, whether each was read right, and whose set it is of."""
 
     rows: NDArray[np.float64]
     correct: NDArray[np.bool_]
     sources: tuple[str, ...]
+    names: tuple[str, ...] = EVIDENCE
+
+
+Collector = Callable[[Sequence[LabelledField], Recognizers], Evidence]
 
 
 def draw_labelled(count: int, seed: int, glyphs: GlyphSource | None = None) -> list[LabelledField]:
@@ -54,6 +65,21 @@ def draw_labelled(count: int, seed: int, glyphs: GlyphSource | None = None) -> l
         spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20), kind=_kind_of(sample.text))
         crop = FieldCrop(spec, sample.grey, Box(0, 0, width, height), np.eye(3))
         found.append(LabelledField("drawn", crop, truth, True))
+    return found
+
+
+def draw_labelled_cells(count: int, seed: int, glyphs: GlyphSource | None = None) -> list[LabelledField]:
+    """Draw rows of 3 to 10 cells, each with a digit, that never trained: another seed."""
+    rng = np.random.default_rng([seed, 79])
+    found: list[LabelledField] = []
+    while len(found) < count:
+        cells = int(rng.integers(3, 11))
+        truth = "".join(map(str, rng.integers(0, 10, cells)))
+        sample = draw_field(rng, truth, glyphs=glyphs, in_cells=True)
+        height, width = sample.grey.shape
+        spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20), layout="cells", cells=cells)
+        crop = FieldCrop(spec, sample.grey, Box(0, 0, width, height), np.eye(3))
+        found.append(LabelledField("drawn cells", crop, truth, True))
     return found
 
 
@@ -79,6 +105,19 @@ def collect_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) 
     return Evidence(np.array(rows), np.array(correct), tuple(sources))
 
 
+def collect_row_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) -> Evidence:
+    """Read rows of cells and gather their evidence; rows read as blank are left out."""
+    rows, correct, sources = [], [], []
+    for start in range(0, len(fields), BATCH):
+        part = fields[start : start + BATCH]
+        for labelled, seen in zip(part, look_at_rows([f.crop for f in part], recognizers), strict=True):
+            if seen.digits:
+                rows.append(gather_row_evidence(seen))
+                correct.append(seen.text == labelled.truth)
+                sources.append(labelled.source)
+    return Evidence(np.array(rows), np.array(correct), tuple(sources), CELL_EVIDENCE)
+
+
 def fit_calibration(evidence: Evidence) -> FieldCalibration:
     """Fit the logistic model; every source weighs as the square root of its number of fields.
 
@@ -91,8 +130,8 @@ def fit_calibration(evidence: Evidence) -> FieldCalibration:
     names, counts = np.unique(evidence.sources, return_counts=True)
     share = dict(zip(names, 1 / np.sqrt(counts), strict=True))
     shares = np.array([share[s] for s in evidence.sources])
-    signs = np.array([SPEAKS_FOR.get(name, -1) for name in EVIDENCE])
-    used = np.ones(len(EVIDENCE), bool)
+    signs = np.array([SPEAKS_FOR.get(name, -1) for name in evidence.names])
+    used = np.ones(len(evidence.names), bool)
     model = LogisticRegression(C=1.0, max_iter=2000)
     while True:
         model.fit(standard * used, evidence.correct, sample_weight=shares * len(shares) / shares.sum())
@@ -100,7 +139,8 @@ def fit_calibration(evidence: Evidence) -> FieldCalibration:
         if not wrong.any():
             break
         used &= ~wrong
-    return FieldCalibration(centre, scale, model.coef_[0] * used, float(model.intercept_[0]), NOTHING_ACCEPTED)
+    weights, bias = model.coef_[0] * used, float(model.intercept_[0])
+    return FieldCalibration(centre, scale, weights, bias, NOTHING_ACCEPTED, names=evidence.names)
 
 
 def keep_promises(
@@ -127,16 +167,27 @@ def keep_promises(
 def calibrate_own(
     fields: Sequence[LabelledField], recognizers: Recognizers, *, max_substitution_rate: float, refit: bool
 ) -> dict[str, Any]:
-    """Choose the threshold from a user's labelled free fields; return the calibration that the worker loads.
+    """Choose the thresholds from a user's labelled fields; return the calibration that the worker loads.
 
-    With ``refit``, even rows fit what the evidence is worth and odd rows choose the threshold; without, all
-    rows choose it.
+    With ``refit``, even rows fit what the evidence is worth and odd rows choose the threshold; without, all rows
+    choose it. Free fields and rows of cells have each their own; where there are none of a kind, it stays as it was.
     """
-    free = [f for f in fields if f.crop.spec.layout == "free" and f.truth]
-    calibration = FieldCalibration.from_mapping(recognizers.field_calibration)
-    if refit:
-        calibration = fit_calibration(collect_evidence([f for f in free if f.development], recognizers))
-        free = [f for f in free if not f.development]
+    kept = dict(recognizers.field_calibration)
     rates = sorted({*PROMISED_RATES, max_substitution_rate})
-    kept = keep_promises(calibration, collect_evidence(free, recognizers), rates=rates)
+
+    def choose(part: Sequence[LabelledField], collect: Collector, known: FieldCalibration) -> dict[str, Any]:
+        if refit:
+            known = fit_calibration(collect([f for f in part if f.development], recognizers))
+            part = [f for f in part if not f.development]
+        return keep_promises(known, collect(part, recognizers), rates=rates)
+
+    written = [f for f in fields if f.truth]
+    free = [f for f in written if f.crop.spec.layout == "free"]
+    rows = [f for f in written if f.crop.spec.layout == "cells"]
+    if free:
+        chosen = choose(free, collect_evidence, FieldCalibration.from_mapping(kept))
+        kept = chosen | ({"cells": kept["cells"]} if "cells" in kept else {})
+    if rows:
+        known = FieldCalibration.from_mapping(kept["cells"], CELL_EVIDENCE) if "cells" in kept else UNCALIBRATED_CELLS
+        kept["cells"] = choose(rows, collect_row_evidence, known)
     return choose_promise(kept, max_substitution_rate) | {"models": recognizers.versions}

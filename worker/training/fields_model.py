@@ -19,7 +19,9 @@ from worker.recognizer import DIGITS, FIELDS, MODELS_DIR, load_recognizers
 from worker.training.export import quantize
 from worker.training.fields_calibration import (
     collect_evidence,
+    collect_row_evidence,
     draw_labelled,
+    draw_labelled_cells,
     fit_calibration,
     keep_promises,
 )
@@ -35,6 +37,7 @@ DRAWN_TO_FIT = 800
 DRAWN_TO_PROMISE = 1500
 CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
 """Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
+CELL_SOURCES = ("cheque_dates_in", "exam_id_pages")
 MAX_SUBSTITUTION_RATE = 0.005
 SKELETONS = (
     ("mnist", 34825, "public (NIST)"),
@@ -89,13 +92,17 @@ def _sample_lines(seed: int, count: int = 256, width: int = 128) -> NDArray[np.u
 
 
 def calibrate_model(recognizers: Recognizers, data_dir: Path, cache: Path, seed: int) -> dict[str, Any]:
-    """Fit confidence on development halves and drawn fields; promise on other drawn fields."""
+    """Fit confidence on development halves and drawn fields, promise on other drawn ones; so too for rows of cells."""
     glyphs = load_shape_bank(data_dir, cache)
     fields = [*development_fields(data_dir), *draw_labelled(DRAWN_TO_FIT, seed + 1, glyphs)]
     fitted = collect_evidence(fields, recognizers)
     held_out = collect_evidence(draw_labelled(DRAWN_TO_PROMISE, seed + 2, glyphs), recognizers)
-    kept = keep_promises(fit_calibration(fitted), held_out)
-    return choose_promise(kept, MAX_SUBSTITUTION_RATE) | {"fields": len(fitted.correct)}
+    kept = keep_promises(fit_calibration(fitted), held_out) | {"fields": len(fitted.correct)}
+    rows = [*development_fields(data_dir, CELL_SOURCES), *draw_labelled_cells(DRAWN_TO_FIT, seed + 3, glyphs)]
+    fitted = collect_row_evidence([f for f in rows if f.crop.spec.layout == "cells"], recognizers)
+    held_out = collect_row_evidence(draw_labelled_cells(DRAWN_TO_PROMISE, seed + 4, glyphs), recognizers)
+    kept["cells"] = keep_promises(fit_calibration(fitted), held_out) | {"fields": len(fitted.correct)}
+    return choose_promise(kept, MAX_SUBSTITUTION_RATE)
 
 
 def development_fields(data_dir: Path, sources: Sequence[str] = CALIBRATION_SOURCES) -> list[LabelledField]:
