@@ -9,7 +9,6 @@ blank, so the digits' posterior is decoded over eleven classes and the marks are
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +21,8 @@ ALPHABET = "0123456789" + MARKS
 """The reader's classes in order, before the CTC blank; ``$`` is any currency sign, ``#`` any other mark."""
 BLANK = 10
 """Index of "no digit here" once marks and blank are one."""
+
+_DIGITS = "0123456789"
 
 BEAM = 8
 NEGLIGIBLE = 1e-3
@@ -61,10 +62,10 @@ def settle_slashes(log_probabilities: Floats, kind: str) -> Floats:
     23 50/100): nobody said of a lone crop whether it is an amount. The ink stays what it is: no digit is added where
     the reader saw no stroke.
     """
-    if kind == "date":
+    slash = ALPHABET.index("/")
+    if kind == "date" or slash not in np.argmax(log_probabilities, axis=1):
         return log_probabilities
     settled = log_probabilities.copy()
-    slash = ALPHABET.index("/")
     symbols = find_marks(log_probabilities, everything=True)
     greedy = "".join(s.character for s in symbols)
     for i, symbol in enumerate(symbols):
@@ -93,14 +94,11 @@ def find_candidates(merged: Floats, *, least: int = 0, most: int | None = None) 
     Hannun, Maas, Jurafsky, Ng, "First-pass large vocabulary continuous speech recognition using
     bi-directional recurrent DNNs", 2014, algorithm 1, without a language model.
     """
-    beams: dict[str, tuple[float, float]] = {
-        "": (1.0, 0.0)
-    }  # prefix -> ends in blank, ends in its last digit
-    for column in np.exp(merged.astype(np.float64)):
-        if column[BLANK] > 1 - NEGLIGIBLE / 5:
-            beams = {prefix: (b + d, 0.0) for prefix, (b, d) in beams.items()}
-            continue
-        beams = _extend(beams, column)
+    beams = {"": (1.0, 0.0)}  # prefix -> ends in blank, ends in its last digit
+    columns = np.exp(merged.astype(np.float64))
+    empty = columns[:, BLANK] > 1 - NEGLIGIBLE / 5
+    for column, no_digit in zip(columns.tolist(), empty.tolist(), strict=True):
+        beams = {text: (b + d, 0.0) for text, (b, d) in beams.items()} if no_digit else _extend(beams, column)
     total = sum(b + d for b, d in beams.values())
     ranked = sorted(((b + d) / total, prefix) for prefix, (b, d) in beams.items())[::-1]
     candidates = [Candidate(prefix, p) for p, prefix in ranked]
@@ -110,21 +108,21 @@ def find_candidates(merged: Floats, *, least: int = 0, most: int | None = None) 
     return candidates
 
 
-def _extend(
-    beams: dict[str, tuple[float, float]], column: NDArray[np.float64]
-) -> dict[str, tuple[float, float]]:
-    grown: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    likely = [int(d) for d in np.flatnonzero(column[:BLANK] > NEGLIGIBLE)]
+def _extend(beams: dict[str, tuple[float, float]], column: list[float]) -> dict[str, tuple[float, float]]:
+    likely = [(_DIGITS[d], p) for d, p in enumerate(column[:BLANK]) if p > NEGLIGIBLE]
+    grown: dict[str, list[float]] = {}
     for prefix, (blank, digit) in beams.items():
-        grown[prefix][0] += (blank + digit) * column[BLANK]
-        if prefix:
-            grown[prefix][1] += digit * column[int(prefix[-1])]
-        for d in likely:
-            repeated = prefix[-1:] == str(d)
-            grown[prefix + str(d)][1] += (blank if repeated else blank + digit) * column[d]
-    best = sorted(grown.items(), key=lambda item: -sum(item[1]))[:BEAM]
-    scale = sum(sum(p) for _, p in best)
-    return {prefix: (b / scale, d / scale) for prefix, (b, d) in best}
+        both, last = blank + digit, prefix[-1:]
+        same = grown.setdefault(prefix, [0.0, 0.0])
+        same[0] += both * column[BLANK]
+        if last:
+            same[1] += digit * column[int(last)]
+        for d, p in likely:
+            longer = grown.setdefault(prefix + d, [0.0, 0.0])
+            longer[1] += (blank if d == last else both) * p
+    ranked = sorted(((b + d, prefix) for prefix, (b, d) in grown.items()), reverse=True)[:BEAM]
+    scale = sum(weight for weight, _ in ranked)
+    return {prefix: (grown[prefix][0] / scale, grown[prefix][1] / scale) for _, prefix in ranked}
 
 
 def align(digits: str, merged: Floats) -> list[Symbol]:
@@ -134,6 +132,9 @@ def align(digits: str, merged: Floats) -> list[Symbol]:
     """
     if not digits:
         return []
+    best = read_greedily(merged)
+    if "".join(s.character for s in best) == digits:  # the likeliest path of all is the likeliest of this string
+        return best
     labels = np.full(2 * len(digits) + 1, BLANK)
     labels[1::2] = [int(d) for d in digits]
     skippable = np.zeros(len(labels), bool)
@@ -145,6 +146,24 @@ def align(digits: str, merged: Floats) -> list[Symbol]:
         peak = columns[np.argmax(merged[columns, int(character)])]
         symbols.append(Symbol(character, int(columns[0]), int(columns[-1]) + 1, int(peak)))
     return symbols
+
+
+def read_greedily(merged: Floats) -> list[Symbol]:
+    """Return the digits of the likeliest path: the likeliest class of every column, (T, 11), repeats collapsed."""
+    return [Symbol(_DIGITS[k], start, stop, peak) for k, start, stop, peak in _runs(merged, range(BLANK))]
+
+
+def _runs(log_probabilities: Floats, wanted: range) -> list[tuple[int, int, int, int]]:
+    """Return (class, start, stop, peak) of the runs of columns in which one of the ``wanted`` classes is likeliest."""
+    best = np.argmax(log_probabilities, axis=1).tolist()
+    runs, start = [], 0
+    for kind, group in itertools.groupby(best):
+        stop = start + sum(1 for _ in group)
+        if kind in wanted:
+            peak = start + int(np.argmax(log_probabilities[start:stop, kind])) if stop > start + 1 else start
+            runs.append((kind, start, stop, peak))
+        start = stop
+    return runs
 
 
 def _viterbi(emission: Floats, skippable: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -173,15 +192,8 @@ def find_marks(log_probabilities: Floats, *, everything: bool = False) -> list[S
 
     With ``everything``, the digits too.
     """
-    first = 0 if everything else 10
-    best = np.argmax(log_probabilities, axis=1)
-    symbols = []
-    edges = np.flatnonzero(np.diff(best, prepend=-1, append=-1))
-    for start, stop in itertools.pairwise(edges):
-        if first <= best[start] < len(ALPHABET):
-            peak = start + int(np.argmax(log_probabilities[start:stop, best[start]]))
-            symbols.append(Symbol(ALPHABET[best[start]], int(start), int(stop), int(peak)))
-    return symbols
+    runs = _runs(log_probabilities, range(0 if everything else 10, len(ALPHABET)))
+    return [Symbol(ALPHABET[kind], start, stop, peak) for kind, start, stop, peak in runs]
 
 
 def merge_symbols(digits: list[Symbol], marks: list[Symbol]) -> list[Symbol]:

@@ -8,7 +8,7 @@ doubted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from schemas.form_template import FieldSpec
 from worker.digits.normalization import normalize_digits
 from worker.errors import ModelFileError
-from worker.fields.alignment import Cut, cut_symbols, to_crop_box, to_page_box
+from worker.fields.alignment import Cut, cut_lines, to_crop_box, to_page_box
 from worker.fields.cleaning import clean_field
 from worker.fields.decoding import (
     BLANK,
@@ -28,6 +28,7 @@ from worker.fields.decoding import (
     find_marks,
     merge_marks,
     merge_symbols,
+    read_greedily,
     settle_slashes,
 )
 from worker.fields.line_normalization import LINE_HEIGHT, Line, normalize_line
@@ -90,11 +91,7 @@ def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Tra
     lines = [normalize_line(crop.grey) for crop in crops]
     pictures = [view for line in lines for view in slant_views(line.image)]
     answers = recognizers.transcribe_fields(pictures)
-    count = len(SLANTS)
-    seen = [
-        _decode(line, answers[i * count : (i + 1) * count], crop.spec)
-        for i, (line, crop) in enumerate(zip(lines, crops, strict=True))
-    ]
+    seen = _decode_all(lines, answers, [crop.spec for crop in crops])
     inks = [cut.ink for one in seen for cut in one.cuts if cut.symbol.character.isdigit()]
     alone = recognizers.classify_digits(normalize_digits(inks)) if inks else np.zeros((0, 11), np.float32)
     transcripts, at = [], 0
@@ -121,34 +118,32 @@ def slant_views(line: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return views
 
 
+def _decode_all(lines: list[Line], answers: list[Floats], specs: Sequence[FieldSpec]) -> list[_Seen]:
+    """Decode every line's views, and cut all lines at once."""
+    views = [answers[i : i + len(SLANTS)] for i in range(0, len(answers), len(SLANTS))]
+    seen = [_decode(line, own, spec) for line, own, spec in zip(lines, views, specs, strict=True)]
+    cuts = cut_lines([line.image for line in lines], [one.symbols for one in seen])
+    return [replace(one, cuts=own) for one, own in zip(seen, cuts, strict=True)]
+
+
 def _decode(line: Line, answers: list[Floats], spec: FieldSpec) -> _Seen:
     least, most = spec.digit_range
     together = np.log(np.mean(np.exp(np.stack(answers)), axis=0) + 1e-12)
-    together = settle_slashes(together, spec.kind)
-    merged = merge_marks(together)
+    settled = [settle_slashes(answer, spec.kind) for answer in (together, *answers)]
+    together = settled[0]
+    merged, *alone = np.split(merge_marks(np.concatenate(settled)), len(settled))
     if not line.ink:
         return _Seen([Candidate("", 1.0)], ("",), merged, [], [])
     candidates = find_candidates(merged, least=least, most=most)
-    views = tuple(_greedy(merge_marks(settle_slashes(answer, spec.kind))) for answer in answers)
+    views = tuple("".join(s.character for s in read_greedily(view)) for view in alone)
     digits = align(candidates[0].digits, merged)
-    symbols = merge_symbols(digits, find_marks(together))
-    return _Seen(candidates, views, merged, symbols, cut_symbols(line.image, symbols))
-
-
-def _greedy(merged: Floats) -> str:
-    best = np.argmax(merged, axis=1)
-    starts = np.flatnonzero(np.diff(best, prepend=BLANK) != 0)
-    return "".join(str(best[i]) for i in starts if best[i] != BLANK)
+    return _Seen(candidates, views, merged, merge_symbols(digits, find_marks(together)), [])
 
 
 def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript:
     """Put both readers' probabilities of each digit together; the likeliest digits make the text."""
     cuts = [cut for cut in seen.cuts if cut.symbol.character.isdigit()]
-    sequence = (
-        np.stack([_digit_posterior(c.symbol, seen.merged) for c in cuts])
-        if cuts
-        else np.zeros((0, 10), np.float32)
-    )
+    sequence = _digit_posteriors([cut.symbol for cut in cuts], seen.merged)
     both = fuse(sequence, alone)
     page_boxes = [to_page_box(to_crop_box(cut.box, line), crop.page_from_crop) for cut in cuts]
     digits = tuple(
@@ -173,13 +168,18 @@ def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript
     )
 
 
-def _digit_posterior(symbol: Symbol, merged: Floats) -> Floats:
-    """Return the sequence reader's (10,) probabilities of a digit: its best over the symbol's columns."""
-    low = max(0, symbol.start - 1)
-    best = np.exp(merged[low : symbol.stop + 1, :BLANK]).max(axis=0)
-    own = np.exp(merged[symbol.start : symbol.stop, :BLANK]).max(axis=0)
-    best = np.where(own > FLOOR, own, np.minimum(best, own + FLOOR)) + FLOOR
-    return np.asarray(best / best.sum(), np.float32)
+def _digit_posteriors(symbols: Sequence[Symbol], merged: Floats) -> Floats:
+    """Return the sequence reader's (n, 10) probabilities of digits: its best over each symbol's columns.
+
+    The columns beside a symbol may lift what its own ones hold for impossible, by ``FLOOR`` at most.
+    """
+    if not symbols:
+        return np.zeros((0, 10), np.float32)
+    likely = np.exp(merged[:, :BLANK])
+    own = np.stack([likely[s.start : s.stop].max(axis=0) for s in symbols])
+    wide = np.stack([likely[max(0, s.start - 1) : s.stop + 1].max(axis=0) for s in symbols])
+    best = np.where(own > FLOOR, own, np.minimum(wide, own + FLOOR)) + FLOOR
+    return np.asarray(best / best.sum(axis=1, keepdims=True), np.float32)
 
 
 def fuse(sequence: Floats, alone: Floats) -> Floats:
