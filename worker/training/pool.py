@@ -83,24 +83,30 @@ def _lean(ink: NDArray[np.uint8], slant: float) -> NDArray[np.uint8]:
 
 
 def draw_non_digits(count: int, rng: np.random.Generator) -> TrainingSet:
-    """Draw marks, letters, scribbles and remnants, without the plain strokes that are a 1 to any reader."""
+    """Draw marks, letters, scribbles and remnants."""
     images = normalize_digits(draw_non_digit(rng) for _ in range(count))
-    images = images[~np.array([looks_like_one(image) for image in images], bool)]
     return TrainingSet("drawn_non_digits", "ours", images, np.full(len(images), NOT_A_DIGIT))
 
 
 def looks_like_one(image: NDArray[np.uint8]) -> bool:
-    """Say whether the ink is one straight, upright or slanted stroke, by its second moments."""
+    """Say whether the ink is one upright or slanted stroke, thin or broad, straight or bowed, by its second moments."""
     moments = cv2.moments(image)
     across, along, mixed = moments["mu20"], moments["mu02"], moments["mu11"]
     spread = np.hypot(across - along, 2 * mixed)
     longer, shorter = across + along + spread, across + along - spread
-    return bool(shorter < 0.04 * longer and along > across)
+    return bool(shorter < 0.1 * longer and along > across)
+
+
+def without_ones(pool: TrainingSet) -> TrainingSet:
+    """Return a set without the non-digits that are a 1 to any reader: print's uprights, halves of a 0, brackets."""
+    samples = zip(pool.images, pool.labels, strict=True)
+    return pool.take(np.array([label != NOT_A_DIGIT or not looks_like_one(image) for image, label in samples], bool))
 
 
 def mix_pool(sets: Sequence[TrainingSet]) -> Pool:
     """Join training sets into one pool; raise ``DataUseError`` where one of them may not train."""
     data.require_training(sets)
+    sets = [without_ones(each) for each in sets]
     weights = np.concatenate([np.full(len(each), SHARES[each.name] / len(each)) for each in sets])
     return Pool(
         np.concatenate([each.images for each in sets]),
