@@ -177,7 +177,7 @@ def draw_hand(
     rng: np.random.Generator,
     glyphs: GlyphSource | None = None,
     *,
-    real_share: float = 0.5,
+    real_share: float = 0.4,
     digits: str = "0123456789",
 ) -> Hand:
     """Draw a writer: shapes from the table of allographs, or, in ``real_share`` of cases, from real writers.

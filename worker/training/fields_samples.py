@@ -6,6 +6,7 @@ import multiprocessing as mp
 import os
 import queue
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -73,7 +74,10 @@ def _draw_forever(seed: int, data_dir: Path, cache: Path, out: Queue[list[LineSa
     parent = os.getppid()
     while os.getppid() == parent:
         chunk = [line for line in (draw_line(rng, glyphs) for _ in range(CHUNK)) if line is not None]
-        out.put(chunk)
+        while os.getppid() == parent:  # a trainer that was killed takes nothing any more
+            with suppress(queue.Full):
+                out.put(chunk, timeout=5)
+                break
 
 
 @dataclass
