@@ -12,7 +12,15 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.servers import PostgresqlServer, find_postgresql
+from tests.system import PATIENCE
 from worker.store.engine import make_engine, upgrade_database
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests with a time limit of their own as many times that as ``TEST_PATIENCE`` says."""
+    for item in items:
+        if PATIENCE != 1 and (limit := item.get_closest_marker("timeout")):
+            item.add_marker(pytest.mark.timeout(limit.args[0] * PATIENCE), append=False)
 
 
 @pytest.fixture(scope="session")

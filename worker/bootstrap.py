@@ -76,9 +76,17 @@ def database_url() -> str:
     return settings().database_url or f"sqlite:///{home() / 'icr.db'}"
 
 
+def job_key() -> str | None:
+    """Return the key that signs job messages, None where jobs need no signature."""
+    key = settings().job_key
+    return key.get_secret_value() if key else None
+
+
 def redis_url() -> str:
     """Return the broker as redis-py wants it: the one that is set, else the private Redis of home."""
     url = settings().broker_url or f"unix://{socket_path(home())}"
+    if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:  # kombu would take any certificate
+        url += ("&" if "?" in url else "?") + "ssl_cert_reqs=required"
     return url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
 
 

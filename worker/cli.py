@@ -18,6 +18,7 @@ COMMANDS = {
     "watch": "worker.commands.run:watch",
     "migrate": "worker.commands.run:migrate",
     "health": "worker.commands.run:health",
+    "metrics": "worker.commands.run:metrics",
     "submit": "worker.commands.jobs:submit",
     "status": "worker.commands.jobs:status",
     "retry": "worker.commands.jobs:retry",

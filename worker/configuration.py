@@ -9,6 +9,8 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from pydantic import SecretStr
+
 from worker.settings import Settings
 
 _HEAD = """# Configuration
@@ -20,7 +22,14 @@ This page is written by `make docs` from `worker/settings.py`, and a test holds 
 |---|---|---|---|
 """
 
-_KINDS = {Path: "folder", str: "text", int: "whole number", float: "number", bool: "true or false"}
+_KINDS = {
+    Path: "folder",
+    str: "text",
+    SecretStr: "secret text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+}
 
 
 def describe_settings() -> str:

@@ -15,6 +15,7 @@ from schemas.scan_job import ScanJob
 from worker import bootstrap
 from worker.celery_app import MOST_URGENT, QUEUE, READ_SCAN, app, wire_priority
 from worker.errors import BrokerUnavailableError
+from worker.signing import sign_job
 from worker.store.jobs import mark_published, register_job
 from worker.store.records import JobRecord, JobTicket
 from worker.store.tables import JobState
@@ -68,9 +69,11 @@ def republish(engine: Engine, record: JobRecord) -> None:
 
 
 def publish(engine: Engine, job_id: str, message: dict[str, Any], priority: int) -> None:
-    """Put a job's message on the queue and note so in its row."""
+    """Put a job's message on the queue, signed where there is a key, and note so in its row."""
+    key = bootstrap.job_key()
+    job = sign_job(message, key) if key else message
     try:
-        app.send_task(READ_SCAN, args=[message], task_id=job_id, priority=wire_priority(priority), retry=False)
+        app.send_task(READ_SCAN, args=[job], task_id=job_id, priority=wire_priority(priority), retry=False)
     except (OperationalError, redis.RedisError, OSError) as error:
         raise BrokerUnavailableError(f"the queue does not take jobs: {error}") from error
     mark_published(engine, job_id)

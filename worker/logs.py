@@ -13,6 +13,7 @@ import structlog
 _CREDENTIALS = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/\s:@]*):(?P<secret>[^/\s]*)@", re.IGNORECASE
 )
+_PASSWORD_PARAMETER = re.compile(r"(?P<name>password=)[^&\s'\"]+", re.IGNORECASE)
 _NOISY = ("celery", "kombu", "amqp", "watchfiles", "alembic", "sqlalchemy")
 
 Event = MutableMapping[str, Any]
@@ -20,7 +21,7 @@ Event = MutableMapping[str, Any]
 
 def mask_secrets(text: str) -> str:
     """Replace the password of every URL in a text by ``***``."""
-    return _CREDENTIALS.sub(r"\g<scheme>\g<user>:***@", text)
+    return _PASSWORD_PARAMETER.sub(r"\g<name>***", _CREDENTIALS.sub(r"\g<scheme>\g<user>:***@", text))
 
 
 def _mask_event(_logger: Any, _method: str, event: Event) -> Event:

@@ -132,6 +132,7 @@ class OneMachine:
         logs = bootstrap.home() / "logs"
         self._worker = Part("worker", ["worker"], logs)
         self._watcher = Part("watcher", ["watch", "--once"] if once else ["watch"], logs)
+        self._metrics = Part("metrics", ["metrics"], logs) if bootstrap.settings().metrics_port else None
         self._silent_since: float | None = None
         self._heal_at = 0.0
 
@@ -157,6 +158,8 @@ class OneMachine:
             stack.callback(self._stop_parts)
             self._worker.start()
             self._watcher.start()
+            if self._metrics:
+                self._metrics.start()
             after = self._keep_going()
         ended = {state: after.counts[state] - before.counts[state] for state in JobState}
         return Outcome(ended, after, self._watcher.exit_code == WATCHER_IS_STUCK)
@@ -170,6 +173,8 @@ class OneMachine:
         while not self._stop.wait(TICK_S):
             self._revive_redis()
             self._worker.revive()
+            if self._metrics:
+                self._metrics.revive()
             self._heal_silence()
             if not self._watcher_is_through:
                 self._watcher.revive()
@@ -214,9 +219,10 @@ class OneMachine:
 
     def _stop_parts(self) -> None:
         grace_s = bootstrap.settings().shutdown_grace_s + COLD_STOP_S
-        for part in (self._watcher, self._worker):
+        parts = [part for part in (self._watcher, self._worker, self._metrics) if part]
+        for part in parts:
             part.ask_to_stop()
-        for part in (self._watcher, self._worker):
+        for part in parts:
             part.wait(grace_s)
 
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from worker import bootstrap
 from worker.enqueue import hash_file
 from worker.errors import InvalidJobError, UnreadableScanError
+from worker.stages import Stopwatch
 from worker.store.records import ClaimedJob
 from worker.values import PageReading, Scan
 
@@ -51,8 +52,8 @@ def _path_of(uri: str) -> Path:
     return Path(unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape"))
 
 
-def read_scan_pages(claim: ClaimedJob) -> tuple[Scan, list[PageReading]]:
-    """Read every page of a claimed scan, one in memory at a time.
+def read_scan_pages(claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
+    """Read every page of a claimed scan, one in memory at a time; ``watch`` is charged with the stages.
 
     Raises
     ------
@@ -71,7 +72,10 @@ def read_scan_pages(claim: ClaimedJob) -> tuple[Scan, list[PageReading]]:
     policy = bootstrap.accept_policy()
     scan = Scan(claim.scan.id, claim.scan.uri, sha256)
     pages = open_pages(path, scan_id=scan.id, limits=bootstrap.raster_limits())
-    return scan, [read_page(page, form, bootstrap.recognizers(), policy) for page in pages]
+    return scan, [
+        watch.time("read", read_page, page, form, bootstrap.recognizers(), policy)
+        for page in watch.each("decode", pages)
+    ]
 
 
 def _choose_form(name: str | None) -> FormTemplate | list[FormTemplate] | CheckPolicy | Literal["field", "free"]:

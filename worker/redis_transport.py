@@ -18,6 +18,8 @@ from kombu.transport import redis as kombu_redis
 
 MAX_ITEM_BYTES = 2**20
 MAX_KEPT_CHARACTERS = 10_000
+MAX_DEPTH = 10
+"""A job is one flat object. What is nested deeper could exhaust the stack of whoever reads it next."""
 
 
 class Client(redis.Redis):
@@ -124,9 +126,16 @@ def _read_parts(item: bytes) -> dict[str, Any]:
     texts = all(isinstance(text, str) and 0 < len(text) <= 255 for text in (message_id, tag))
     if not (known and texts and isinstance(args, list) and isinstance(kwargs, dict)):
         raise ValueError("not ours")
+    if _is_deeper_than(MAX_DEPTH, [args, kwargs]):
+        raise ValueError("too deep")
     priority = properties.get("priority", 0)
     return {
         "task": task, "id": message_id, "tag": tag, "args": args, "kwargs": kwargs,
         "priority": priority if priority in range(10) else 0,
         "redelivered": properties.get("delivery_info", {}).get("redelivered") is True,
     }  # fmt: skip
+
+
+def _is_deeper_than(levels: int, value: Any) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper_than(levels - 1, each) for each in inner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -18,9 +18,16 @@ class Settings(BaseSettings):
         Path, Field(description="Where one-machine mode keeps its database, queue and folders")
     ] = Path("var")
     broker_url: Annotated[
-        str | None, Field(description="redis:// of the queue; empty: a private Redis under home")
+        str | None,
+        Field(repr=False, description="redis:// or rediss:// (TLS) of the queue; empty: a private Redis under home"),
     ] = None
-    database_url: Annotated[str | None, Field(description="SQLAlchemy URL; empty: SQLite under home")] = None
+    database_url: Annotated[
+        str | None, Field(repr=False, description="SQLAlchemy URL; empty: SQLite under home")
+    ] = None
+    job_key: Annotated[
+        SecretStr | None,
+        Field(min_length=16, description="Key that signs job messages; once set, unsigned ones are refused"),
+    ] = None
     inbox: Annotated[Path | None, Field(description="The watched folder; empty: inbox under home")] = None
     scan_roots: Annotated[
         str, Field(description="Folders a job may name files under, split by ':'; the inbox is one")
@@ -85,6 +92,13 @@ class Settings(BaseSettings):
         int | None,
         Field(ge=1, description="Largest amount of a check that needs no person, in minor units; empty: none"),
     ] = None
+    metrics_port: Annotated[
+        int | None,
+        Field(ge=1, le=65535, description="Port of /metrics, /healthz and /readyz, also under icr up; empty: none"),
+    ] = None
+    metrics_host: Annotated[
+        str, Field(description="Address that these listen on; anybody who reaches it may read them")
+    ] = "127.0.0.1"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged")
     ] = "info"

@@ -28,6 +28,8 @@ from worker.errors import IcrError, InvalidJobError, PermanentError, TransientEr
 from worker.process_identity import is_dead, name_process
 from worker.reading_job import locate_scan, read_scan_pages
 from worker.reconciler import reconcile_in_turn
+from worker.signing import open_job
+from worker.stages import Stopwatch, record_stages
 from worker.store.holders import take_back_jobs
 from worker.store.jobs import claim_job, fail_job, get_job, record_invalid_job, release_job, store_readings
 from worker.store.records import ClaimedJob
@@ -47,7 +49,7 @@ def read_scan(self: Task, *args: Any, **kwargs: Any) -> None:
     deadline = time.monotonic() + DATABASE_PATIENCE * bootstrap.settings().job_time_limit_s
     redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
     try:
-        job = parse_message(args, kwargs, message_id=str(self.request.id))
+        job = parse_message(args, kwargs, message_id=str(self.request.id), key=bootstrap.job_key())
     except InvalidJobError as error:
         _record_invalid(args, kwargs, error, deadline)
         return
@@ -74,8 +76,8 @@ def canary(*_: Any, **__: Any) -> None:
         log.warning("could not look for lost jobs", reason=str(error))
 
 
-def parse_message(args: Any, kwargs: Any, *, message_id: str) -> ScanJob:
-    """Check a message against the schema; a job without an id gets one that is the same at every delivery.
+def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = None) -> ScanJob:
+    """Check a message's signature and schema; a job without an id gets one that is the same at every delivery.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def parse_message(args: Any, kwargs: Any, *, message_id: str) -> ScanJob:
     if len(json.dumps(args[0])) > MAX_MESSAGE_BYTES:
         raise InvalidJobError(f"the message is longer than {MAX_MESSAGE_BYTES} bytes")
     try:
-        job = ScanJob.model_validate_json(json.dumps(args[0]))
+        job = ScanJob.model_validate_json(json.dumps(open_job(args[0], key)))
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors()[:5]]
         raise InvalidJobError("; ".join(problems)) from error
@@ -131,16 +133,17 @@ def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | N
 
 def _run(claim: ClaimedJob, deadline: float) -> None:
     """Read a claimed scan and end its job, once; at shutdown hand it back uncounted."""
-    engine, started = bootstrap.engine(), time.monotonic()
+    engine, watch = bootstrap.engine(), Stopwatch()
     try:
-        scan, pages = read_scan_pages(claim)
-        stored = _patiently(lambda: store_readings(engine, claim, scan, pages), deadline)
-        seconds = round(time.monotonic() - started, 3)
+        scan, pages = read_scan_pages(claim, watch)
+        stored = watch.time("store", _patiently, lambda: store_readings(engine, claim, scan, pages), deadline)
         log.info(
             "scan read" if stored else "reading dropped: another worker took over",
             pages=len(pages),
-            seconds=seconds,
+            seconds={stage: round(taken_s, 3) for stage, taken_s in watch.seconds.items()},
         )
+        if stored:
+            _leave_stages(watch)
     except TransientError:
         raise
     except SoftTimeLimitExceeded:
@@ -157,6 +160,13 @@ def _run(claim: ClaimedJob, deadline: float) -> None:
     except (SystemExit, KeyboardInterrupt):
         release_job(engine, claim)
         raise
+
+
+def _leave_stages(watch: Stopwatch) -> None:
+    try:
+        record_stages(bootstrap.shared_redis(), watch.seconds)
+    except redis.RedisError as error:
+        log.debug("no durations left", reason=str(error))
 
 
 def _fail(claim: ClaimedJob, deadline: float, kind: str, reason: str) -> None:

@@ -78,3 +78,12 @@ def test_nothing_gets_through_that_celery_could_not_read(sent: Any) -> None:
     args, kwargs, embed = json.loads(rebuilt["body"])
     assert isinstance(args, list) and isinstance(kwargs, dict) and embed == {}
     assert all(isinstance(rebuilt["headers"][name], str) for name in ("task", "id"))
+
+
+@pytest.mark.parametrize("levels", [12, 200, 900, 1000, 5000])
+def test_a_deep_message_is_kept_and_goes_no_further(levels: int) -> None:
+    deep = "[" * levels + "]" * levels
+    for body in (f"[[{deep}], {{}}, {{}}]", f'[[{{"uri": {deep}}}], {{}}, {{}}]', f'[[], {{"a": {deep}}}, {{}}]'):
+        rebuilt = json.loads(rebuild_message(json.dumps(message(body=body)).encode(), "icr"))
+        (args, _, _) = json.loads(rebuilt["body"])
+        assert isinstance(args[0], str)

@@ -1,4 +1,4 @@
-"""``icr up`` for one machine; ``icr worker``, ``watch``, ``migrate`` and ``health`` for many."""
+"""``icr up`` for one machine; ``icr worker``, ``watch``, ``migrate``, ``health`` and ``metrics`` for many."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from worker import bootstrap
-from worker.errors import BrokerUnavailableError
-from worker.logs import configure_logging
+from worker.errors import BrokerUnavailableError, SettingsError
+from worker.logs import configure_logging, mask_secrets
 
 if TYPE_CHECKING:
     from worker.one_machine import Outcome
@@ -95,19 +95,41 @@ def migrate() -> None:
 
 
 @click.command()
-def health() -> None:
-    """Exit with 0 if what runs on this machine works (a canary came through lately), with 1 if not."""
-    import socket
-
-    import redis
-
-    from worker.canary import beat_ages, silence_limit_s
+def metrics() -> None:
+    """Serve /metrics (Prometheus), /healthz and /readyz on ICR_METRICS_PORT until told to stop."""
+    port, host = bootstrap.settings().metrics_port, bootstrap.settings().metrics_host
+    if port is None:
+        raise SettingsError("set ICR_METRICS_PORT, as to 9464")
+    configure_logging(bootstrap.settings().log_level)
+    from worker.metrics import make_exporter
 
     try:
-        ages = beat_ages(bootstrap.redis_client())
+        server = make_exporter(host, port)
+    except OSError as error:
+        raise SettingsError(f"{host}:{port} (ICR_METRICS_HOST, ICR_METRICS_PORT): {error.strerror}") from error
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+    with server:
+        server.serve_forever()
+
+
+@click.command()
+@click.option("--ready", is_flag=True, help="Ask instead whether a scan sent now would be read, by any machine.")
+def health(ready: bool) -> None:
+    """Exit with 0 if what runs on this machine works (a canary came through lately), with 1 if not."""
+    import redis
+
+    from worker.canary import silence_limit_s
+    from worker.health import ages_here, find_obstacles
+
+    if ready:
+        obstacles = find_obstacles()
+        click.echo("\n".join(mask_secrets(each) for each in obstacles) or "ready")
+        sys.exit(1 if obstacles else 0)
+    try:
+        here = ages_here(bootstrap.redis_client())
     except redis.RedisError as error:
         raise BrokerUnavailableError(f"Redis does not answer: {error}") from error
-    here = {name: age for name, age in ages.items() if name.endswith(f"@{socket.gethostname()}")}
     for name, age in here.items():
         click.echo(f"{'silent' if age > silence_limit_s() else 'ok    '}  {name}  {age:.0f} s ago")
     if not here:

@@ -1,0 +1,61 @@
+"""Signed jobs: a job's JSON text and its HMAC, so that only who has the key may order a scan to be read.
+
+The text is signed as it stands and parsed only when the signature fits: no program has to agree with another on
+the one true form of a JSON object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from worker.errors import InvalidJobError
+
+JOB, HMAC = "job", "hmac"
+
+
+def sign_job(job: dict[str, Any], key: str) -> dict[str, str]:
+    """Return a job as a signed message: its JSON text, and the hexadecimal HMAC-SHA256 of that text in UTF-8."""
+    text = json.dumps(job)
+    return {JOB: text, HMAC: _digest(text, key)}
+
+
+def open_job(message: dict[str, Any], key: str | None) -> dict[str, Any]:
+    """Return the job that a message holds; without a key a signature is not asked for and not looked at.
+
+    Raises
+    ------
+    InvalidJobError
+        There is a key, and the message is not signed with it, or was altered.
+    """
+    signed = set(message) == {JOB, HMAC} and all(isinstance(part, str) for part in message.values())
+    if not signed:
+        if key is not None:
+            raise InvalidJobError("the job is not signed, and this worker takes signed jobs only (ICR_JOB_KEY)")
+        return message
+    if key is not None and not _fits(message[JOB], message[HMAC], key):
+        raise InvalidJobError("the signature does not fit: the job was altered, or signed with another key")
+    return _parse(message[JOB], must_have_id=key is not None)
+
+
+def _parse(text: str, *, must_have_id: bool) -> dict[str, Any]:
+    try:
+        job = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidJobError("the signed text is no JSON") from error
+    if not isinstance(job, dict):
+        raise InvalidJobError("the signed text is no JSON object")
+    if must_have_id and not job.get("id"):  # else whoever saw it could send it again under ids of his own
+        raise InvalidJobError("a signed job needs an id of its own")
+    return job
+
+
+def _fits(text: str, signature: str, key: str) -> bool:
+    """Compare in a time that tells nothing of how much of a guess was right."""
+    return hmac.compare_digest(_digest(text, key).encode(), signature.encode("utf-8", "replace"))
+
+
+def _digest(text: str, key: str) -> str:
+    return hmac.new(key.encode(), text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

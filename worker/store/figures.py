@@ -1,0 +1,26 @@
+"""What a monitor wants to know of the readings, at a cost that does not grow with them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, func, select
+
+from worker.store.engine import reading
+from worker.store.tables import FieldRow, PageRow
+
+LATEST = 10_000
+"""Fields whose outcome is counted: enough for a share to the nearest percent, few enough for every scrape."""
+
+
+def count_latest_fields(engine: Engine, latest: int = LATEST) -> dict[str, int]:
+    """Count the fields read last, by what became of them: ``accepted``, ``review`` or ``blank``."""
+    newest = select(FieldRow.status).order_by(FieldRow.id.desc()).limit(latest).subquery()
+    with reading(engine) as connection:
+        rows = connection.execute(select(newest.c.status, func.count()).group_by(newest.c.status)).all()
+    return dict.fromkeys(("accepted", "review", "blank"), 0) | {row.status: row[1] for row in rows}
+
+
+def latest_model_versions(engine: Engine) -> dict[str, str]:
+    """Return the models, by name, that the page read last was read with; none before the first page."""
+    query = select(PageRow.model_versions).order_by(PageRow.id.desc()).limit(1)
+    with reading(engine) as connection:
+        return dict(connection.execute(query).scalar_one_or_none() or {})
