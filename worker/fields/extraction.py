@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.form_template import FieldSpec, FormTemplate
+from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from worker.imaging.form_removal import remove_form
 from worker.imaging.geometry import corners_of, project
 from worker.imaging.landmarks import strokes_of
@@ -31,8 +32,14 @@ def extract_fields(page: Page, template: FormTemplate, registration: Registratio
     Cells keep theirs: their reader snaps its cuts to the dividers.
     """
     crops = [extract_field(page, spec, registration) for spec in template.fields]
-    strokes = np.array([s for mark in template.landmarks for s in strokes_of(mark)]).reshape(-1, 2, 2)
+    strokes = _strokes(template.landmarks)
     return [crop if crop.spec.cells else _without_form(crop, strokes) for crop in crops]
+
+
+@functools.lru_cache(maxsize=64)
+def _strokes(landmarks: tuple[Landmark, ...]) -> NDArray[np.float64]:
+    """Return the start and end of every printed line of a template, (L, 2, 2) mm."""
+    return np.array([s for mark in landmarks for s in strokes_of(mark)], np.float64).reshape(-1, 2, 2)
 
 
 def _without_form(crop: FieldCrop, strokes_mm: NDArray[np.float64]) -> FieldCrop:

@@ -6,6 +6,7 @@ What looks like a frame but is not in the template stays: it may be a 1.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -45,13 +46,9 @@ def remove_form(grey: Grey, strokes: Iterable[tuple[Array, Array]], inner: Box, 
     paper = _estimate_paper(grey, px_per_mm)
     darkness = np.asarray(cv2.subtract(paper, grey), np.uint8)
     ink = (darkness > max(FAINTEST_INK, INK_SHARE * float(darkness.max()))).astype(np.uint8)
-    rules = [r for start, end in strokes if (r := _find_line(ink, start, end, px_per_mm)) is not None]
     erased = np.zeros_like(ink)
-    for rule in rules:
-        if rule.upright:
-            erased.T[:] |= _mark_line(np.ascontiguousarray(ink.T), rule)
-        else:
-            erased |= _mark_line(ink, rule)
+    if rules := _find_lines(ink, strokes, px_per_mm):
+        _mark_lines(ink, rules, erased)
     erased |= _mark_strangers(np.where(erased > 0, np.uint8(0), ink), inner)
     return np.where(erased > 0, paper, grey)
 
@@ -63,68 +60,129 @@ def _estimate_paper(grey: Grey, px_per_mm: float) -> Grey:
     return np.asarray(cv2.blur(closed, (5, 5)), np.uint8)
 
 
-def _mark_line(ink: Mask, rule: Rule) -> Mask:
-    """Mark a flat line's band with its grey rim, less the columns where a stroke crosses it."""
-    half = rule.thickness / 2 + 1.0
-    columns = np.arange(max(0, rule.start - 2), min(ink.shape[1], rule.end + 2))
-    middle = rule.offset + rule.slope * columns
-    top, bottom = max(0, int(middle.min() - half - 3)), min(ink.shape[0], int(middle.max() + half + 4))
-    place = slice(top, bottom), slice(columns[0], columns[-1] + 1)
-    from_middle = np.arange(top, bottom, dtype=np.float32)[:, None] - middle.astype(np.float32)[None]
-    part, away = ink[place], np.abs(from_middle)
-    beside = part & (away > half) & (away <= half + 2)
-    above, below = ((beside & (from_middle * side > 0)).sum(0) >= 2 for side in (-1, 1))
-    reach = np.ones(2 * int(half) + 3, np.uint8)
-    crossed = (np.convolve(above, reach, mode="same") > 0) & (np.convolve(below, reach, mode="same") > 0)
-    marked = np.zeros_like(ink)
-    marked[place] = ((away <= half) | ((away <= half + 1) & (part == 0))) & ~crossed[None]
-    return marked
+def _mark_lines(ink: Mask, rules: list[Rule], erased: Mask) -> None:
+    """Mark in ``erased`` the lines' bands with their grey rims, less the places where a stroke crosses them.
+
+    All lines are marked at once: arrays are (N,), the places along one line after those of another.
+    """
+    starts = np.array([max(0, r.start - 2) for r in rules])
+    counts = np.array([min(ink.shape[not r.upright], r.end + 2) for r in rules]) - starts
+    line = np.repeat(np.arange(len(rules)), counts)
+    ends = np.cumsum(counts)
+    begins, place = ends - counts, np.arange(ends[-1])
+    along = place + (starts - begins)[line]
+    half, offset, slope = np.array([(r.thickness / 2 + 1.0, r.offset, r.slope) for r in rules]).T
+    middle = offset[line] + slope[line] * along
+    top = np.ceil(middle - half[line]).astype(np.intp)
+    bottom = np.floor(middle + half[line]).astype(np.intp)
+    upright = np.array([r.upright for r in rules])[line]
+    beside = _ink_across(ink, upright, along, np.stack([top - 2, top - 1, bottom + 1, bottom + 2]))
+    reach = half.astype(np.intp)[line] + 1
+    window = np.maximum(place - reach, begins[line]), np.minimum(place + reach + 1, ends[line])
+    crossed = _any_within(beside[0] & beside[1], *window) & _any_within(beside[2] & beside[3], *window)
+    top = top - ~beside[1]
+    bottom = bottom + ~beside[2]
+    across = top + np.arange(int((bottom - top).max()) + 1)[:, None]
+    rows, columns = np.where(upright, along, across), np.where(upright, across, along)
+    marked = (across <= bottom) & ~crossed & _is_inside(ink, rows, columns)
+    erased[rows[marked], columns[marked]] = 1
 
 
-def _find_line(ink: Mask, start: Array, end: Array, px_per_mm: float) -> Rule | None:
-    """Find the line that is printed near a stroke, as a rule of its true place, slope and thickness."""
+def _any_within(flags: NDArray[np.bool_], start: NDArray[np.intp], stop: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell, for each window from ``start`` to ``stop`` (exclusive), whether a flag is set in it."""
+    total = np.concatenate([[0], np.cumsum(flags)])
+    return np.asarray(total[stop] > total[start], bool)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Course:
+    """Where a stroke's line is looked for: at columns ``along`` around rows ``expected``, or the reverse if upright."""
+
+    upright: bool
+    start: int
+    end: int
+    along: NDArray[np.intp]
+    expected: Array
+
+
+def _find_lines(ink: Mask, strokes: Iterable[tuple[Array, Array]], px_per_mm: float) -> list[Rule]:
+    """Find the lines that are printed near the strokes, as rules of their true places, slopes and thicknesses."""
+    courses = [c for start, end in strokes if (c := _course(ink.shape, start, end, 2 * px_per_mm)) is not None]
+    if not courses:
+        return []
+    middle, thickness = _runs_near(ink, courses, px_per_mm)
+    stops = np.cumsum([len(c.along) for c in courses])[:-1]
+    found = zip(courses, np.split(middle, stops), np.split(thickness, stops), strict=True)
+    return [rule for course, m, t in found if (rule := _fit_line(course, m, t, px_per_mm)) is not None]
+
+
+def _course(shape: tuple[int, ...], start: Array, end: Array, shortest: float) -> _Course | None:
     upright = bool(abs(end[1] - start[1]) > abs(end[0] - start[0]))
-    across_ink = np.ascontiguousarray(ink.T) if upright else ink
     (a0, c0), (a1, c1) = sorted((p[::-1] if upright else p).tolist() for p in (start, end))
-    first, last = max(0, round(a0)), min(across_ink.shape[1], round(a1))
-    if last - first < 2 * px_per_mm:
+    first, last = max(0, round(a0)), min(shape[0] if upright else shape[1], round(a1))
+    if last - first < shortest:
         return None
     along = np.arange(first, last, SAMPLED)
-    expected = c0 + (c1 - c0) / (a1 - a0) * (along - a0)
-    middle, thickness = _runs_near(across_ink, along, expected, px_per_mm)
+    return _Course(upright, first, last, along, c0 + (c1 - c0) / (a1 - a0) * (along - a0))
+
+
+def _fit_line(course: _Course, middle: Array, thickness: Array, px_per_mm: float) -> Rule | None:
+    """Fit a line to the runs of ink of the usual thickness; None where too few are seen."""
     seen = thickness > 0
-    if seen.sum() < LEAST_SEEN * len(along):
+    if np.count_nonzero(seen) < LEAST_SEEN * len(seen):
         return None
-    usual = float(np.median(thickness[seen]))
+    usual = _median(thickness[seen])
+    away = middle - course.expected
     clear = seen & (thickness <= usual + 1.5)
-    away = np.median((middle - expected)[clear])
-    near = clear & (np.abs(middle - expected - away) < 0.25 * px_per_mm + 0.5)
-    if near.sum() < 4:
+    near = clear & (np.abs(away - _median(away[clear])) < 0.25 * px_per_mm + 0.5)
+    if np.count_nonzero(near) < 4:
         return None
-    x, y = along[near] - along[near].mean(), middle[near]
-    slope = float((x * y).sum() / (x * x).sum())
-    offset = float(y.mean()) - slope * float(along[near].mean())
-    return Rule(upright, offset, slope, usual, first, last)
+    x, y = course.along[near], middle[near]
+    mean_x, mean_y = float(x.mean()), float(y.mean())
+    slope = float(((x - mean_x) * (y - mean_y)).sum() / ((x - mean_x) ** 2).sum())
+    return Rule(course.upright, mean_y - slope * mean_x, slope, usual, course.start, course.end)
 
 
-def _runs_near(
-    ink: Mask, along: NDArray[np.intp], expected: Array, px_per_mm: float
-) -> tuple[Array, Array]:
-    """Return middle and thickness of the ink nearest to ``expected`` in each column; 0 thick where there is none."""
+def _median(values: Array) -> float:
+    """Return the median; on a few numbers ten times as fast as NumPy's."""
+    ranked, half = np.sort(values), len(values) // 2
+    return float(ranked[half]) if len(values) % 2 else float(ranked[half - 1] + ranked[half]) / 2
+
+
+def _runs_near(ink: Mask, courses: list[_Course], px_per_mm: float) -> tuple[Array, Array]:
+    """Return middle and thickness of the ink nearest to ``expected``, at all places of all courses one after another.
+
+    Thickness is 0 where there is none within reach, or more than a line has.
+    """
     reach = max(2, round(SEARCH_MM * px_per_mm))
     offsets = np.arange(-2 * reach, 2 * reach + 1)
-    rows = np.rint(expected)[:, None].astype(np.intp) + offsets
-    inside = (rows >= 0) & (rows < ink.shape[0])
-    window = np.where(inside, ink[np.clip(rows, 0, ink.shape[0] - 1), along[:, None]], 0)
-    near = window * (np.abs(offsets) <= reach)
-    nearest = np.abs(np.where(near > 0, offsets, 10 * reach)).argmin(1)
-    columns, steps = np.arange(len(along)), np.arange(len(offsets))
-    low = np.maximum.accumulate(np.where(window == 0, steps, -1), 1)[columns, nearest] + 1
-    gaps = np.where(window == 0, steps, len(offsets))[:, ::-1]
-    high = np.minimum.accumulate(gaps, 1)[:, ::-1][columns, nearest] - 1
-    height = np.where(near[columns, nearest] > 0, high - low + 1, 0)
-    height = np.where(height <= THICKEST_MM * px_per_mm, height, 0)
-    return np.rint(expected) + (offsets[low] + offsets[high]) / 2, height.astype(np.float64)
+    expected = np.rint(np.concatenate([c.expected for c in courses])).astype(np.intp)
+    along = np.concatenate([c.along for c in courses])
+    upright = np.repeat([c.upright for c in courses], [len(c.along) for c in courses])
+    window = _ink_across(ink, upright[:, None], along[:, None], expected[:, None] + offsets)
+    by_nearness = reach + np.argsort(np.abs(offsets[reach:-reach]), kind="stable")
+    nearest = by_nearness[window[:, by_nearness].argmax(1)]
+    steps = np.arange(len(offsets))
+    gap = ~window
+    low = np.where(gap & (steps <= nearest[:, None]), steps, -1).max(1) + 1
+    high = np.where(gap & (steps >= nearest[:, None]), steps, len(offsets)).min(1) - 1
+    height = np.maximum(high - low + 1, 0)
+    height[height > THICKEST_MM * px_per_mm] = 0
+    return expected + (low + high) / 2 - 2 * reach, height.astype(np.float64)
+
+
+def _ink_across(
+    ink: Mask, upright: NDArray[np.bool_], along: NDArray[np.intp], across: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Tell at which places there is ink; beyond the crop there is none."""
+    rows, columns = np.where(upright, along, across), np.where(upright, across, along)
+    inside = _is_inside(ink, rows, columns)
+    return np.asarray((ink[rows * inside, columns * inside] > 0) & inside, bool)
+
+
+def _is_inside(ink: Mask, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
+    height, width = ink.shape
+    return np.asarray((rows >= 0) & (rows < height) & (columns >= 0) & (columns < width), bool)
 
 
 def _mark_strangers(ink: Mask, inner: Box) -> Mask:
@@ -136,5 +194,5 @@ def _mark_strangers(ink: Mask, inner: Box) -> Mask:
     outside[0] = False
     if not outside.any():
         return np.zeros_like(ink)
-    strange = outside[labels].astype(np.uint8)
+    strange = outside.view(np.uint8)[labels]
     return np.asarray(cv2.dilate(strange, np.ones((3, 3), np.uint8)) & (ink == strange), np.uint8)
