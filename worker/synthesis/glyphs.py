@@ -202,7 +202,7 @@ def draw_hand(
         shapes=shapes,
         slant=slant if not real else slant * 0.6,
         aspect=float(np.exp(rng.normal(0.18, 0.22))),
-        gap=float(rng.normal(0.11, 0.08) if rng.random() < 0.8 else rng.uniform(-0.2, 0.6)),
+        gap=_draw_gap(rng),
         gap_jitter=float(rng.uniform(0.01, 0.1)),
         size_jitter=float(rng.uniform(0.02, 0.16)),
         baseline_jitter=float(rng.uniform(0.0, 0.07)),
@@ -217,3 +217,10 @@ def draw_hand(
             float(rng.uniform(0.55, 0.92) if rng.random() < 0.6 else rng.uniform(0.9, 1.05)),
         ),
     )
+
+
+def _draw_gap(rng: np.random.Generator) -> float:
+    """Draw the space between digits: mostly a little, sometimes any; digits written one by one stand far apart."""
+    kind = pick(rng, (0.74, 0.16, 0.1))
+    low, high = ((0.0, 0.0), (-0.2, 0.6), (0.6, 2.2))[kind]
+    return float(rng.normal(0.11, 0.08) if kind == 0 else rng.uniform(low, high))
