@@ -57,13 +57,17 @@ class FieldOut(_Frozen):
 
 
 class PageOut(_Frozen):
-    """One page of one file; ``error`` says why it could not be read."""
+    """One page of one file: ``error`` says why it could not be read, ``doubt`` why a person should look at it.
+
+    A page with a ``doubt`` was read: nothing was found on it, or its file is damaged.
+    """
 
     source: str
     page: int
     template: str | None = None
     registration: float | None = None
     error: str | None = None
+    doubt: str | None = None
     fields: list[FieldOut] = []
 
 
@@ -79,8 +83,13 @@ class StoredField(FieldOut):
 
 
 class StoredPage(PageOut):
-    """A page as the database holds it; ``job`` is the id that its scan was ordered under."""
+    """A page as the database holds it; ``job`` is the id that its scan was ordered under.
 
+    ``settled_by`` names who has looked at a page with an ``error`` or a ``doubt``.
+    """
+
+    page_id: int
+    settled_by: str | None = None
     job: str
     reference: str | None = None
     read_at: datetime

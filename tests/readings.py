@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from sqlalchemy import Engine
 
 from worker.store.jobs import claim_job, register_job, store_readings
 from worker.store.records import ClaimedJob
-from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus, PageReading
+from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus, Money, PageReading
 
 
 def make_digit(position: int, digit: int, confidence: float) -> DigitReading:
@@ -56,6 +58,15 @@ PAGE = make_page(
     make_field("rest", "", FieldStatus.BLANK),
 )
 """One page: a field that is accepted, one that awaits review, one that is blank."""
+
+CHECK = make_page(
+    0,
+    replace(make_field("amount", "12345", FieldStatus.ACCEPTED), value=Money(12345, "USD"),
+            validation_sources=("reader", "grammar US")),
+    replace(make_field("date", "11212026", FieldStatus.REVIEW, 0.7), value=dt.date(2026, 11, 21)),
+    make_field("number", "104", FieldStatus.ACCEPTED),
+)  # fmt: skip
+"""One page whose first two fields have a meaning beside their digits."""
 
 
 def register(engine: Engine, *, job_id: str | None = None, sha256: str | None = None, **changes: Any) -> str:

@@ -29,6 +29,7 @@ COMMANDS = {
     "low-confidence": "worker.commands.results:low_confidence",
     "export": "worker.commands.results:export",
     "correct": "worker.commands.results:correct",
+    "settle": "worker.commands.results:settle",
     "purge": "worker.commands.results:purge",
     "train": "worker.commands.lab:train",
     "evaluate": "worker.commands.lab:evaluate",

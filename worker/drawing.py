@@ -32,9 +32,9 @@ def draw_reading(page: Page, reading: PageReading) -> Picture:
     picture: Picture = np.repeat(faded[:, :, None], 3, axis=2)
     for field in reading.fields:
         _draw_field(picture, field)
-    if reading.problem:
+    if words := reading.problem or reading.doubt:
         height = max(14.0, page.grey.shape[1] / 50)
-        _draw_label(picture, reading.problem, (height / 2, 2 * height), height, COLOURS[FieldStatus.REVIEW])
+        _draw_label(picture, words, (height / 2, 2 * height), height, COLOURS[FieldStatus.REVIEW])
     return picture
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import hashlib
@@ -23,6 +24,9 @@ from worker.errors import BrokerUnavailableError, SettingsError
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; ``sockaddr_un`` holds 108 on Linux and 104 on macOS, with the closing NUL."""
+
+LEAST_FREE_BYTES = 2**20
+"""Redis does not start on a disk with less: it cannot open its log, however good that is."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -55,8 +59,9 @@ class HomeLock:
             raise SettingsError(
                 f"{self.path.parent} is in use already (process {holder}); stop that first"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, only its holder's name is not told
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, str(os.getpid()).encode(), 0)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,13 +122,18 @@ class PrivateRedis:
 
         A server that an ``icr up`` killed in the act left behind is stopped first. A log that Redis cannot
         load is put aside, not lost: the SQL job rows are the truth, and the reconciler publishes them again.
+        One that a full disk keeps from being opened is good, and stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._own_socket_folder()
         self._stop_stray()
         try:
             self._launch(timeout_s)
-        except BrokerUnavailableError:
+        except BrokerUnavailableError as error:
+            if shutil.disk_usage(self.folder).free < LEAST_FREE_BYTES:
+                raise BrokerUnavailableError(
+                    f"the private Redis did not start: no space left on the disk of {self.folder}"
+                ) from error
             if not self._put_log_aside():
                 raise
             self._launch(timeout_s)

@@ -19,7 +19,7 @@ import structlog
 from worker import bootstrap
 from worker.canary import beat_ages, name_here, silence_limit_s
 from worker.embedded import HomeLock, PrivateRedis, die_with_parent
-from worker.errors import BrokerUnavailableError, DatabaseUnavailableError
+from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
 from worker.store.engine import upgrade_database, wait_for_database
 from worker.store.jobs import queue_summary
 from worker.store.records import QueueSummary
@@ -79,7 +79,10 @@ class Part:
             return
         self._pause_s = 0.5 if lived_s > MAX_PAUSE_S else min(MAX_PAUSE_S, 2 * self._pause_s)
         log.warning("part died and is started again", part=self.name, exit_code=self.exit_code)
-        self.start()
+        try:
+            self.start()
+        except OSError as error:  # no room for its log, or for the process
+            log.error("part cannot be started", part=self.name, reason=error.strerror)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM."""
@@ -145,7 +148,7 @@ class OneMachine:
             Another process runs this home.
         """
         home = bootstrap.home()
-        (home / "logs").mkdir(parents=True, exist_ok=True)
+        _make_folder(home / "logs")
         with HomeLock(home / "icr.lock"), _signals(self._stop), contextlib.ExitStack() as stack:
             self._say(f"watching {bootstrap.inbox()}" + ("" if self._once else "  (Ctrl-C stops)"))
             if self._redis:
@@ -180,7 +183,8 @@ class OneMachine:
                 self._watcher.revive()
             with contextlib.suppress(DatabaseUnavailableError):
                 summary = queue_summary(bootstrap.engine(), failures=100)
-                self._show(summary)
+                with contextlib.suppress(OSError):  # what we print may lie on a full disk
+                    self._show(summary)
                 if self._watcher_is_through and not _is_open(summary):
                     break
         return summary
@@ -224,6 +228,13 @@ class OneMachine:
             part.ask_to_stop()
         for part in parts:
             part.wait(grace_s)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be made: {error.strerror}") from error
 
 
 def _is_open(summary: QueueSummary) -> bool:

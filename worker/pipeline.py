@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from worker.fields.extraction import extract_fields
 from worker.fields.free import find_free_fields
 from worker.fields.reading import read_fields
 from worker.imaging.registration import identify_form
-from worker.values import Box, FieldCrop, FieldReading, Page, PageReading, Recognizers, Registration
+from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Page, PageReading, Recognizers, Registration
 
 Layout = Literal["field", "free"]
 """A page without a form: the crop of one field, or free writing."""
@@ -30,12 +31,24 @@ def read_page(
 ) -> PageReading:
     """Read one page of a form, of whichever of several forms it is, a check by its country's policy, or without a form.
 
-    A page on which no form is found for sure is not read: its ``problem`` says so, and it has no fields.
+    A page on which no form is found for sure is not read: its ``problem`` says so, and it has no fields. A free page on
+    which nothing is found is read, and doubted: it may be empty, or its writing too faint. Of a damaged page every
+    field goes to review.
     """
+    reading = _read_as(page, form, recognizers, policy)
+    return reading if page.damage is None else _doubt_all(reading, f"the file is damaged: {page.damage}")
+
+
+def _read_as(
+    page: Page,
+    form: FormTemplate | Sequence[FormTemplate] | CheckPolicy | Layout,
+    recognizers: Recognizers,
+    policy: AcceptPolicy,
+) -> PageReading:
     if isinstance(form, str):
         crops = [_whole_page(page)] if form == "field" else find_free_fields(page, recognizers)
-        problem = None if crops else "no handwritten digits were found on the page"
-        return _page_reading(page, _read(crops, recognizers, policy), recognizers, problem=problem)
+        reading = _page_reading(page, _read(crops, recognizers, policy), recognizers)
+        return reading if crops else replace(reading, doubt="no handwritten digits were found on the page")
     if isinstance(form, CheckPolicy):
         fields, problem = read_check(page, recognizers, policy, form)
         return _page_reading(page, fields, recognizers, problem=problem)
@@ -46,6 +59,11 @@ def read_page(
     crops = extract_fields(page, found.template, found.registration)
     fields = decide_form(found.template, _read(crops, recognizers, policy))
     return _page_reading(page, fields, recognizers, registration=found.registration)
+
+
+def _doubt_all(reading: PageReading, reason: str) -> PageReading:
+    doubted = [replace(f, status=FieldStatus.REVIEW, reasons=(*f.reasons, reason)) for f in reading.fields]
+    return replace(reading, fields=tuple(doubted), doubt=reason)
 
 
 def _read(crops: Sequence[FieldCrop], recognizers: Recognizers, policy: AcceptPolicy) -> tuple[FieldReading, ...]:

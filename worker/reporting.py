@@ -22,6 +22,7 @@ def to_page_out(reading: PageReading, source: str) -> PageOut:
         template=reading.template,
         registration=None if reading.registration is None else round(reading.registration, 4),
         error=reading.problem,
+        doubt=reading.doubt,
         fields=[_field_out(f) for f in reading.fields],
     )
 
@@ -32,9 +33,9 @@ def page_table(out: PageOut) -> Table:
 
     title = f"{out.source}, page {out.page + 1}" + (f" ({out.template})" if out.template else "")
     table = Table("field", "number", "confidence", "status", "reasons", title=title, title_justify="left")
-    if out.error:
-        table.caption = out.error
-        table.caption_style = "red"
+    if out.error or out.doubt:
+        table.caption = out.error or out.doubt
+        table.caption_style = "red" if out.error else "yellow"
     for f in out.fields:
         table.add_row(f.name, f.text, f"{f.confidence:.3f}", f.status, "; ".join(f.reasons), style=_STYLE[f.status])
     return table

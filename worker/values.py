@@ -57,7 +57,8 @@ class Page:
     """One page of a scan: ``grey`` is (H, W) uint8, 0 = ink, 255 = paper; ``number`` counts from 0.
 
     ``colour`` is the same page as (H, W, 3) uint8 RGB where the scan has colour, else None: a drop-out colour is
-    removed from it before reading. ``dpi`` is None where the file does not say.
+    removed from it before reading. ``dpi`` is None where the file does not say. ``damage`` says what the decoder
+    complained of, where it made up the pixels that it could not decode.
     """
 
     scan_id: str
@@ -65,6 +66,7 @@ class Page:
     grey: Grey
     dpi: float | None = None
     colour: NDArray[np.uint8] | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,7 +204,10 @@ class FieldReading:
 
 @dataclass(frozen=True, slots=True)
 class PageReading:
-    """All that was read on one page; ``problem`` says why a page could not be read, as one line for a person."""
+    """All that was read on one page; ``problem`` says why a page could not be read, as one line for a person.
+
+    ``doubt`` says why a person should look at a page that was read: nothing was found on it, or it is damaged.
+    """
 
     page: int
     width_px: int
@@ -213,6 +218,7 @@ class PageReading:
     registration: float | None = None
     model_versions: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
+    doubt: str | None = None
 
 
 DigitClassifier = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

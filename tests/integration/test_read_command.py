@@ -66,6 +66,14 @@ def test_a_page_of_no_known_form_is_an_error_and_has_no_fields(tmp_path: Path) -
     assert (pages[0].error or "").startswith("unregistered")
 
 
+def test_an_empty_free_page_is_read_and_doubted_not_an_error(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "white.png"), np.full((1650, 1275), 255, np.uint8))
+    code, pages = read_jsonl(tmp_path / "white.png", "--layout", "free")
+    assert code == 0
+    assert (pages[0].error, pages[0].fields) == (None, [])
+    assert pages[0].doubt == "no handwritten digits were found on the page"
+
+
 def test_an_unknown_template_is_one_line_that_names_the_known_ones(form_page: Path) -> None:
     done = icr("read", form_page, "--template", "meters")
     assert done.returncode == 1

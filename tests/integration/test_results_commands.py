@@ -17,10 +17,11 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine, select, update
 
 from tests.data import PROJECT
-from tests.readings import PAGE, make_field, make_page, read
+from tests.readings import CHECK, PAGE, make_field, make_page, read
 from worker import bootstrap
 from worker.cli import icr
 from worker.commands.printing import defuse
+from worker.errors import InvalidReviewError
 from worker.store.engine import writing
 from worker.store.tables import JobRow
 from worker.values import FieldStatus, PageReading
@@ -122,6 +123,53 @@ def test_correct_takes_a_field_off_the_queue(engine: Engine, run: Run) -> None:
     assert lines(run("results", "--review", "--format", "jsonl")) == []
     assert "confirmed '39'" in run("correct", waiting["field_id"], "--confirm", "--by", "ben").stdout
     assert [f["final"] for f in lines(run("results", "--format", "jsonl"))] == ["701", "39", ""]
+
+
+def test_an_amount_and_a_date_say_what_they_mean(engine: Engine, run: Run) -> None:
+    read(engine, CHECK)
+    found = lines(run("results", "--format", "jsonl"))
+    assert [(f["name"], f["final_value"], f["currency"]) for f in found] == [
+        ("amount", 12345, "USD"), ("date", None, None), ("number", None, None)
+    ]  # fmt: skip
+    assert found[0]["validation_sources"] == ["reader", "grammar US"]
+    (page,) = lines(run("export"))
+    assert [f["value"] for f in page["fields"]] == [{"minor_units": 12345, "currency": "USD"}, "2026-11-21", None]
+    ids = [f["field_id"] for f in found]
+    run("correct", ids[0], "12845", "--by", "anna")
+    run("correct", ids[1], "--confirm", "--by", "anna")
+    (head, *rows) = csv.reader(io.StringIO(run("export", "--format", "csv").stdout))
+    at = head.index("final_value")
+    assert [row[at] for row in rows] == ["", "2026-11-21", ""], "a person's number is not what the machine's text means"
+    with engine.connect() as connection:
+        in_sql = connection.exec_driver_sql(
+            "SELECT machine_value, final_value, currency FROM final_fields ORDER BY field_id"
+        ).all()
+    assert [tuple(row) for row in in_sql] == [
+        ("12345", None, "USD"), ("2026-11-21", "2026-11-21", None), (None, None, None)
+    ]  # fmt: skip
+
+
+def test_pages_that_gave_nothing_await_review_until_settled(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job is done when it is read; what it could not make out must still be seen."""
+    monkeypatch.setenv("COLUMNS", "200")
+    read(engine, PageReading(0, 10, 20, problem="unregistered"), PageReading(1, 10, 20, doubt="no digits were found"))
+    read(engine, make_page(0, make_field("sum", "701", FieldStatus.ACCEPTED)))
+    status = json.loads(run("status", "--format", "json").stdout)
+    assert status["jobs"]["done"] == 2 and status["review"] == {"fields": 0, "pages": 2}
+    assert "2 pages, 0 fields: 'icr results --review'" in run("status").stdout
+    waiting = lines(run("results", "--review", "--format", "jsonl"))
+    assert [(w["error"], w["doubt"], w["page"]) for w in waiting] == [
+        ("unregistered", None, 0), (None, "no digits were found", 1)
+    ]  # fmt: skip
+    shown = run("results").stdout
+    assert "unregistered" in shown and "no digits were found" in shown and f"page {waiting[0]['page_id']}" in shown
+    assert "unregistered" in run("settle", waiting[0]["page_id"], "--by", "anna").stdout
+    assert [w["page"] for w in lines(run("results", "--review", "--format", "jsonl"))] == [1]
+    with pytest.raises(InvalidReviewError, match="awaits no review"):
+        run("settle", waiting[0]["page_id"], "--by", "anna")
+    assert [p["settled_by"] for p in lines(run("export"))] == ["anna", None, None]
 
 
 def test_correct_wants_a_number_or_a_confirmation(run: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.data import PROJECT
-from tests.readings import PAGE, claim, make_field, make_page, read, register
+from tests.readings import CHECK, PAGE, claim, make_field, make_page, read, register
 from worker.store import jobs
 from worker.store.purge import purge_older_than
 from worker.store.results import list_review_queue
@@ -25,6 +25,7 @@ def filled(engine: Engine) -> Engine:
     """Return a database with at least one row for every question of the page."""
     for _ in range(18):
         read(engine, PAGE, reference="order 7")
+    read(engine, CHECK)
     read(engine, make_page(0, make_field("late", "12", FieldStatus.ACCEPTED, 0.7)))
     read(engine, PageReading(0, 10, 20, problem="does not register"), sha256="ab" * 32)
     register(engine, sha256="ab" * 32)

@@ -14,9 +14,25 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
 from tests.data import PROJECT
+from tests.readings import CHECK, read
 from worker.errors import DatabaseUnavailableError, SettingsError
 from worker.store import engine as store
+from worker.store.results import Selection, iter_pages
 from worker.store.tables import Base
+
+_FIELD = (
+    "INSERT INTO fields (page_id, position, name, text, confidence, status, reasons, alternatives,"
+    " box_x, box_y, box_w, box_h, accept_threshold, final_text, origin) VALUES "
+)
+OLD_ROWS = [
+    "INSERT INTO scans (id, sha256, created_at) VALUES ('s', 'ab', '2026-11-01 00:00:00')",
+    "INSERT INTO jobs (id, scan_id, uri, priority, source, state, attempts, deliveries, created_at, queued_at,"
+    " finished_at, linked) VALUES ('j', 's', '/a.png', 5, 'inbox', 'done', 1, 1, '2026-11-01 00:00:00',"
+    " '2026-11-01 00:00:00', '2026-11-01 00:00:01', false)",
+    "INSERT INTO pages (job_id, number, width_px, height_px, model_versions) VALUES ('j', 0, 10, 20, '{}')",
+    _FIELD + "(1, 0, 'sum', '701', 0.99, 'accepted', '[]', '[]', 1, 2, 3, 4, 0.9, '701', 'machine')",
+    _FIELD + "(1, 1, 'count', '38', 0.5, 'review', '[]', '[]', 1, 2, 3, 4, 0.9, NULL, NULL)",
+]
 
 
 def test_history_runs_up_down_and_up_again(database_url: str) -> None:
@@ -31,6 +47,31 @@ def test_history_runs_up_down_and_up_again(database_url: str) -> None:
     store.upgrade_database(engine)
     store.upgrade_database(engine)
     assert store.database_revision(engine) == store.head_revision()
+    engine.dispose()
+
+
+def test_rows_of_the_former_schema_are_kept_up_and_down(database_url: str) -> None:
+    """Rows of 0001 get no meaning and no sources; new ones beside them do; down again every reading stays."""
+    engine = store.make_engine(database_url)
+    store.upgrade_database(engine, "0001")
+    with engine.begin() as connection:
+        for statement in OLD_ROWS:
+            connection.execute(sa.text(statement))
+    store.upgrade_database(engine)
+    read(engine, CHECK)
+    (old, new) = iter_pages(engine, Selection())
+    assert [(f.name, f.text, f.value, f.validation_sources, f.final) for f in old.fields] == [
+        ("sum", "701", None, [], "701"), ("count", "38", None, [], None)
+    ]  # fmt: skip
+    assert old.doubt is None and new.fields[0].value is not None
+    assert [f.field_id for f in old.fields] == [1, 2]
+    command.downgrade(store.alembic_config(engine), "0001")
+    with engine.connect() as connection:
+        kept = connection.execute(sa.text("SELECT machine_text FROM final_fields ORDER BY field_id")).scalars().all()
+        waiting = connection.execute(sa.text("SELECT count(*) FROM review_queue")).scalar_one()
+    assert (kept, waiting) == (["701", "38", "12345", "11212026", "104"], 2)
+    store.upgrade_database(engine)
+    assert len(list(iter_pages(engine, Selection()))) == 2
     engine.dispose()
 
 

@@ -94,8 +94,8 @@ def _show_results() -> int:
 def _rows(pages: list[StoredPage]) -> Iterator[tuple[str, ...]]:
     for page in pages:
         place = f"{unquote(page.source.rpartition('/')[2])} {page.page + 1}"
-        if page.error:
-            yield place, "", "", "", page.error
+        if page.error or page.doubt:
+            yield place, "", "", "", page.error or page.doubt or ""
         for field in page.fields:
             yield place, field.name, field.text, f"{100 * field.confidence:.1f} %", _fate(field)
 

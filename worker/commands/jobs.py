@@ -173,6 +173,7 @@ def _collect_status(engine: Engine) -> dict[str, Any]:
     from worker.canary import beat_ages, silence_limit_s
     from worker.enqueue import queue_depth
     from worker.store.jobs import queue_summary
+    from worker.store.results import count_page_review_queue, count_review_queue
 
     summary = queue_summary(engine)
     workers, depth = None, None
@@ -188,6 +189,7 @@ def _collect_status(engine: Engine) -> dict[str, Any]:
         pass
     return {
         "jobs": {state.value: count for state, count in summary.counts.items()},
+        "review": {"fields": count_review_queue(engine), "pages": count_page_review_queue(engine)},
         "queue_depth": depth,
         "oldest_queued_s": summary.oldest_queued_s,
         "oldest_running_s": summary.oldest_running_s,
@@ -209,6 +211,8 @@ def _print_status(found: dict[str, Any]) -> None:
     )
     click.echo(f"jobs       {jobs}")
     click.echo(f"queue      {depth}")
+    if any(found["review"].values()):
+        click.echo("review     {pages} pages, {fields} fields: 'icr results --review'".format(**found["review"]))
     for label, key in (("waiting", "oldest_queued_s"), ("running", "oldest_running_s")):
         if found[key] is not None:
             click.echo(f"{label}    longest {found[key]:.0f} s")

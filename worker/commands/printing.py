@@ -103,8 +103,10 @@ def _cell(line: Line, name: str) -> str:
     if name == "file":
         return unquote(str(line["source"] or "")).rpartition("/")[2]
     if name == "why":
-        return line["error"] or "; ".join(line["reasons"] or [])
+        return line["error"] or line.get("doubt") or "; ".join(line["reasons"] or [])
     value = line[name]
+    if name == "field_id" and value is None and "page_id" in line:
+        return f"page {line['page_id']}"
     if name == "page":
         return str(value + 1)
     if isinstance(value, float):

@@ -1,10 +1,11 @@
-"""``icr results``, ``low-confidence``, ``export``, ``correct`` and ``purge``: what was read, and its fate."""
+"""``icr results``, ``low-confidence``, ``export``, ``correct``, ``settle`` and ``purge``: what was read, its fate."""
 
 from __future__ import annotations
 
 import getpass
+import itertools
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -42,7 +43,7 @@ def _selects(command: click.decorators.FC) -> click.decorators.FC:
 
 @click.command()
 @_selects
-@click.option("--review", is_flag=True, help="Only the fields that await review, the longest waiting first.")
+@click.option("--review", is_flag=True, help="Only what awaits review, the longest waiting first: pages, then fields.")
 @_LIMIT
 @_FORMAT
 def results(
@@ -50,14 +51,15 @@ def results(
 ) -> None:
     """Show what was read, one line a field; a page that could not be read is a line with the error."""
     from worker.commands.printing import print_lines
-    from worker.store.results import Selection, iter_review_queue
+    from worker.store.results import Selection, iter_page_review_queue, iter_review_queue
 
     if review and (job or reference or template):
         raise click.UsageError("--review shows the whole queue: leave out --job, --reference and --template")
     engine = _ready_engine()
     lines: Iterator[dict[str, Any]]
     if review:
-        lines = (_review_line(row) for row in iter_review_queue(engine))
+        pages = (_page_review_line(row) for row in iter_page_review_queue(engine))
+        lines = itertools.chain(pages, (_review_line(row) for row in iter_review_queue(engine)))
     else:
         lines = _field_lines(engine, Selection(job, reference, template))
     shown = ["field_id", "file", "page", "name", "text", "confidence", "status", "final", "origin", "why"]
@@ -118,6 +120,17 @@ def correct(field_id: int, number: str | None, confirm: bool, who: str | None) -
 
 
 @click.command()
+@click.argument("page_id", type=int)
+@click.option("--by", "who", help="Who has looked at it.  [default: your login name]")
+def settle(page_id: int, who: str | None) -> None:
+    """Take a page that could not be read, or is doubted, off the review queue; its fields stay there."""
+    from worker.store.reviews import settle_page
+
+    reason = settle_page(_ready_engine(), page_id, who=who or _login_name())
+    click.echo(f"page {page_id} is settled: {reason}")
+
+
+@click.command()
 @click.option(
     "--older-than", "age", required=True, help="As 90d, 12w or 36h, counted from the end of the job."
 )
@@ -159,24 +172,45 @@ def _field_lines(engine: Engine, selection: Selection) -> Iterator[dict[str, Any
 
 def _field_line(page: StoredPage, field: StoredField | None) -> dict[str, Any]:
     line = dict.fromkeys(
-        ("field_id", "name", "text", "confidence", "status", "reasons", "final", "origin", "box")
+        ("field_id", "name", "text", "confidence", "status", "reasons", "final", "origin", "box", "validation_sources")
     )
+    line |= {"final_value": None, "currency": None}
     if field is not None:
-        line = {key: getattr(field, key) for key in line}
+        line |= {key: getattr(field, key) for key in line if key not in ("final_value", "currency")}
+        line |= _final_value(field)
     of_page = {
-        key: getattr(page, key) for key in ("job", "reference", "source", "page", "template", "registration")
+        key: getattr(page, key)
+        for key in ("job", "reference", "source", "page", "page_id", "template", "registration", "error", "doubt")
     }
-    return {**line, **of_page, "error": page.error, "read_at": page.read_at.isoformat()}
+    return {**line, **of_page, "read_at": page.read_at.isoformat()}
+
+
+def _final_value(field: StoredField) -> dict[str, Any]:
+    """Return what the final text means, flat: an amount's minor units and currency, or an ISO date."""
+    if field.value is None or field.final != field.text:
+        return {}
+    if isinstance(field.value, date):
+        return {"final_value": field.value.isoformat()}
+    return {"final_value": field.value.minor_units, "currency": field.value.currency}
 
 
 def _review_line(row: AnyRow) -> dict[str, Any]:
     from worker.store.results import box_of
 
-    kept = ("field_id", "name", "confidence", "reasons", "reference", "page", "template")
+    kept = ("field_id", "name", "confidence", "reasons", "validation_sources", "reference", "page", "page_id",
+            "template")  # fmt: skip
     line = {key: getattr(row, key) for key in kept}
     return {**line, "text": row.machine_text, "status": "review", "final": None, "origin": None,
-            "box": box_of(row), "job": row.job_id, "source": row.uri, "error": None,
+            "box": box_of(row), "job": row.job_id, "source": row.uri, "error": None, "doubt": None,
             "alternatives": row.alternatives, "read_at": row.read_at.isoformat()}  # fmt: skip
+
+
+def _page_review_line(row: AnyRow) -> dict[str, Any]:
+    kept = ("reference", "page", "page_id", "template", "doubt")
+    empty = ("field_id", "name", "confidence", "reasons", "validation_sources", "text", "final", "origin", "box",
+             "alternatives")  # fmt: skip
+    return {**dict.fromkeys(empty), **{key: getattr(row, key) for key in kept}, "status": "review",
+            "job": row.job_id, "source": row.uri, "error": row.problem, "read_at": row.read_at.isoformat()}  # fmt: skip
 
 
 def _digit_line(row: AnyRow) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """PNG and JPEG to one page each.
 
 Pillow reads the headers and the rare kinds. OpenCV decodes the plain kinds: on a page of 8.4 megapixels, one
-thread, a colour JPEG takes it 33 ms in place of 49, a colour PNG 167 in place of 197, line art 31 in place of
-34. It takes a cut file for a good one, so a file is first held to its own structure.
+thread, a colour PNG takes it 167 ms in place of 197, line art 31 in place of 34. It takes a cut file for a good
+one, so a file is first held to its own structure. simplejpeg decodes plain JPEGs to the same pixels as OpenCV in the
+same time, and tells of what libjpeg only warns of: pixels that it made up.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageChops
 
 from worker.errors import UnreadableScanError
@@ -28,7 +30,11 @@ _ORIENTATION_TAG = 0x0112
 
 _MAX_JPEG_SCANS = 64
 """A progressive JPEG has about ten; each costs a pass over all pixels: a small file could ask for hours."""
+_HARMLESS_WARNINGS = ("Warning: unknown JFIF", "Unknown Adobe color transform")
+"""libjpeg's complaints about headers that cost no pixel."""
+
 _PLAIN_MODES = {"1": cv2.IMREAD_GRAYSCALE, "L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR_RGB}
+_JPEG_SPACES = {"L": "GRAY", "RGB": "RGB"}
 
 
 def png_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[Page]:
@@ -79,13 +85,30 @@ def _picture_page(content: bytes, kind: str, scan_id: str, limits: RasterLimits)
         # Without the chunk, Pillow would decode a whole PNG to look for it behind the pixels.
         turned = kind == "JPEG" or b"eXIf" in content
         orientation = image.getexif().get(_ORIENTATION_TAG, 1) if turned else 1
-        if image.mode in _PLAIN_MODES and "transparency" not in image.info:
+        damage = None
+        if kind == "JPEG" and image.mode in _JPEG_SPACES:
+            pixels, damage = _decode_jpeg(content, image.mode)
+        elif image.mode in _PLAIN_MODES and "transparency" not in image.info:
             pixels = _decode_plain(content, _PLAIN_MODES[image.mode])
         else:
             image.load()
             pixels = pillow_pixels(_adobe_polarity(image))
         dpi = image.info.get("dpi")
-    return make_page(pixels, scan_id=scan_id, number=0, dpi=dpi, orientation=orientation)
+    return make_page(pixels, scan_id=scan_id, number=0, dpi=dpi, orientation=orientation, damage=damage)
+
+
+def _decode_jpeg(content: bytes, mode: str) -> tuple[UInt8, str | None]:
+    """Return the pixels of a grey or RGB JPEG and what libjpeg complained of; most damage of 1 KB is noticed."""
+    try:
+        return _squeezed(simplejpeg.decode_jpeg(content, _JPEG_SPACES[mode], strict=True)), None
+    except ValueError as error:
+        complaint = " ".join(str(error).split())[:200]
+    pixels = _decode_plain(content, _PLAIN_MODES[mode])
+    return pixels, None if complaint.startswith(_HARMLESS_WARNINGS) else complaint
+
+
+def _squeezed(pixels: UInt8) -> UInt8:
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 
 def _decode_plain(content: bytes, flag: int) -> UInt8:

@@ -30,7 +30,13 @@ _PHOTOMETRIC_TAG = 262
 
 
 def make_page(
-    pixels: UInt8, *, scan_id: str, number: int, dpi: tuple[float, float] | None = None, orientation: int = 1
+    pixels: UInt8,
+    *,
+    scan_id: str,
+    number: int,
+    dpi: tuple[float, float] | None = None,
+    orientation: int = 1,
+    damage: str | None = None,
 ) -> Page:
     """Make a page of (H, W) grey or (H, W, 3) RGB pixels, turned as EXIF says, pixels made square."""
     if orientation in _TURNS:
@@ -45,7 +51,8 @@ def make_page(
     freeze(grey)
     if colour is not None:
         freeze(colour)
-    return Page(scan_id=scan_id, number=number, grey=grey, dpi=max(known) if known else None, colour=colour)
+    finest = max(known) if known else None
+    return Page(scan_id=scan_id, number=number, grey=grey, dpi=finest, colour=colour, damage=damage)
 
 
 def pillow_pixels(image: Image.Image) -> UInt8:

@@ -84,7 +84,8 @@ def wait_for_database(engine: Engine, timeout_s: float, say: Callable[[str], Any
 
     def tell(state: tenacity.RetryCallState) -> None:
         pause_s = state.next_action.sleep if state.next_action else 0
-        say(f"waiting for the database {describe(engine)}: trying again in {pause_s:.1f} s")
+        error = state.outcome.exception() if state.outcome else None
+        say(f"waiting for the database {describe(engine)}: trying again in {pause_s:.1f} s ({error})")
 
     waiting = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(DatabaseUnavailableError),

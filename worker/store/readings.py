@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.store.tables import Base, DigitRow, FieldRow, ModelRow, PageRow, ScanRow, TemplateRow
-from worker.values import DigitReading, FieldReading, FieldStatus, PageReading
+from worker.values import DigitReading, FieldReading, FieldStatus, Money, PageReading
 
 
 def insert_readings(
@@ -85,6 +85,7 @@ def _page_values(job_id: str, page: PageReading) -> dict[str, Any]:
         "registration": None if page.registration is None else float(page.registration),
         "model_versions": page.model_versions,
         "problem": page.problem,
+        "doubt": page.doubt,
     }
 
 
@@ -100,10 +101,18 @@ def _field_values(page_id: int, position: int, field: FieldReading) -> dict[str,
         "reasons": list(field.reasons),
         "alternatives": [asdict(alternative) for alternative in field.alternatives],
         "accept_threshold": None if field.accept_threshold is None else float(field.accept_threshold),
+        **_meaning(field.value),
+        "validation_sources": list(field.validation_sources),
         "final_text": None if awaits_review else field.text,
         "origin": None if awaits_review else "machine",
         **_box_values(field.box_px.rounded()),
     }
+
+
+def _meaning(value: Money | date | None) -> dict[str, str | None]:
+    if isinstance(value, Money):
+        return {"value": str(value.minor_units), "currency": value.currency}
+    return {"value": None if value is None else value.isoformat(), "currency": None}
 
 
 def _digit_values(field_id: int, digit: DigitReading) -> dict[str, Any]:

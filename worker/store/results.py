@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, case, func, select, tuple_
+from sqlalchemy import Connection, Engine, Row, Select, case, func, select, text, tuple_
 
-from schemas.reading import AlternativeOut, DigitOut, StoredField, StoredPage
+from schemas.reading import AlternativeOut, DigitOut, MoneyOut, StoredField, StoredPage
 from worker.store.engine import reading
-from worker.store.tables import DigitRow, FieldRow, JobRow, PageRow
-from worker.store.views import low_confidence_digits, review_queue
+from worker.store.tables import PAGE_AWAITS_REVIEW, DigitRow, FieldRow, JobRow, PageRow
+from worker.store.views import low_confidence_digits, page_review_queue, review_queue
 
 BATCH = 500
 AnyRow = Row[*tuple[Any, ...]]
@@ -92,6 +93,28 @@ def count_review_queue(engine: Engine) -> int:
         return connection.execute(query).scalar_one()
 
 
+def list_page_review_queue(engine: Engine, *, limit: int, after: int = 0) -> Sequence[AnyRow]:
+    """Return one page of the pages that await review, the longest waiting first, beyond the id ``after``."""
+    view = page_review_queue.c
+    query = select(page_review_queue).where(view.page_id > after).order_by(view.page_id).limit(limit)
+    with reading(engine) as connection:
+        return connection.execute(query).all()
+
+
+def iter_page_review_queue(engine: Engine) -> Iterator[AnyRow]:
+    """Yield every page that awaits review, the longest waiting first."""
+    return _iter_batches(
+        lambda after: list_page_review_queue(engine, limit=BATCH, after=after or 0), lambda row: row.page_id
+    )
+
+
+def count_page_review_queue(engine: Engine) -> int:
+    """Count the pages that await review: those that could not be read, and those whose reading is doubted."""
+    with reading(engine) as connection:
+        query = select(func.count()).select_from(PageRow).where(text(PAGE_AWAITS_REVIEW))
+        return connection.execute(query).scalar_one()
+
+
 def _iter_batches(fetch: Callable[[Any], Sequence[AnyRow]], key: Callable[[AnyRow], Any]) -> Iterator[AnyRow]:
     after = None
     while True:
@@ -151,6 +174,9 @@ def _stored_page(row: AnyRow, fields: list[StoredField]) -> StoredPage:
         model_versions=row.model_versions,
         registration=None if row.registration is None else round(row.registration, 4),
         error=row.problem,
+        doubt=row.doubt,
+        page_id=row.id,
+        settled_by=row.settled_by,
         fields=fields,
     )
 
@@ -169,9 +195,17 @@ def _stored_field(row: AnyRow, digits: list[DigitOut]) -> StoredField:
             AlternativeOut(text=each["text"], confidence=round(each["confidence"], 5))
             for each in row.alternatives
         ],
+        validation_sources=row.validation_sources,
+        value=_value_of(row.value, row.currency),
         final=row.final_text,
         origin=row.origin,
     )
+
+
+def _value_of(value: str | None, currency: str | None) -> MoneyOut | date | None:
+    if value is None:
+        return None
+    return MoneyOut(minor_units=int(value), currency=currency) if currency else date.fromisoformat(value)
 
 
 def box_of(row: AnyRow) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, insert, select, update
 
 from worker.errors import InvalidReviewError
 from worker.store.engine import database_now, writing
-from worker.store.tables import FieldRow, ReviewRow
+from worker.store.tables import FieldRow, PageRow, ReviewRow
 
 _NUMBER = re.compile(r"[0-9][0-9.,/ -]{0,62}|")
 """Digits and what may stand between them in amounts and dates; empty where the field is blank."""
@@ -62,3 +62,24 @@ def correct_field(engine: Engine, field_id: int, number: str | None, *, who: str
         holds = {"final_text": review.after, "origin": "reviewer"}
         connection.execute(update(FieldRow).where(FieldRow.id == field_id).values(holds))
         return review
+
+
+def settle_page(engine: Engine, page_id: int, *, who: str) -> str:
+    """Take a page off the review queue and return why it stood there; what was read of it stays as it is.
+
+    Raises
+    ------
+    InvalidReviewError
+        There is no such page, it awaits no review, or nobody is named.
+    """
+    if not who.strip():
+        raise InvalidReviewError("say who has looked at it: --by WHO")
+    with writing(engine) as connection:
+        query = select(PageRow).where(PageRow.id == page_id).with_for_update(key_share=True)
+        page = connection.execute(query).one_or_none()
+        reason = page and (page.problem or page.doubt)
+        if page is None or reason is None or page.settled_at is not None:
+            raise InvalidReviewError(f"page {page_id} awaits no review: 'icr results --review' shows the ids")
+        settled = {"settled_by": who, "settled_at": database_now(connection)}
+        connection.execute(update(PageRow).where(PageRow.id == page_id).values(settled))
+        return str(reason)

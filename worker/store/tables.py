@@ -36,6 +36,10 @@ LOW_CONFIDENCE = 0.99
 ten times as large, and random inserts into it would slow every worker."""
 
 
+PAGE_AWAITS_REVIEW = "(problem IS NOT NULL OR doubt IS NOT NULL) AND settled_at IS NULL"
+"""The condition of the partial index on pages, word for word in the queries that use it."""
+
+
 class JobState(StrEnum):
     """Where a job stands; ``failed`` has a recorded reason, ``dead`` ended its process too often."""
 
@@ -84,6 +88,8 @@ class PlainText(TypeDecorator[str]):
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only in a column called INTEGER
 JsonValue = JSON().with_variant(JSONB, "postgresql")
+NO_LIST = text("'[]'")
+"""Default of lists in columns that came later: adding one rewrites no row."""
 
 
 class Base(DeclarativeBase):
@@ -183,12 +189,17 @@ class ModelRow(Base):
 
 
 class PageRow(Base):
-    """One page of a job; ``problem`` says why it could not be read."""
+    """One page of a job: ``problem`` says why it could not be read, ``doubt`` why a person should look at it.
+
+    It awaits review while it has either and nobody has settled it.
+    """
 
     __tablename__ = "pages"
     __table_args__ = (
         Index("uq_pages_job_id_number", "job_id", "number", unique=True),
         ForeignKeyConstraint(["template", "template_version"], ["templates.name", "templates.version"]),
+        Index("ix_pages_awaiting_review", "id", sqlite_where=text(PAGE_AWAITS_REVIEW),
+              postgresql_where=text(PAGE_AWAITS_REVIEW)),
         {"sqlite_autoincrement": True},
     )
 
@@ -202,10 +213,17 @@ class PageRow(Base):
     registration: Mapped[float | None]
     model_versions: Mapped[dict[str, Any]]
     problem: Mapped[str | None]
+    doubt: Mapped[str | None]
+    settled_by: Mapped[str | None]
+    settled_at: Mapped[datetime | None]
 
 
 class FieldRow(Base):
-    """One field read: ``text`` by the machine, ``final_text`` as it holds, None while it awaits review."""
+    """One field read: ``text`` by the machine, ``final_text`` as it holds, None while it awaits review.
+
+    ``value`` is what ``text`` means where a grammar tells it: an amount's minor units in figures, with its
+    ``currency``, or an ISO date.
+    """
 
     __tablename__ = "fields"
     __table_args__ = (
@@ -231,6 +249,9 @@ class FieldRow(Base):
     box_w: Mapped[int]
     box_h: Mapped[int]
     accept_threshold: Mapped[float | None]
+    value: Mapped[str | None]
+    currency: Mapped[str | None]
+    validation_sources: Mapped[list[Any]] = mapped_column(server_default=NO_LIST)
     final_text: Mapped[str | None]
     origin: Mapped[str | None]
 

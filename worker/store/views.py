@@ -31,8 +31,21 @@ review_queue = Table(
     Column("reasons", JsonValue),
     Column("alternatives", JsonValue),
     Column("accept_threshold", Double),
+    Column("machine_value", Text),
+    Column("currency", Text),
+    Column("validation_sources", JsonValue),
     *(Column(name, SmallInteger) for name in _BOX),
     Column("page_id", BigInteger),
+    *_page_columns(),
+)
+
+page_review_queue = Table(
+    "page_review_queue",
+    _views,
+    Column("page_id", BigInteger),
+    Column("problem", Text),
+    Column("doubt", Text),
+    Column("registration", Double),
     *_page_columns(),
 )
 
