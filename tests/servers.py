@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -33,6 +34,7 @@ class PostgresqlServer:
         # Directly under /tmp: the path of a socket may have 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="icr-pg-", dir="/tmp"))
         self.process: subprocess.Popen[bytes] | None = None
+        self.port = 5432
         self._user = self._unprivileged_user()
         if self._user:
             shutil.chown(self.folder, self._user)
@@ -47,8 +49,13 @@ class PostgresqlServer:
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://icr@/{database}?host={self.folder}"
 
-    def start(self) -> None:
-        command = [str(self.bin_folder / "postgres"), "-D", self.data, "-k", str(self.folder), "-h", ""]
+    def start(self, listen: str = "") -> None:
+        """Start it on its socket, and on a free port of the address ``listen``, if any."""
+        command = [str(self.bin_folder / "postgres"), "-D", self.data, "-k", str(self.folder), "-h", listen]
+        if listen:
+            with socket.create_server((listen, 0)) as free:
+                self.port = free.getsockname()[1]
+        command += ["-p", str(self.port)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, user=self._user, stdout=log, stderr=log, cwd=self.folder)
         deadline = time.monotonic() + START_S
@@ -83,8 +90,8 @@ class PostgresqlServer:
         shutil.rmtree(self.folder)
 
     def execute(self, statement: str) -> None:
-        socket = str(self.folder)
-        with psycopg.connect(host=socket, user="icr", dbname="postgres", autocommit=True) as connection:
+        where = {"host": str(self.folder), "port": self.port, "user": "icr", "dbname": "postgres"}
+        with psycopg.connect(**where, autocommit=True) as connection:  # type: ignore[arg-type]
             connection.execute(statement)
 
     def _run(self, program: str, *arguments: str) -> None:

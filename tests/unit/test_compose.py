@@ -16,7 +16,7 @@ from worker.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
-OURS = ("migrate", "worker", "watcher")
+OURS = ("migrate", "worker", "watcher", "metrics")
 TOLD = sorted(
     path
     for pattern in ("Dockerfile", "docker-compose.yml", "Makefile", "README.md", "docs/*.md", "samples/*.md")
@@ -52,6 +52,8 @@ def commands_in(path: Path) -> Iterator[list[str]]:
             yield words_of(match.group(1))
     if path.suffix == ".yml":
         yield from (c[1:] for name in OURS if (c := COMPOSE["services"][name]["command"])[0] == "icr")
+        checks = [COMPOSE["services"][name].get("healthcheck", {}).get("test", []) for name in OURS]
+        yield from (check[2:] for check in checks if check[1:2] == ["icr"])
     for match in re.finditer(r'\["icr", (.*)\]', text):
         yield [word.strip('"') for word in match.group(1).split(", ")]
 
@@ -100,15 +102,22 @@ def test_every_command_of_the_command_line_can_be_loaded(name: str) -> None:
 def test_services_wait_for_what_they_need() -> None:
     services = COMPOSE["services"]
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
-    for name in ("worker", "watcher"):
+    for name in ("worker", "watcher", "metrics"):
         assert services[name]["depends_on"] == {
             "redis": {"condition": "service_healthy"},
             "postgres": {"condition": "service_healthy"},
             "migrate": {"condition": "service_completed_successfully"},
         }
-    for name in ("redis", "postgres", "worker", "watcher"):
+    for name in ("redis", "postgres", "worker", "watcher", "metrics"):
         assert services[name]["healthcheck"]["test"][0] == "CMD"
     assert services["migrate"]["restart"] == "no"
+
+
+def test_the_exporter_can_be_reached_from_inside_only() -> None:
+    metrics = COMPOSE["services"]["metrics"]
+    assert "ports" not in metrics
+    assert metrics["environment"]["ICR_METRICS_HOST"] == "0.0.0.0"
+    assert Settings().metrics_host == "127.0.0.1" and Settings().metrics_port is None
 
 
 def test_redis_neither_forgets_nor_drops_jobs() -> None:
