@@ -76,7 +76,7 @@ def read_cells(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[lis
     rows = [segment_cells(crop, crop.spec.cells or 1) for crop in crops]
     inks = [cell.ink for row in rows for cell in row if cell is not None]
     answers = iter(recognizers.classify_digits(normalize_digits(inks)) if inks else ())
-    return [[None if cell is None else _read_digit(cell, next(answers)) for cell in row] for row in rows]
+    return [[None if cell is None else read_digit(cell, next(answers)) for cell in row] for row in rows]
 
 
 def gather_row_evidence(row: CellRowReading) -> NDArray[np.float64]:
@@ -147,6 +147,7 @@ def _spell(digits: Sequence[DigitReading]) -> str:
     return "".join(str(d.digit) for d in digits)
 
 
-def _read_digit(crop: DigitCrop, probabilities: NDArray[np.float32]) -> DigitReading:
+def read_digit(crop: DigitCrop, probabilities: NDArray[np.float32]) -> DigitReading:
+    """Return a cut-out digit with its (11,) probabilities shared out among digits and "not a digit"."""
     digits = probabilities[:NOT_A_DIGIT] + np.float32(1e-7)
     return DigitReading(crop.position, digits / digits.sum(), float(probabilities[NOT_A_DIGIT]), crop.box_px)

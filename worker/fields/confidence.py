@@ -141,10 +141,8 @@ def judge(seen: Transcript, calibration: FieldCalibration) -> float:
 
 
 def blank_confidence(seen: Transcript) -> float:
-    """Return how sure it is that a field without digits is empty: less, the more ink it holds."""
-    if not seen.line.ink:
-        return 0.999
-    return float(seen.candidates[0].probability * np.clip(1 - seen.line.ink / 1000, 0.0, 1.0))
+    """Return how sure it is that a field without digits is empty: what the sequence reader makes of its marks."""
+    return 0.999 if not seen.line.ink else float(seen.candidates[0].probability)
 
 
 def list_doubts(seen: Transcript) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Field crops to readings, by the reader that a field's layout wants; every digit goes through the digit model.
 
-Cells are cut and read one by one. Free fields are read whole by the sequence reader; without its model, by
-cutting connected ink.
+Free fields are read whole by the sequence reader, rows of cells both cell by cell and as a line; without its model
+both are cut into digits, and nobody knows when that is right.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.digits.normalization import normalize_digits
+from worker.fields.cell_rows import read_cell_rows, read_digit
 from worker.fields.cells import segment_cells
+from worker.fields.confidence import NOTHING_ACCEPTED
 from worker.fields.line_normalization import normalize_line
 from worker.fields.segmentation import segment_field
 from worker.fields.sequence import read_sequence
-from worker.values import NOT_A_DIGIT, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
+from worker.values import DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
 
 UNSURE_DIGIT = 0.9
 """A digit less likely than this is named as a reason for review."""
@@ -26,21 +27,23 @@ BLANK_AGREED, BLANK_DISPUTED = 0.999, 0.5
 
 def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
     """Read every crop with the reader for its layout; results in the order of the crops."""
-    whole = [i for i, crop in enumerate(crops) if recognizers.transcribe_fields and crop.spec.layout == "free"]
-    cut = [i for i in range(len(crops)) if i not in set(whole)]
-    reads = read_sequence([crops[i] for i in whole], recognizers) if whole else []
-    reads += _read_cut([crops[i] for i in cut], recognizers)
-    by_index = dict(zip([*whole, *cut], reads, strict=True))
+    if recognizers.transcribe_fields is None:
+        return _read_cut(crops, recognizers)
+    by_index: dict[int, ReadField] = {}
+    for layout, read in (("free", read_sequence), ("cells", read_cell_rows)):
+        chosen = [i for i, crop in enumerate(crops) if crop.spec.layout == layout]
+        reads = read([crops[i] for i in chosen], recognizers) if chosen else []
+        by_index.update(zip(chosen, reads, strict=True))
     return [by_index[i] for i in range(len(crops))]
 
 
 def _read_cut(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
-    """Cut every crop into digits and classify them all in one batch."""
+    """Cut every crop into digits and classify them all in one batch; none is accepted without the other reader."""
     places = [_segment(crop) for crop in crops]
     inks = [digit.ink for row in places for digit in row if digit is not None]
     answers = iter(recognizers.classify_digits(normalize_digits(inks)) if inks else ())
     return [
-        _read_places(crop, row, [_read_digit(d, next(answers)) for d in row if d is not None])
+        _read_places(crop, row, [read_digit(d, next(answers)) for d in row if d is not None])
         for crop, row in zip(crops, places, strict=True)
     ]
 
@@ -61,6 +64,7 @@ def _read_places(
         digits=tuple(digits),
         doubts=(*_gaps(places), *_doubted(digits)),
         registration=crop.registration,
+        accept_threshold=NOTHING_ACCEPTED if digits else None,
     )
 
 
@@ -73,11 +77,6 @@ def _blank_confidence(crop: FieldCrop) -> float:
     if crop.spec.layout == "cells":
         return BLANK_AGREED
     return BLANK_AGREED if min(crop.grey.shape) < 8 or normalize_line(crop.grey).ink == 0 else BLANK_DISPUTED
-
-
-def _read_digit(crop: DigitCrop, probabilities: NDArray[np.float32]) -> DigitReading:
-    digits = probabilities[:NOT_A_DIGIT] + np.float32(1e-7)
-    return DigitReading(crop.position, digits / digits.sum(), float(probabilities[NOT_A_DIGIT]), crop.box_px)
 
 
 def _gaps(places: Sequence[DigitCrop | None]) -> list[str]:
