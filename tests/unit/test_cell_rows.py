@@ -1,0 +1,93 @@
+"""Rows of cells read by two readers that may agree, differ, or see nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from schemas.form_template import FieldSpec
+from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows
+from worker.fields.confidence import CELL_EVIDENCE
+from worker.fields.decoding import ALPHABET
+from worker.synthesis.fields import draw_blank_field, draw_field
+from worker.values import Box, FieldCrop, Grey, Recognizers
+
+
+def make_crop(grey: Grey, cells: int) -> FieldCrop:
+    spec = FieldSpec(name="row", box_mm=(0, 0, 100, 20), layout="cells", cells=cells)
+    return FieldCrop(spec, grey, Box(0, 0, grey.shape[1], grey.shape[0]), np.eye(3))
+
+
+def draw_row(text: str) -> FieldCrop:
+    return make_crop(draw_field(np.random.default_rng(4), text, clean=True, in_cells=True).grey, len(text))
+
+
+def make_recognizers(line_reads: str, cells_read: str) -> Recognizers:
+    """Return readers that always answer the same: the line with one text, the cells with one digit after another."""
+
+    def transcribe(lines: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        answers = []
+        for line in lines:
+            steps = line.shape[1] // 4
+            odds = np.full((steps, len(ALPHABET) + 1), 1e-6, np.float32)
+            odds[:, -1] = 1
+            for k, digit in enumerate(line_reads):
+                at = int((k + 0.5) * steps / len(line_reads))
+                odds[at, -1], odds[at, int(digit)] = 1e-6, 1
+            answers.append(np.log(odds / odds.sum(axis=1, keepdims=True)))
+        return answers
+
+    def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answers = np.full((len(images), 11), 1e-4, np.float32)
+        for i in range(len(images)):
+            answers[i, int(cells_read[i % len(cells_read)])] = 1
+        return answers / answers.sum(axis=1, keepdims=True)
+
+    return Recognizers(classify, transcribe)
+
+
+def test_agreement_is_evidence_and_a_difference_names_both_readings() -> None:
+    (agreed,) = look_at_rows([draw_row("4071")], make_recognizers("4071", "4071"))
+    (differing,) = look_at_rows([draw_row("4071")], make_recognizers("4071", "4077"))
+    agree = CELL_EVIDENCE.index("cells_agree")
+    assert agreed.text == "4071"
+    assert gather_row_evidence(agreed)[agree] == 1
+    assert gather_row_evidence(differing)[agree] == 0
+    (read,) = read_cell_rows([draw_row("4071")], make_recognizers("4071", "4077"))
+    assert any("4077" in doubt and "4071" in doubt for doubt in read.doubts)
+
+
+def test_the_reader_that_fills_the_row_counts_where_they_see_unlike_numbers_of_digits() -> None:
+    (cells_fill,) = look_at_rows([draw_row("4071")], make_recognizers("407", "4071"))
+    faded = draw_row("4071").grey.copy()
+    faded[:, int(0.76 * faded.shape[1]) :] = faded.max()
+    (line_fills,) = look_at_rows([make_crop(faded, 4)], make_recognizers("4071", "407"))
+    assert cells_fill.text == "4071"
+    assert line_fills.text == "4071"
+
+
+def test_an_empty_row_is_blank_and_less_surely_where_the_cells_show_ink() -> None:
+    blank = make_crop(draw_blank_field(np.random.default_rng(1), cells=5), 5)
+    (empty,) = read_cell_rows([blank], make_recognizers("", "1"))
+    (disputed,) = read_cell_rows([draw_row("4071")], make_recognizers("", "4071"))
+    assert empty.blank
+    assert disputed.blank
+    assert disputed.confidence < empty.confidence
+
+
+def test_without_calibration_no_row_is_accepted() -> None:
+    (read,) = read_cell_rows([draw_row("4071")], make_recognizers("4071", "4071"))
+    assert read.accept_threshold is not None
+    assert read.confidence < read.accept_threshold
+
+
+@pytest.mark.parametrize("text", ["07", "5561", "90210344"])
+def test_every_cell_gives_its_digit_a_place(text: str) -> None:
+    (read,) = read_cell_rows([draw_row(text)], make_recognizers(text, text))
+    assert read.text == text
+    boxes = [digit.box_px for digit in read.digits]
+    assert all(a.x < b.x for a, b in pairwise(boxes))
