@@ -1,0 +1,179 @@
+"""A disk that is truly full: under var/ (SQLite, Redis's log, logs), and under the inbox.
+
+Each is a small tmpfs that the test mounts and fills; where it may not mount, it is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.system import Home, draw_scan, processes_of, wait_until
+from worker.errors import DatabaseUnavailableError
+from worker.inbox import folder
+from worker.store.engine import make_engine, upgrade_database
+from worker.store.results import Selection, iter_pages
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("one_machine")]
+
+
+@contextmanager
+def small_disk(megabytes: int, *options: str) -> Iterator[Path]:
+    """Mount a file system of a few megabytes; unmount it whatever happens."""
+    place = Path(tempfile.mkdtemp(prefix="icr-disk-", dir="/tmp"))
+    command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={megabytes}m", *options]), "icr-test", str(place)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        place.rmdir()
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        place.rmdir()
+
+
+def fill(disk: Path) -> Path:
+    """Take the last byte of a disk; deleting the file that is returned gives it back."""
+    ballast = disk / ".ballast"
+    with ballast.open("ab", buffering=0) as file:
+        for size in (2**16, 2**12, 1):
+            try:
+                while file.write(b"\0" * size):
+                    pass
+            except OSError:
+                continue
+    return ballast
+
+
+@contextmanager
+def running(place: Path, **settings: str) -> Iterator[Home]:
+    home = Home(place, **settings)
+    try:
+        yield home
+    finally:
+        home.stop()
+        wait_until(lambda: not processes_of(place), 20, "no process is left behind")
+
+
+def assert_one_result_each(home: Home, scans: int) -> None:
+    assert home.states() == {"done": scans}
+    assert home.rows("SELECT count(*), count(DISTINCT job_id) FROM pages") == [(scans, scans)]
+    assert home.rows("SELECT count(DISTINCT scan_id) FROM jobs") == [(scans,)]
+    assert home.rows("PRAGMA integrity_check") == [("ok",)]
+    assert sorted(home.listed("done")) == sorted(f"{i}.png" for i in range(scans))
+    assert not list((home.inbox / ".working").rglob("*.png"))
+
+
+def test_a_write_to_a_full_disk_is_an_error_worth_trying_again(tmp_path: Path) -> None:
+    from tests.readings import PAGE, claim, read, register
+    from worker.store.jobs import store_readings
+
+    with small_disk(2) as disk:
+        engine = make_engine(f"sqlite:///{disk / 'icr.db'}")
+        upgrade_database(engine)
+        job = register(engine)
+        claimed = claim(engine, job)
+        assert claimed is not None
+        ballast = fill(disk)
+        with pytest.raises(DatabaseUnavailableError, match="full"):
+            for _ in range(200):
+                read(engine, PAGE)
+        ballast.unlink()
+        assert store_readings(engine, claimed, claimed.scan, [PAGE])
+        assert len([page for page in iter_pages(engine, Selection()) if page.job == job]) == 1
+        engine.dispose()
+
+
+def test_the_disk_of_database_and_queue_fills_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
+    """SQLite, Redis's log and the parts' logs lie on the full disk; the scans on another."""
+    scans = 24
+    with small_disk(24) as disk, running(disk, ICR_INBOX=str(tmp_path / "inbox")) as home:
+        home.inbox = tmp_path / "inbox"
+        up = home.start("up")
+        for i in range(scans // 2):
+            draw_scan(home.inbox / "field" / f"{i}.png", i)
+        wait_until(lambda: home.states().get("done", 0) >= 2, 90, home.said)
+        ballast = fill(disk)
+        for i in range(scans // 2, scans):
+            draw_scan(home.inbox / "field" / f"{i}.png", i)
+        wait_until(lambda: fill(disk) and "full" in home.said(), 60, home.said)
+        assert up.poll() is None, home.said()
+        status = home.icr("status")
+        assert "Traceback" not in status.stderr, status.stderr
+        ballast.unlink()
+        wait_until(lambda: home.states() == {"done": scans}, 150, lambda: f"{home.states()}\n{home.said()}")
+        wait_until(lambda: len(home.listed("done")) == scans, 30, home.said)
+        assert up.poll() is None
+        assert_one_result_each(home, scans)
+
+
+def test_starting_on_a_full_disk_waits_and_says_why_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    words = tmp_path / "words"
+    with small_disk(8) as disk, running(disk, ICR_INBOX=str(tmp_path / "inbox")) as home:
+        home.inbox = tmp_path / "inbox"
+        draw_scan(home.inbox / "field" / "0.png", 0)
+        ballast = fill(disk)
+        command = [sys.executable, "-m", "worker", "up", "--once"]
+        with words.open("wb") as out:
+            up = subprocess.Popen(command, env=home.env, cwd=tmp_path, stdout=out, stderr=out, start_new_session=True)
+        try:
+            wait_until(lambda: "disk is full" in words.read_text(), 90, words.read_text)
+            assert up.poll() is None
+            ballast.unlink()
+            assert up.wait(120) == 0, words.read_text() + home.said()
+        finally:
+            up.kill()
+            up.wait()
+        assert "Traceback" not in words.read_text()
+        assert_one_result_each(home, 1)
+
+
+def test_a_full_disk_of_the_inbox_leaves_each_scan_where_it_is_until_there_is_room(tmp_path: Path) -> None:
+    """No folder can be made for the claim, then none for ``done/``, then no reason can be written beside a scan."""
+    with small_disk(4, "nr_inodes=64") as disk, running(tmp_path / "home", ICR_INBOX=str(disk)) as home:
+        home.inbox = disk
+        folder.prepare(disk)
+        (disk / folder.WORKING / "lock").touch()
+        draw_scan(disk / "field" / "0.png", 0)
+        names = _use_up_names(disk)
+        home.start("up")
+        wait_until(lambda: "cannot be taken" in home.said(), 90, home.said)
+        assert home.states() == {}
+        for _ in range(2):
+            names.pop().unlink()  # room for the claim's two folders, none for done/
+        home.wait_for_states(done=1, timeout_s=90)
+        wait_until(lambda: "cannot be moved" in home.said(), 30, home.said)
+        assert "No space left on device" in home.said()
+        assert list((disk / folder.WORKING).rglob("0.png")) and home.listed("done") == []
+        for path in names:
+            path.unlink()
+        wait_until(lambda: home.listed("done") == ["0.png"], 60, home.said)
+        (disk / ".1.part").write_bytes((disk / "done/field/0.png").read_bytes()[:200])
+        ballast = fill(disk)
+        (disk / ".1.part").rename(disk / "1.png")
+        home.wait_for_states(done=1, failed=1, timeout_s=90)
+        wait_until(lambda: home.said().count("cannot be moved") == 2, 30, home.said)
+        assert list((disk / folder.WORKING).rglob("1.png"))
+        ballast.unlink()
+        wait_until(lambda: home.listed("failed") == ["1.png", "1.png.reason.txt"], 60, home.said)
+        assert "truncated PNG" in (disk / "failed/1.png.reason.txt").read_text()
+        assert home.rows("SELECT count(*) FROM pages") == [(1,)]
+
+
+def _use_up_names(disk: Path) -> list[Path]:
+    made: list[Path] = []
+    while True:
+        path = disk / f".name{len(made)}"
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+        except OSError:
+            return made
+        made.append(path)
