@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.fields import transcription
+from worker.fields import line_normalization, transcription
 from worker.fields.line_normalization import DIGIT_HEIGHT, LINE_HEIGHT, normalize_line
 from worker.synthesis.fields import draw_field
 
@@ -24,6 +24,7 @@ def test_training_and_worker_share_one_function() -> None:
     rng = np.random.default_rng(5)
     line = next(found for found in (samples.draw_line(rng) for _ in range(20)) if found is not None)
     again = np.random.default_rng(5)
+    again.random()  # whether the field is blank
     grey = draw_field(again, samples._draw_text(again)).grey
     assert np.array_equal(line.image, normalize_line(grey).image)
 
@@ -76,3 +77,39 @@ def test_line_columns_lead_back_to_the_crop() -> None:
     columns = np.flatnonzero((line.image > 127).any(axis=0))
     assert line.to_crop_x(float(columns[0])) == pytest.approx(100, abs=1.5)
     assert line.to_crop_x(float(columns[-1] + 1)) == pytest.approx(211, abs=1.5)
+
+
+def plain_percentile(values: np.ndarray, weights: np.ndarray, percent: float) -> float:
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, percent / 100 * total[-1])])
+
+
+def plain_gutters(grey: np.ndarray) -> np.ndarray:
+    height, width = grey.shape
+    bright = np.searchsorted(np.cumsum(np.bincount(grey.ravel(), minlength=256)), 95 / 100 * grey.size)
+    size = max(9, height // 5)
+    dark = (grey < 0.45 * bright).astype(np.uint8)
+    solid = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+    gutters = np.zeros((height, width), np.uint8)
+    for axis, place in ((0, solid[:, 0]), (0, solid[:, -1]), (1, solid[0]), (1, solid[-1])):
+        along = (place.mean() > 0.6) * solid.mean(axis=axis) > 0.6
+        gutters[(slice(None), along) if axis == 0 else along] = 1
+    rim = max(5, size // 2) | 1
+    return cv2.dilate(gutters, np.ones((rim, rim), np.uint8)).astype(bool)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_quick_forms_give_what_the_plain_ones_gave_when_the_models_were_trained(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    grey = draw_field(rng, str(rng.integers(10, 10**7))).grey.copy()
+    if seed % 3 == 1:
+        grey[:, : grey.shape[1] // 7] = 10  # a gutter
+    quick = normalize_line(grey)
+    monkeypatch.setattr(line_normalization, "_weighted_percentile", plain_percentile)
+    monkeypatch.setattr(line_normalization, "_solid_areas", plain_gutters)
+    plain = normalize_line(grey)
+    assert np.array_equal(quick.image, plain.image)
+    assert (quick.scale, quick.x0, quick.y0, quick.ink) == (plain.scale, plain.x0, plain.y0, plain.ink)

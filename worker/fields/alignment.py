@@ -50,10 +50,19 @@ class _Gap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seam:
-    """Where a line is cut: the first column right of the seam, one for all rows or one a row; the ink crossed."""
+    """Where a line is cut: the first column right of the seam row by row, the least and most of them, ink crossed.
 
-    columns: int | NDArray[np.int64]
+    An upright seam has one column for all rows.
+    """
+
+    columns: NDArray[np.int64]
+    least: int
+    most: int
     crossed: float = 0.0
+
+
+def _upright(column: int) -> _Seam:
+    return _Seam(np.array([column]), column, column)
 
 
 def cut_symbols(line: Pixels, symbols: list[Symbol]) -> list[Cut]:
@@ -85,7 +94,7 @@ def cut_lines(lines: list[Pixels], symbols: list[list[Symbol]]) -> list[list[Cut
 
 def _cut_at(line: Pixels, symbols: list[Symbol], seams: list[_Seam]) -> list[Cut]:
     """Return each symbol's ink between the seams on both its sides; the line's ends are seams too."""
-    ends = [_Seam(0), *seams, _Seam(line.shape[1])]
+    ends = [_upright(0), *seams, _upright(line.shape[1])]
     return [
         _cut_out(line, symbol, left, right)
         for symbol, (left, right) in zip(symbols, itertools.pairwise(ends), strict=False)
@@ -93,12 +102,11 @@ def _cut_at(line: Pixels, symbols: list[Symbol], seams: list[_Seam]) -> list[Cut
 
 
 def _cut_out(line: Pixels, symbol: Symbol, left: _Seam, right: _Seam) -> Cut:
-    start, stop = int(np.min(left.columns)), int(np.max(right.columns))
+    start, stop = left.least, right.most
     part = line[:, start:stop]
-    if not (isinstance(left.columns, int) and isinstance(right.columns, int)):
+    if left.most > start or right.least < stop:
         columns = np.arange(start, stop)
-        inside = (columns >= np.reshape(left.columns, (-1, 1))) & (columns < np.reshape(right.columns, (-1, 1)))
-        part = part * inside
+        part = part * ((columns >= left.columns[:, None]) & (columns < right.columns[:, None]))
     centre = _centre(symbol)
     ink, box = _main_ink(part, centre - start)
     touching = left.crossed + right.crossed
@@ -140,7 +148,7 @@ def _open_seam(gap: _Gap) -> _Seam | None:
     """Return the upright seam through the clear column nearest to the middle; None where there is none."""
     strongest = gap.line[:, gap.first : gap.last].max(axis=0).tolist()
     clear = [x for x, ink in enumerate(strongest, gap.first) if ink < CLEAR]
-    return _Seam(min(clear, key=lambda x: abs(x - gap.middle))) if clear else None
+    return _upright(min(clear, key=lambda x: abs(x - gap.middle))) if clear else None
 
 
 def _closed_seams(gaps: list[_Gap]) -> list[_Seam]:
@@ -171,7 +179,8 @@ def _trace(gap: _Gap, step: list[list[int]], end: int) -> _Seam:
     for row in reversed(step[:-1]):
         columns.append(columns[-1] + row[columns[-1]])
     seam = np.array(columns[::-1]) + gap.first
-    return _Seam(seam, float((gap.line[np.arange(len(seam)), seam] > INK).sum()))
+    crossed = float((gap.line[np.arange(len(seam)), seam] > INK).sum())
+    return _Seam(seam, gap.first + min(columns), gap.first + max(columns), crossed)
 
 
 def _main_ink(part: Pixels, centre: float) -> tuple[Pixels, Box | None]:

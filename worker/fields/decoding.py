@@ -8,7 +8,6 @@ blank, so the digits' posterior is decoded over eleven classes and the marks are
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,9 +131,8 @@ def align(digits: str, merged: Floats) -> list[Symbol]:
     """
     if not digits:
         return []
-    best = read_greedily(merged)
-    if "".join(s.character for s in best) == digits:  # the likeliest path of all is the likeliest of this string
-        return best
+    if spell_greedily(merged) == digits:  # the likeliest path of all is the likeliest of this string
+        return read_greedily(merged)
     labels = np.full(2 * len(digits) + 1, BLANK)
     labels[1::2] = [int(d) for d in digits]
     skippable = np.zeros(len(labels), bool)
@@ -150,20 +148,28 @@ def align(digits: str, merged: Floats) -> list[Symbol]:
 
 def read_greedily(merged: Floats) -> list[Symbol]:
     """Return the digits of the likeliest path: the likeliest class of every column, (T, 11), repeats collapsed."""
-    return [Symbol(_DIGITS[k], start, stop, peak) for k, start, stop, peak in _runs(merged, range(BLANK))]
+    return [
+        Symbol(_DIGITS[kind], start, stop, _peak(merged, kind, start, stop))
+        for kind, start, stop in _runs(merged)
+        if kind < BLANK
+    ]
 
 
-def _runs(log_probabilities: Floats, wanted: range) -> list[tuple[int, int, int, int]]:
-    """Return (class, start, stop, peak) of the runs of columns in which one of the ``wanted`` classes is likeliest."""
-    best = np.argmax(log_probabilities, axis=1).tolist()
-    runs, start = [], 0
-    for kind, group in itertools.groupby(best):
-        stop = start + sum(1 for _ in group)
-        if kind in wanted:
-            peak = start + int(np.argmax(log_probabilities[start:stop, kind])) if stop > start + 1 else start
-            runs.append((kind, start, stop, peak))
-        start = stop
-    return runs
+def spell_greedily(merged: Floats) -> str:
+    """Return the string of ``read_greedily``."""
+    return "".join(_DIGITS[kind] for kind, _, _ in _runs(merged) if kind < BLANK)
+
+
+def _runs(log_probabilities: Floats) -> list[tuple[int, int, int]]:
+    """Return (class, start, stop) of the runs of columns in which one class is likeliest."""
+    best = log_probabilities.argmax(axis=1)
+    edges = [0, *((best[1:] != best[:-1]).nonzero()[0] + 1).tolist(), len(best)]
+    return list(zip(best[edges[:-1]].tolist(), edges[:-1], edges[1:], strict=True))
+
+
+def _peak(log_probabilities: Floats, kind: int, start: int, stop: int) -> int:
+    """Return the first of the columns in which a class is likeliest."""
+    return start if stop == start + 1 else start + int(log_probabilities[start:stop, kind].argmax())
 
 
 def _viterbi(emission: Floats, skippable: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -192,8 +198,12 @@ def find_marks(log_probabilities: Floats, *, everything: bool = False) -> list[S
 
     With ``everything``, the digits too.
     """
-    runs = _runs(log_probabilities, range(0 if everything else 10, len(ALPHABET)))
-    return [Symbol(ALPHABET[kind], start, stop, peak) for kind, start, stop, peak in runs]
+    first = 0 if everything else 10
+    return [
+        Symbol(ALPHABET[kind], start, stop, _peak(log_probabilities, kind, start, stop))
+        for kind, start, stop in _runs(log_probabilities)
+        if first <= kind < len(ALPHABET)
+    ]
 
 
 def merge_symbols(digits: list[Symbol], marks: list[Symbol]) -> list[Symbol]:

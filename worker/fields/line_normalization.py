@@ -80,9 +80,9 @@ def normalize_line(grey: Grey) -> Line:
             return Line(inner.image, inner.scale, inner.x0 + x, inner.y0 + y, inner.ink)
     scale = DIGIT_HEIGHT / (bottom - top)
     margin = (LINE_HEIGHT - DIGIT_HEIGHT) / 2 / scale
-    image = np.pad(
-        _cut(darkness, (left - margin, top - margin, right + margin), scale), ((0, 0), (EMPTY_LEFT, 0))
-    )
+    cut = _cut(darkness, (left - margin, top - margin, right + margin), scale)
+    image = np.zeros((LINE_HEIGHT, EMPTY_LEFT + cut.shape[1]), np.uint8)
+    image[:, EMPTY_LEFT:] = cut
     x0 = left - margin - EMPTY_LEFT / scale
     return Line(image, scale * working, x0 / working, (top - margin) / working, ink)
 
@@ -95,7 +95,9 @@ def flatten(grey: Grey) -> Grey:
     size = max(9, min(grey.shape[0] // 3, 41)) | 1
     paper = cv2.blur(cv2.dilate(cv2.blur(grey, (3, 3)), np.ones((size, size), np.uint8)), (size, size))
     dark = 255 - np.asarray(cv2.divide(grey, paper, scale=255), np.uint8)
-    dark[_solid_areas(grey)] = 0
+    gutters = _solid_areas(grey)
+    if gutters is not None:
+        dark[gutters > 0] = 0
     otsu, _ = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     counts = np.bincount(dark.ravel(), minlength=256)
     threshold = max(int(otsu), round(255 * MIN_CONTRAST)) + 1
@@ -113,8 +115,8 @@ def find_extent(darkness: Grey) -> tuple[float, float, float, float, int] | None
     Rules, frames, specks and what lies off the line do not count; marks that stick out (a slash, a comma)
     weigh little, because the extent is a percentile over the ink's columns.
     """
-    mask = (darkness > 127).astype(np.uint8)
-    mask &= ~_rules(mask) & 1
+    mask = (darkness > 127).view(np.uint8)
+    mask = np.asarray(cv2.subtract(mask, _rules(mask)), np.uint8)
     _, _, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
     boxes, middles = stats[1:], centres[1:, 1]
     keep = _is_writing(boxes, darkness.shape)
@@ -143,22 +145,22 @@ def _shrink(grey: Grey, scale: float) -> Grey:
     return np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _solid_areas(grey: Grey) -> NDArray[np.bool_]:
-    """Return the gutters: black areas along a side, wider than a pen, with their shaded rim."""
+def _solid_areas(grey: Grey) -> NDArray[np.uint8] | None:
+    """Return the gutters: black areas along a side, wider than a pen, with their shaded rim; None without any."""
     height, width = grey.shape
     bright = _percentile_bin(np.bincount(grey.ravel(), minlength=256), 95)
     size = max(9, height // 5)
-    dark = (grey < 0.45 * bright).astype(np.uint8)
+    dark = (grey < 0.45 * bright).view(np.uint8)
     solid = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+    if not solid.any():
+        return None
     gutters = np.zeros((height, width), np.uint8)
-    if solid.any():
-        gutters[:, (solid[:, 0].mean() > 0.6) * solid.mean(axis=0) > 0.6] = 1
-        gutters[:, (solid[:, -1].mean() > 0.6) * solid.mean(axis=0) > 0.6] = 1
-        gutters[(solid[0].mean() > 0.6) * solid.mean(axis=1) > 0.6] = 1
-        gutters[(solid[-1].mean() > 0.6) * solid.mean(axis=1) > 0.6] = 1
-        rim = max(5, size // 2) | 1
-        gutters = np.asarray(cv2.dilate(gutters, np.ones((rim, rim), np.uint8)), np.uint8)
-    return gutters.astype(bool)
+    gutters[:, (solid[:, 0].mean() > 0.6) * solid.mean(axis=0) > 0.6] = 1
+    gutters[:, (solid[:, -1].mean() > 0.6) * solid.mean(axis=0) > 0.6] = 1
+    gutters[(solid[0].mean() > 0.6) * solid.mean(axis=1) > 0.6] = 1
+    gutters[(solid[-1].mean() > 0.6) * solid.mean(axis=1) > 0.6] = 1
+    rim = max(5, size // 2) | 1
+    return np.asarray(cv2.dilate(gutters, np.ones((rim, rim), np.uint8)), np.uint8)
 
 
 def _rules(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -189,14 +191,14 @@ def _is_writing(boxes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_
 
 
 def _weighted_percentile(values: NDArray[np.generic], weights: NDArray[np.generic], percent: float) -> float:
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, percent / 100 * total[-1])])
+    order = values.argsort(kind="stable")
+    total = weights[order].cumsum()
+    return float(values[order[total.searchsorted(percent / 100 * total[-1])]])
 
 
 def _percentile_bin(counts: NDArray[np.int64], percent: float) -> int:
-    total = np.cumsum(counts)
-    return int(np.searchsorted(total, percent / 100 * total[-1]))
+    total = counts.cumsum()
+    return int(total.searchsorted(percent / 100 * total[-1]))
 
 
 def _cut(darkness: Grey, corner: tuple[float, float, float], scale: float) -> NDArray[np.uint8]:

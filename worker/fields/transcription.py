@@ -28,8 +28,8 @@ from worker.fields.decoding import (
     find_marks,
     merge_marks,
     merge_symbols,
-    read_greedily,
     settle_slashes,
+    spell_greedily,
 )
 from worker.fields.line_normalization import LINE_HEIGHT, Line, normalize_line
 from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Recognizers
@@ -135,7 +135,7 @@ def _decode(line: Line, answers: list[Floats], spec: FieldSpec) -> _Seen:
     if not line.ink:
         return _Seen([Candidate("", 1.0)], ("",), merged, [], [])
     candidates = find_candidates(merged, least=least, most=most)
-    views = tuple("".join(s.character for s in read_greedily(view)) for view in alone)
+    views = tuple(spell_greedily(view) for view in alone)
     digits = align(candidates[0].digits, merged)
     return _Seen(candidates, views, merged, merge_symbols(digits, find_marks(together)), [])
 
