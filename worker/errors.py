@@ -51,5 +51,9 @@ class DatabaseUnavailableError(TransientError):
     """The database does not answer."""
 
 
+class FolderUnavailableError(TransientError):
+    """A folder that scans lie in is not there, as when a network drive is away."""
+
+
 class BrokerUnavailableError(TransientError):
     """Redis does not answer."""

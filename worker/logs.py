@@ -55,6 +55,7 @@ def configure_logging(level: str) -> None:
             ],
         )
     )
+    logging.captureWarnings(True)  # Python prints its warnings over many lines
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

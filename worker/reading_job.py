@@ -9,14 +9,17 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from worker import bootstrap
 from worker.enqueue import hash_file
-from worker.errors import InvalidJobError, UnreadableScanError
+from worker.errors import FolderUnavailableError, InvalidJobError, UnreadableScanError
 from worker.stages import Stopwatch
 from worker.store.records import ClaimedJob
 from worker.values import PageReading, Scan
 
 if TYPE_CHECKING:
-    from schemas.form_template import FormTemplate
+    from schemas.form_template import FormTemplate, NamedForm
     from worker.checks.policy import CheckPolicy
+
+WORKING = ".working"
+"""The folder in the inbox where scans lie whose jobs have not ended."""
 
 
 def locate_scan(uri: str, roots: tuple[Path, ...]) -> Path:
@@ -26,6 +29,8 @@ def locate_scan(uri: str, roots: tuple[Path, ...]) -> Path:
     ------
     InvalidJobError
         It names another scheme, no regular file, or one elsewhere. What lies elsewhere is not told.
+    FolderUnavailableError
+        The folder itself that it should lie under is not there.
     """
     try:
         path = _path_of(uri).resolve(strict=False)
@@ -33,6 +38,7 @@ def locate_scan(uri: str, roots: tuple[Path, ...]) -> Path:
             raise InvalidJobError(
                 "the file lies under none of the allowed folders (ICR_INBOX, ICR_SCAN_ROOTS)"
             )
+        _require_folder(path, roots)
         mode = path.stat().st_mode
     except (OSError, ValueError, RuntimeError) as error:
         raise InvalidJobError(
@@ -41,6 +47,13 @@ def locate_scan(uri: str, roots: tuple[Path, ...]) -> Path:
     if not stat.S_ISREG(mode):
         raise InvalidJobError("the job names no regular file")
     return path
+
+
+def _require_folder(path: Path, roots: tuple[Path, ...]) -> None:
+    """Refuse to judge a file while its folder is away; of a drive taken off, an empty mount point stays."""
+    for folder in (*roots, *(root / WORKING for root in roots)):
+        if path.is_relative_to(folder) and not folder.is_dir():
+            raise FolderUnavailableError(f"the folder {folder} is not there")
 
 
 def _path_of(uri: str) -> Path:
@@ -78,9 +91,9 @@ def read_scan_pages(claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[Pag
     ]
 
 
-def _choose_form(name: str | None) -> FormTemplate | list[FormTemplate] | CheckPolicy | Literal["field", "free"]:
-    """Return the template of that name, the layout of that name, or without one every template known."""
-    from worker.templates import find_template
+def _choose_form(name: str | None) -> NamedForm | list[FormTemplate] | CheckPolicy | Literal["field", "free"]:
+    """Return the form of that name, the layout of that name, or without one every template known."""
+    from worker.templates import find_form
 
     if name == "field":
         return "field"
@@ -89,4 +102,4 @@ def _choose_form(name: str | None) -> FormTemplate | list[FormTemplate] | CheckP
     if name == "check":
         return bootstrap.check_policy()
     known = bootstrap.templates()
-    return find_template(name, known) if name else list(known.values())
+    return find_form(name, known) if name else list(known.values())

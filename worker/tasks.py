@@ -24,7 +24,7 @@ from worker.canary import record_beat
 from worker.celery_app import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
 from worker.child import prepare_child
 from worker.enqueue import register_scan
-from worker.errors import IcrError, InvalidJobError, PermanentError, TransientError
+from worker.errors import FolderUnavailableError, IcrError, InvalidJobError, PermanentError, TransientError
 from worker.process_identity import is_dead, name_process
 from worker.reading_job import locate_scan, read_scan_pages
 from worker.reconciler import reconcile_in_turn
@@ -110,7 +110,7 @@ def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | N
     engine, settings, job_id = bootstrap.engine(), bootstrap.settings(), str(job.id)
     record = _patiently(lambda: get_job(engine, job_id), deadline)
     if record is None:
-        path = locate_scan(job.uri, bootstrap.scan_roots())
+        path = _patiently(lambda: locate_scan(job.uri, bootstrap.scan_roots()), deadline)
         ticket = _patiently(lambda: register_scan(engine, job, path, source="message"), deadline)
         log.info("job registered", state=ticket.state.value)
     elif redelivered and record.state is JobState.RUNNING and record.leased_by and is_dead(record.leased_by):
@@ -135,7 +135,7 @@ def _run(claim: ClaimedJob, deadline: float) -> None:
     """Read a claimed scan and end its job, once; at shutdown hand it back uncounted."""
     engine, watch = bootstrap.engine(), Stopwatch()
     try:
-        scan, pages = read_scan_pages(claim, watch)
+        scan, pages = _patiently(lambda: read_scan_pages(claim, watch), deadline)
         stored = watch.time("store", _patiently, lambda: store_readings(engine, claim, scan, pages), deadline)
         log.info(
             "scan read" if stored else "reading dropped: another worker took over",
@@ -144,6 +144,9 @@ def _run(claim: ClaimedJob, deadline: float) -> None:
         )
         if stored:
             _leave_stages(watch)
+    except FolderUnavailableError:
+        release_job(engine, claim)
+        raise
     except TransientError:
         raise
     except SoftTimeLimitExceeded:
@@ -190,15 +193,20 @@ def _record_invalid(
 
 
 def _patiently(act: Callable[[], T], deadline: float) -> T:
-    """Ask the database again and again with growing pauses while it does not answer, until the deadline."""
+    """Try again and again with growing pauses while the database or a folder is away, until the deadline."""
     waiting = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientError),
         wait=tenacity.wait_exponential_jitter(initial=0.2, max=5),
         stop=tenacity.stop_after_delay(max(0.0, deadline - time.monotonic())),
-        before_sleep=lambda state: log.warning("waiting for the database", attempt=state.attempt_number),
+        before_sleep=_tell_of_waiting,
         reraise=True,
     )
     return waiting(act)
+
+
+def _tell_of_waiting(state: tenacity.RetryCallState) -> None:
+    reason = str(state.outcome.exception()) if state.outcome else None
+    log.warning("waiting for what is away", attempt=state.attempt_number, reason=reason)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

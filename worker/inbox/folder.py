@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-WORKING = ".working"
+from worker.errors import FolderUnavailableError
+from worker.reading_job import WORKING as WORKING
+
 DONE, FAILED, DUPLICATE = OUTCOMES = ("done", "failed", "duplicate")
 REASON_SUFFIX = ".reason.txt"
 NAME_LIMIT = 255
@@ -60,6 +62,12 @@ class Claimed:
 def prepare(inbox: Path) -> None:
     """Make the inbox and its working folder; the outcomes are made when needed."""
     (inbox / WORKING).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def require(inbox: Path) -> None:
+    """Raise ``FolderUnavailableError`` while the inbox is away; of a drive taken off, an empty mount point stays."""
+    if not (inbox / WORKING).is_dir():
+        raise FolderUnavailableError(f"the folder {inbox} is not there, or not the one that was prepared")
 
 
 def is_passed_over(name: str) -> bool:
@@ -122,7 +130,7 @@ def claim(inbox: Path, name: Path, seen: Sighting) -> Claimed | None:
     """
     job_id = str(uuid.uuid4())
     target = inbox / WORKING / job_id / name
-    target.parent.mkdir(parents=True)
+    _make_below(inbox / WORKING, target.parent)
     try:
         (inbox / name).rename(target)
     except FileNotFoundError:
@@ -166,7 +174,7 @@ def dispose(inbox: Path, claimed: Claimed, target: Path, reason: str | None = No
     OSError
         The folder cannot be written; the scan stays in ``.working``.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_below(inbox, target.parent)
     if reason is not None:
         text = f"{reason}\njob {claimed.job_id}\n"
         target.with_name(target.name + REASON_SUFFIX).write_text(text, "utf-8", "backslashreplace")
@@ -194,6 +202,14 @@ def _whole_characters(name: bytes) -> str:
         except UnicodeDecodeError:
             continue
     return os.fsdecode(name)
+
+
+def _make_below(root: Path, folder: Path) -> None:
+    """Make a folder and those above it up to ``root``, which must be there: an inbox that is away is not made up."""
+    made = root
+    for part in folder.relative_to(root).parts:
+        made /= part
+        made.mkdir(exist_ok=True)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -82,7 +82,8 @@ class Watcher:
         return len(self._stuck) + self._settling.put_aside
 
     def step(self) -> None:
-        """Do what can be done now: register, take, move."""
+        """Do what can be done now: register, take, move; nothing while the folder is away."""
+        folder.require(self._inbox)
         for claimed in list(self._unregistered.values()):
             self._register(claimed)
         self._take_ready()

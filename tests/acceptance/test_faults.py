@@ -1,0 +1,156 @@
+"""Faults that chaos throws only in short or not at all, each once and whole, on real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.acceptance.test_enqueue import _message
+from tests.system import Home, draw_scan, wait_until
+from tests.tls import free_port
+from worker.embedded import PrivateRedis
+
+pytestmark = [pytest.mark.timeout(280), pytest.mark.xdist_group("faults")]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path / "home")
+    yield home
+    home.stop()
+
+
+def test_redis_frozen_for_30_s_and_sqlite_locked_for_20_s_cost_no_scan(home: Home) -> None:
+    """Longer than the clients wait for Redis (15 s): connections are given up and made anew."""
+    home.start("up")
+    for i in range(12):
+        draw_scan(home.inbox / "field" / f"{i}.png", i)
+    wait_until(lambda: home.states().get("done", 0) >= 2, 60, home.said)
+    with redis.Redis(unix_socket_path=str(home.folder / "redis" / "redis.sock")) as client:
+        server = int(client.info("server")["process_id"])  # type: ignore[index]
+    os.kill(server, signal.SIGSTOP)
+    try:
+        with sqlite3.connect(home.folder / "icr.db", timeout=30, isolation_level=None) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            draw_scan(home.inbox / "field" / "meanwhile.png", 99)
+            time.sleep(20)
+            other.execute("ROLLBACK")
+        time.sleep(10)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    home.wait_for_states(done=13, timeout_s=120)
+    assert home.rows("SELECT count(*), count(DISTINCT job_id) FROM pages") == [(13, 13)]
+    wait_until(lambda: len(home.listed("done")) == 13, 30, home.said)
+
+
+def test_an_inbox_that_vanishes_and_returns_loses_nothing(home: Home, tmp_path: Path) -> None:
+    """As when a network drive is away: jobs wait for their files instead of failing for lack of them."""
+    for i in range(12):
+        draw_scan(home.inbox / "field" / f"{i}.png", i)
+    home.start("up")
+    wait_until(lambda: home.states().get("done", 0) >= 1 and home.states().get("queued", 0) >= 4, 60, home.said)
+    home.inbox.rename(tmp_path / "away")
+    try:
+        wait_until(lambda: "is not there" in home.said() and "the watcher waits" in home.said(), 60, home.said)
+        time.sleep(3)
+        assert not home.inbox.exists(), "what is away is not made up"
+    finally:
+        (tmp_path / "away").rename(home.inbox)
+    draw_scan(home.inbox / "field" / "after.png", 99)
+    home.wait_for_states(done=13, timeout_s=120)
+    wait_until(lambda: len(home.listed("done")) == 13, 30, home.said)
+    assert home.rows("SELECT count(*), count(DISTINCT job_id) FROM pages") == [(13, 13)]
+
+
+def test_a_scan_that_nothing_can_interrupt_meets_the_hard_limit_and_is_dead(home: Home, tmp_path: Path) -> None:
+    """Deaf to the soft limit's signal, as code in C is; one delivery in place of three keeps the test short."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys, time\n"
+        "def watch(event, args):\n"
+        "    if event == 'open' and sys.orig_argv[-1] == 'worker' and str(args[0]).endswith('deaf.png'):\n"
+        "        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+        "        time.sleep(3600)\n"
+        "sys.addaudithook(watch)\n"
+    )
+    home.env |= {
+        "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "ICR_MAX_DELIVERIES": "1",
+        "ICR_JOB_TIME_LIMIT_S": "5", "ICR_VISIBILITY_TIMEOUT_S": "30",
+    }  # fmt: skip
+    draw_scan(home.inbox / "field" / "deaf.png", 1)
+    draw_scan(home.inbox / "field" / "fine.png", 2)
+    done = home.icr("up", "--once", timeout_s=200)
+    assert done.returncode == 2, done.stderr + home.said()
+    assert home.states() == {"done": 1, "dead": 1}
+    assert home.listed("failed") == ["deaf.png", "deaf.png.reason.txt"] and home.listed("done") == ["fine.png"]
+    assert "Hard time limit" in home.said()
+
+
+def test_one_job_delivered_twice_at_once_on_two_workers_is_read_once(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\n"
+        "def watch(event, args):\n"
+        "    if event == 'open' and 'worker' in sys.orig_argv and str(args[0]).endswith('slow.png'):\n"
+        "        time.sleep(2)\n"
+        "sys.addaudithook(watch)\n"
+    )
+    broker = PrivateRedis(tmp_path / "broker")
+    broker.start()
+    home.env |= {
+        "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "ICR_CONCURRENCY": "1",
+        "ICR_BROKER_URL": f"unix://{broker.socket}", "ICR_SCAN_ROOTS": str(tmp_path / "scans"),
+    }  # fmt: skip
+    scan = draw_scan(tmp_path / "scans" / "slow.png", 1)
+    job = {"uri": str(scan), "id": str(uuid.uuid4()), "template": "field"}
+    try:
+        assert home.icr("migrate").returncode == 0
+        for name in ("first", "second"):
+            home.start("worker", "--name", name)
+        with redis.Redis(unix_socket_path=str(broker.socket), decode_responses=True) as client:
+            wait_until(lambda: len(list(client.scan_iter("icr:beat:*"))) == 2, 60, home.said)
+            client.lpush("icr", *(json.dumps(_message([job], job["id"], "icr.read_scan")) for _ in range(2)))
+            home.wait_for_states(done=1)
+            wait_until(lambda: client.llen("icr") + client.hlen("unacked") == 0, 30, home.said)  # type: ignore[operator]
+    finally:
+        home.stop()
+        broker.stop()
+    assert home.rows("SELECT count(*) FROM pages") == [(1,)]
+    assert home.said().count('"scan read"') == 1 and "in other hands" in home.said()
+
+
+def test_what_happens_can_be_followed_by_logs_and_metrics(home: Home) -> None:
+    """One line of JSON an event, the job's id from the drop to the end; what was read is in neither."""
+    home.env["ICR_METRICS_PORT"] = str(free_port())
+    home.start("up")
+    draw_scan(home.inbox / "field" / "a\nb\u202e.png", 706517)
+    home.wait_for_states(done=1)
+    wait_until(lambda: len(home.listed("done")) == 1, 30, home.said)
+    ((job_id, number),) = home.rows(
+        "SELECT job_id, text FROM pages JOIN fields ON page_id = pages.id"
+    )
+    wait_until(lambda: _told(home, job_id) == ["scan taken", "scan read", "scan ended"], 30, home.said)
+    address = f"http://127.0.0.1:{home.env['ICR_METRICS_PORT']}"
+    with urllib.request.urlopen(f"{address}/metrics", timeout=60) as answer:
+        metrics = answer.read().decode()
+    assert 'icr_jobs{state="done"} 1.0' in metrics and 'icr_stage_seconds_count{stage="store"} 1.0' in metrics
+    assert 'icr_model_info{model="fields"' in metrics
+    for probe in ("healthz", "readyz"):
+        assert urllib.request.urlopen(f"{address}/{probe}", timeout=60).status == 200
+    assert len(number) >= 4 and number not in home.said() + metrics, "no reading at the default level"
+
+
+def _told(home: Home, job_id: str) -> list[str]:
+    """Return the events of one job in the order of their times; every line of every log must be JSON."""
+    logs = [log.read_text() for log in home.folder.glob("logs/*.log")]
+    lines = [json.loads(line) for text in logs for line in text.splitlines()]
+    ours = [line for line in lines if line.get("job") == job_id]
+    return [line["event"] for line in sorted(ours, key=lambda each: each["timestamp"])]
