@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, Literal, Self
 
@@ -93,19 +94,32 @@ def _refuse_off_page(what: str, box: BoxMm, page_mm: tuple[float, float]) -> Non
         raise ValueError(f"{what}: box {list(box)} mm lies off the page of {page_mm[0]} x {page_mm[1]} mm")
 
 
-class FormTemplate(_Strict):
-    """A form: its page size, its printed landmarks and its fields."""
+TemplateName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+class FormTemplate(_Strict):
+    """A form, or one page of a form of several: its page size, its printed landmarks and its fields.
+
+    The pages of one form are templates that name the same ``form``; each has a ``page`` number of its own, and a page
+    that is only to be known may have no fields.
+    """
+
+    name: TemplateName
     title: str = ""
+    form: TemplateName | None = None
+    page: PositiveInt | None = None
     page_mm: tuple[PositiveFloat, PositiveFloat]
-    fields: tuple[FieldSpec, ...] = Field(min_length=1)
+    fields: tuple[FieldSpec, ...]
     landmarks: tuple[Landmark, ...] = ()
     min_registration: Annotated[float, Field(ge=0, le=1)] = 0.5
     rules: tuple[FormRule, ...] = ()
 
     @model_validator(mode="after")
     def _fields_fit(self) -> Self:
+        if (self.form is None) != (self.page is None):
+            raise ValueError("'form' and 'page' belong together: a page of a form of several")
+        if not self.fields and self.form is None:
+            raise ValueError("there are no fields: only a page of a 'form' of several may have none")
         names = [f.name for f in self.fields]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
@@ -126,5 +140,15 @@ class FormTemplate(_Strict):
     @property
     def version(self) -> str:
         """A short hash of the template's meaning: the same content has the same version everywhere."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        meaning = self.model_dump(mode="json", exclude_defaults=True)
+        canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedForm:
+    """A form that somebody named: its pages, and the templates of other forms that a page may turn out to be."""
+
+    name: str
+    pages: tuple[FormTemplate, ...]
+    others: tuple[FormTemplate, ...] = ()

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from schemas.form_template import FieldSpec, FormTemplate
+from schemas.form_template import FieldSpec, FormTemplate, NamedForm
 from worker.checks.policy import CheckPolicy
 from worker.checks.reading import read_check
 from worker.decision import AcceptPolicy, decide_field, decide_form
@@ -25,7 +25,7 @@ Layout = Literal["field", "free"]
 
 def read_page(
     page: Page,
-    form: FormTemplate | Sequence[FormTemplate] | CheckPolicy | Layout,
+    form: FormTemplate | Sequence[FormTemplate] | NamedForm | CheckPolicy | Layout,
     recognizers: Recognizers,
     policy: AcceptPolicy,
 ) -> PageReading:
@@ -41,7 +41,7 @@ def read_page(
 
 def _read_as(
     page: Page,
-    form: FormTemplate | Sequence[FormTemplate] | CheckPolicy | Layout,
+    form: FormTemplate | Sequence[FormTemplate] | NamedForm | CheckPolicy | Layout,
     recognizers: Recognizers,
     policy: AcceptPolicy,
 ) -> PageReading:
@@ -52,8 +52,7 @@ def _read_as(
     if isinstance(form, CheckPolicy):
         fields, problem = read_check(page, recognizers, policy, form)
         return _page_reading(page, fields, recognizers, problem=problem)
-    templates = [form] if isinstance(form, FormTemplate) else list(form)
-    found = identify_form(page, templates)
+    found = identify_form(page, [form] if isinstance(form, FormTemplate) else form)
     if found.template is None or found.registration is None:
         return _page_reading(page, (), recognizers, registration=found.registration, problem=found.problem)
     crops = extract_fields(page, found.template, found.registration)

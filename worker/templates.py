@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import schemas
-from schemas.form_template import FormTemplate
+from schemas.form_template import FormTemplate, NamedForm
 from schemas.rules import CheckDigitRule
 from worker.decision import find_check
 from worker.errors import InvalidTemplateError, UnknownTemplateError
@@ -49,6 +49,24 @@ def find_template(name_or_file: str, known: dict[str, FormTemplate]) -> FormTemp
     if name_or_file.endswith(".json"):
         return load_template(Path(name_or_file))
     raise UnknownTemplateError(f"no template {name_or_file!r}; known are: {', '.join(sorted(known)) or 'none'}")
+
+
+def find_form(name_or_file: str, known: dict[str, FormTemplate]) -> NamedForm:
+    """Return the pages of a known form, in their order, with what else a page may be; or one template's page.
+
+    Raises
+    ------
+    UnknownTemplateError
+        No form and no template has that name; names the known ones.
+    """
+    pages = tuple(sorted((t for t in known.values() if t.form == name_or_file), key=lambda t: t.page or 0))
+    if not pages:
+        try:
+            pages = (find_template(name_or_file, known),)
+        except UnknownTemplateError as error:
+            forms = sorted({t.form for t in known.values() if t.form})
+            raise UnknownTemplateError(f"{error}" + (f"; forms: {', '.join(forms)}" if forms else "")) from error
+    return NamedForm(name_or_file, pages, tuple(t for t in known.values() if t not in pages))
 
 
 def load_template(path: Path) -> FormTemplate:
@@ -99,7 +117,23 @@ def _load_folder(folder: Path) -> dict[str, FormTemplate]:
         if template.name in found:
             raise InvalidTemplateError(f"{path}: another template of this folder is named {template.name!r} too")
         found[template.name] = template
+    for template in found.values():
+        _refuse_confused_pages(folder, template, found)
     return found
+
+
+def _refuse_confused_pages(folder: Path, template: FormTemplate, found: dict[str, FormTemplate]) -> None:
+    """Refuse two templates for one page of a form, and a form that has the name of another form's template."""
+    if template.form is None:
+        return
+    same = [t.name for t in found.values() if (t.form, t.page) == (template.form, template.page)]
+    if len(same) > 1:
+        raise InvalidTemplateError(f"{folder}: {' and '.join(same)} are both page {template.page} of {template.form}")
+    namesake = found.get(template.form)
+    if namesake is not None and namesake.form != template.form:
+        raise InvalidTemplateError(
+            f"{folder}: {template.name} is a page of {template.form!r}, which is the name of another template"
+        )
 
 
 def _mistakes(path: Path, text: str, raw: object, error: ValidationError) -> Iterable[str]:

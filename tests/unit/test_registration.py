@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from schemas.form_template import FormTemplate
+from schemas.form_template import FormTemplate, NamedForm
 from tests.benchmarks.distortions import distort_page
 from worker.imaging.geometry import corners_of, project
 from worker.imaging.registration import identify_form, register_page
@@ -146,3 +146,18 @@ def test_two_templates_of_one_geometry_are_told_to_be_ambiguous() -> None:
     found = identify_form(page, [shifted_rows("one", rows), shifted_rows("two", rows)])
     assert found.template is None
     assert found.problem == "unregistered: could be one or two: name the template"
+
+
+def test_each_page_of_a_named_form_is_known_and_a_page_of_another_form_is_reported(nist: FormTemplate) -> None:
+    front = shifted_rows("front", [30.0, 60.0, 75.0, 120.0])
+    back = shifted_rows("back", [30.0, 45.0, 90.0, 120.0, 150.0])
+    survey = NamedForm("survey", (front, back), (nist,))
+    for template in (front, back):
+        assert identify_form(Page("", 0, draw_form(template, 5)), survey).template is template
+    stranger = identify_form(Page("", 0, draw_form(nist, 5)), survey)
+    assert stranger.template is None
+    assert stranger.problem is not None
+    assert stranger.problem == "unregistered: not survey, but a page of nist-hsf (registration 1.00)"
+    nothing = identify_form(Page("", 0, page_of_text()), survey)
+    assert nothing.template is None
+    assert nothing.problem is not None and nothing.problem.startswith("unregistered: no page of survey, the likest is")

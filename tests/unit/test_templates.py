@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.form_template import FormTemplate
 from worker.errors import InvalidTemplateError, UnknownTemplateError
-from worker.templates import find_template, load_template, load_templates
+from worker.templates import find_form, find_template, load_template, load_templates
 
 GOOD = {
     "name": "small",
@@ -53,7 +54,9 @@ MISTAKES = [
     (changed(fields=[field(layout="cells")]), "field a: a field laid out in cells must say how many"),
     (changed(fields=[field(digits={"min": 5, "max": 2})]), "min 5 is more than max 2"),
     (changed(rules=[{"rule": "sum", "fields": ["a", "x"], "total": "b"}]), "rule 0: speaks of fields that are not"),
-    (changed(fields=[]), "fields: Tuple should have at least 1 item"),
+    (changed(fields=[]), "there are no fields: only a page of a 'form' of several may have none"),
+    (changed(form="survey"), "'form' and 'page' belong together"),
+    (changed(page=2), "'form' and 'page' belong together"),
     ({k: v for k, v in GOOD.items() if k != "page_mm"}, "'page_mm' is missing"),
     ([], "Input should be an object"),
 ]
@@ -144,3 +147,36 @@ def test_the_version_follows_the_meaning_and_not_the_spelling(tmp_path: Path) ->
     respelled = load_template(write(tmp_path, json.dumps(GOOD, separators=(",", ":")), "again.json"))
     moved = load_template(write(tmp_path, changed(fields=[field(box_mm=[11, 10, 30, 8])]), "moved.json"))
     assert first.version == respelled.version != moved.version
+
+
+def survey(folder: Path) -> dict[str, FormTemplate]:
+    """Two pages of one form, the second without fields, beside a form of one page."""
+    write(folder, changed(name="survey-b", form="survey", page=2, fields=[]), "b.json")
+    write(folder, changed(name="survey-a", form="survey", page=1), "a.json")
+    write(folder, changed(name="single"), "single.json")
+    return load_templates(folder)
+
+
+def test_the_pages_of_a_form_are_found_by_its_name_in_their_order(tmp_path: Path) -> None:
+    known = survey(tmp_path)
+    found = find_form("survey", known)
+    assert [t.name for t in found.pages] == ["survey-a", "survey-b"]
+    assert "single" in [t.name for t in found.others]
+    assert [t.name for t in find_form("survey-b", known).pages] == ["survey-b"]
+    assert [t.name for t in find_form("single", known).pages] == ["single"]
+    with pytest.raises(UnknownTemplateError, match=r"no template 'meters'.*; forms: survey"):
+        find_form("meters", known)
+
+
+def test_two_templates_for_one_page_of_a_form_are_refused(tmp_path: Path) -> None:
+    survey(tmp_path)
+    write(tmp_path, changed(name="survey-c", form="survey", page=2), "c.json")
+    with pytest.raises(InvalidTemplateError, match="survey-b and survey-c are both page 2 of survey"):
+        load_templates(tmp_path)
+
+
+def test_a_form_named_like_another_template_is_refused(tmp_path: Path) -> None:
+    survey(tmp_path)
+    write(tmp_path, changed(name="survey"), "same.json")
+    with pytest.raises(InvalidTemplateError, match="survey-a is a page of 'survey', which is the name of another"):
+        load_templates(tmp_path)

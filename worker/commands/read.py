@@ -12,17 +12,17 @@ import click
 from worker.errors import IcrError, UnreadableScanError
 
 if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when a command runs, so that `icr --help` does not wait for them
-    from schemas.form_template import FormTemplate
+    from schemas.form_template import FormTemplate, NamedForm
     from schemas.reading import PageOut
     from worker.checks.policy import CheckPolicy
     from worker.values import Page, PageReading
 
-    Form = FormTemplate | list[FormTemplate] | CheckPolicy | Literal["field", "free"]
+    Form = NamedForm | list[FormTemplate] | CheckPolicy | Literal["field", "free"]
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--template", help="A form template's name or .json file; without it, each page finds its own form.")
+@click.option("--template", help="A form's or template's name, or a .json file; without it, pages find their forms.")
 @click.option(
     "--layout",
     type=click.Choice(["field", "free", "check"]),
@@ -66,14 +66,14 @@ def classify(file: Path, out: Path) -> None:
 
 def _choose_form(template: str | None, layout: str | None) -> Form:
     from worker import bootstrap
-    from worker.templates import find_template
+    from worker.templates import find_form
 
     if layout == "check":
         return bootstrap.check_policy()
     if layout is not None:
         return "free" if layout == "free" else "field"
     known = bootstrap.templates()
-    return find_template(template, known) if template else list(known.values())
+    return find_form(template, known) if template else list(known.values())
 
 
 def _read_file(path: Path, form: Form) -> Iterator[tuple[Page | None, PageReading | None, PageOut]]:

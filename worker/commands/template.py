@@ -33,10 +33,11 @@ def list_templates() -> None:
 
     from worker import bootstrap
 
-    table = Table("name", "version", "fields", "page (mm)", "title")
+    table = Table("name", "form, page", "version", "fields", "page (mm)", "title")
     for known in bootstrap.templates().values():
         size = f"{known.page_mm[0]:g} x {known.page_mm[1]:g}"
-        table.add_row(known.name, known.version, str(len(known.fields)), size, known.title)
+        belongs = f"{known.form}, {known.page}" if known.form else ""
+        table.add_row(known.name, belongs, known.version, str(len(known.fields)), size, known.title)
     Console().print(table)
 
 
@@ -80,9 +81,9 @@ def check(template_file: str, scans: tuple[Path, ...], out: Path) -> None:
     from worker import bootstrap
     from worker.drafting import draw_fields
     from worker.imaging.registration import register_page
-    from worker.templates import find_template
+    from worker.templates import find_form
 
-    form = find_template(template_file, bootstrap.templates())
+    pages_of_form = find_form(template_file, bootstrap.templates()).pages
     bad = False
     for path in scans:
         for page, problem in _pages_of(path):
@@ -90,12 +91,13 @@ def check(template_file: str, scans: tuple[Path, ...], out: Path) -> None:
                 click.echo(f"{path}: {problem}")
                 bad = True
                 continue
-            found = register_page(page, form)
+            form, found = max(((t, register_page(page, t)) for t in pages_of_form), key=lambda fit: fit[1].quality)
             picture = out / f"{path.stem}-{page.number + 1}.png"
             _write_picture(picture, draw_fields(page, form, found.page_from_mm))
             remarks = _remarks(form, found.quality, page, found.page_from_mm)
             bad |= bool(remarks)
-            click.echo(f"{path}, page {page.number + 1}: registration {found.quality:.2f}, drawn in {picture}")
+            which = f"{form.name}, " if len(pages_of_form) > 1 else ""
+            click.echo(f"{path}, page {page.number + 1}: {which}registration {found.quality:.2f}, drawn in {picture}")
             for remark in remarks:
                 click.echo(f"  {remark}")
     sys.exit(1 if bad else 0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.form_template import FormTemplate
+from schemas.form_template import FormTemplate, NamedForm
 from worker.imaging.form_print import FormPrint, detect_print
 from worker.imaging.geometry import Array, project
 from worker.imaging.landmarks import landmark_arrays
@@ -56,16 +56,37 @@ def register_print(form_print: FormPrint, template: FormTemplate) -> Registratio
     return _register(form_print, template, guess_places(form_print, marks, template.page_mm))
 
 
-def identify_form(page: Page, templates: Sequence[FormTemplate]) -> FoundForm:
-    """Find which of ``templates`` a page is, and register it; a page that is none of them for sure is refused."""
-    found = _register_likely(detect_print(page.grey), templates)
+def identify_form(page: Page, templates: Sequence[FormTemplate] | NamedForm) -> FoundForm:
+    """Find which of ``templates`` a page is, and register it; a page that is none of them for sure is refused.
+
+    Of a named form it finds which of its pages it is; a page that fits another form better is said to be of that one.
+    """
+    form_print = detect_print(page.grey)
+    if not isinstance(templates, NamedForm):
+        return _identify(form_print, templates)
+    found = _identify(form_print, templates.pages, f"no page of {templates.name}")
+    quality = found.registration.quality if found.registration else 0.0
+    if quality > SURE or not templates.others:
+        return found
+    other = _identify(form_print, templates.others)
+    if other.template is None or other.registration is None or other.registration.quality < quality + RIVAL_MARGIN:
+        return found
+    which = other.template.form or other.template.name
+    said = f"unregistered: not {templates.name}, but a page of {which} (registration {other.registration.quality:.2f})"
+    return FoundForm(None, found.registration, said)
+
+
+def _identify(
+    form_print: FormPrint, templates: Sequence[FormTemplate], none: str = "no known form"
+) -> FoundForm:
+    found = _register_likely(form_print, templates)
     if not found:
         return FoundForm(None, None, "unregistered: no form template is known")
     found.sort(key=lambda pair: -pair[0].quality)
     registration, template = found[0]
     if registration.quality < template.min_registration:
         said = f"registration {registration.quality:.2f}, {template.min_registration:.2f} needed"
-        which = template.name if len(templates) == 1 else f"no known form, the likest is {template.name}"
+        which = template.name if len(templates) == 1 else f"{none}, the likest is {template.name}"
         return FoundForm(None, registration, f"unregistered: {which} ({said})")
     rivals = [t.name for r, t in found[1:] if r.quality > registration.quality - RIVAL_MARGIN]
     if rivals:
