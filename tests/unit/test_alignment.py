@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.fields.alignment import cut_symbols, to_crop_box, to_page_box
+from worker.fields.alignment import cut_lines, cut_symbols, to_crop_box, to_page_box
 from worker.fields.decoding import Symbol
 from worker.fields.line_normalization import Line
 from worker.values import Box
@@ -36,6 +36,22 @@ def test_touching_digits_are_told() -> None:
     line = slanted_bars(0.0)
     cv2.line(line, (20, 20), (50, 20), 255, 4)
     assert [cut.touching > 0 for cut in cut_symbols(line, symbols())] == [True, True, False]
+
+
+def test_lines_cut_together_are_cut_as_each_alone() -> None:
+    lines = [slanted_bars(slant) for slant in (0.0, 0.5, 0.9)]
+    for line in lines[:2]:
+        cv2.line(line, (15, 20), (85, 24), 255, 4)  # no clear column: the seams are found side by side
+    together = cut_lines(lines, [symbols(), symbols("11", (5, 12)), symbols()])
+    alone = [
+        cut_symbols(lines[0], symbols()),
+        cut_symbols(lines[1], symbols("11", (5, 12))),
+        cut_symbols(lines[2], symbols()),
+    ]
+    for row, own in zip(together, alone, strict=True):
+        assert [(c.box, c.touching) for c in row] == [(c.box, c.touching) for c in own]
+        assert all(np.array_equal(a.ink, b.ink) for a, b in zip(row, own, strict=True))
+    assert together[0][0].touching > 0
 
 
 def test_a_mark_keeps_its_ink_from_its_neighbours() -> None:

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from worker.fields import decoding
 from worker.fields.decoding import (
     ALPHABET,
     BLANK,
@@ -73,6 +74,17 @@ def test_grammar_never_invents_a_digit() -> None:
 def test_align_gives_each_digit_its_columns() -> None:
     spans = align("122", merge_marks(columns("_11__2_22_")))
     assert [(s.character, s.start, s.stop) for s in spans] == [("1", 1, 3), ("2", 5, 6), ("2", 7, 9)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_greedy_path_is_the_likeliest_alignment_of_the_string_it_spells(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged = np.log(np.random.default_rng(seed).dirichlet(np.full(11, 0.15), size=30) + 1e-6).astype(np.float32)
+    digits = decoding.spell_greedily(merged)
+    quick = align(digits, merged)
+    monkeypatch.setattr(decoding, "spell_greedily", lambda _: "")
+    assert quick and quick == align(digits, merged)
 
 
 def test_marks_stand_in_order_beside_digits() -> None:
