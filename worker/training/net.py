@@ -68,7 +68,6 @@ class Schedule:
     batch: int = 128
     peak_rate: float = 0.06
     warm_up: float = 0.1
-    mild_from: float = 0.8
     seed: int = 0
 
     @property
@@ -88,7 +87,7 @@ class Schedule:
 class AugmentedEpochs:
     """Draws each epoch's batches from the pool by weight; each epoch has its own seed.
 
-    Half of a batch is augmented strongly and half mildly; from ``mild_from`` on, all of it mildly.
+    Half of a batch is augmented strongly and half mildly.
     """
 
     pool: Pool
@@ -102,12 +101,11 @@ class AugmentedEpochs:
         seed = plan.seed * 100_003 + self.epoch
         torch.manual_seed(seed)  # of the dropout
         generator = torch.Generator().manual_seed(seed)
-        both = self.epoch < plan.mild_from * plan.epochs
         self.epoch += 1
         size = plan.samples_an_epoch // plan.batch * plan.batch
         order = rng.choice(len(self.pool.labels), size, p=self.pool.weights)
         for rows in order.reshape(-1, plan.batch):
-            parts = zip(np.array_split(rows, 2), (STRONG, MILD), strict=True) if both else [(rows, MILD)]
+            parts = zip(np.array_split(rows, 2), (STRONG, MILD), strict=True)
             images = np.concatenate([augment(self.pool.images[part], how, generator) for part, how in parts])
             yield torch.from_numpy(images), torch.from_numpy(self.pool.labels[rows])
 
@@ -157,7 +155,7 @@ def make_estimator(schedule: Schedule, epochs: AugmentedEpochs, *callbacks: tupl
         optimizer=torch.optim.SGD,
         optimizer__momentum=0.9,
         optimizer__nesterov=True,
-        optimizer__weight_decay=5e-4,
+        optimizer__weight_decay=2e-4,
         lr=schedule.peak_rate,
         max_epochs=schedule.epochs,
         batch_size=1000,

@@ -89,12 +89,20 @@ def draw_non_digits(count: int, rng: np.random.Generator) -> TrainingSet:
 
 
 def looks_like_one(image: NDArray[np.uint8]) -> bool:
-    """Say whether the ink is one upright or slanted stroke, thin or broad, straight or bowed, by its second moments."""
+    """Say whether the ink is one upright stroke, slanted, bowed, broad or broken: a 1 to any reader."""
     moments = cv2.moments(image)
     across, along, mixed = moments["mu20"], moments["mu02"], moments["mu11"]
     spread = np.hypot(across - along, 2 * mixed)
     longer, shorter = across + along + spread, across + along - spread
-    return bool(shorter < 0.1 * longer and along > across)
+    return bool(shorter < 0.1 * longer and along > across) or _is_narrow_stroke(image > 100)
+
+
+def _is_narrow_stroke(ink: NDArray[np.bool_]) -> bool:
+    """Say whether the ink is narrow and nearly every row of it is one run."""
+    x, y, w, h = cv2.boundingRect(ink.astype(np.uint8))
+    rows = np.pad(ink[y : y + h, x : x + w].astype(np.int8), ((0, 0), (1, 0)))
+    runs = (np.diff(rows, axis=1) == 1).sum(axis=1)
+    return bool(h >= 12 and w <= 0.45 * h and (runs <= 1).mean() > 0.85)
 
 
 def without_ones(pool: TrainingSet) -> TrainingSet:
