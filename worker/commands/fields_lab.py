@@ -33,6 +33,9 @@ data_dir_option = click.option(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--processes", default=1, show_default=True, help="Processes that draw strings.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --folder.")
+@click.option(
+    "--calibrate-only", is_flag=True, help="Train nothing: fit confidence anew, as after a change of the digit model."
+)
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/fields"), show_default=True)
 @click.option(
     "--models",
@@ -41,12 +44,11 @@ data_dir_option = click.option(
 )
 def train_fields(
     data_dir: Path | None, minutes: float, decay: float, seed: int, processes: int, resume: bool,
-    folder: Path,
-    models: Path | None,
+    calibrate_only: bool, folder: Path, models: Path | None,
 ) -> None:  # fmt: skip
     """Train the sequence reader on drawn strings, calibrate it, and write its ONNX and card."""
     try:
-        from worker.training.fields_model import TrainingRecord, make_model
+        from worker.training.fields_model import TrainingRecord, make_model, recalibrate
         from worker.training.fields_train import TrainingPlan
         from worker.training.fields_train import train_fields as train
     except ModuleNotFoundError as error:
@@ -54,6 +56,10 @@ def train_fields(
     from worker.recognizer import MODELS_DIR
 
     found = _data_dir(data_dir)
+    if calibrate_only:
+        card = recalibrate(models or MODELS_DIR, data_dir=found, cache=folder / "shapes.npz")
+        click.echo(f"fields {card.version}: {card.calibration['promise']}")
+        return
     plan = TrainingPlan(minutes=minutes, decay=decay, seed=seed, processes=processes)
     state = train(plan, found, folder, resume=resume, report=click.echo)
     record = TrainingRecord(lines=state.lines, minutes=state.minutes, seed=seed)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from worker.fields.confidence import choose_promise
 from worker.fields.decoding import ALPHABET
-from worker.model_card import ModelCard, TrainingSet, card_path, read_card, write_model
+from worker.model_card import ModelCard, TrainingSet, card_path, read_card, read_verified_model, write_model
 from worker.recognizer import DIGITS, FIELDS, MODELS_DIR, load_recognizers
 from worker.training.export import quantize
 from worker.training.fields_calibration import (
@@ -39,6 +39,10 @@ CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pag
 """Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
 CELL_SOURCES = ("cheque_dates_in", "exam_id_pages")
 MAX_SUBSTITUTION_RATE = 0.005
+DESCRIPTION = (
+    "Reads a line of handwritten digits whole: a convolutional network with CTC, trained on drawn strings only. "
+    "Calibrated together with the digit model of version"
+)
 SKELETONS = (
     ("mnist", 34825, "public (NIST)"),
     ("optdigits32", 2880, "CC BY 4.0"),
@@ -68,16 +72,21 @@ def make_model(
 ) -> ModelCard:
     """Export the network, calibrate it with the digit model beside it, and write both files of the model."""
     content = quantize(export_onnx(net), _sample_lines(record.seed), name="lines", keep=(HEAD,))
-    card = write_model(models_dir / FIELDS, content, _card(record))
+    write_model(models_dir / FIELDS, content, _card(record))
     if not (models_dir / DIGITS).exists():  # confidence is fitted with both readers
         for name in (DIGITS, card_path(Path(DIGITS)).name):
             shutil.copy(MODELS_DIR / name, models_dir / name)
-    recognizers = load_recognizers(models_dir)
     report("calibrating")
-    calibrated = card.model_copy(
-        update={"calibration": calibrate_model(recognizers, data_dir, cache, record.seed)}
-    )
-    return write_model(models_dir / FIELDS, content, calibrated)
+    return recalibrate(models_dir, data_dir=data_dir, cache=cache)
+
+
+def recalibrate(models_dir: Path, *, data_dir: Path, cache: Path) -> ModelCard:
+    """Fit the confidence of a folder's fields model anew with the digit model beside it, and keep it in the card."""
+    content, card = read_verified_model(models_dir / FIELDS)
+    kept = calibrate_model(load_recognizers(models_dir), data_dir, cache, int(card.settings["seed"]))
+    described = f"{DESCRIPTION} {read_card(card_path(models_dir / DIGITS)).version}"
+    fitted = card.model_copy(update={"calibration": kept, "description": described})
+    return write_model(models_dir / FIELDS, content, fitted)
 
 
 def _sample_lines(seed: int, count: int = 256, width: int = 128) -> NDArray[np.uint8]:
@@ -111,15 +120,13 @@ def development_fields(data_dir: Path, sources: Sequence[str] = CALIBRATION_SOUR
 
 
 def _card(record: TrainingRecord) -> ModelCard:
-    digits = read_card(MODELS_DIR / DIGITS.replace(".onnx", ".json")).version
     created = dt.datetime.now(dt.UTC).replace(microsecond=0)
     return ModelCard(
         name="fields",
         version=created.strftime("%Y.%m.%d-%H%M"),
         sha256="",
         created=created.isoformat(),
-        description="Reads a line of handwritten digits whole: a convolutional network with CTC, trained on "
-        "drawn strings only. Calibrated together with the digit model of version " + digits,
+        description=DESCRIPTION,
         classes=[*ALPHABET, "blank"],
         input="lines: (N, 40, W) uint8, 255 = ink, W a multiple of 4; see worker.fields.line_normalization",
         output="log_probabilities: (N, W / 4, 18) float32",
