@@ -78,10 +78,25 @@ class FieldSpec(_Strict):
 
 
 class Landmark(_Strict):
-    """A printed rectangle or line of the blank form that registration looks for; a line has a tiny w or h."""
+    """What is printed on the blank form and looked for by registration.
 
-    kind: Literal["box", "line", "blob", "corner_mark"]
+    A box, a line (of tiny width or height), a solid blob, a solid ``corner_mark`` that was printed to be found by, or
+    an ``aruco`` marker of a ``dictionary`` with its ``number``, printed upright, its box that of its black border.
+    """
+
+    kind: Literal["box", "line", "blob", "corner_mark", "aruco"]
     box_mm: BoxMm
+    number: Annotated[int, Field(ge=0, le=1023)] | None = None
+    dictionary: Literal["4x4_50", "5x5_100", "6x6_250", "original"] = "4x4_50"
+
+    @model_validator(mode="after")
+    def _markers_are_numbered(self) -> Self:
+        if (self.kind == "aruco") != (self.number is not None):
+            raise ValueError('an "aruco" landmark, and only that, has a \'number\'')
+        most = {"4x4_50": 49, "5x5_100": 99, "6x6_250": 249, "original": 1023}[self.dictionary]
+        if self.number is not None and self.number > most:
+            raise ValueError(f"number {self.number} is not in the dictionary {self.dictionary} (0 to {most})")
+        return self
 
 
 def _overlap(a: BoxMm, b: BoxMm) -> float:
@@ -101,7 +116,8 @@ class FormTemplate(_Strict):
     """A form, or one page of a form of several: its page size, its printed landmarks and its fields.
 
     The pages of one form are templates that name the same ``form``; each has a ``page`` number of its own, and a page
-    that is only to be known may have no fields.
+    that is only to be known may have no fields. ``reference`` is a picture of the page, beside the template's file,
+    whose print is looked for in place of ``landmarks``: ``worker.templates`` puts it there.
     """
 
     name: TemplateName
@@ -111,6 +127,7 @@ class FormTemplate(_Strict):
     page_mm: tuple[PositiveFloat, PositiveFloat]
     fields: tuple[FieldSpec, ...]
     landmarks: tuple[Landmark, ...] = ()
+    reference: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     min_registration: Annotated[float, Field(ge=0, le=1)] = 0.5
     rules: tuple[FormRule, ...] = ()
 
@@ -126,8 +143,15 @@ class FormTemplate(_Strict):
             raise ValueError(f"field names must differ: {', '.join(twice)}")
         for f in self.fields:
             _refuse_off_page(f"field {f.name}", f.box_mm, self.page_mm)
+        markers: set[tuple[str, int]] = set()
         for i, mark in enumerate(self.landmarks):
             _refuse_off_page(f"landmark {i}", mark.box_mm, self.page_mm)
+            if mark.number is not None and (mark.dictionary, mark.number) in markers:
+                raise ValueError(f"landmark {i}: marker {mark.number} is on the page already")
+            if mark.number is not None:
+                markers.add((mark.dictionary, mark.number))
+        if self.reference is not None and self.landmarks:
+            raise ValueError("'reference' and 'landmarks' exclude each other: the picture's print is looked for")
         for a, b in combinations(self.fields, 2):
             if _overlap(a.box_mm, b.box_mm) > OVERLAP_ALLOWED_MM:
                 raise ValueError(f"field {b.name}: its box overlaps that of field {a.name}")

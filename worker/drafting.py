@@ -14,7 +14,7 @@ from worker.errors import PermanentError
 from worker.imaging.deskew import deskew_page
 from worker.imaging.form_layout import FormLayout, PrintedBox, PrintedRow, find_layout
 from worker.imaging.geometry import corners_of, project
-from worker.values import Box, Page
+from worker.values import Box, Grey, Page
 
 FIELD_HEIGHT_MM = (3.0, 18.0)
 MOST_ASPECT = 10.0
@@ -45,6 +45,12 @@ def draft_template(page: Page, name: str, *, dpi: float | None = None) -> FormTe
     height, width = level.shape
     page_mm = (round(width / px_per_mm, 1), round(height / px_per_mm, 1))
     return FormTemplate(name=name, page_mm=page_mm, fields=fields, landmarks=_landmarks_of(layout, page_mm))
+
+
+def find_landmarks(grey: Grey, page_mm: tuple[float, float]) -> tuple[Landmark, ...]:
+    """Return the printed boxes and lines of a picture of the whole page, turned level first as for drafting."""
+    level, _ = deskew_page(grey)
+    return _landmarks_of(find_layout(level, level.shape[1] / page_mm[0]), page_mm)
 
 
 def guess_dpi(page: Page) -> float:

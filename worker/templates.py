@@ -14,10 +14,13 @@ import schemas
 from schemas.form_template import FormTemplate, NamedForm
 from schemas.rules import CheckDigitRule
 from worker.decision import find_check
-from worker.errors import InvalidTemplateError, UnknownTemplateError
+from worker.errors import InvalidTemplateError, UnknownTemplateError, UnreadableScanError
 
 SHIPPED_DIR = Path(schemas.__file__).parent / "templates"
 MAX_TEMPLATE_BYTES = 2_000_000
+MOST_STRETCH = 0.03
+"""A reference picture's sides may differ from the page's proportions by a scanner's feed."""
+FEWEST_LANDMARKS = 3
 
 
 def load_templates(folder: Path | None = None) -> dict[str, FormTemplate]:
@@ -97,7 +100,32 @@ def load_template(path: Path) -> FormTemplate:
     except ValidationError as error:
         raise InvalidTemplateError("\n".join(_mistakes(path, text, raw, error))) from error
     _refuse_unknown_schemes(path, text, template)
-    return template
+    return template if template.reference is None else _with_reference(path, text, template)
+
+
+def _with_reference(path: Path, text: str, template: FormTemplate) -> FormTemplate:
+    """Return the template with the print of its reference picture as its landmarks."""
+    from worker.drafting import find_landmarks  # OpenCV, and only where a template has a picture
+    from worker.rasterizer import open_pages
+    from worker.rasterizer.limits import RasterLimits
+
+    picture = path.parent / str(template.reference)
+    place = f"{path}, line {_line_of(text, ('reference',))}: reference: "
+    try:
+        page = next(open_pages(picture, scan_id=picture.name, limits=RasterLimits()), None)
+    except UnreadableScanError as error:
+        raise InvalidTemplateError(f"{place}{error}") from error
+    if page is None:
+        raise InvalidTemplateError(f"{place}{picture} has no page")
+    height, width = page.grey.shape
+    stretch = (width / template.page_mm[0]) / (height / template.page_mm[1])
+    if abs(stretch - 1) > MOST_STRETCH:
+        said = f"{width} x {height} pixels are not the proportions of {template.page_mm[0]} x {template.page_mm[1]} mm"
+        raise InvalidTemplateError(f"{place}{said}")
+    landmarks = find_landmarks(page.grey, template.page_mm)
+    if len(landmarks) < FEWEST_LANDMARKS:
+        raise InvalidTemplateError(f"{place}{len(landmarks)} printed boxes and lines are too few to be found by")
+    return template.model_copy(update={"landmarks": landmarks})
 
 
 def _refuse_unknown_schemes(path: Path, text: str, template: FormTemplate) -> None:

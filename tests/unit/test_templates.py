@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from schemas.form_template import FormTemplate
@@ -44,6 +46,15 @@ MISTAKES = [
     (changed(fields=[field(box_mm=[10, -4, 30, 8])]), "field a, box_mm[1]: Input should be greater than or equal to 0"),
     (changed(fields=[field(box_mm=[80, 10, 30, 8])]), "field a: box [80.0, 10.0, 30.0, 8.0] mm lies off the page"),
     (changed(landmarks=[{"kind": "box", "box_mm": [1, 1, 3, 99.5]}]), "landmark 0: box [1.0, 1.0, 3.0, 99.5]"),
+    (changed(landmarks=[{"kind": "aruco", "box_mm": [1, 1, 9, 9]}]), "an \"aruco\" landmark, and only that, has a 'nu"),
+    (changed(landmarks=[{"kind": "box", "box_mm": [1, 1, 9, 9], "number": 3}]), "an \"aruco\" landmark, and only that"),
+    (changed(landmarks=[{"kind": "aruco", "box_mm": [1, 1, 9, 9], "number": 50}]), "number 50 is not in the"),
+    (
+        changed(landmarks=[{"kind": "aruco", "box_mm": [x, 1, 9, 9], "number": 7} for x in (1, 50)]),
+        "landmark 1: marker 7 is on the page already",
+    ),
+    (changed(reference="page.png"), "'reference' and 'landmarks' exclude each other"),
+    (changed(reference="page.png", landmarks=[]), "reference: "),
     (changed(fields=[field(), field(name="b", box_mm=[12, 14, 30, 8])]), "field b: its box overlaps that of field a"),
     (changed(fields=[field(), field(box_mm=[10, 50, 9, 9])]), "field names must differ: a"),
     (changed(fields=[field(rules=[{"rule": "prime"}])]), "field a, rules[0]: Input tag 'prime'"),
@@ -180,3 +191,43 @@ def test_a_form_named_like_another_template_is_refused(tmp_path: Path) -> None:
     write(tmp_path, changed(name="survey"), "same.json")
     with pytest.raises(InvalidTemplateError, match="survey-a is a page of 'survey', which is the name of another"):
         load_templates(tmp_path)
+
+
+def with_picture(folder: Path, shape: tuple[int, int], *, boxes: int) -> Path:
+    """Write a template without landmarks whose reference is a picture of ``boxes`` boxes, 10 pixels a millimetre."""
+    picture = np.full(shape, 255, np.uint8)
+    for i in range(boxes):
+        cv2.rectangle(picture, (100, 100 + 200 * i), (400, 180 + 200 * i), 0, 4)
+    cv2.imwrite(str(folder / "page.png"), picture)
+    return write(folder, changed(reference="page.png", landmarks=[]))
+
+
+def test_the_print_of_a_reference_picture_becomes_the_landmarks(tmp_path: Path) -> None:
+    found = load_template(with_picture(tmp_path, (1000, 1000), boxes=4))
+    assert [m.kind for m in found.landmarks] == ["box"] * 4
+    assert found.landmarks[1].box_mm == pytest.approx((10, 30, 30, 8), abs=0.2)
+    other = load_template(with_picture(tmp_path, (1000, 1000), boxes=3))
+    assert found.version != other.version
+
+
+@pytest.mark.parametrize(
+    ("shape", "boxes", "message"),
+    [
+        ((1000, 1000), 0, "0 printed boxes and lines are too few to be found by"),
+        ((1000, 700), 3, "700 x 1000 pixels are not the proportions of 100.0 x 100.0 mm"),
+    ],
+    ids=["empty", "proportions"],
+)
+def test_a_reference_picture_that_does_not_serve_is_refused(
+    tmp_path: Path, shape: tuple[int, int], boxes: int, message: str
+) -> None:
+    with pytest.raises(InvalidTemplateError) as caught:
+        load_template(with_picture(tmp_path, shape, boxes=boxes))
+    assert "line " in str(caught.value) and f"reference: {message}" in str(caught.value)
+
+
+def test_a_missing_reference_picture_is_named_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path, changed(reference="none.png", landmarks=[]))
+    with pytest.raises(InvalidTemplateError, match=r"small\.json, line \d+: reference: .*none\.png") as caught:
+        load_template(path)
+    assert '"reference"' in path.read_text().splitlines()[line_of(caught.value) - 1]

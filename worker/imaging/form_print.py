@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -29,7 +29,8 @@ class FormPrint:
 
     ``ink`` is (h, w) uint8, 0 = paper, 255 = as dark as the page's ink; ``kind`` (N,) is BOX, RULE or MARK;
     ``centre`` (N, 2) and ``size`` (N, 2, longer side first) are float32 reduced pixels; ``angle`` (N,) is the direction
-    of the longer side in radians.
+    of the longer side in radians. ``markers`` are the corners (4, 2) of ArUco markers by dictionary and number, where
+    they were looked for (``worker.imaging.fiducials``).
     """
 
     ink: NDArray[np.uint8]
@@ -38,6 +39,7 @@ class FormPrint:
     centre: NDArray[np.float32]
     size: NDArray[np.float32]
     angle: NDArray[np.float32]
+    markers: Mapping[tuple[str, int], NDArray[np.float64]] = field(default_factory=dict)
 
 
 def detect_print(grey: Grey) -> FormPrint:

@@ -15,7 +15,12 @@ from worker.imaging.geometry import Array, corners_of
 RUNG_MM = 6.0
 SAMPLES_PER_RUNG = 5
 
-_KIND = {"box": BOX, "line": RULE, "blob": MARK, "corner_mark": MARK}
+MARKER = 3
+"""An ArUco marker, which is no shape of ``form_print``: it is known by its number."""
+MarkerKey = tuple[str, int]
+"""Dictionary and number."""
+
+_KIND = {"box": BOX, "line": RULE, "blob": MARK, "corner_mark": MARK, "aruco": MARKER}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +29,8 @@ class Landmarks:
 
     ``kind`` (M,), ``centre`` (M, 2), ``size`` (M, 2: width, height), ``corners`` (M, 4, 2). A rung is a stretch
     of printed line of about ``RUNG_MM``, the unit that is searched for: ``samples`` (R, S, 2) lie along it,
-    ``weight`` (R,) is its length and ``owner`` (R,) the landmark it belongs to.
+    ``weight`` (R,) is its length and ``owner`` (R,) the landmark it belongs to. ``markers`` are the indices of ArUco
+    markers with their keys, ``corner_marks`` those of solid marks that were printed to be found by.
     """
 
     kind: NDArray[np.int8]
@@ -34,10 +40,12 @@ class Landmarks:
     samples: Array
     weight: Array
     owner: NDArray[np.intp]
+    markers: tuple[tuple[int, MarkerKey], ...] = ()
+    corner_marks: tuple[int, ...] = ()
 
     def thinned(self, most_rungs: int) -> Landmarks:
         """Return the same landmarks with every n-th rung, ``most_rungs`` of them or fewer."""
-        n = -(-len(self.samples) // most_rungs)
+        n = max(1, -(-len(self.samples) // most_rungs))
         return replace(self, samples=self.samples[::n], weight=self.weight[::n], owner=self.owner[::n])
 
 
@@ -52,7 +60,10 @@ def landmark_arrays(landmarks: tuple[Landmark, ...]) -> Landmarks:
     weight = np.concatenate([w for _, _, w in rungs]) if rungs else np.zeros(0)
     owner = np.repeat([i for i, _, _ in rungs], [len(w) for _, _, w in rungs]).astype(np.intp)
     centre = boxes[:, :2] + boxes[:, 2:] / 2
-    return Landmarks(kind, centre, boxes[:, 2:], corners_of(boxes), samples, weight, owner)
+    markers = tuple((i, (m.dictionary, m.number)) for i, m in enumerate(landmarks) if m.number is not None)
+    corner_marks = tuple(i for i, m in enumerate(landmarks) if m.kind == "corner_mark")
+    corners = corners_of(boxes)
+    return Landmarks(kind, centre, boxes[:, 2:], corners, samples, weight, owner, markers, corner_marks)
 
 
 def strokes_of(mark: Landmark) -> list[tuple[Array, Array]]:

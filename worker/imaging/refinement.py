@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.imaging.fiducials import Fiducials, match_fiducials, seen_markers
 from worker.imaging.form_print import FormPrint
 from worker.imaging.geometry import Array, project
 from worker.imaging.landmarks import RUNG_MM, SAMPLES_PER_RUNG, Landmarks
@@ -31,6 +32,8 @@ RUNGS_SEARCHED = 240
 LEAST_VISIBLE = 0.6
 LEAST_RUNGS = 8
 """A homography has eight unknowns."""
+LEAST_MARKERS = 2
+"""One marker of 10 mm places a page's far corner no better than to some millimetres."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,11 +63,12 @@ class _Search:
 def refine(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
     """Fit the homography to the print, in searches of narrowing reach, and judge it."""
     few = marks.thinned(RUNGS_SEARCHED)
-    for search_mm in SEARCH_MM if len(few.samples) >= LEAST_RUNGS else ():
+    marked = len(seen_markers(form_print, marks)) >= LEAST_MARKERS
+    for search_mm in SEARCH_MM if len(few.samples) >= LEAST_RUNGS or marked else ():
         search = _search(homography, form_print, few, search_mm)
-        if search_mm < SEARCH_MM[0] and _is_line(search).mean() < HOPELESS:
+        if search_mm < SEARCH_MM[0] and not marked and _is_line(search).mean() < HOPELESS:
             return Fit(homography, 0.0, np.zeros(len(marks.samples), dtype=np.bool_))
-        homography = _move(homography, search, few)
+        homography = _move(homography, search, few, match_fiducials(homography, form_print, marks, search_mm))
     return _judge(homography, form_print, marks)
 
 
@@ -76,7 +80,9 @@ def _is_line(search: _Search) -> NDArray[np.bool_]:
 def _judge(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
     """Judge a fit by how much of each landmark is found; one that is half found by chance counts a quarter.
 
-    What lies off the page is left out, but a form that is mostly off the page counts what is missing.
+    What lies off the page is left out, but a form that is mostly off the page counts what is missing. Corner marks and
+    markers count as boxes of their size. A form that has markers is only where one of them is; one marker alone,
+    without lines, places nothing.
     """
     search = _search(homography, form_print, marks, FLANK_MM)
     height, width = form_print.ink.shape
@@ -86,7 +92,16 @@ def _judge(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
     count = len(marks.kind)
     seen = np.bincount(marks.owner, marks.weight * visible, count)
     share = np.bincount(marks.owner, marks.weight * found, count) / np.maximum(seen, 1e-9)
-    total = float(marks.weight.sum())
+    fiducials = [*marks.corner_marks, *(i for i, _ in marks.markers)]
+    at = project(homography, marks.centre[fiducials])
+    outline = 2 * marks.size[fiducials].sum(1)
+    seen[fiducials] = outline * ((at > 1) & (at < (width - 2, height - 2))).all(1)
+    _, _, met = match_fiducials(homography, form_print, marks, FOUND_WITHIN_MM)
+    share[met] = 1.0
+    total = float(marks.weight.sum() + outline.sum())
+    markers_met = len(set(met.tolist()) - set(marks.corner_marks))
+    if markers_met < (LEAST_MARKERS if len(marks.samples) < LEAST_RUNGS else min(1, len(marks.markers))):
+        return Fit(homography, 0.0, found)
     quality = float((share**2 * seen).sum()) / max(float(seen.sum()), LEAST_VISIBLE * total, 1e-9)
     return Fit(homography, quality, found)
 
@@ -127,12 +142,18 @@ def _peaks(offsets: Array, across: NDArray[np.float32]) -> tuple[Array, Array, A
     return offsets[top] + shift, around.max(1), np.maximum(before, after).astype(np.float64)
 
 
-def _move(homography: Array, search: _Search, marks: Landmarks) -> Array:
+def _move(homography: Array, search: _Search, marks: Landmarks, fiducials: Fiducials) -> Array:
+    """Move the homography to the ink found across rungs, and to fiducials: a point lies on two lines."""
     found = search.ink > FOUND_INK
-    if found.sum() < LEAST_RUNGS:
+    points_mm, points_px, _ = fiducials
+    if found.sum() + 2 * len(points_mm) < LEAST_RUNGS:
         return homography
-    mm, normal, weight = marks.samples.mean(1)[found], search.normal[found], marks.weight[found]
-    target = search.middle[found] + normal * search.offset[found][:, None]
+    axes = np.repeat(np.eye(2), len(points_mm), 0)
+    mm = np.concatenate([marks.samples.mean(1)[found], points_mm, points_mm])
+    normal = np.concatenate([search.normal[found], axes])
+    weight = np.concatenate([marks.weight[found], np.full(len(axes), RUNG_MM)])
+    target = search.middle[found] + search.normal[found] * search.offset[found][:, None]
+    target = np.concatenate([target, points_px, points_px])
     for _ in range(3):
         homography = _gauss_newton(homography, (mm, target, normal), weight, width=0.3 * search.reach)
     return homography

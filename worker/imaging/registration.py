@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.form_template import FormTemplate, NamedForm
+from worker.imaging.fiducials import add_markers
 from worker.imaging.form_print import FormPrint, detect_print
 from worker.imaging.geometry import Array, project
 from worker.imaging.landmarks import landmark_arrays
@@ -47,11 +48,7 @@ def register_page(page: Page, template: FormTemplate) -> Registration:
     Quality is the share of the template's print that is found within 0.6 mm of its place, lowered where another
     place explains the page nearly as well. 0 means that nothing fitted; compare with ``min_registration``.
     """
-    return register_print(detect_print(page.grey), template)
-
-
-def register_print(form_print: FormPrint, template: FormTemplate) -> Registration:
-    """Like ``register_page``, for a page whose print is already detected: one detection serves many templates."""
+    form_print = add_markers(detect_print(page.grey), page.grey, [template])
     marks = landmark_arrays(template.landmarks)
     return _register(form_print, template, guess_places(form_print, marks, template.page_mm))
 
@@ -61,7 +58,8 @@ def identify_form(page: Page, templates: Sequence[FormTemplate] | NamedForm) -> 
 
     Of a named form it finds which of its pages it is; a page that fits another form better is said to be of that one.
     """
-    form_print = detect_print(page.grey)
+    every = (*templates.pages, *templates.others) if isinstance(templates, NamedForm) else templates
+    form_print = add_markers(detect_print(page.grey), page.grey, every)
     if not isinstance(templates, NamedForm):
         return _identify(form_print, templates)
     found = _identify(form_print, templates.pages, f"no page of {templates.name}")

@@ -2,7 +2,8 @@
 
 A *seed* is the similarity that brings one landmark onto one shape of its kind and proportions, in one of four
 quarter turns. It is judged by how many other landmarks it brings onto shapes of their kind and size, and the best
-seeds are grown to a homography over all shapes that agree.
+seeds are grown to a homography over all shapes that agree. ArUco markers need no guessing: where the page shows
+two of the template's, they say where it lies; corner marks seed by twos where boxes and lines are too few.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.imaging.fiducials import guess_by_markers, seeds_by_corner_marks, seen_markers
 from worker.imaging.form_print import MARK, RULE, FormPrint
 from worker.imaging.geometry import Array, project
 from worker.imaging.landmarks import Landmarks
@@ -26,6 +28,8 @@ PROPORTIONS = 0.35
 """A shape's log aspect may differ from its landmark's by this much: perspective shortens one side."""
 MOST_SHAPES, MOST_LANDMARKS, MOST_SEEDS = 150, 40, 4000
 """The largest are looked at, so that a page full of cells costs no more than one of boxes."""
+FEW_LINES = 12
+"""A template of fewer boxes and lines is seeded by its corner marks too: with more, they only cost time."""
 GROWTH = (0.04, 0.025, 0.012)
 """How near a shape must lie to its landmark, in picture sides, at each round of growth."""
 
@@ -54,12 +58,15 @@ class _Seeds:
 def guess_places(form_print: FormPrint, marks: Landmarks, page_mm: tuple[float, float]) -> list[Guess]:
     """Return the places where the template may lie, the one with most agreeing shapes first."""
     large = np.argsort(-marks.size.max(1), kind="stable")[:MOST_LANDMARKS]
+    by_markers = _guess_by_markers(form_print, marks)
+    if len(seen_markers(form_print, marks)) > 1:
+        return by_markers
     seeds = _find_seeds(form_print, marks, large, page_mm)
     if not len(seeds.scale):
-        return []
+        return by_markers
     agreeing = _count_agreeing(form_print, marks, large, seeds)
     order = np.argsort(-agreeing, kind="stable")
-    grown: list[Guess] = []
+    grown = by_markers
     for k in order:
         if len(grown) >= SEEDS_GROWN or agreeing[k] < LEAST_AGREEMENT * agreeing[order[0]]:
             break
@@ -67,6 +74,19 @@ def guess_places(form_print: FormPrint, marks: Landmarks, page_mm: tuple[float, 
         if not any(_same_place(homography, g.homography, marks) for g in grown):
             grown.append(_grow(homography, form_print, marks))
     return sorted(grown, key=lambda g: -g.agreeing)
+
+
+def _guess_by_markers(form_print: FormPrint, marks: Landmarks) -> list[Guess]:
+    """Return the place that the markers ask for, if any was seen; one alone says too little to extrapolate from."""
+    homography = guess_by_markers(form_print, marks)
+    if homography is None:
+        return []
+    count = len(seen_markers(form_print, marks))
+    if count == 1:
+        grown = _grow(homography, form_print, marks)
+        return [Guess(grown.homography, grown.agreeing + 1)]
+    shape, _ = _match(homography, form_print, marks, GROWTH[-1] * max(form_print.ink.shape))
+    return [Guess(homography, len(shape) + count)]
 
 
 def _find_seeds(
@@ -86,7 +106,12 @@ def _find_seeds(
         turn = form_print.angle[shape].astype(np.float64) + quarter * np.pi / 2
         found.append((turn[keep], scale[keep], form_print.centre[shape][keep], marks.centre[mark][keep]))
     turn, scale, at, centre = (np.concatenate(parts)[:MOST_SEEDS] for parts in zip(*found, strict=True))
-    return _Seeds(turn, scale, at - _rotate(centre, turn) * scale[:, None])
+    shift = at - _rotate(centre, turn) * scale[:, None]
+    if (marks.kind[large] != MARK).sum() < FEW_LINES:
+        more = seeds_by_corner_marks(form_print, marks)
+        keep = (more[1] > SCALE_RANGE[0] * fill) & (more[1] < SCALE_RANGE[1] * fill)
+        turn, scale, shift = (np.concatenate([a, b[keep]]) for a, b in zip((turn, scale, shift), more, strict=True))
+    return _Seeds(turn, scale, shift)
 
 
 def _rotate(points: Array, turn: Array) -> Array:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from schemas.rules import DateRule
+from worker.imaging.fiducials import marker_picture
 from worker.synthesis.fields import Line, write_cells, write_line
 from worker.synthesis.glyphs import Hand
 from worker.synthesis.paper import add_ink
@@ -104,6 +105,11 @@ def _print_landmark(page: Grey, mark: Landmark, scale: float) -> None:
     elif mark.kind == "line":
         ends = (x, y + h / 2, x + w, y + h / 2) if w >= h else (x + w / 2, y, x + w / 2, y + h)
         _print_lines(page, [ends], scale)
+    elif mark.number is not None:
+        left, top, right, bottom = (round(v * scale) for v in (x, y, x + w, y + h))
+        side = min(right - left, bottom - top)
+        marker = marker_picture(mark.dictionary, mark.number, side)
+        page[top : top + side, left : left + side] = marker
     else:
         corner = [round(v * scale * 16 - 8) for v in (x, y, x + w, y + h)]
         cv2.rectangle(page, corner[:2], corner[2:], 0, -1, cv2.LINE_AA, 4)
