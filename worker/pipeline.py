@@ -17,7 +17,17 @@ from worker.fields.extraction import extract_fields
 from worker.fields.free import find_free_fields
 from worker.fields.reading import read_fields
 from worker.imaging.registration import identify_form
-from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Page, PageReading, Recognizers, Registration
+from worker.values import (
+    Box,
+    FieldCrop,
+    FieldReading,
+    FieldStatus,
+    Page,
+    PageReading,
+    ReadField,
+    Recognizers,
+    Registration,
+)
 
 Layout = Literal["field", "free"]
 """A page without a form: the crop of one field, or free writing."""
@@ -56,7 +66,8 @@ def _read_as(
     if found.template is None or found.registration is None:
         return _page_reading(page, (), recognizers, registration=found.registration, problem=found.problem)
     crops = extract_fields(page, found.template, found.registration)
-    fields = decide_form(found.template, _read(crops, recognizers, policy))
+    reads = read_fields(crops, recognizers)
+    fields = decide_form(found.template, _decide(crops, reads, policy), reads)
     return _page_reading(page, fields, recognizers, registration=found.registration)
 
 
@@ -66,7 +77,10 @@ def _doubt_all(reading: PageReading, reason: str) -> PageReading:
 
 
 def _read(crops: Sequence[FieldCrop], recognizers: Recognizers, policy: AcceptPolicy) -> tuple[FieldReading, ...]:
-    reads = read_fields(crops, recognizers)
+    return _decide(crops, read_fields(crops, recognizers), policy)
+
+
+def _decide(crops: Sequence[FieldCrop], reads: Sequence[ReadField], policy: AcceptPolicy) -> tuple[FieldReading, ...]:
     return tuple(decide_field(crop.spec, read, policy) for crop, read in zip(crops, reads, strict=True))
 
 

@@ -1,4 +1,5 @@
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 
@@ -138,6 +139,37 @@ def test_rules_across_fields_send_every_named_field_to_review(rule, kept, broken
     named = {"a", "b", *([] if rule["rule"] in ("equal", "at_least_one") else ["c"])}
     assert {n for n, f in decided.items() if f.status is FieldStatus.REVIEW} == named
     assert all(decided[n].reasons == (f"rule {rule['rule']}: {reason}",) for n in named)
+
+
+def unsure(*texts: str, confidence: float = 0.99, needed: float = 0.995) -> tuple[list[FieldReading], list[ReadField]]:
+    reads = [read(t, confidence, doubts=("touching digits",), accept_threshold=needed) for t in texts]
+    return [replace(decide(spec(), r), name=n) for n, r in zip("abc", reads, strict=True)], reads
+
+
+def test_a_sum_that_adds_up_raises_all_its_fields_to_what_they_are_worth_together() -> None:
+    decided = decide_form(form({"rule": "sum", "fields": ["a", "b"], "total": "c"}), *unsure("17", "25", "42"))
+    together = 0.99**3
+    assert all(f.confidence == pytest.approx(10 * together / (10 * together + 1 - together)) for f in decided)
+    assert all((f.status, f.reasons) == (FieldStatus.ACCEPTED, ()) for f in decided)
+    assert decided[2].validation_sources == ("sum with a, b",)
+
+
+def test_a_sum_confirms_nothing_where_a_field_is_empty_and_no_evidence_counts_twice() -> None:
+    total = {"rule": "sum", "fields": ["a", "b"], "total": "c"}
+    assert all(not f.validation_sources for f in decide_form(form(total), fields("", "42", "42")))
+    turned = {"rule": "difference", "minuend": "c", "subtrahend": "b", "result": "a"}
+    readings, reads = unsure("17", "25", "42", confidence=0.9)
+    once = decide_form(form(total), readings, reads)
+    twice = decide_form(form(total, turned), readings, reads)
+    assert [f.confidence for f in once] == [f.confidence for f in twice]
+
+
+def test_the_same_number_twice_is_worth_less_than_a_sum() -> None:
+    readings, reads = unsure("17", "17", "9", confidence=0.99)
+    decided = decide_form(form({"rule": "equal", "fields": ["a", "b"]}), readings, reads)
+    assert 0.99 < decided[0].confidence < 0.995
+    assert decided[0].status is FieldStatus.REVIEW
+    assert decided[2] == readings[2]
 
 
 def test_dates_are_parsed_by_their_form() -> None:

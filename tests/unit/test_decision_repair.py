@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from schemas.form_template import FieldSpec
 from worker.decision import AcceptPolicy, decide_field
@@ -46,6 +47,43 @@ def test_two_that_keep_it_repair_nothing() -> None:
 def test_an_unlikely_digit_repairs_nothing() -> None:
     decided = decide("79927398711", doubts={10: (3, 0.001)})
     assert "only" not in decided.reasons[0] and decided.alternatives == ()
+
+
+def test_a_kept_check_digit_raises_the_odds_and_excuses_the_doubts_that_unsureness_brought() -> None:
+    unsure = ReadField("79927398713", 0.97, BOX, doubts=("touching digits",), accept_threshold=0.99)
+    decided = decide_field(LUHN, unsure, AcceptPolicy())
+    assert decided.confidence == pytest.approx(0.97 * 10 / (0.97 * 10 + 0.03))
+    assert (decided.status, decided.reasons) == (FieldStatus.ACCEPTED, ())
+    assert decided.validation_sources == ("check digit luhn",)
+
+
+def test_what_is_still_not_sure_enough_keeps_its_doubts_and_says_its_new_confidence() -> None:
+    unsure = ReadField("79927398713", 0.8, BOX, doubts=("touching digits",), accept_threshold=0.99)
+    assert decide_field(LUHN, unsure, AcceptPolicy()).reasons == (
+        "touching digits", "confidence 0.976 is below the 0.990 needed",
+    )  # fmt: skip
+
+
+def test_a_check_digit_excuses_no_empty_cell_no_lost_place_and_no_rival_that_keeps_it_too() -> None:
+    gap = ReadField("79927398713", 0.97, BOX, doubts=("cell 3 is empty between digits",), accept_threshold=0.99)
+    assert decide_field(LUHN, gap, AcceptPolicy()).reasons == ("cell 3 is empty between digits",)
+    lost = ReadField("79927398713", 0.97, BOX, registration=0.4, accept_threshold=0.99)
+    assert decide_field(LUHN, lost, AcceptPolicy()).status is FieldStatus.REVIEW
+    for rival, status in (("79927398712", FieldStatus.ACCEPTED), ("79927393714", FieldStatus.REVIEW)):
+        tied = ReadField("79927398713", 0.97, BOX, alternatives=(Alternative(rival, 0.95),), accept_threshold=0.99)
+        assert decide_field(LUHN, tied, AcceptPolicy()).status is status
+
+
+def test_a_check_of_form_alone_is_named_and_raises_nothing() -> None:
+    spec = FieldSpec.model_validate(
+        {"name": "a", "box_mm": [0, 0, 10, 10], "rules": [{"rule": "check_digit", "scheme": "us.rtn"}]}
+    )
+    decided = decide_field(spec, ReadField("111000025", 0.97, BOX), AcceptPolicy())
+    assert (decided.confidence, decided.validation_sources) == (0.97, ("check digit us.rtn",))
+
+
+def test_a_model_that_may_accept_nothing_accepts_nothing_by_a_check_digit() -> None:
+    assert decide_field(LUHN, ReadField("79927398713", 0.9999, BOX, accept_threshold=2.0), AcceptPolicy()).reasons
 
 
 def test_a_reading_that_keeps_its_check_digit_is_left_alone() -> None:

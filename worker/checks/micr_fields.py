@@ -10,7 +10,7 @@ from schemas.rules import CheckDigitRule
 from worker.checks.e13b import PITCH_UNITS, ROWS
 from worker.checks.finding import Check
 from worker.checks.micr import MicrSymbol, parse_micr, read_micr
-from worker.decision import broken_by
+from worker.decision import broken_by, confirm_field, raise_by_odds
 from worker.fields.extraction import bounding_box_px
 from worker.values import Box, FieldReading, FieldStatus
 
@@ -28,6 +28,9 @@ LONE_GAP = 3.5
 """Pitches on both sides of a character that belongs to no field."""
 FEWEST_SYMBOLS = 10
 """Fewer characters are no MICR line, but print or signature in its band."""
+SERIAL_ODDS = 40.0
+"""A wrong number agrees only with a serial that is wrong too: of 200 drawn lines one was, 2.4 % at most with 95 %
+certainty. What agreement is worth to the serial is not measured: its confidence is no calibrated one."""
 _ROUTING_RULE = CheckDigitRule(rule="check_digit", scheme="us.rtn")
 
 
@@ -57,7 +60,8 @@ def agree_on_number(fields: Sequence[FieldReading]) -> tuple[FieldReading, ...]:
     if number is None or serial is None or not number.text:
         return tuple(fields)
     if number.text.lstrip("0") == serial.text.lstrip("0"):
-        by_name["number"] = confirm(number, "micr serial")
+        odds = SERIAL_ODDS if serial.status is FieldStatus.ACCEPTED else 1.0
+        by_name["number"] = confirm_field(number, raise_by_odds(number.confidence, odds), "micr serial")
         by_name["micr_serial"] = confirm(serial, "printed number")
     else:
         reason = f"the printed number {number.text} differs from the MICR serial {serial.text}"
@@ -84,7 +88,7 @@ def doubt(field: FieldReading, reason: str) -> FieldReading:
 
 
 def confirm(field: FieldReading, source: str) -> FieldReading:
-    """Note that a source spoke for a field; what it is worth is measured before it raises any confidence."""
+    """Note that a source spoke for a field, without a measure of what it is worth."""
     return replace(field, validation_sources=(*field.validation_sources, source))
 
 
