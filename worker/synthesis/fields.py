@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -9,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.synthesis.glyphs import GlyphSource, Hand, Shape, draw_hand, segments_of, shape_from_strokes
+from worker.synthesis.glyphs import GlyphSource, Hand, Shape, draw_coil, draw_hand, segments_of, shape_from_strokes
 from worker.synthesis.marks import CURRENCY, MARKS, draw_closing, draw_scribble, strike_out
 from worker.synthesis.numbers import draw_number
 from worker.synthesis.paper import add_ink, degrade, draw_paper
@@ -101,9 +103,13 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
     chain = hand.link > 0 and rng.random() < 0.7
     chained_zeros = rng.random() < 0.25
     raised = _raised_from(rng, text)
+    coils = dict(_coiled_runs(rng, text)) if not raised < len(text) else {}
+    inside = {i for start, run in coils.items() for i in range(start + 1, start + len(run))}
     closing = draw_closing(rng) if text.endswith("/-") and rng.random() < 0.7 else None
     for i, sign in enumerate(text):
-        shape = _write_sign(rng, hand, sign)
+        if i in inside:
+            continue
+        shape = np.concatenate(coils[i]) if i in coils else _write_sign(rng, hand, sign)
         if closing and i >= len(text) - 2:
             shape = closing[i - len(text)]
         if i == 0 and sign == "$" and rng.random() < 0.55:
@@ -123,10 +129,10 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
         if closing and i == len(text) - 1:  # the dash keeps its place by the slash
             gap, left = 0.0, float(closing[0][..., 0].max())
         x += 0.0 if i == 0 else gap
-        shape = shape + np.array([x - left, 0], np.float32)
+        place = np.array([x - left, 0], np.float32)
         if linked:
-            extra.append(_link(rng, shapes[-1], shape, text[i - 1] == "0" and sign == "0"))
-        shapes.append(shape)
+            extra.append(_link(rng, shapes[-1], shape + place, text[i - 1] == "0" and sign == "0"))
+        shapes += [part + place for part in coils.get(i, (shape,))]
         x += max(right - left, 0.0)
     whole = [_lean(hand, s, x) if s is not printed else s for s in shapes]
     if len(printed):
@@ -163,6 +169,14 @@ def _printed_currency(rng: np.random.Generator) -> Shape:
     name = str(rng.choice(["rupee", "rupee", "dollar", "pound", "euro"]))
     shape = shape_from_strokes(CURRENCY[name]) * np.float32(rng.uniform(0.7, 1.4))
     return shape + np.array([0, rng.uniform(-0.3, 0.3)], np.float32)
+
+
+def _coiled_runs(rng: np.random.Generator, text: str) -> Iterator[tuple[int, tuple[Shape, ...]]]:
+    """Choose runs of zeros that are written as one coil; yield where each begins and its zeros."""
+    if rng.random() < 0.75:
+        return
+    for run in re.finditer("00+", text):
+        yield run.start(), draw_coil(rng, len(run.group()))
 
 
 def _raised_from(rng: np.random.Generator, text: str) -> int:

@@ -158,6 +158,17 @@ def warp_finely(shape: Shape, rng: np.random.Generator, amount: float) -> Shape:
     return shape + np.float32(amount) * swing
 
 
+def draw_coil(rng: np.random.Generator, count: int) -> tuple[Shape, ...]:
+    """Draw zeros without lifting the pen: a coil from top to top, its loops round, narrow or open like a u."""
+    pitch, reach = rng.uniform(0.4, 0.85), rng.uniform(0.04, 0.36)
+    height, turn = rng.uniform(0.5, 0.95), 16
+    t = np.arange(count * turn + int(rng.integers(0, 5)) + 1) * (2 * np.pi / turn)
+    x = pitch * t / (2 * np.pi) - reach * np.sin(t)
+    y = 1 - height / 2 * (1 + np.cos(t))
+    curve = warp(segments_of(np.stack([x, y], axis=1).astype(np.float32)), rng, float(rng.uniform(0.005, 0.05)))
+    return tuple(curve[k * turn : (k + 1) * turn if k + 1 < count else None] for k in range(count))
+
+
 def choose_allographs(rng: np.random.Generator, digit: int, spread: float) -> tuple[Shape, ...]:
     """Choose one or two shapes for a digit and give them a writer's personal form."""
     table = ALLOGRAPHS[str(digit)]
