@@ -161,3 +161,40 @@ def test_each_page_of_a_named_form_is_known_and_a_page_of_another_form_is_report
     nothing = identify_form(Page("", 0, page_of_text()), survey)
     assert nothing.template is None
     assert nothing.problem is not None and nothing.problem.startswith("unregistered: no page of survey, the likest is")
+
+
+def block(x: float, y: float) -> FormTemplate:
+    """Return a page with a row of nine cells and three squares beside it, as a code has: a block in a page's corner."""
+    boxes = [[x + 25 + 7.7 * i, y + 4, 7.7, 9.3] for i in range(9)]
+    squares = [[x, y, 5.2, 5.2], [x + 12, y, 5.2, 5.2], [x, y + 12, 5.2, 5.2]]
+    return FormTemplate.model_validate(
+        {
+            "name": "block",
+            "page_mm": [210, 280],
+            "fields": [{"name": "id", "box_mm": [x + 25, y + 4, 69.3, 9.3], "layout": "cells", "cells": 9}],
+            "landmarks": [{"kind": "box", "box_mm": b} for b in (*boxes, *squares)],
+        }
+    )
+
+
+@pytest.mark.parametrize(("x", "y", "turn"), [(20, 30, 0), (80, 200, 0), (60, 100, 4), (30, 150, -7)])
+def test_a_block_that_lies_elsewhere_on_its_page_is_found_by_one_template(x: float, y: float, turn: float) -> None:
+    drawn = draw_form(block(x, y))
+    height, width = drawn.shape
+    tilt = cv2.getRotationMatrix2D((width / 2, height / 2), turn, 0.8)
+    page = np.asarray(cv2.warpAffine(drawn, tilt, (width, height), borderValue=255), np.uint8)
+    template = block(20, 30)
+    found = register_page(Page("", 0, page), template)
+    shift = np.array([[1, 0, x - 20], [0, 1, y - 30], [0, 0, 1]], dtype=np.float64)
+    truth = np.vstack([tilt, [0, 0, 1]]) @ np.diag([PX_PER_MM, PX_PER_MM, 1.0]) @ shift
+    assert found.quality > LIMIT
+    assert worst_field_mm(found.page_from_mm, truth, template) < 0.5
+
+
+def test_a_lone_row_of_cells_is_a_ladder_and_is_refused() -> None:
+    alone = block(20, 30)
+    alone = alone.model_copy(update={"landmarks": alone.landmarks[:9]})
+    longer = draw_form(block(20, 30), written=False)
+    x, y, w, h = (round(v * PX_PER_MM) for v in (20 + 25 + 69.3, 34, 7.7, 9.3))
+    cv2.rectangle(longer, (x, y), (x + w, y + h), 20, 5)
+    assert register_page(Page("", 0, longer), alone).quality < LIMIT

@@ -15,7 +15,7 @@ import numpy as np
 from schemas.form_template import FormTemplate, NamedForm
 from worker.imaging.fiducials import add_markers
 from worker.imaging.form_print import FormPrint, detect_print
-from worker.imaging.geometry import Array, project
+from worker.imaging.geometry import Array, corners_of, project
 from worker.imaging.landmarks import landmark_arrays
 from worker.imaging.refinement import Fit, refine
 from worker.imaging.seeding import Guess, guess_places
@@ -30,7 +30,7 @@ SURE = 0.9
 MOST_STRETCH, MOST_LEAN = 1.5, 2.2
 """A sheet photographed at 40 degrees is shortened by 1.3 one way and has twice the scale at its near edge."""
 SAME_PLACE = 0.02
-"""Two fits whose page corners differ by less than this share of the picture's longer side are one."""
+"""Two fits whose corners differ by less than this share of the form's longer side are one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,21 +136,19 @@ def _page_from_reduced(reduction: int) -> Array:
 def _distinct_fits(form_print: FormPrint, template: FormTemplate, guesses: Sequence[Guess]) -> list[Fit]:
     """Return refined fits, best first, one for each place where the form may lie."""
     marks = landmark_arrays(template.landmarks)
-    width, height = template.page_mm
-    page_corners = np.array([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]])
-    apart = SAME_PLACE * max(form_print.ink.shape)
+    corners = _printed_corners(template)
     fits: list[Fit] = []
     seen: list[Array] = []
     for guess in guesses:
         if guess.agreeing < RIVAL_SHARE * guesses[0].agreeing:
             break
-        if _is_known(project(guess.homography, page_corners), seen, apart):
+        if _is_known(project(guess.homography, corners), seen):
             continue
         fit = refine(guess.homography, form_print, marks)
-        if not is_plausible(fit.homography, page_corners):
+        if not is_plausible(fit.homography, corners):
             continue
-        place = project(fit.homography, page_corners)
-        if not _is_known(place, seen, apart):
+        place = project(fit.homography, corners)
+        if not _is_known(place, seen):
             fits.append(fit)
             seen.append(place)
     return sorted(fits, key=lambda fit: -fit.quality)
@@ -170,5 +168,20 @@ def is_plausible(homography: Array, corners: Array) -> bool:
     return bool(upright and stretched < MOST_STRETCH and leaning < MOST_LEAN)
 
 
-def _is_known(place: Array, seen: list[Array], apart: float) -> bool:
+def _printed_corners(template: FormTemplate) -> Array:
+    """Return the corners (4, 2) mm of the upright box round all landmarks and fields.
+
+    A form may be a block of print in the corner of a page: beyond it a fit is extrapolated, and says nothing.
+    """
+    print_and_fields = [m.box_mm for m in template.landmarks] + [f.box_mm for f in template.fields]
+    boxes = np.array(print_and_fields, dtype=np.float64)
+    if not len(boxes):
+        boxes = np.array([[0.0, 0.0, *template.page_mm]])
+    low, high = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
+    corners: Array = corners_of(np.concatenate([low, high - low])[None])[0]
+    return corners
+
+
+def _is_known(place: Array, seen: list[Array]) -> bool:
+    apart = SAME_PLACE * float(np.ptp(place, axis=0).max())
     return any(np.abs(place - other).max() <= apart for other in seen)
