@@ -37,7 +37,7 @@ runs_option = click.option("--runs", type=click.Path(path_type=Path), default=RU
 @runs_option
 @click.option("--seed", default=0, show_default=True)
 @click.option("--samples", type=int, help="Train a classic model on the first so many samples only.")
-@click.option("--epochs", type=int, help="For --data all: how many epochs of 60,000 (cnn: 32, mlp: 10).")
+@click.option("--epochs", type=int, help="For --data all: how many epochs of 60,000 (cnn: 28, mlp: 10).")
 @click.option("--install", is_flag=True, help="Make the model of --data all the one that the worker loads.")
 def train(
     model: str,
