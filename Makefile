@@ -23,8 +23,9 @@ run: setup ## Set up, read the shipped samples, and show the numbers (results in
 
 setup: $(call installed,worker) poppler ## Make the virtual environment with the packages; poppler, where allowed
 
+# The long tests first, so that both processes end together.
 test: poppler $(call installed,$(EXTRAS)) ## Set up and run every test, on a Redis and a PostgreSQL of its own
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup tests/unit tests/integration tests/acceptance $(PYTEST)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup tests/acceptance tests/integration tests/unit $(PYTEST)
 
 lint: $(call installed,lint) ## Check the style, the types and which room imports which
 	$(BIN)/ruff check .
