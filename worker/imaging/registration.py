@@ -27,6 +27,9 @@ RIVAL_SHARE = 0.5
 """A place, or a form, with less than this share of the best one's agreeing shapes is not worth refining."""
 SURE = 0.9
 """A form found this well leaves no need to look for others that promised half as much."""
+IDENTIFIED = 0.6
+"""The least quality at which a page whose form nobody named is one: strangers among twelve forms reached 0.51, pages of
+the forms 0.8 (docs/templates.md)."""
 MOST_STRETCH, MOST_LEAN = 1.5, 2.2
 """A sheet photographed at 40 degrees is shortened by 1.3 one way and has twice the scale at its near edge."""
 SAME_PLACE = 0.02
@@ -61,7 +64,7 @@ def identify_form(page: Page, templates: Sequence[FormTemplate] | NamedForm) -> 
     every = (*templates.pages, *templates.others) if isinstance(templates, NamedForm) else templates
     form_print = add_markers(detect_print(page.grey), page.grey, every)
     if not isinstance(templates, NamedForm):
-        return _identify(form_print, templates)
+        return _identify(form_print, templates, least=IDENTIFIED)
     found = _identify(form_print, templates.pages, f"no page of {templates.name}")
     quality = found.registration.quality if found.registration else 0.0
     if quality > SURE or not templates.others:
@@ -75,15 +78,16 @@ def identify_form(page: Page, templates: Sequence[FormTemplate] | NamedForm) -> 
 
 
 def _identify(
-    form_print: FormPrint, templates: Sequence[FormTemplate], none: str = "no known form"
+    form_print: FormPrint, templates: Sequence[FormTemplate], none: str = "no known form", *, least: float = 0.0
 ) -> FoundForm:
     found = _register_likely(form_print, templates)
     if not found:
         return FoundForm(None, None, "unregistered: no form template is known")
     found.sort(key=lambda pair: -pair[0].quality)
     registration, template = found[0]
-    if registration.quality < template.min_registration:
-        said = f"registration {registration.quality:.2f}, {template.min_registration:.2f} needed"
+    needed = max(template.min_registration, least)
+    if registration.quality < needed:
+        said = f"registration {registration.quality:.2f}, {needed:.2f} needed"
         which = template.name if len(templates) == 1 else f"{none}, the likest is {template.name}"
         return FoundForm(None, registration, f"unregistered: {which} ({said})")
     rivals = [t.name for r, t in found[1:] if r.quality > registration.quality - RIVAL_MARGIN]
