@@ -94,28 +94,29 @@ def _kind_of(text: str) -> Literal["number", "amount", "date"]:
 
 def collect_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) -> Evidence:
     """Read free fields and gather their evidence; fields read as blank are left out."""
-    rows, correct, sources = [], [], []
-    for start in range(0, len(fields), BATCH):
-        part = fields[start : start + BATCH]
-        for labelled, seen in zip(part, transcribe([f.crop for f in part], recognizers), strict=True):
-            if seen.digits:
-                rows.append(gather_evidence(seen))
-                correct.append(seen.text == labelled.truth)
-                sources.append(labelled.source)
-    return Evidence(np.array(rows), np.array(correct), tuple(sources))
+    return _collect(fields, lambda crops: transcribe(crops, recognizers), gather_evidence, EVIDENCE)
 
 
 def collect_row_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) -> Evidence:
     """Read rows of cells and gather their evidence; rows read as blank are left out."""
+    return _collect(fields, lambda crops: look_at_rows(crops, recognizers), gather_row_evidence, CELL_EVIDENCE)
+
+
+def _collect(
+    fields: Sequence[LabelledField],
+    look: Callable[[list[FieldCrop]], Sequence[Any]],
+    gather: Callable[[Any], NDArray[np.float64]],
+    names: tuple[str, ...],
+) -> Evidence:
     rows, correct, sources = [], [], []
     for start in range(0, len(fields), BATCH):
         part = fields[start : start + BATCH]
-        for labelled, seen in zip(part, look_at_rows([f.crop for f in part], recognizers), strict=True):
+        for labelled, seen in zip(part, look([f.crop for f in part]), strict=True):
             if seen.digits:
-                rows.append(gather_row_evidence(seen))
+                rows.append(gather(seen))
                 correct.append(seen.text == labelled.truth)
                 sources.append(labelled.source)
-    return Evidence(np.array(rows), np.array(correct), tuple(sources), CELL_EVIDENCE)
+    return Evidence(np.array(rows), np.array(correct), tuple(sources), names)
 
 
 def fit_calibration(evidence: Evidence) -> FieldCalibration:
