@@ -132,7 +132,7 @@ def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | N
 
 
 def _run(claim: ClaimedJob, deadline: float) -> None:
-    """Read a claimed scan and end its job, once; at shutdown hand it back uncounted."""
+    """Read a claimed scan and end its job, once; at a shutdown hand it back uncounted."""
     engine, watch = bootstrap.engine(), Stopwatch()
     try:
         scan, pages = _patiently(lambda: read_scan_pages(claim, watch), deadline)
@@ -161,8 +161,15 @@ def _run(claim: ClaimedJob, deadline: float) -> None:
         log.exception("a mistake in the program")
         _fail(claim, deadline, "Internal", f"a mistake in the program: {type(error).__name__}")
     except (SystemExit, KeyboardInterrupt):
-        release_job(engine, claim)
+        if not _is_over_time(deadline):
+            release_job(engine, claim)
         raise
+
+
+def _is_over_time(deadline: float) -> bool:
+    """Tell whether a signal to end is that of the hard limit, and no shutdown's: that delivery counts."""
+    limit = bootstrap.settings().job_time_limit_s
+    return time.monotonic() >= deadline + (1 - DATABASE_PATIENCE) * limit
 
 
 def _leave_stages(watch: Stopwatch) -> None:
@@ -196,7 +203,7 @@ def _patiently(act: Callable[[], T], deadline: float) -> T:
     """Try again and again with growing pauses while the database or a folder is away, until the deadline."""
     waiting = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientError),
-        wait=tenacity.wait_exponential_jitter(initial=0.2, max=5),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=5),
         stop=tenacity.stop_after_delay(max(0.0, deadline - time.monotonic())),
         before_sleep=_tell_of_waiting,
         reraise=True,

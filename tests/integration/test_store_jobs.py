@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, func, select, text, update
 
 from tests.readings import PAGE, claim, make_page, read, register
+from worker import bootstrap, tasks
 from worker.errors import InvalidJobError
 from worker.store import jobs
 from worker.store.engine import reading, writing
@@ -315,3 +317,25 @@ def test_times_are_utc_and_of_the_database(engine: Engine) -> None:
     with engine.connect() as connection:
         now = connection.execute(text("SELECT CURRENT_TIMESTAMP")).scalar_one()
     assert str(now)[:13] == str(record.created_at)[:13]
+
+
+@pytest.mark.parametrize("age_s, deliveries", [(1, 0), (200, 1)])
+def test_a_process_ended_by_its_hard_limit_keeps_its_delivery_and_one_ended_by_a_shutdown_does_not(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, age_s: float, deliveries: int
+) -> None:
+    """The hard limit sends the shutdown's SIGTERM first: handed back uncounted, such a scan would hang for ever."""
+
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    job_id = register(engine)
+    taken = claim(engine, job_id)
+    assert taken is not None
+    limit_s = bootstrap.settings().job_time_limit_s
+    assert limit_s == 120
+    monkeypatch.setattr(tasks.bootstrap, "engine", lambda: engine)
+    monkeypatch.setattr(tasks, "read_scan_pages", end)
+    with pytest.raises(SystemExit):
+        tasks._run(taken, time.monotonic() - age_s + tasks.DATABASE_PATIENCE * limit_s)
+    record = jobs.get_job(engine, job_id)
+    assert record is not None and record.deliveries == deliveries
