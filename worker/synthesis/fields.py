@@ -250,7 +250,9 @@ def _photograph(
     """Put a written line on paper at a random size and give back pixels and boxes."""
     everything = np.concatenate([*line.shapes, line.extra]).reshape(-1, 2)
     low, high = everything.min(axis=0), everything.max(axis=0)
-    low[1], high[1] = max(low[1], -0.35), min(high[1], 1.4)
+    tops, feet = zip(*((s[..., 1].min(), s[..., 1].max()) for s in line.shapes), strict=True)
+    low[1] = max(low[1], min(-0.35, min(feet) - 0.9))  # far tails may be cut off, no digit of a line that climbs
+    high[1] = min(high[1], max(1.4, max(tops) + 0.9))
     margins = rng.uniform(0.02, 0.35, 4) if rng.random() < 0.6 else rng.uniform(0.1, 1.2, 4)
     if rng.random() < 0.05:  # a tall ledger cell
         margins[[1, 3]] = rng.uniform(0.5, 4, 2)

@@ -88,14 +88,50 @@ def segments_of(points: NDArray[Any]) -> Shape:
     return segments
 
 
-def shape_from_strokes(text: str, rng: np.random.Generator | None = None, spread: float = 0.0) -> Shape:
-    """Draw a shape from its notation, its control points moved by ``spread`` unit heights (one sigma)."""
+def shape_from_strokes(
+    text: str, rng: np.random.Generator | None = None, spread: float = 0.0, loose_ends: float = 0.0
+) -> Shape:
+    """Draw a shape from its notation, its control points moved by ``spread`` unit heights (one sigma).
+
+    ``loose_ends`` is the chance of each end of a stroke to stop short or to run on.
+    """
     parts = []
     for points, basis in parse_strokes(text):
         if rng is not None and spread > 0:
             points = points + np.float32(spread) * rng.standard_normal(points.shape, dtype=np.float32)
-        parts.append(segments_of(basis @ points))
+        curve = basis @ points
+        if rng is not None and loose_ends > 0:
+            curve = _loosen_end(rng, _loosen_end(rng, curve, loose_ends)[::-1], loose_ends)[::-1]
+        parts.append(segments_of(curve))
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _loosen_end(rng: np.random.Generator, curve: NDArray[Any], chance: float) -> NDArray[Any]:
+    """Let the last end of a stroke (n, 2) stop short or run on, bending, as a quick pen does."""
+    if len(curve) < 2 * POINTS_PER_SPAN or rng.random() >= chance:
+        return curve
+    if rng.random() < 0.4:
+        return curve[: -int(rng.integers(1, 1 + len(curve) // 8))]
+    step = curve[-1] - curve[-2]
+    angle = np.arctan2(step[1], step[0]) + rng.normal(0, 0.3) * np.arange(1, int(rng.integers(3, 8)))
+    steps = 0.03 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return np.concatenate([curve, curve[-1] + steps.cumsum(axis=0)])
+
+
+def reproportion(rng: np.random.Generator, shape: Shape, amount: float) -> Shape:
+    """Give a shape other proportions: head against foot, left against right, wider above than below.
+
+    ``amount`` is one sigma of the change of each, 0.2 being a fifth at most anywhere.
+    """
+    a, b, taper = amount * np.clip(rng.standard_normal(3), -2, 2)
+    x, y = shape[..., 0], shape[..., 1]
+    left, width = x.min(), max(float(np.ptp(x)), 0.1)
+    across, down = (x - left) / width, np.clip(y, 0, 1)
+    changed = np.empty_like(shape)
+    changed[..., 1] = y + a * down * (1 - down)
+    across = across + b * across * (1 - across)
+    changed[..., 0] = left + width * (0.5 + (across - 0.5) * (1 + taper * (2 * down - 1)))
+    return changed
 
 
 def warp(shape: Shape, rng: np.random.Generator, amount: float) -> Shape:
@@ -169,13 +205,15 @@ def draw_coil(rng: np.random.Generator, count: int) -> tuple[Shape, ...]:
     return tuple(curve[k * turn : (k + 1) * turn if k + 1 < count else None] for k in range(count))
 
 
-def choose_allographs(rng: np.random.Generator, digit: int, spread: float) -> tuple[Shape, ...]:
+def choose_allographs(
+    rng: np.random.Generator, digit: int, spread: float, loose_ends: float = 0.0
+) -> tuple[Shape, ...]:
     """Choose one or two shapes for a digit and give them a writer's personal form."""
     table = ALLOGRAPHS[str(digit)]
     weights = _weights(str(digit))
     count = 1 if rng.random() < 0.7 else 2
     picks = [pick(rng, weights) for _ in range(count)]
-    return tuple(warp(shape_from_strokes(table[i][0], rng, spread), rng, spread * 1.2) for i in picks)
+    return tuple(warp(shape_from_strokes(table[i][0], rng, spread, loose_ends), rng, spread * 1.2) for i in picks)
 
 
 @cache
@@ -207,7 +245,10 @@ def draw_hand(
             )
     else:
         spread = rng.uniform(0.01, 0.05)
-        shapes = tuple(choose_allographs(rng, d, spread) if str(d) in digits else () for d in range(10))
+        loose = 0.35 * rng.random()
+        shapes = tuple(choose_allographs(rng, d, spread, loose) if str(d) in digits else () for d in range(10))
+    uneven = rng.uniform(0, 0.12 if real else 0.3)
+    shapes = tuple(tuple(reproportion(rng, shape, uneven) for shape in own) for own in shapes)
     slant = float(rng.normal(0.08, 0.12) if rng.random() < 0.7 else rng.uniform(-0.25, 0.9))
     return Hand(
         shapes=shapes,
