@@ -194,6 +194,8 @@ def _gap(rng: np.random.Generator, hand: Hand, sign: str, before: str) -> float:
         return float(rng.normal(0.06, 0.08))
     if before and before in ".,":
         return float(gap + rng.uniform(-0.05, 0.35))
+    if before + sign == "0/" and rng.random() < 0.4:  # the last zero runs into the slash
+        return float(rng.uniform(-0.2, 0.1))
     if sign in "-/=$#" or before in "-/=$#":
         return float(rng.uniform(-0.02, 0.5))
     return float(gap)

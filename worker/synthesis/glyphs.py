@@ -195,12 +195,15 @@ def warp_finely(shape: Shape, rng: np.random.Generator, amount: float) -> Shape:
 
 
 def draw_coil(rng: np.random.Generator, count: int) -> tuple[Shape, ...]:
-    """Draw zeros without lifting the pen: a coil from top to top, its loops round, narrow or open like a u."""
-    pitch, reach = rng.uniform(0.4, 0.85), rng.uniform(0.04, 0.36)
-    height, turn = rng.uniform(0.5, 0.95), 16
-    t = np.arange(count * turn + int(rng.integers(0, 5)) + 1) * (2 * np.pi / turn)
-    x = pitch * t / (2 * np.pi) - reach * np.sin(t)
-    y = 1 - height / 2 * (1 + np.cos(t))
+    """Draw zeros without lifting the pen: a coil from top to top, its loops round, narrow or open like a u or v."""
+    knots, turn = np.arange(count + 2), 16
+    pitches = rng.uniform(0.4, 0.85) * np.exp(rng.normal(0, 0.12, count + 2))
+    reaches = np.maximum(0.0, rng.uniform(0.02, 0.36) + rng.normal(0, 0.07, count + 2))
+    heights = rng.uniform(0.5, 0.95) * np.exp(rng.normal(0, 0.08, count + 2))
+    turns = np.arange(count * turn + int(rng.integers(0, 5)) + 1) / turn
+    middles, reach, height = (np.interp(turns, knots, v) for v in (pitches.cumsum(), reaches, heights))
+    x = middles - reach * np.sin(2 * np.pi * turns)
+    y = 1 - height / 2 * (1 + np.cos(2 * np.pi * turns))
     curve = warp(segments_of(np.stack([x, y], axis=1).astype(np.float32)), rng, float(rng.uniform(0.005, 0.05)))
     return tuple(curve[k * turn : (k + 1) * turn if k + 1 < count else None] for k in range(count))
 
