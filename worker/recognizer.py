@@ -107,7 +107,7 @@ def _make_transcriber(session: InferenceSession) -> SequenceTranscriber:
     name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
 
     def transcribe_fields(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """Transcribe normalized (40, W_i) uint8 fields; return (T_i, C) float32 log-probabilities of each.
+        """Transcribe normalized (40, W_i) uint8 fields; return each one's (R, T_i, C) float32 log-probabilities.
 
         Neighbours of one width run together, as the views of one field do.
         """

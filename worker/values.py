@@ -225,7 +225,8 @@ DigitClassifier = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(N, H, W) uint8 normalized digit images, white ink on black -> (N, 11) float32 calibrated probabilities."""
 
 SequenceTranscriber = Callable[[list[NDArray[np.uint8]]], list[NDArray[np.float32]]]
-"""Normalized field images (40, W_i) uint8 -> per field (T_i, C) float32 log-probabilities over the reader's classes."""
+"""Normalized field images (40, W_i) uint8 -> for each (R, T_i, C) float32: what each of R networks holds for likely, as
+log-probabilities of the reader's classes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def make_recognizers(line_reads: str, cells_read: str) -> Recognizers:
             for k, digit in enumerate(line_reads):
                 at = int((k + 0.5) * steps / len(line_reads))
                 odds[at, -1], odds[at, int(digit)] = 1e-6, 1
-            answers.append(np.log(odds / odds.sum(axis=1, keepdims=True)))
+            answers.append(np.log(odds / odds.sum(axis=1, keepdims=True))[None])
         return answers
 
     def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:

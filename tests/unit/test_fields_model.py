@@ -93,16 +93,17 @@ def test_the_model_is_small_enough() -> None:
 
 @pytest.mark.train
 def test_onnx_answers_as_the_network_does() -> None:
-    torch = pytest.importorskip("torch")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    from worker.training.fields_net import FieldsNet, UintInput, export_onnx
+    torch, onnx, onnxruntime = map(pytest.importorskip, ("torch", "onnx", "onnxruntime"))
+    from worker.training.fields_net import FieldsNet, Readers, export_onnx, head_nodes
 
     torch.manual_seed(0)
-    net = FieldsNet().eval()
+    nets = [FieldsNet().eval() for _ in range(2)]
     lines = np.stack(slant_views(np.random.default_rng(0).integers(0, 256, (40, 88), dtype=np.uint8)))
-    session = onnxruntime.InferenceSession(export_onnx(net), providers=["CPUExecutionProvider"])
+    content = export_onnx(nets)
+    assert set(head_nodes(2)) <= {node.name for node in onnx.load_from_string(content).graph.node}
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (answers,) = session.run(None, {"lines": lines})
     with torch.no_grad():
-        expected = UintInput(net)(torch.from_numpy(lines)).numpy()
-    assert answers.shape == expected.shape == (3, 22, 18)
+        expected = Readers(nets)(torch.from_numpy(lines)).numpy()
+    assert answers.shape == expected.shape == (len(lines), 2, 22, 18)
     assert np.abs(np.exp(answers) - np.exp(expected)).max() < 1e-4

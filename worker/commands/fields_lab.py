@@ -26,13 +26,16 @@ data_dir_option = click.option(
 
 @click.command("train-fields")
 @data_dir_option
-@click.option("--minutes", default=150.0, show_default=True, help="How long to train.")
+@click.option("--minutes", default=75.0, show_default=True, help="How long to train each network.")
 @click.option(
     "--decay", default=0.3, show_default=True, help="Share of that in which the learning rate falls."
 )
-@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--seed", "seeds", type=int, multiple=True, default=(0, 1), show_default=True,
+    help="Of a network; the model holds one for each.",
+)
 @click.option("--processes", default=1, show_default=True, help="Processes that draw strings.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --folder.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoints in --folder.")
 @click.option(
     "--calibrate-only", is_flag=True, help="Train nothing: fit confidence anew, as after a change of the digit model."
 )
@@ -43,12 +46,12 @@ data_dir_option = click.option(
     help="Where the model goes; by default the shipped one's place.",
 )
 def train_fields(
-    data_dir: Path | None, minutes: float, decay: float, seed: int, processes: int, resume: bool,
+    data_dir: Path | None, minutes: float, decay: float, seeds: tuple[int, ...], processes: int, resume: bool,
     calibrate_only: bool, folder: Path, models: Path | None,
 ) -> None:  # fmt: skip
-    """Train the sequence reader on drawn strings, calibrate it, and write its ONNX and card."""
+    """Train the sequence reader's networks on drawn strings, calibrate them, and write their ONNX and card."""
     try:
-        from worker.training.fields_model import TrainingRecord, make_model, recalibrate
+        from worker.training.fields_model import TrainedNet, make_model, recalibrate
         from worker.training.fields_train import TrainingPlan
         from worker.training.fields_train import train_fields as train
     except ModuleNotFoundError as error:
@@ -60,13 +63,14 @@ def train_fields(
         card = recalibrate(models or MODELS_DIR, data_dir=found, cache=folder / "shapes.npz")
         click.echo(f"fields {card.version}: {card.calibration['promise']}")
         return
-    plan = TrainingPlan(minutes=minutes, decay=decay, seed=seed, processes=processes)
-    state = train(plan, found, folder, resume=resume, report=click.echo)
-    record = TrainingRecord(lines=state.lines, minutes=state.minutes, seed=seed)
+    trained = []
+    for seed in seeds:
+        plan = TrainingPlan(minutes=minutes, decay=decay, seed=seed, processes=processes)
+        state = train(plan, found, folder, resume=resume, report=click.echo)
+        trained.append(TrainedNet(state.averaged, seed, state.lines, state.minutes))
     card = make_model(
-        state.averaged, record, data_dir=found, cache=folder / "shapes.npz", models_dir=models or MODELS_DIR,
-        report=click.echo,
-    )  # fmt: skip
+        trained, data_dir=found, cache=folder / "shapes.npz", models_dir=models or MODELS_DIR, report=click.echo
+    )
     click.echo(f"fields {card.version}: {card.calibration['promise']}")
 
 

@@ -48,7 +48,7 @@ class Transcript:
     """What was seen in one field, before it is judged.
 
     ``text`` is the digits, ``written`` with the marks between them; ``views`` are the strings of digits that
-    each view alone reads; ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and
+    each network reads in each view; ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and
     ``alone`` (n, 11) are the two readers' probabilities.
     """
 
@@ -120,15 +120,16 @@ def slant_views(line: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 def _decode_all(lines: list[Line], answers: list[Floats], specs: Sequence[FieldSpec]) -> list[_Seen]:
     """Decode every line's views, and cut all lines at once."""
-    views = [answers[i : i + len(SLANTS)] for i in range(0, len(answers), len(SLANTS))]
+    views = [np.concatenate(answers[i : i + len(SLANTS)]) for i in range(0, len(answers), len(SLANTS))]
     seen = [_decode(line, own, spec) for line, own, spec in zip(lines, views, specs, strict=True)]
     cuts = cut_lines([line.image for line in lines], [one.symbols for one in seen])
     return [replace(one, cuts=own) for one, own in zip(seen, cuts, strict=True)]
 
 
-def _decode(line: Line, answers: list[Floats], spec: FieldSpec) -> _Seen:
+def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
+    """Decode what every network makes of every view, (views, T, C), alone and all together."""
     least, most = spec.digit_range
-    together = np.log(np.mean(np.exp(np.stack(answers)), axis=0) + 1e-12)
+    together = np.log(np.mean(np.exp(answers), axis=0) + 1e-12)
     settled = [settle_slashes(answer, spec.kind) for answer in (together, *answers)]
     together = settled[0]
     merged, *alone = np.split(merge_marks(np.concatenate(settled)), len(settled))

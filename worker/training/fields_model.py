@@ -26,13 +26,11 @@ from worker.training.fields_calibration import (
     keep_promises,
 )
 from worker.training.fields_glyphs import load_shape_bank
-from worker.training.fields_net import FieldsNet, export_onnx
+from worker.training.fields_net import FieldsNet, export_onnx, head_nodes
 from worker.training.fields_samples import draw_line
 from worker.training.fields_truth import LabelledField, load_fields, split
 from worker.values import Recognizers
 
-HEAD = "/net/head/Conv"
-"""The last layer stays in 32 bits: steps of 1/255 could not tell a probability of 0.998 from 0.9998."""
 DRAWN_TO_FIT = 800
 DRAWN_TO_PROMISE = 1500
 CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
@@ -40,7 +38,7 @@ CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pag
 CELL_SOURCES = ("cheque_dates_in", "exam_id_pages")
 MAX_SUBSTITUTION_RATE = 0.005
 DESCRIPTION = (
-    "Reads a line of handwritten digits whole: a convolutional network with CTC, trained on drawn strings only. "
+    "Reads a line of handwritten digits whole: convolutional networks with CTC, trained on drawn strings only. "
     "Calibrated together with the digit model of version"
 )
 SKELETONS = (
@@ -52,27 +50,30 @@ SKELETONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRecord:
-    """What the card says of the training: strings seen, minutes, seed."""
+class TrainedNet:
+    """A network and what the card says of its training: strings seen, minutes, seed."""
 
+    net: FieldsNet
+    seed: int
     lines: int
     minutes: float
-    seed: int
-    notes: str = ""
 
 
 def make_model(
-    net: FieldsNet,
-    record: TrainingRecord,
+    trained: Sequence[TrainedNet],
     *,
     data_dir: Path,
     cache: Path,
     models_dir: Path = MODELS_DIR,
     report: Callable[[str], None] = print,
 ) -> ModelCard:
-    """Export the network, calibrate it with the digit model beside it, and write both files of the model."""
-    content = quantize(export_onnx(net), _sample_lines(record.seed), name="lines", keep=(HEAD,))
-    write_model(models_dir / FIELDS, content, _card(record))
+    """Export the networks, calibrate them with the digit model beside them, and write both files of the model.
+
+    The last layers stay in 32 bits: steps of 1/255 could not tell a probability of 0.998 from 0.9998.
+    """
+    whole = export_onnx([one.net for one in trained])
+    content = quantize(whole, _sample_lines(trained[0].seed), name="lines", keep=head_nodes(len(trained)))
+    write_model(models_dir / FIELDS, content, _card(trained))
     if not (models_dir / DIGITS).exists():  # confidence is fitted with both readers
         for name in (DIGITS, card_path(Path(DIGITS)).name):
             shutil.copy(MODELS_DIR / name, models_dir / name)
@@ -83,7 +84,7 @@ def make_model(
 def recalibrate(models_dir: Path, *, data_dir: Path, cache: Path) -> ModelCard:
     """Fit the confidence of a folder's fields model anew with the digit model beside it, and keep it in the card."""
     content, card = read_verified_model(models_dir / FIELDS)
-    kept = calibrate_model(load_recognizers(models_dir), data_dir, cache, int(card.settings["seed"]))
+    kept = calibrate_model(load_recognizers(models_dir), data_dir, cache, int(card.settings["seeds"][0]))
     described = f"{DESCRIPTION} {read_card(card_path(models_dir / DIGITS)).version}"
     fitted = card.model_copy(update={"calibration": kept, "description": described})
     return write_model(models_dir / FIELDS, content, fitted)
@@ -119,7 +120,7 @@ def development_fields(data_dir: Path, sources: Sequence[str] = CALIBRATION_SOUR
     return [f for source in sources for f in split(load_fields(data_dir, source), development=True)]
 
 
-def _card(record: TrainingRecord) -> ModelCard:
+def _card(trained: Sequence[TrainedNet]) -> ModelCard:
     created = dt.datetime.now(dt.UTC).replace(microsecond=0)
     return ModelCard(
         name="fields",
@@ -129,16 +130,15 @@ def _card(record: TrainingRecord) -> ModelCard:
         description=DESCRIPTION,
         classes=[*ALPHABET, "blank"],
         input="lines: (N, 40, W) uint8, 255 = ink, W a multiple of 4; see worker.fields.line_normalization",
-        output="log_probabilities: (N, W / 4, 18) float32",
+        output="log_probabilities: (N, networks, W / 4, 18) float32",
         training=[
             TrainingSet(name=name, samples=count, used_for="skeletons drawn with other pens", licence=licence)
             for name, count, licence in SKELETONS
         ],
         settings={
-            "seed": record.seed,
-            "minutes": record.minutes,
-            "lines": record.lines,
+            "seeds": [one.seed for one in trained],
+            "minutes": [round(one.minutes, 1) for one in trained],
+            "lines": [one.lines for one in trained],
             "drawn": "worker.synthesis",
         },
-        notes=record.notes,
     )

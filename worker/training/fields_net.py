@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -68,33 +69,38 @@ class FieldsNet(nn.Module):
         return torch.log_softmax(logits.squeeze(2).transpose(1, 2).float(), dim=-1)
 
 
-class UintInput(nn.Module):
-    """The network as it ships: uint8 lines in, log-probabilities out."""
+class Readers(nn.Module):
+    """The networks as they ship, side by side: uint8 lines in, the log-probabilities of each out."""
 
-    def __init__(self, net: FieldsNet) -> None:
+    def __init__(self, nets: Sequence[FieldsNet]) -> None:
         super().__init__()
-        self.net = net
+        self.nets = nn.ModuleList(nets)
 
     def forward(self, lines: Tensor) -> Tensor:
-        """Return log-probabilities (N, W / 4, C) of (N, 40, W) uint8 lines."""
-        answers: Tensor = self.net(lines.unsqueeze(1).float() / 255.0)
-        return answers
+        """Return log-probabilities (N, networks, W / 4, C) of (N, 40, W) uint8 lines."""
+        ink = lines.unsqueeze(1).float() / 255.0
+        return torch.stack([net(ink) for net in self.nets], dim=1)
 
 
-def export_onnx(net: FieldsNet) -> bytes:
-    """Return the network as ONNX: ``lines`` (N, 40, W) uint8, W a multiple of 4, batch and width free."""
+def head_nodes(count: int) -> tuple[str, ...]:
+    """Return the names that the last layers of ``count`` networks bear in the exported graph."""
+    return tuple(f"/nets.{i}/head/Conv" for i in range(count))
+
+
+def export_onnx(nets: Sequence[FieldsNet]) -> bytes:
+    """Return the networks as one ONNX: ``lines`` (N, 40, W) uint8, W a multiple of 4, batch and width free."""
     example = torch.zeros(2, 40, 64, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
         torch.onnx.export(
-            UintInput(net).eval(),
+            Readers(nets).eval(),
             (example,),
             path,
             input_names=["lines"],
             output_names=["log_probabilities"],
             dynamic_axes={
                 "lines": {0: "batch", 2: "width"},
-                "log_probabilities": {0: "batch", 1: "time"},
+                "log_probabilities": {0: "batch", 2: "time"},
             },
             opset_version=17,
             dynamo=False,

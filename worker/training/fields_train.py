@@ -88,45 +88,52 @@ def train_fields(
     resume: bool = False,
     report: Callable[[str], None] = print,
 ) -> TrainingState:
-    """Train for ``plan.minutes``; ``folder`` holds the checkpoint ``last.pt`` and the drawn shapes."""
+    """Train one network for ``plan.minutes``; ``folder`` holds its checkpoint and the drawn shapes.
+
+    With ``resume`` it goes on from its checkpoint, where there is one, and trains for what is left of its minutes.
+    """
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     state = TrainingState.fresh(plan.rate, plan.seed, device)
     folder.mkdir(parents=True, exist_ok=True)
-    if resume:
-        state.load(folder / "last.pt")
+    checkpoint = folder / f"network-{plan.seed}.pt"
+    if resume and checkpoint.exists():
+        state.load(checkpoint)
+    if state.minutes >= plan.minutes:
+        return state
     pool = SamplePool(plan.seed + state.step, data_dir, folder / "shapes.npz", plan.processes)
     try:
         pool.refill(at_least=12 * plan.batch)
-        _train_until_done(state, pool, plan, folder, report)
+        _train_until_done(state, pool, plan, checkpoint, report)
     finally:
         pool.close()
     return state
 
 
 def _train_until_done(
-    state: TrainingState, pool: SamplePool, plan: TrainingPlan, folder: Path, report: Callable[[str], None]
+    state: TrainingState, pool: SamplePool, plan: TrainingPlan, checkpoint: Path, report: Callable[[str], None]
 ) -> None:
     rng = np.random.default_rng([plan.seed, state.step])
-    started = saved = time.monotonic()
+    saved = time.monotonic()
     losses: list[float] = []
-    while (elapsed := (time.monotonic() - started) / 60) < plan.minutes:
+    while state.minutes < plan.minutes:
+        started = time.monotonic()
         pool.refill()
         for batch in pool.batches(rng, size=plan.batch, count=8):
-            rate = _rate(plan, state.step, elapsed / plan.minutes)
+            rate = _rate(plan, state.step, state.minutes / plan.minutes)
             losses.append(_step(state, batch, rate, plan.average))
-        state.minutes += (time.monotonic() - started) / 60 - elapsed
+        state.minutes += (time.monotonic() - started) / 60
         if time.monotonic() - saved > 60 * plan.checkpoint_minutes:
             saved = time.monotonic()
-            state.save(folder / "last.pt")
+            state.save(checkpoint)
         if state.step % 160 < 8:
-            rest = plan.minutes - elapsed
+            rest = plan.minutes - state.minutes
             report(
-                f"step {state.step} lines {state.lines} drawn {pool.drawn} loss {np.mean(losses):.3f} "
-                f"rate {rate:.1e} {rest:.0f} min left"
+                f"network {plan.seed} step {state.step} lines {state.lines} drawn {pool.drawn} "
+                f"loss {np.mean(losses):.3f} rate {rate:.1e} {rest:.0f} min left"
             )
             losses.clear()
-    state.save(folder / "last.pt")
+    state.save(checkpoint)
 
 
 def _rate(plan: TrainingPlan, steps: int, progress: float) -> float:
