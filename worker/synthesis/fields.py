@@ -267,13 +267,14 @@ def _photograph(
     W, H = (max(8, int(v)) for v in np.ceil(extent * height_px))
     origin = ((margins[:2] - low) * height_px).astype(np.float32)
 
-    paper = np.full((H, W), rng.uniform(215, 255), np.uint8) if clean else draw_paper(rng, (H, W))
+    boxed = "$" in text or "/-" in text  # amounts of cheques stand in boxes
+    patterned = 0.85 if boxed or "." in text or text.endswith(("=", "-")) else 0.65  # checks have a pattern
+    paper = np.full((H, W), rng.uniform(215, 255), np.uint8) if clean else draw_paper(rng, (H, W), textured=patterned)
     if not clean:
         cells = len(text) if pitch else 0
         width = height_px * float(high[0])
         left, top = float(origin[0]), float(origin[1])
         place = Place(left, top, height_px, width, height_px * pitch, cells)
-        boxed = "$" in text or "/-" in text  # amounts of cheques stand in boxes
         print_around(rng, paper, place, frame_share=0.55 if boxed else 0.22)
     written = [s for s in (*line.shapes, line.extra) if s is not line.printed and len(s)]
     strokes = np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING

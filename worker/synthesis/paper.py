@@ -18,14 +18,14 @@ from worker.synthesis.glyphs import pick
 Paper = NDArray[Any]
 
 TILE_H, TILE_W = 256, 768
-TILES = 64
+TILES = 80
 
 
 @lru_cache(maxsize=TILES)
 def texture_tile(index: int) -> Paper:
     """Return a texture (256, 768), mean near 0, swing near 1; index runs from 0 to ``TILES`` - 1."""
     rng = np.random.default_rng(770_000 + index)
-    makers = (_guilloche, _guilloche, _waves, _dots, _weave, _fibres, _mottle, _words)
+    makers = (_guilloche, _guilloche, _waves, _dots, _weave, _fibres, _mottle, _words, _guilloche, _waves)
     tile: Paper = makers[index % len(makers)](rng)
     tile = (tile - tile.mean()) / (tile.std() + 1e-6)
     return tile.astype(np.float32).clip(-3, 3)
@@ -102,8 +102,8 @@ def _words(rng: np.random.Generator) -> Paper:
     return tile.astype(np.float32) / 255 + 0.7 * _thin_lines((x + y2) / rng.uniform(10, 30), 30)
 
 
-def draw_paper(rng: np.random.Generator, size: tuple[int, int]) -> Paper:
-    """Draw a piece of paper (H, W): tone, gradient, texture and grain of a random kind."""
+def draw_paper(rng: np.random.Generator, size: tuple[int, int], *, textured: float = 0.65) -> Paper:
+    """Draw a piece of paper (H, W): tone, gradient and grain of a random kind, a share ``textured`` with a pattern."""
     H, W = size
     low, high = ((215, 255), (150, 225), (80, 160))[pick(rng, (0.5, 0.4, 0.1))]
     tone = rng.uniform(low, high)
@@ -112,8 +112,8 @@ def draw_paper(rng: np.random.Generator, size: tuple[int, int]) -> Paper:
         slope = rng.normal(0, 12, 2).astype(np.float32)
         paper += slope[0] * np.linspace(-1, 1, W, dtype=np.float32)
         paper += (slope[1] * np.linspace(-1, 1, H, dtype=np.float32))[:, None]
-    if rng.random() < 0.65:
-        depth = rng.uniform(2, 18) if rng.random() < 0.75 else rng.uniform(10, 32)
+    if rng.random() < textured:
+        depth = rng.uniform(2, 18) if rng.random() < 0.65 else rng.uniform(10, 32)
         paper += np.float32(depth * tone / 220) * cut_texture(rng, size)
     if rng.random() < 0.5:
         paper += rng.uniform(0.5, 6) * rng.standard_normal(size, dtype=np.float32)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.fields.decoding import ALPHABET
-from worker.fields.line_normalization import LINE_HEIGHT, WIDTH_STRIDE, normalize_line
-from worker.synthesis.fields import draw_blank_field, draw_field
+from worker.fields.line_normalization import LINE_HEIGHT, WIDTH_STRIDE, Line, normalize_line
+from worker.synthesis.fields import FieldSample, draw_blank_field, draw_field
 from worker.synthesis.glyphs import GlyphSource
 from worker.synthesis.numbers import draw_number
 from worker.training.fields_glyphs import load_shape_bank
@@ -25,6 +25,8 @@ from worker.training.fields_glyphs import load_shape_bank
 Lines = NDArray[np.uint8]
 CHUNK = 32
 MAX_TRAINING_WIDTH = 480
+SMALLEST_DIGIT = 6
+"""Rows of a line that a digit must show to be worth training on."""
 BLANK_SHARE = 0.12
 """Share of empty fields drawn; about half of them have nothing that looks like ink, and are left out."""
 
@@ -38,16 +40,27 @@ class LineSample:
 
 
 def draw_line(rng: np.random.Generator, glyphs: GlyphSource | None = None) -> LineSample | None:
-    """Draw a field and normalize it; None where its line is too wide, or too short for its text."""
+    """Draw a field and normalize it; None where its line is too wide, too short for its text, or misses a digit."""
     if rng.random() < BLANK_SHARE:
         return _draw_blank_line(rng)
     sample = draw_field(rng, _draw_text(rng), glyphs=glyphs)
-    image = normalize_line(sample.grey).image
+    line = normalize_line(sample.grey)
+    image = line.image
     target = np.array([ALPHABET.index(c) for c in sample.text], np.int64)
     repeats = int((target[1:] == target[:-1]).sum())
     if image.shape[1] > MAX_TRAINING_WIDTH or image.shape[1] // WIDTH_STRIDE < len(target) + repeats:
         return None
-    return LineSample(image, target)
+    return LineSample(image, target) if _shows_digits(line, sample) else None
+
+
+def _shows_digits(line: Line, sample: FieldSample) -> bool:
+    """Tell whether every digit lies in the line, big enough to read; where print was taken for the line it does not."""
+    boxes = sample.boxes[[sign.isdigit() for sign in sample.text]]
+    left, top = ((boxes[:, i] - start) * line.scale for i, start in ((0, line.x0), (1, line.y0)))
+    width, height = boxes[:, 2] * line.scale, boxes[:, 3] * line.scale
+    across = (left + width).clip(max=line.image.shape[1]) - left.clip(min=0)
+    down = (top + height).clip(max=LINE_HEIGHT) - top.clip(min=0)
+    return bool(((across > 0.6 * width) & (down > np.minimum(0.6 * height, 20)) & (down > SMALLEST_DIGIT)).all())
 
 
 def _draw_blank_line(rng: np.random.Generator) -> LineSample | None:
