@@ -118,6 +118,19 @@ def test_cleaning_takes_frame_and_gutter_and_leads_back_to_the_page() -> None:
     assert len(segment_field(as_crop(page))) == 3
 
 
+def test_a_tall_cell_s_digit_counts_and_not_the_printer_s_name_below_it() -> None:
+    page = np.full((220, 130), 250, np.uint8)
+    for y in range(0, 180, 30):  # a dotted rule
+        cv2.line(page, (30, y + 3), (30, y + 24), 60, 2)
+    cv2.putText(page, "7", (70, 92), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 30, 2)
+    cv2.putText(page, "Trykt for Kirke", (36, 214), cv2.FONT_HERSHEY_COMPLEX, 0.35, 0, 1)
+    cleaned = clean_field(as_crop(page))
+    left, top = cleaned.page_from_crop[:2, 2]
+    height, width = cleaned.grey.shape
+    assert 55 < left < 72 and left + width < 105
+    assert 55 < top < 75 and top + height < 105
+
+
 def test_cleaning_keeps_a_simple_crop_s_faint_strokes() -> None:
     page = paper()
     write(page, "63", 100, 56, tone=175)

@@ -21,6 +21,15 @@ _MARGIN_SHARE = 0.3
 _THIN_SHARE = 0.7
 """An upright rule amid the writing is thinner than this share of the pen; a 1 is not."""
 
+_TALL_CELL = 1.2
+"""A crop this many times as high as wide is a tall cell, its line a small part of it."""
+
+_END_OF_CELL = 0.43
+"""What lies further than this share of the height from a tall cell's middle is print at its ends."""
+
+_SMALLEST_DIGIT_PX, _SPECK_SHARE = 6, 0.03
+"""A digit of a tall cell has so many rows, and this share of the cell's height, at least."""
+
 _MOST_FRAME_UPRIGHTS = 4
 """A frame has two sides and perhaps a divider after the currency sign; more uprights are cells."""
 
@@ -81,7 +90,7 @@ def writing_line(ink: Mask) -> Mask:
     if not usable.any():
         return np.zeros_like(ink)
     tallest = int(parts[usable, cv2.CC_STAT_HEIGHT].max())
-    chosen = usable & _on_main_line(parts, usable, gap=max(2, tallest // 3))
+    chosen = usable & _on_main_line(parts, usable, ink.shape, gap=max(2, tallest // 3))
     keep = np.concatenate([[0], chosen]).astype(np.uint8)
     return np.asarray(keep[labels], np.uint8)
 
@@ -124,6 +133,10 @@ def outside_of_frame(ink: Mask, rules: list[Rule]) -> Mask:
     return np.asarray(beyond.astype(np.uint8)[labels], np.uint8)
 
 
+def _is_tall_cell(shape: tuple[int, ...]) -> bool:
+    return shape[0] > _TALL_CELL * shape[1]
+
+
 def _is_remnant(parts: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Tell specks, remains of rules and what only peeps over the crop's edge from strokes."""
     height, width = shape
@@ -131,31 +144,55 @@ def _is_remnant(parts: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.
     at_edge = (top <= 1) | (top + h >= height - 1) | (left <= 1) | (left + w >= width - 1)
     thin = (np.minimum(w, h) <= max(3, min(shape) // 20)) & (np.maximum(w, h) > 4 * np.minimum(w, h))
     peeping = at_edge & (thin | (np.maximum(w / width, h / height) < 0.15))
-    specks = (area < 5) | (np.maximum(w, h) < 0.04 * height)
+    specks = (area < 5) | (np.maximum(w, h) < (_SPECK_SHARE if _is_tall_cell(shape) else 0.04) * height)
     return np.asarray(peeping | specks, bool)
 
 
 def _is_beside_writing(parts: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Tell what is too tall for a digit of a tall cell: the rim of a gutter; nothing where none is left."""
+    """Tell, in a tall cell, what stands at its sides and ends: gutters, rules, the printer's name, stains.
+
+    Nothing is told where only such is there: a single digit may fill its crop.
+    """
     height, width = shape
-    tall = (parts[:, cv2.CC_STAT_HEIGHT] > 0.45 * height) & (height > 1.2 * width)
-    area = parts[:, cv2.CC_STAT_AREA]
-    return tall if area[~tall].sum() > 0.1 * area[tall].sum() else np.zeros_like(tall)
+    if not _is_tall_cell(shape):
+        return np.zeros(len(parts), bool)
+    left, top, w, h = parts.T[:4]
+    at_edge = (left <= 1) | (left + w >= width - 1) | (top <= 1) | (top + h >= height - 1)
+    at_end = np.abs((top + h / 2) / height - 0.5) > _END_OF_CELL
+    rim = (h > 0.45 * height) & (h > 2.5 * w)
+    beside = at_edge | at_end | rim | _is_broken_upright(parts, height)
+    found = int(h[~beside].max(initial=0)) >= max(_SMALLEST_DIGIT_PX, _SPECK_SHARE * height)
+    return beside if found else np.zeros(len(parts), bool)
 
 
-def _on_main_line(parts: NDArray[np.int32], usable: NDArray[np.bool_], *, gap: int) -> NDArray[np.bool_]:
-    """Return which parts lie in the band of rows that holds the most ink; underlines do not join bands."""
+def _is_broken_upright(parts: NDArray[np.int32], height: int) -> NDArray[np.bool_]:
+    """Tell the pieces of a dotted or broken upright rule: thin, above one another, most of the crop's height."""
+    left, _, w, h = parts.T[:4]
+    thin = (w <= max(3, height // 40)) & (h >= w)
+    middle = left + w / 2
+    beside = thin[:, None] & thin[None, :] & (np.abs(middle[:, None] - middle[None, :]) <= height / 60)
+    return np.asarray(thin & (beside @ h > 0.3 * height), bool)
+
+
+def _on_main_line(
+    parts: NDArray[np.int32], usable: NDArray[np.bool_], shape: tuple[int, ...], *, gap: int
+) -> NDArray[np.bool_]:
+    """Return which parts lie in the band of rows that holds the most ink; underlines do not join bands.
+
+    In a tall cell the band with the tallest part counts: a printer's name holds more ink than a digit.
+    """
     flat = parts[:, cv2.CC_STAT_WIDTH] > 4 * parts[:, cv2.CC_STAT_HEIGHT]
     upright = usable & ~flat if (usable & ~flat).any() else usable
     tops, bottoms = parts[:, cv2.CC_STAT_TOP], parts[:, cv2.CC_STAT_TOP] + parts[:, cv2.CC_STAT_HEIGHT]
+    kind, join = (cv2.CC_STAT_HEIGHT, max) if _is_tall_cell(shape) else (cv2.CC_STAT_AREA, int.__add__)
     bands: list[tuple[int, int, int]] = []
     for i in sorted(np.flatnonzero(upright), key=lambda i: int(tops[i])):
-        top, bottom, area = int(tops[i]), int(bottoms[i]), int(parts[i, cv2.CC_STAT_AREA])
+        top, bottom, weight = int(tops[i]), int(bottoms[i]), int(parts[i, kind])
         if bands and top <= bands[-1][1] + gap:
             last = bands[-1]
-            bands[-1] = (last[0], max(last[1], bottom), last[2] + area)
+            bands[-1] = (last[0], max(last[1], bottom), join(last[2], weight))
         else:
-            bands.append((top, bottom, area))
+            bands.append((top, bottom, weight))
     top, bottom, _ = max(bands, key=lambda band: band[2])
     return np.asarray((bottoms > top) & (tops < bottom), bool)
 
