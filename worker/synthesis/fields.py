@@ -114,6 +114,8 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
             shape = closing[i - len(text)]
         if i == 0 and sign == "$" and rng.random() < 0.55:
             printed = shape = _printed_currency(rng)
+        if sign == "." and i == len(text) - 1 and rng.random() < 0.3:  # a point halfway up ends the number
+            shape = shape - np.array([0, rng.uniform(0.2, 0.5)], np.float32)
         if i >= raised:
             shape = shape * np.float32(0.58) + np.array([0, rng.normal(-0.02, 0.04)], np.float32)
         if i > 0 and chained_zeros and text[i - 1] + sign == "00":

@@ -208,6 +208,10 @@ def draw_coil(rng: np.random.Generator, count: int) -> tuple[Shape, ...]:
     return tuple(curve[k * turn : (k + 1) * turn if k + 1 < count else None] for k in range(count))
 
 
+def _raise_top(shape: Shape, factor: float) -> Shape:
+    return np.stack([shape[..., 0], 1 - np.float32(factor) * (1 - shape[..., 1])], axis=-1)
+
+
 def choose_allographs(
     rng: np.random.Generator, digit: int, spread: float, loose_ends: float = 0.0
 ) -> tuple[Shape, ...]:
@@ -252,6 +256,8 @@ def draw_hand(
         shapes = tuple(choose_allographs(rng, d, spread, loose) if str(d) in digits else () for d in range(10))
     uneven = rng.uniform(0, 0.12 if real else 0.3)
     shapes = tuple(tuple(reproportion(rng, shape, uneven) for shape in own) for own in shapes)
+    if rng.random() < 0.15:  # a tall 1 at the edge is no frame
+        shapes = (shapes[0], tuple(_raise_top(shape, rng.uniform(1.1, 1.5)) for shape in shapes[1]), *shapes[2:])
     slant = float(rng.normal(0.08, 0.12) if rng.random() < 0.7 else rng.uniform(-0.25, 0.9))
     return Hand(
         shapes=shapes,
