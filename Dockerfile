@@ -6,10 +6,12 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /app
+# Extras for this image: docker build --build-arg EXTRAS=[s3,otel]
+ARG EXTRAS=""
 # The packages change seldom, the code often: two layers.
 COPY constraints.txt pyproject.toml README.md ./
 RUN mkdir worker schemas migrations \
-    && pip install --no-cache-dir --constraint constraints.txt . \
+    && pip install --no-cache-dir --constraint constraints.txt ".$EXTRAS" \
     && pip uninstall --yes icr-worker
 COPY schemas schemas
 COPY migrations migrations

@@ -12,12 +12,12 @@ class ScanJob(BaseModel):
     """One scan to read.
 
     ``id`` is the caller's key to the result and makes sending twice harmless; one is made where it is missing.
-    ``uri`` names the file: an absolute path or ``file://`` under the allowed roots.
+    ``uri`` names the scan under the allowed roots: an absolute path, ``file://``, or ``s3://bucket/key``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    uri: Annotated[str, Field(min_length=1, max_length=4096, description="Absolute path or file:// URI of the scan")]
+    uri: Annotated[str, Field(min_length=1, max_length=4096, description="Absolute path, file:// or s3:// URI of the scan")]
     id: Annotated[UUID | None, Field(description="The job id, by which the result is found; made if missing")] = None
     template: Annotated[
         str | None, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name of a form template; None: identify")

@@ -14,8 +14,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from worker.buckets import BucketRoot, ObjectStorage, parse_roots
 from worker.embedded import socket_path
 from worker.errors import SettingsError
+from worker.scan_sources import Folders, Places
 from worker.settings import Settings
 
 if (
@@ -49,6 +51,7 @@ def settings() -> Settings:
             f"ICR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
         )
         raise SettingsError(problems) from error
+    parse_roots(read.scan_roots)
     if read.visibility_timeout_s < read.job_time_limit_s + 20:
         raise SettingsError("ICR_VISIBILITY_TIMEOUT_S must be at least 20 s more than ICR_JOB_TIME_LIMIT_S: "
                             "a scan still being read would be handed out a second time")  # fmt: skip
@@ -67,8 +70,25 @@ def inbox() -> Path:
 
 def scan_roots() -> tuple[Path, ...]:
     """Return the folders under which a job may name files, links resolved; the inbox is one."""
-    named = [Path(part) for part in settings().scan_roots.split(":") if part]
+    named, _ = parse_roots(settings().scan_roots)
     return tuple(folder.resolve() for folder in [inbox(), *named])
+
+
+def scan_buckets() -> tuple[BucketRoot, ...]:
+    """Return the places in object storage under which a job may name objects."""
+    return tuple(parse_roots(settings().scan_roots)[1])
+
+
+def copies_folder() -> Path:
+    """Return where copies of scans from object storage lie while they are read."""
+    return home() / "tmp"
+
+
+def scan_places() -> Places:
+    """Return every place that a job may name scans in."""
+    buckets = scan_buckets()
+    storage = ObjectStorage(buckets, copies_folder(), raster_limits()) if buckets else None
+    return Places(Folders(scan_roots()), storage)
 
 
 def database_url() -> str:

@@ -55,5 +55,9 @@ class FolderUnavailableError(TransientError):
     """A folder that scans lie in is not there, as when a network drive is away."""
 
 
+class StorageUnavailableError(TransientError):
+    """Object storage that scans lie in does not answer, or there is no room for a copy of one."""
+
+
 class BrokerUnavailableError(TransientError):
     """Redis does not answer."""

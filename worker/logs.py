@@ -14,7 +14,10 @@ _CREDENTIALS = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/\s:@]*):(?P<secret>[^/\s]*)@", re.IGNORECASE
 )
 _PASSWORD_PARAMETER = re.compile(r"(?P<name>password=)[^&\s'\"]+", re.IGNORECASE)
-_NOISY = ("celery", "kombu", "amqp", "watchfiles", "alembic", "sqlalchemy")
+_NOISY = (
+    *("celery", "kombu", "amqp", "watchfiles", "alembic", "sqlalchemy"),
+    *("botocore", "aiobotocore", "s3fs", "fsspec", "asyncio", "urllib3"),  # signed requests among what they say
+)
 
 Event = MutableMapping[str, Any]
 
@@ -61,6 +64,7 @@ def configure_logging(level: str) -> None:
     root.setLevel(level.upper())
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)  # below: a line for each try
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -1,69 +1,21 @@
-"""A job's scan as readings: find its file under the allowed roots, rasterize it, read page by page."""
+"""A job's scan as readings: fetch it from where it lies, rasterize it, read page by page."""
 
 from __future__ import annotations
 
-import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from worker import bootstrap
 from worker.enqueue import hash_file
-from worker.errors import FolderUnavailableError, InvalidJobError, UnreadableScanError
+from worker.errors import InvalidJobError, UnreadableScanError
 from worker.stages import Stopwatch
 from worker.store.records import ClaimedJob
 from worker.values import PageReading, Scan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from schemas.form_template import FormTemplate, NamedForm
     from worker.checks.policy import CheckPolicy
-
-WORKING = ".working"
-"""The folder in the inbox where scans lie whose jobs have not ended."""
-
-
-def locate_scan(uri: str, roots: tuple[Path, ...]) -> Path:
-    """Return the file that a job names, links resolved, if it lies under one of the allowed ``roots``.
-
-    Raises
-    ------
-    InvalidJobError
-        It names another scheme, no regular file, or one elsewhere. What lies elsewhere is not told.
-    FolderUnavailableError
-        The folder itself that it should lie under is not there.
-    """
-    try:
-        path = _path_of(uri).resolve(strict=False)
-        if not any(path.is_relative_to(root) for root in roots):
-            raise InvalidJobError(
-                "the file lies under none of the allowed folders (ICR_INBOX, ICR_SCAN_ROOTS)"
-            )
-        _require_folder(path, roots)
-        mode = path.stat().st_mode
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InvalidJobError(
-            f"the file cannot be found: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    if not stat.S_ISREG(mode):
-        raise InvalidJobError("the job names no regular file")
-    return path
-
-
-def _require_folder(path: Path, roots: tuple[Path, ...]) -> None:
-    """Refuse to judge a file while its folder is away; of a drive taken off, an empty mount point stays."""
-    for folder in (*roots, *(root / WORKING for root in roots)):
-        if path.is_relative_to(folder) and not folder.is_dir():
-            raise FolderUnavailableError(f"the folder {folder} is not there")
-
-
-def _path_of(uri: str) -> Path:
-    if uri.startswith("/"):
-        return Path(uri)
-    parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise InvalidJobError("a scan is named by an absolute path or a file:// URI")
-    return Path(unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape"))
-
 
 def read_scan_pages(claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
     """Read every page of a claimed scan, one in memory at a time; ``watch`` is charged with the stages.
@@ -72,14 +24,24 @@ def read_scan_pages(claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[Pag
     ------
     PermanentError
         The file is not a scan that can be read, or no template has that name.
+    TransientError
+        The place that the scan lies in is away.
     """
+    try:
+        found = watch.time("fetch", bootstrap.scan_places().fetch, claim.scan.uri)
+    except InvalidJobError as error:
+        raise UnreadableScanError(str(error)) from error
+    with found as path:
+        return _read_file(path, claim, watch)
+
+
+def _read_file(path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
     from worker.pipeline import read_page
     from worker.rasterizer import open_pages
 
     try:
-        path = locate_scan(claim.scan.uri, bootstrap.scan_roots())
         sha256, _ = hash_file(path)
-    except (InvalidJobError, OSError) as error:
+    except OSError as error:
         raise UnreadableScanError(str(error)) from error
     form = _choose_form(claim.template)
     policy = bootstrap.accept_policy()

@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     ] = None
     inbox: Annotated[Path | None, Field(description="The watched folder; empty: inbox under home")] = None
     scan_roots: Annotated[
-        str, Field(description="Folders a job may name files under, split by ':'; the inbox is one")
+        str,
+        Field(description="Folders and s3://bucket/prefix a job may name scans under, split by ':'; the inbox is one"),
     ] = ""
     templates: Annotated[
         Path | None, Field(description="A folder of your own form templates, beside the shipped ones")

@@ -16,32 +16,51 @@ import redis
 T = TypeVar("T")
 P = ParamSpec("P")
 
-STAGES = ("decode", "read", "store")
+STAGES = ("fetch", "decode", "read", "store")
+"""Only scans in object storage take time to fetch: a file is read where it lies."""
 BOUNDS_S = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Upper bounds of the buckets: half a decade apart, from a small picture to the time limit of a job."""
 
 _KEY = "icr:stages"
 
 
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """One stay in a stage, in nanoseconds since 1970 by the clock of when the watch was started."""
+
+    stage: str
+    started_ns: int
+    ended_ns: int
+
+
 class Stopwatch:
-    """Adds up the seconds that one scan spends in each stage."""
+    """Adds up the seconds that one scan spends in each stage, and keeps when: ``decode`` and ``read`` take turns."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.laps: list[Lap] = []
+        self._to_1970_ns = time.time_ns() - time.monotonic_ns()  # a clock set meanwhile bends no lap
+        self.started_ns = self.now_ns()
+
+    def now_ns(self) -> int:
+        """Return the time of now as the laps have it."""
+        return time.monotonic_ns() + self._to_1970_ns
 
     def time(self, stage: str, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what ``act`` returns, and charge its time to the stage."""
-        started = time.monotonic()
+        started_ns = self.now_ns()
         try:
             return act(*args, **kwargs)
         finally:
-            self.seconds[stage] += time.monotonic() - started
+            self.laps.append(Lap(stage, started_ns, self.now_ns()))
+            self.seconds[stage] += (self.laps[-1].ended_ns - started_ns) / 1e9
 
     def each(self, stage: str, values: Iterable[T]) -> Iterator[T]:
         """Yield the values; the time that it takes to make them is the stage's."""
         iterator, end = iter(values), object()
         while (value := self.time(stage, next, iterator, end)) is not end:
             yield value  # type: ignore[misc]
+        self.laps.pop()  # that there was no further one is no page
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,26 @@ import tenacity
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task, shared_task
 from celery.exceptions import Reject
-from celery.signals import task_postrun, task_prerun, worker_process_init
+from celery.signals import task_postrun, task_prerun, worker_process_init, worker_process_shutdown
 from pydantic import ValidationError
 
 from schemas.scan_job import ScanJob
 from worker import bootstrap
+from worker.buckets import prepare_storage, remove_left_copies
 from worker.canary import record_beat
 from worker.celery_app import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
 from worker.child import prepare_child
 from worker.enqueue import register_scan
-from worker.errors import FolderUnavailableError, IcrError, InvalidJobError, PermanentError, TransientError
+from worker.errors import (
+    FolderUnavailableError,
+    IcrError,
+    InvalidJobError,
+    PermanentError,
+    StorageUnavailableError,
+    TransientError,
+)
 from worker.process_identity import is_dead, name_process
-from worker.reading_job import locate_scan, read_scan_pages
+from worker.reading_job import read_scan_pages
 from worker.reconciler import reconcile_in_turn
 from worker.signing import open_job
 from worker.stages import Stopwatch, record_stages
@@ -34,6 +42,7 @@ from worker.store.holders import take_back_jobs
 from worker.store.jobs import claim_job, fail_job, get_job, record_invalid_job, release_job, store_readings
 from worker.store.records import ClaimedJob
 from worker.store.tables import JobState
+from worker.tracing import READ, flush_traces, prepare_tracing, trace_job
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -110,8 +119,8 @@ def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | N
     engine, settings, job_id = bootstrap.engine(), bootstrap.settings(), str(job.id)
     record = _patiently(lambda: get_job(engine, job_id), deadline)
     if record is None:
-        path = _patiently(lambda: locate_scan(job.uri, bootstrap.scan_roots()), deadline)
-        ticket = _patiently(lambda: register_scan(engine, job, path, source="message"), deadline)
+        with _patiently(lambda: bootstrap.scan_places().fetch(job.uri), deadline) as path:
+            ticket = _patiently(lambda: register_scan(engine, job, path, source="message"), deadline)
         log.info("job registered", state=ticket.state.value)
     elif redelivered and record.state is JobState.RUNNING and record.leased_by and is_dead(record.leased_by):
         holder = record.leased_by
@@ -132,8 +141,17 @@ def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | N
 
 
 def _run(claim: ClaimedJob, deadline: float) -> None:
-    """Read a claimed scan and end its job, once; at a shutdown hand it back uncounted."""
-    engine, watch = bootstrap.engine(), Stopwatch()
+    """Read a claimed scan and end its job, once; then tell of it."""
+    watch, outcome = Stopwatch(), "handed_back"
+    try:
+        outcome = _read_and_end(claim, watch, deadline)
+    finally:
+        trace_job(claim.id, watch, outcome=outcome)
+
+
+def _read_and_end(claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:
+    """Return how the job ended: ``read``, ``dropped`` or the kind of failure; at a shutdown hand it back uncounted."""
+    engine = bootstrap.engine()
     try:
         scan, pages = _patiently(lambda: read_scan_pages(claim, watch), deadline)
         stored = watch.time("store", _patiently, lambda: store_readings(engine, claim, scan, pages), deadline)
@@ -144,22 +162,23 @@ def _run(claim: ClaimedJob, deadline: float) -> None:
         )
         if stored:
             _leave_stages(watch)
-    except FolderUnavailableError:
+        return READ if stored else "dropped"
+    except (FolderUnavailableError, StorageUnavailableError):
         release_job(engine, claim)
         raise
     except TransientError:
         raise
     except SoftTimeLimitExceeded:
         limit = bootstrap.settings().job_time_limit_s
-        _fail(claim, deadline, "time_limit", f"took longer than {limit} s (ICR_JOB_TIME_LIMIT_S)")
+        return _fail(claim, deadline, "time_limit", f"took longer than {limit} s (ICR_JOB_TIME_LIMIT_S)")
     except MemoryError:
         limit = bootstrap.settings().job_memory_mb
-        _fail(claim, deadline, "memory_limit", f"needs more than {limit} MB of memory (ICR_JOB_MEMORY_MB)")
+        return _fail(claim, deadline, "memory_limit", f"needs more than {limit} MB of memory (ICR_JOB_MEMORY_MB)")
     except PermanentError as error:
-        _fail(claim, deadline, type(error).__name__.removesuffix("Error"), str(error))
+        return _fail(claim, deadline, type(error).__name__.removesuffix("Error"), str(error))
     except Exception as error:
         log.exception("a mistake in the program")
-        _fail(claim, deadline, "Internal", f"a mistake in the program: {type(error).__name__}")
+        return _fail(claim, deadline, "Internal", f"a mistake in the program: {type(error).__name__}")
     except (SystemExit, KeyboardInterrupt):
         if not _is_over_time(deadline):
             release_job(engine, claim)
@@ -179,9 +198,10 @@ def _leave_stages(watch: Stopwatch) -> None:
         log.debug("no durations left", reason=str(error))
 
 
-def _fail(claim: ClaimedJob, deadline: float, kind: str, reason: str) -> None:
+def _fail(claim: ClaimedJob, deadline: float, kind: str, reason: str) -> str:
     _patiently(lambda: fail_job(bootstrap.engine(), claim, kind=kind, reason=reason), deadline)
     log.warning("scan failed", kind=kind, reason=reason)
+    return kind
 
 
 def _record_invalid(
@@ -200,7 +220,7 @@ def _record_invalid(
 
 
 def _patiently(act: Callable[[], T], deadline: float) -> T:
-    """Try again and again with growing pauses while the database or a folder is away, until the deadline."""
+    """Try again and again with growing pauses while the database, a folder or storage is away, until the deadline."""
     waiting = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientError),
         wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=5),
@@ -219,7 +239,16 @@ def _tell_of_waiting(state: tenacity.RetryCallState) -> None:
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _on_child_start(**_: Any) -> None:
     prepare_child(bootstrap.settings().job_memory_mb)
+    remove_left_copies(bootstrap.copies_folder())
+    if bootstrap.scan_buckets():
+        prepare_storage()
     bootstrap.recognizers()
+    prepare_tracing()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _on_child_end(**_: Any) -> None:
+    flush_traces()
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from worker.errors import InvalidJobError
 from worker.logs import configure_logging, mask_secrets
 from worker.process_identity import is_dead, name_process
-from worker.reading_job import locate_scan
+from worker.scan_sources import locate_scan
 from worker.tasks import parse_message
 
 

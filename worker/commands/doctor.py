@@ -15,9 +15,11 @@ import click
 import redis
 
 from worker import bootstrap
+from worker.buckets import BucketRoot
 from worker.embedded import redis_server_binary, socket_path
-from worker.errors import IcrError
+from worker.errors import IcrError, InvalidJobError, StorageUnavailableError
 from worker.logs import mask_secrets
+from worker.tracing import find_obstacle, is_asked_for
 
 _LEAST_FREE_BYTES = 2**30
 _REDIS_TIMEOUT_S = 5.0
@@ -52,11 +54,15 @@ def _checks() -> Iterator[tuple[str, Check]]:
     yield "templates", check_templates
     yield "redis", check_redis
     yield "database", check_database
+    if is_asked_for():
+        yield "traces", check_tracing
     for folder in dict.fromkeys((bootstrap.home(), bootstrap.inbox())):
         yield "folder", partial(check_folder, folder)
     for folder in bootstrap.scan_roots():
         if folder != bootstrap.inbox().resolve():
             yield "folder", partial(check_readable, folder)
+    for bucket in bootstrap.scan_buckets():
+        yield "bucket", partial(check_bucket, bucket)
 
 
 def _run_check(check: Check) -> tuple[bool, str]:
@@ -157,3 +163,21 @@ def check_readable(folder: Path) -> str:
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         raise FindingError(f"{folder} of ICR_SCAN_ROOTS is no folder that can be read")
     return f"{folder}, readable"
+
+
+def check_tracing() -> str:
+    """Find the exporter that traces go through; the collector itself is not asked."""
+    if obstacle := find_obstacle():
+        raise FindingError(obstacle)
+    return "OTEL_EXPORTER_OTLP_ENDPOINT is set, the exporter is installed"
+
+
+def check_bucket(root: BucketRoot) -> str:
+    """Ask the object storage of ``ICR_SCAN_ROOTS`` for an object that is not there."""
+    try:
+        with bootstrap.scan_places().fetch(f"{str(root).rstrip('/')}/icr-doctor"):
+            return f"{root} answers"
+    except InvalidJobError as error:
+        return f"{root} answers: {error}"
+    except StorageUnavailableError as error:
+        raise FindingError(f"{root}: {error} (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and the like)") from error

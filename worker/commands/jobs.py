@@ -13,10 +13,12 @@ import click
 
 from worker import bootstrap
 from worker.errors import BrokerUnavailableError, IcrError
+from worker.scan_sources import STORAGE_SCHEME
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from schemas.scan_job import ScanJob
     from worker.store.records import JobTicket
 
 POLL_S = 0.2
@@ -24,24 +26,24 @@ _SCHEMAS = ("scan-job", "form-template", "reading")
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True)
 @click.option("--template", help="A form template's name; without it, each page finds its own form.")
 @click.option("--reference", help="Your own reference, kept with the results.")
 @click.option("--priority", type=click.IntRange(0, 9), default=5, show_default=True, help="9 is most urgent.")
 @click.option("--wait", is_flag=True, help="Wait until all have ended; exit code 2 if one failed.")
-def submit(files: tuple[Path, ...], template: str | None, reference: str | None, priority: int, wait: bool) -> None:
-    """Enqueue scans; prints one line each: the job's id, its state, the file."""
+def submit(files: tuple[str, ...], template: str | None, reference: str | None, priority: int, wait: bool) -> None:
+    """Enqueue scans, files or s3://bucket/key; prints one line each: the job's id, its state, the scan."""
     engine = _ready_engine()
     refused, ids = False, []
-    for path in files:
+    for name in files:
         try:
-            ticket = _submit_file(engine, path, template=template, reference=reference, priority=priority)
+            ticket = _submit_scan(engine, name, template=template, reference=reference, priority=priority)
         except (IcrError, OSError) as error:
-            click.echo(f"icr: {path}: {getattr(error, 'strerror', None) or error}", err=True)
+            click.echo(f"icr: {name}: {getattr(error, 'strerror', None) or error}", err=True)
             refused = True
             continue
         ids.append(ticket.id)
-        click.echo(f"{ticket.id}  {ticket.state.value:<9}  {path}")
+        click.echo(f"{ticket.id}  {ticket.state.value:<9}  {name}")
     failed = wait and _wait_for(engine, ids)
     sys.exit(1 if refused else 2 if failed else 0)
 
@@ -100,32 +102,40 @@ def _ready_engine() -> Engine:
     return bootstrap.engine()
 
 
-def _submit_file(
-    engine: Engine, path: Path, *, template: str | None, reference: str | None, priority: int
+def _submit_scan(
+    engine: Engine, name: str, *, template: str | None, reference: str | None, priority: int
 ) -> JobTicket:
-    """Enqueue one file; a queue that does not answer is said, and the job is kept.
+    """Enqueue one scan; a queue that does not answer is said, and the job is kept.
 
     Raises
     ------
     InvalidJobError
-        The file lies under none of the allowed folders, or an option breaks the schema.
+        The scan lies under none of the allowed places, or an option breaks the schema.
+    StorageUnavailableError
+        The object storage that it lies in does not answer.
     """
     from pydantic import ValidationError
 
     from schemas.scan_job import ScanJob
-    from worker.enqueue import enqueue_scan
     from worker.errors import InvalidJobError
-    from worker.reading_job import locate_scan
+
+    in_storage = name.startswith(STORAGE_SCHEME)
+    with bootstrap.scan_places().fetch(name if in_storage else str(Path(name).absolute())) as path:
+        try:
+            uri = name if in_storage else path.as_uri()
+            job = ScanJob(uri=uri, id=uuid.uuid4(), template=template, reference=reference, priority=priority)
+        except ValidationError as error:
+            raise InvalidJobError(error.errors()[0]["msg"]) from error
+        return _enqueue(engine, job, path)
+
+
+def _enqueue(engine: Engine, job: ScanJob, path: Path) -> JobTicket:
+    from worker.enqueue import enqueue_scan
     from worker.store.jobs import get_job
     from worker.store.records import JobTicket
 
-    found = locate_scan(str(path.absolute()), bootstrap.scan_roots())
     try:
-        job = ScanJob(uri=found.as_uri(), id=uuid.uuid4(), template=template, reference=reference, priority=priority)
-    except ValidationError as error:
-        raise InvalidJobError(error.errors()[0]["msg"]) from error
-    try:
-        return enqueue_scan(engine, job, found, source="submit")
+        return enqueue_scan(engine, job, path, source="submit")
     except BrokerUnavailableError as error:
         click.echo(f"icr: {error}; the job is kept and runs when the queue is back", err=True)
         record = get_job(engine, str(job.id))

@@ -245,7 +245,10 @@ def _remove_scan(uri: str) -> None:
     """Delete a scan that ended in the watched folder, and its reason file; files elsewhere are not ours."""
     from worker.inbox.folder import OUTCOMES, REASON_SUFFIX
 
-    path = Path(unquote(urlsplit(uri).path))
+    parts = urlsplit(uri)
+    if parts.scheme not in ("", "file"):
+        return
+    path = Path(unquote(parts.path))
     ours = [(bootstrap.inbox() / outcome).resolve() for outcome in OUTCOMES]
     if any(path.parent.resolve().is_relative_to(folder) for folder in ours):
         path.unlink(missing_ok=True)

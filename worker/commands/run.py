@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
 from worker import bootstrap
-from worker.errors import BrokerUnavailableError, SettingsError
+from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
 from worker.logs import configure_logging, mask_secrets
+from worker.tracing import find_obstacle
 
 if TYPE_CHECKING:
     from worker.one_machine import Outcome
@@ -50,6 +53,8 @@ def worker(concurrency: int | None, name: str) -> None:
     configure_logging(bootstrap.settings().log_level)
     _check_models()
     _wait_for_database()
+    if obstacle := find_obstacle():
+        structlog.get_logger(__name__).warning(obstacle)
     from worker.canary import canary_queue, forget_beat, name_here
     from worker.celery_app import QUEUE, app
     from worker.shutdown import bound_shutdown
@@ -200,8 +205,18 @@ def _print_outcome(outcome: Outcome) -> None:
         click.echo(f"  failed: {_name_of(failure.uri)}: {failure.reason}")
     if outcome.stuck:
         click.echo("  some scans cannot be moved to where they belong: see the watcher's log")
+    _print_review()
     logs = bootstrap.home() / "logs"
     click.echo(f"results in {describe(bootstrap.engine())}; scans in {bootstrap.inbox()}; logs in {logs}")
+
+
+def _print_review() -> None:
+    from worker.store.results import count_page_review_queue, count_review_queue
+
+    with contextlib.suppress(DatabaseUnavailableError):
+        pages, fields = (count(bootstrap.engine()) for count in (count_page_review_queue, count_review_queue))
+        if pages or fields:
+            click.echo(f"{pages} pages and {fields} fields await review: 'icr results --review'")
 
 
 def _name_of(uri: str | None) -> str:
