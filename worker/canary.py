@@ -55,12 +55,16 @@ def forget_beat(client: redis.Redis, name: str) -> None:
 
 
 def beat_ages(client: redis.Redis) -> dict[str, float]:
-    """Return the seconds since the last beat of everybody who was heard of in the last day, by name."""
+    """Return the seconds since the last beat of everybody who was heard of in the last day, by name.
+
+    A beat younger than now is of before the clock was set back: nothing was heard since.
+    """
     ages = {}
     for key in sorted(client.scan_iter(match=f"{_BEATS}*", count=1000)):
         left_ms = client.pttl(key)
         if left_ms > 0:
-            ages[key.removeprefix(_BEATS)] = REMEMBERED_S - left_ms / 1000
+            age_s = REMEMBERED_S - left_ms / 1000
+            ages[key.removeprefix(_BEATS)] = age_s if age_s >= 0 else float(REMEMBERED_S)
     return ages
 
 

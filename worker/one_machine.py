@@ -30,7 +30,8 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.2
 HEAL_S = 5.0
 SILENCE_PATIENCE_S = 30.0
-"""A flushed Redis forgets the last beat; the next canary brings it back within seconds."""
+"""A flushed Redis forgets the last beat; the next canary brings it back within seconds. Doubled each time that a worker
+was started anew in vain: on a crowded machine its start may take longer, and would never come to its end."""
 
 COLD_STOP_S = 20.0
 """Celery takes about 10 s to end after the grace time is over (measured)."""
@@ -137,6 +138,7 @@ class OneMachine:
         self._watcher = Part("watcher", ["watch", "--once"] if once else ["watch"], logs)
         self._metrics = Part("metrics", ["metrics"], logs) if bootstrap.settings().metrics_port else None
         self._silent_since: float | None = None
+        self._silence_patience_s = SILENCE_PATIENCE_S
         self._heal_at = 0.0
 
     def run(self) -> Outcome:
@@ -213,13 +215,13 @@ class OneMachine:
             return
         now = time.monotonic()
         if age_s <= silence_limit_s():
-            self._silent_since = None
+            self._silent_since, self._silence_patience_s = None, SILENCE_PATIENCE_S
         elif self._silent_since is None or self._silent_since < self._worker.started:
             self._silent_since = now
-        elif now - self._silent_since > SILENCE_PATIENCE_S:
+        elif now - self._silent_since > self._silence_patience_s:
             log.error("the worker is alive and silent, and is started again")
             self._worker.kill()
-            self._silent_since = None
+            self._silent_since, self._silence_patience_s = None, 2 * self._silence_patience_s
 
     def _stop_parts(self) -> None:
         grace_s = bootstrap.settings().shutdown_grace_s + COLD_STOP_S

@@ -28,8 +28,11 @@ _TURN = "icr:reconcile"
 
 def reconcile_in_turn(engine: Engine, client: redis.Redis) -> None:
     """Reconcile unless somebody did lately; every worker and every watcher calls this often."""
-    if client.set(_TURN, "taken", nx=True, px=round(bootstrap.settings().reconcile_s * 1000)):
+    turn_ms = round(bootstrap.settings().reconcile_s * 1000)
+    if client.set(_TURN, "taken", nx=True, px=turn_ms):
         reconcile(engine, client)
+    elif int(client.pttl(_TURN)) > turn_ms:  # the clock was set back: else nobody has a turn for as long
+        client.delete(_TURN)
 
 
 def reconcile(engine: Engine, client: redis.Redis) -> int:

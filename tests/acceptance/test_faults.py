@@ -72,6 +72,51 @@ def test_an_inbox_that_vanishes_and_returns_loses_nothing(home: Home, tmp_path: 
     assert home.rows("SELECT count(*), count(DISTINCT job_id) FROM pages") == [(13, 13)]
 
 
+def test_a_clock_that_jumps_an_hour_to_and_fro_costs_no_scan(home: Home, tmp_path: Path) -> None:
+    """The clock of workers, watcher, SQLite and Redis at once, as when a machine's time is set while it runs.
+
+    After each jump Redis forgets what waits, so that the reconciler must take its turn: its last one may lie ahead.
+    """
+    installed = map(str, Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    library = os.environ.get("LIBFAKETIME") or next(installed, "")
+    if not library:
+        pytest.skip("libfaketime is not installed")
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    # libfaketime 0.9.10 breaks Python 3.11's sleep when the monotonic clock is left alone, as a set clock leaves it.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
+    )
+    home.env |= {
+        "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
+        "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
+    }  # fmt: skip
+    for i in range(24):
+        draw_scan(home.inbox / "field" / f"{i}.png", i)
+    home.start("up")
+    wait_until(lambda: home.states().get("done", 0) >= 1, 60, home.said)
+    restarts = home.said().count("started again")
+    for jump, done in (("+3600", 2), ("-3600", 8), ("+0", 14)):
+        wait_until(lambda done=done: home.states().get("done", 0) >= done, 60, home.said)  # type: ignore[misc]
+        clock.write_text(jump)
+        time.sleep(1)
+        _forget_messages(home)
+    home.wait_for_states(done=24, timeout_s=120)
+    assert home.rows("SELECT count(*), count(DISTINCT job_id) FROM pages") == [(24, 24)]
+    wait_until(lambda: len(home.listed("done")) == 24, 30, home.said)
+    assert home.said().count("started again") == restarts, "no part is taken for dead or silent"
+    ((spread,),) = home.rows("SELECT max(julianday(finished_at)) - min(julianday(finished_at)) FROM jobs")
+    assert spread * 24 > 1, "the clock did jump"
+
+
+def _forget_messages(home: Home) -> None:
+    with redis.Redis(unix_socket_path=str(home.folder / "redis" / "redis.sock")) as client:
+        waiting = [key for key in client.scan_iter("icr*") if client.type(key) == b"list"]
+        if waiting:
+            client.delete(*waiting)
+
+
 def test_a_scan_that_nothing_can_interrupt_meets_the_hard_limit_and_is_dead(home: Home, tmp_path: Path) -> None:
     """Deaf to the soft limit's signal, as code in C is; one delivery in place of three keeps the test short."""
     (tmp_path / "sitecustomize.py").write_text(

@@ -1,0 +1,43 @@
+"""A clock that is set back while keys of Redis expire: what they time does not stand still until it has caught up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from worker import reconciler
+from worker.canary import REMEMBERED_S, beat_ages, record_beat
+from worker.embedded import PrivateRedis
+
+AN_HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[redis.Redis]:
+    server = PrivateRedis(tmp_path)
+    server.start()
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        yield client
+    server.stop()
+
+
+def test_the_reconciler_takes_its_turn_though_the_last_one_lies_ahead(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[Any] = []
+    monkeypatch.setattr(reconciler, "reconcile", lambda *given: turns.append(given))
+    client.set("icr:reconcile", "taken", px=AN_HOUR_MS)
+    for _ in range(3):
+        reconciler.reconcile_in_turn(None, client)  # type: ignore[arg-type]
+    assert len(turns) == 1, "once, and then not before its time"
+
+
+def test_a_beat_of_a_time_that_is_yet_to_come_does_not_show_life(client: redis.Redis) -> None:
+    record_beat(client, "worker@alive")
+    client.set("icr:beat:worker@of-before", "alive", px=REMEMBERED_S * 1000 + AN_HOUR_MS)
+    ages = beat_ages(client)
+    assert 0 <= ages["worker@alive"] < 60 and ages["worker@of-before"] == REMEMBERED_S
