@@ -33,10 +33,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     scans = folder / "scans"
     scans.mkdir()
     home = Home(folder / "home", ICR_SCAN_ROOTS=str(scans))
-    home.start("up")
-    wait_until(lambda: "worker@" in home.icr("status").stdout, 60, home.said)
-    yield home
-    home.stop()
+    try:
+        home.start("up")
+        wait_until(lambda: "worker@" in home.icr("status").stdout, 60, home.said)
+        yield home
+    finally:  # also when the start takes too long
+        home.stop()
 
 
 @pytest.fixture

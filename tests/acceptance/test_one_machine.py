@@ -40,6 +40,10 @@ def test_once_reads_what_is_there_and_tells_of_what_it_cannot(home: Home) -> Non
     assert done.returncode == 2, done.stderr + home.said()
     assert "2 scans read, 2 failed, 1 duplicates" in done.stdout
     assert home.states() == {"done": 2, "failed": 2, "duplicate": 1}
+    ((waiting,),) = home.rows("SELECT count(*) FROM fields WHERE final_text IS NULL")
+    ((doubted,),) = home.rows("SELECT count(*) FROM page_review_queue")
+    told = f"{doubted} pages and {waiting} fields await review: 'icr results --review'"
+    assert (told in done.stdout) == bool(doubted or waiting), done.stdout
     ended = home.listed("done") + home.listed("duplicate")
     assert "b.pdf" in ended and len([n for n in ended if n in ("a.png", "same.png")]) == 2
     assert home.listed("failed") == ["c.png", "c.png.reason.txt", "damaged.png", "damaged.png.reason.txt"]

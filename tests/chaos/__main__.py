@@ -19,7 +19,7 @@ from tests.chaos.systems import ManyProcesses, OneMachine
 @click.option("--jobs", default=500, show_default=True, help="Sent as messages.")
 @click.option("--seed", type=int, help="Of an earlier run, to throw the same faults.")
 @click.option("--scans-per-fault", default=8.0, show_default=True, help="Ended between two faults, on average.")
-@click.option("--freeze", default=30.0, show_default=True, help="Longest freeze of Redis and lock of SQLite, seconds.")
+@click.option("--freeze", default=30.0, show_default=True, help="Longest freeze or lock, long ones apart, seconds.")
 @click.option("--patience", default=3600.0, show_default=True, help="Seconds after which a run counts as stuck.")
 @click.option("--on", "which", type=click.Choice(["both", "one", "many"]), default="both", show_default=True)
 def chaos(

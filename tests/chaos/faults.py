@@ -15,6 +15,9 @@ import redis
 from tests.chaos.systems import ManyProcesses, OneMachine, System
 from tests.system import kill
 
+LONG_FREEZE_S, LONG_LOCK_S = 30.0, 20.0
+"""Thrown half as often as the other faults: the first outlasts the patience of every Redis client (15 s)."""
+
 
 def throw(fault: str, system: System, dice: random.Random, freeze_s: float) -> bool:
     """Throw one fault; False if there was nothing to throw it at just now."""
@@ -22,6 +25,8 @@ def throw(fault: str, system: System, dice: random.Random, freeze_s: float) -> b
         return _kill_one(system, fault, dice)
     act: Callable[[], None] = {
         "flush": lambda: _flush(system),
+        "long freeze": lambda: _freeze(system, LONG_FREEZE_S),
+        "long lock": lambda: _lock(system, LONG_LOCK_S),
         "freeze": lambda: _freeze(system, dice.uniform(0.5, freeze_s)),
         "lock": lambda: _lock(system, dice.uniform(0.5, freeze_s)),
         "postgresql": lambda: _kill_postgresql(system),
