@@ -22,6 +22,7 @@ from worker.fields.confidence import (
     list_doubts,
     log_odds,
 )
+from worker.fields.emptiness import empty_confidence, seems_empty
 from worker.fields.transcription import Transcript, transcribe
 from worker.values import NOT_A_DIGIT, Alternative, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
 
@@ -115,6 +116,9 @@ def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
         seen = any(d is not None for d in row.cells)
         sure = row.line.candidates[0].probability * (DISPUTED_BLANK if seen else 1.0)
         return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
+    if seems_empty(row.line) and not _cells_look_written(row):
+        sure = empty_confidence(row.line)
+        return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
     confidence = calibration.confidence(gather_row_evidence(row))
     doubted = confidence < calibration.accept_threshold
     others = {row.cells_text, row.line.text} - {row.text, ""}
@@ -128,6 +132,12 @@ def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
         registration=crop.registration,
         accept_threshold=calibration.accept_threshold,
     )
+
+
+def _cells_look_written(row: CellRowReading) -> bool:
+    """Tell whether a third of the cells, two at least, hold what the digit model takes for a digit, 1s aside."""
+    sure = [d for d in row.cells if d is not None and d.confidence > 0.7 and d.outlier < 0.3 and d.digit != 1]
+    return len(sure) >= max(2, 0.34 * len(row.cells))
 
 
 def _differences(row: CellRowReading) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.fields.confidence import UNCALIBRATED, FieldCalibration, judge, list_doubts
+from worker.fields.emptiness import empty_confidence, seems_empty
 from worker.fields.transcription import Transcript, transcribe
 from worker.values import Alternative, FieldCrop, ReadField, Recognizers
 
@@ -26,6 +27,9 @@ def read_sequence(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[
 
 def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadField:
     """Return a transcript as the decision wants it, with its doubts where it is not sure enough."""
+    if seems_empty(seen):
+        sure = empty_confidence(seen)
+        return ReadField("", sure, seen.crop.box_px, blank=True, registration=seen.crop.registration)
     confidence = judge(seen, calibration)
     doubted = confidence < calibration.accept_threshold
     return ReadField(

@@ -1,0 +1,26 @@
+"""Empty fields with their print and texture are blank, though their form asks for digits; written ones are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.measure_blanks import draw, read
+from worker.recognizer import FIELDS, MODELS_DIR
+
+pytestmark = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
+
+
+@pytest.mark.parametrize("cells", [0, 6])
+def test_drawn_empty_fields_are_blank(cells: int) -> None:
+    rng = np.random.default_rng([41, cells])
+    found = [read(draw(rng, cells, written=False), cells).status.value for _ in range(40)]
+    assert found.count("blank") >= 37  # 83 % were, before anyone asked what the reader makes of no digit at all
+    assert "accepted" not in found
+
+
+@pytest.mark.parametrize("cells", [0, 6])
+def test_drawn_written_fields_are_not(cells: int) -> None:
+    rng = np.random.default_rng([42, cells])
+    found = [read(draw(rng, cells, written=True), cells).status.value for _ in range(30)]
+    assert found.count("blank") <= 1

@@ -1,0 +1,44 @@
+"""Whether a field that reads as digits is empty after all: its form asks for digits, and its paper holds none.
+
+A field's grammar leaves out the empty string, so that the best string that fits may be a corner of print that the
+sequence reader itself holds for nothing. What it makes of every view, and the digit model of every mark, tells.
+"""
+
+from __future__ import annotations
+
+from worker.fields.transcription import Transcript
+
+LEAST_SHARE = 0.7
+"""The probability that the sequence reader leaves to strings that do not fit, where it sees nothing written."""
+EMPTY_CONFIDENCE = 0.97
+"""Least confidence of such a field: of drawn ones, half of them empty, 97 in 100 are (docs/cleaning.md)."""
+SURE_DIGIT, SURELY_NONE = 0.6, 0.1
+"""A mark that both readers hold for this digit, and hardly for no digit, is looked at by a person."""
+LIKE_PRINT = ("1", "7")
+"""What dividers, teeth and corners of frames look like."""
+
+
+def seems_empty(seen: Transcript) -> bool:
+    """Tell whether the digits of a transcript are print or paper: no view reads any, and none looks like writing.
+
+    A crop higher than wide was cut around its strokes, and is never called empty against them.
+    """
+    if not seen.digits or any(seen.views) or _share_of_empty(seen) < LEAST_SHARE:
+        return False
+    height, width = seen.crop.grey.shape
+    return height <= width and not _looks_written(seen)
+
+
+def empty_confidence(seen: Transcript) -> float:
+    """Return how sure it is that a field is empty of which ``seems_empty`` says so."""
+    return max(EMPTY_CONFIDENCE, _share_of_empty(seen))
+
+
+def _share_of_empty(seen: Transcript) -> float:
+    return 1 - seen.candidates[0].probability if seen.candidates else 1.0
+
+
+def _looks_written(seen: Transcript) -> bool:
+    confidence = sum(d.confidence for d in seen.digits) / len(seen.digits)
+    strange = min(d.outlier for d in seen.digits)
+    return confidence > SURE_DIGIT and strange < SURELY_NONE and seen.text not in LIKE_PRINT
