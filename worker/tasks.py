@@ -220,20 +220,29 @@ def _record_invalid(
 
 
 def _patiently(act: Callable[[], T], deadline: float) -> T:
-    """Try again and again with growing pauses while the database, a folder or storage is away, until the deadline."""
+    """Try again and again with growing pauses while the database, a folder or storage is away, until the deadline.
+
+    A try that is cut off by the soft limit after others found something away ends as they did: the job is not at fault.
+    """
+    away: list[BaseException | None] = []
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        away.append(state.outcome.exception() if state.outcome else None)
+        log.warning("waiting for what is away", attempt=state.attempt_number, reason=str(away[-1]))
+
     waiting = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientError),
         wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=5),
         stop=tenacity.stop_after_delay(max(0.0, deadline - time.monotonic())),
-        before_sleep=_tell_of_waiting,
+        before_sleep=tell,
         reraise=True,
     )
-    return waiting(act)
-
-
-def _tell_of_waiting(state: tenacity.RetryCallState) -> None:
-    reason = str(state.outcome.exception()) if state.outcome else None
-    log.warning("waiting for what is away", attempt=state.attempt_number, reason=reason)
+    try:
+        return waiting(act)
+    except SoftTimeLimitExceeded:
+        if away and away[-1]:
+            raise away[-1] from None
+        raise
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -87,7 +87,8 @@ def test_scans_in_object_storage_are_read_and_leave_nothing_behind(
 
 def test_a_storage_that_goes_away_and_returns_costs_no_scan(home: Home, server: S3Server, tmp_path: Path) -> None:
     """A job of which nobody has a row yet: it waits, goes back to the queue, and is read when the storage is back."""
-    server.kill()
+    server.put("in/late.png", draw_scan(tmp_path / "late.png", 2).read_bytes())
+    server.gate.shut()
     home.start("up")
     wait_until(lambda: "alive" in home.icr("status").stdout, 60, home.said)
     refused = home.icr("submit", "s3://scans/in/late.png")
@@ -95,8 +96,7 @@ def test_a_storage_that_goes_away_and_returns_costs_no_scan(home: Home, server: 
     job_id = _send(home, "s3://scans/in/late.png")
     wait_until(lambda: "job handed back" in home.said(), 60, home.said)
     assert "does not answer" in home.said() and home.states() == {}, home.said()
-    server.start()
-    server.put("in/late.png", draw_scan(tmp_path / "late.png", 2).read_bytes())
+    server.gate.open()
     home.wait_for_states(done=1, timeout_s=90)
     assert home.rows("SELECT deliveries, attempts FROM jobs WHERE id = ?", job_id) == [(1, 1)]
     assert not _copies(home)
@@ -109,13 +109,12 @@ def test_a_job_that_was_claimed_when_the_storage_went_is_handed_back_uncounted(
     assert home.icr("migrate").returncode == 0
     submitted = home.icr("submit", uri, "--template", "field")
     assert submitted.returncode == 0 and "the job is kept" in submitted.stderr, "no queue yet"
-    server.kill()
+    server.gate.shut()
     home.start("up")
     wait_until(lambda: "job handed back" in home.said(), 90, home.said)
     ((deliveries, attempts),) = home.rows("SELECT deliveries, attempts FROM jobs")
     assert deliveries <= 1 <= attempts, "a claim of now, none of before"
-    server.start()
-    _put(server, tmp_path, 7)
+    server.gate.open()
     home.wait_for_states(done=1, timeout_s=90)
     ((deliveries, attempts),) = home.rows("SELECT deliveries, attempts FROM jobs")
     assert deliveries == 1 < attempts

@@ -8,20 +8,22 @@ import logging
 import os
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from billiard.exceptions import SoftTimeLimitExceeded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import InvalidJobError
+from worker.errors import InvalidJobError, StorageUnavailableError
 from worker.logs import configure_logging, mask_secrets
 from worker.process_identity import is_dead, name_process
 from worker.scan_sources import locate_scan
-from worker.tasks import parse_message
+from worker.tasks import _patiently, parse_message
 
 
 def test_a_job_without_an_id_gets_the_same_one_at_every_delivery() -> None:
@@ -113,6 +115,23 @@ def test_a_log_is_one_json_line_an_event_that_no_name_can_forge(monkeypatch: pyt
     assert (
         lines[0]["job"] == "7" and lines[0]["url"] == "redis://:***@h" and "\u202e" not in stream.getvalue()
     )
+
+
+def test_waiting_that_is_cut_off_by_the_time_limit_ends_as_what_was_away() -> None:
+    """So that a job is handed back, and not failed for what the storage did."""
+    found = iter([StorageUnavailableError("away"), SoftTimeLimitExceeded()])
+
+    def act() -> None:
+        raise next(found)
+
+    with pytest.raises(StorageUnavailableError):
+        _patiently(act, time.monotonic() + 10)
+    with pytest.raises(SoftTimeLimitExceeded):
+        _patiently(lambda: _raise(SoftTimeLimitExceeded()), time.monotonic() + 10)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def test_a_process_is_known_dead_only_when_it_was_of_this_machine_and_is_gone() -> None:
