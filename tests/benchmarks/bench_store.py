@@ -56,6 +56,9 @@ QUERIES = 200
 STORED_SCANS = 40
 PAGE_ROWS = 50
 
+_LEFT_OUT = ("value", "currency", "validation_sources")
+"""Columns of fields that have defaults, and no index."""
+
 QUEUE_PAGE = "SELECT * FROM review_queue WHERE field_id > {after} ORDER BY field_id LIMIT 50"
 LOW_PAGE = ("SELECT * FROM low_confidence_digits WHERE confidence < 0.95 AND "
             "(confidence, field_id, position) > ({after}, 0, 0) "
@@ -111,14 +114,15 @@ def write_block(connection: Connection, block: range, pages: int, draw: np.rando
 
 
 def write_rows(connection: Connection, table: type[Base], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write whole rows in the order of the table's columns, past SQLAlchemy, which is slow for millions."""
+    """Write rows in the order of the table's columns, past SQLAlchemy, which is slow for millions."""
     cursor = connection.connection.cursor()
-    names = [column.name for column in table.__table__.columns]
+    names = [column.name for column in table.__table__.columns if column.name not in _LEFT_OUT]
+    target = f"{table.__tablename__} ({', '.join(names)})"
     if connection.dialect.name == "sqlite":
         marks = ", ".join("?" * len(names))
-        cursor.executemany(f"INSERT INTO {table.__tablename__} VALUES ({marks})", rows)
+        cursor.executemany(f"INSERT INTO {target} VALUES ({marks})", rows)
         return
-    with cursor.copy(f"COPY {table.__tablename__} FROM STDIN") as copy:
+    with cursor.copy(f"COPY {target} FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
 
