@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from worker.digits.normalization import normalize_digits
+from worker.fields.apart import read_apart
 from worker.fields.cell_rows import read_cell_rows, read_digit
 from worker.fields.cells import segment_cells
 from worker.fields.confidence import NOTHING_ACCEPTED
@@ -30,11 +31,17 @@ def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Re
     if recognizers.transcribe_fields is None:
         return _read_cut(crops, recognizers)
     by_index: dict[int, ReadField] = {}
-    for layout, read in (("free", read_sequence), ("cells", read_cell_rows)):
+    for layout, read in (("free", _read_free), ("cells", read_cell_rows)):
         chosen = [i for i, crop in enumerate(crops) if crop.spec.layout == layout]
         reads = read([crops[i] for i in chosen], recognizers) if chosen else []
         by_index.update(zip(chosen, reads, strict=True))
     return [by_index[i] for i in range(len(crops))]
+
+
+def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
+    """Read free fields as lines, and numbers whose digits stand far apart one by one where a line misses some."""
+    reads = read_sequence(crops, recognizers)
+    return [read_apart(crop, read, recognizers) for crop, read in zip(crops, reads, strict=True)]
 
 
 def _read_cut(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
