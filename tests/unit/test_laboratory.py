@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -24,14 +25,17 @@ from worker.training.report import write_report
 
 pytest.importorskip("torch", reason="the laboratory needs the train extra")
 
+import torch
+
 from worker.training import data
-from worker.training.augmentation import STRONG, augment
-from worker.training.cnn import train_cnn
+from worker.training.augmentation import MIXTURES, STRONG, augment, augment_mixture
+from worker.training.cnn import train_cnn, train_distilled
 from worker.training.data import DataUseError, EvaluationSet, TrainingSet
 from worker.training.export import export_sklearn, export_torch, quantize, run_onnx
 from worker.training.laboratory import evaluate_run, network_logits, train_classic
-from worker.training.net import DigitNet, Schedule
-from worker.training.pool import Pool, looks_like_one, mix_pool
+from worker.training.net import AugmentedEpochs, DigitNet, Schedule, joint_answers
+from worker.training.non_digits import join_glyphs
+from worker.training.pool import SHARES, Pool, looks_like_one, mix_pool
 from worker.training.production import CLASSES, calibrated
 
 pytestmark = pytest.mark.train
@@ -41,6 +45,17 @@ def some_set(kind: type, name: str = "mnist", count: int = 6) -> TrainingSet | E
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
     return kind(name, "ours", images, np.arange(count) % 10)
+
+
+class Answering(torch.nn.Module):
+    """A network that gives the same logits whatever it is asked."""
+
+    def __init__(self, logits: np.ndarray) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.from_numpy(logits))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits[: len(images)]
 
 
 def tiny_pool() -> Pool:
@@ -103,7 +118,7 @@ def test_development_and_reporting_halves_share_no_row() -> None:
 def test_pool_shares_do_not_depend_on_how_large_a_set_is() -> None:
     pool = mix_pool([some_set(TrainingSet, "mnist", 90), some_set(TrainingSet, "semeion", 10)])
     assert pool.weights.sum() == pytest.approx(1)
-    assert pool.weights[:90].sum() / pool.weights[90:].sum() == pytest.approx(0.46 / 0.03)
+    assert pool.weights[:90].sum() / pool.weights[90:].sum() == pytest.approx(SHARES["mnist"] / SHARES["semeion"])
 
 
 def test_plain_strokes_are_told_from_shapes() -> None:
@@ -116,14 +131,38 @@ def test_plain_strokes_are_told_from_shapes() -> None:
 
 
 def test_augmentation_changes_images_and_repeats_from_its_seed() -> None:
-    import torch
-
     images = tiny_pool().images[:20]
     first, again, other = (augment(images, STRONG, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert first.dtype == np.uint8
     assert first.shape == images.shape
+
+
+def test_part_of_each_batch_is_left_as_it_is() -> None:
+    images = tiny_pool().images[:40]
+    mixed = augment_mixture(images, MIXTURES["plain"], torch.Generator().manual_seed(0))
+    same = (mixed == images).all((1, 2))
+    assert same[34:].all(), "the last 15 % are read as most images are: through normalization alone"
+    assert not same[:34].any()
+
+
+def test_two_epochs_see_the_same_images_each_in_an_order_of_its_own() -> None:
+    epochs = AugmentedEpochs(tiny_pool(), Schedule(epochs=4, samples_an_epoch=128, batch=32, seed=3))
+    seen = [[(x.tobytes(), int(y)) for images, labels in epochs for x, y in zip(images.numpy(), labels, strict=True)]
+            for _ in range(3)]  # fmt: skip
+    assert sorted(seen[0]) == sorted(seen[1])
+    assert seen[0] != seen[1]
+    assert sorted(seen[1]) != sorted(seen[2])
+
+
+def test_joined_glyphs_are_new_characters() -> None:
+    rng = np.random.default_rng(0)
+    glyphs = np.stack([cv2.circle(np.zeros((28, 28), np.uint8), (14, 14), r, 255, 2) for r in (5, 7, 9, 11)])
+    joined = join_glyphs(glyphs, 20, rng)
+    assert joined.shape == (20, 28, 28)
+    holes = [cv2.findContours(image, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[1] for image in joined]
+    assert all((tree[0, :, 3] >= 0).sum() >= 2 for tree in holes), "two rings each"
 
 
 def test_a_stopped_training_is_taken_up_where_it_was(tmp_path: Path) -> None:
@@ -144,6 +183,25 @@ def test_a_stopped_training_is_taken_up_where_it_was(tmp_path: Path) -> None:
     assert said[0] == "taking up after epoch 1"
     for name, weight in whole.module_.state_dict().items():
         assert np.allclose(weight, resumed.module_.state_dict()[name], atol=1e-5), name
+
+
+def test_the_network_learns_what_its_teachers_answer(tmp_path: Path) -> None:
+    pool, schedule = tiny_pool(), Schedule(epochs=4, samples_an_epoch=640, batch=32)
+    net = train_distilled(pool, schedule, run_dir=tmp_path, report=lambda _: None).module_
+    said: list[str] = []
+    again = train_distilled(pool, schedule, run_dir=tmp_path, report=said.append).module_
+    assert [line for line in said if "epoch" in line] == [f"taking up after epoch {n}" for n in (8, 4, 1)]
+    assert np.allclose(network_logits(net, pool.images[:9]), network_logits(again, pool.images[:9]), atol=1e-4)
+    assert np.mean(network_logits(net, pool.images).argmax(1) == pool.labels) > 0.9
+
+
+def test_teachers_answer_together_and_not_what_the_loss_leaves_out() -> None:
+    sure, unsure = (np.full((3, 11), 1 / 11, np.float32) for _ in range(2))
+    sure[:, 4] = 1e6
+    images = np.zeros((3, 28, 28), np.uint8)
+    together = joint_answers((Answering(sure), Answering(unsure)), images)
+    assert np.allclose(together.sum(1), 1, atol=1e-5)
+    assert (together.argmax(1) == 4).all()
 
 
 def test_temperature_is_found_again() -> None:

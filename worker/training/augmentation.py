@@ -73,6 +73,27 @@ MILD = Strength(
     paper=0.15,
     blur=0.15,
 )
+LIGHT = Strength(
+    rotation_deg=5.0,
+    slant=0.12,
+    aspect=0.08,
+    elastic_px=0.6,
+    pen=0.15,
+    broken=0.0,
+    neighbours=0.03,
+    rules=0.0,
+    paper=0.05,
+    blur=0.05,
+)
+
+Mixture = tuple[tuple[float, Strength | None], ...]
+
+MIXTURES: dict[str, Mixture] = {
+    "plain": ((0.25, STRONG), (0.35, MILD), (0.25, LIGHT), (0.15, None)),
+    "harmed": ((0.5, STRONG), (0.5, MILD)),
+    "both": ((0.4, STRONG), (0.35, MILD), (0.15, LIGHT), (0.1, None)),
+}
+"""The shares of a batch that are augmented so; None leaves them as they are, as most of what is read looks."""
 
 
 def augment(images: Uint8, strength: Strength, generator: torch.Generator) -> Uint8:
@@ -85,6 +106,13 @@ def augment(images: Uint8, strength: Strength, generator: torch.Generator) -> Ui
     ink = _add_rules(ink, strength, generator)
     ink = _put_on_paper(ink, strength, generator)
     return normalize_digits(ink.squeeze(1).clamp_(0, 1).mul_(255).to(torch.uint8).numpy())
+
+
+def augment_mixture(images: Uint8, mixture: Mixture, generator: torch.Generator) -> Uint8:
+    """Return the images of a batch, each share of the mixture changed by its strength, in the same order."""
+    ends = np.round(np.cumsum([share for share, _ in mixture])[:-1] * len(images)).astype(int)
+    parts = zip(np.split(images, ends), mixture, strict=True)
+    return np.concatenate([p if how is None or not len(p) else augment(p, how, generator) for p, (_, how) in parts])
 
 
 def _uniform(count: int, spread: float, generator: torch.Generator) -> Tensor:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from skorch.callbacks import Callback
+from torch import Tensor, nn
 
-from worker.training.net import AugmentedEpochs, Progression, Schedule, make_estimator
-from worker.training.pool import Pool
+from worker.training.net import AugmentedEpochs, DistilledEpochs, Progression, Schedule, make_estimator
+from worker.training.pool import BOTH_SHARES, HARMED_SHARES, Pool, with_shares
 
 Report = Callable[[str], None]
+Weights = Mapping[str, Tensor]
 
 
 @dataclass(eq=False)
@@ -25,11 +27,15 @@ class Checkpoints(Callback):  # type: ignore[misc]
     progression: Progression
     epochs: AugmentedEpochs
     report: Report
+    start: Weights | None = None
     _started: float = field(default_factory=time.monotonic)
     _first: int = 0
 
     def on_train_begin(self, net: Any, **_: Any) -> None:
-        """Take up a training that was stopped, if its schedule was the same."""
+        """Begin at given weights, or take up a training that was stopped, if its schedule was the same."""
+        if self.start is not None:
+            net.module_.load_state_dict(self.start)
+            self.progression.average.module.load_state_dict(self.start)
         if not self.path.exists():
             return
         state = torch.load(self.path, weights_only=True)
@@ -63,16 +69,51 @@ class Checkpoints(Callback):  # type: ignore[misc]
         self.report(f"epoch {done}/{total}  loss {loss:.4f}  {left / 60:.0f} min left")
 
 
-def train_cnn(pool: Pool, schedule: Schedule, *, run_dir: Path, report: Report) -> Any:
-    """Train, or take up, one network; return the skorch estimator with the averaged weights in place."""
+def train_cnn(
+    pool: Pool,
+    schedule: Schedule,
+    *,
+    run_dir: Path,
+    report: Report,
+    start: Weights | None = None,
+    teachers: tuple[nn.Module, ...] = (),
+) -> Any:
+    """Train, or take up, one network; return the skorch estimator with the averaged weights in place.
+
+    ``start`` gives its first weights; where there are ``teachers``, it learns their joint answers, not the labels.
+    """
     torch.manual_seed(schedule.seed)
     run_dir.mkdir(parents=True, exist_ok=True)
-    epochs, progression = AugmentedEpochs(pool, schedule), Progression(schedule)
-    checkpoints = Checkpoints(run_dir / "checkpoint.pt", progression, epochs, report)
+    epochs = DistilledEpochs(pool, schedule, teachers=teachers) if teachers else AugmentedEpochs(pool, schedule)
+    progression = Progression(schedule)
+    checkpoints = Checkpoints(run_dir / "checkpoint.pt", progression, epochs, report, start)
     estimator = make_estimator(schedule, epochs, ("progression", progression), ("checkpoints", checkpoints))
     estimator.fit(pool.images, pool.labels)
     estimator.module_.load_state_dict(progression.average.module.state_dict())
     return estimator
+
+
+def train_distilled(pool: Pool, schedule: Schedule, *, run_dir: Path, report: Report) -> Any:
+    """Train the shipped network in three parts, each kept and taken up; return the estimator.
+
+    One network learns from much harmed images and reads strange paper best, another from plainer ones, with more of
+    MNIST, and reads clean ink best. The second goes on from where it was and learns what both answer together.
+    """
+    harmed = replace(schedule, epochs=schedule.epochs + 4, mixture="harmed")
+    report("first teacher: much harmed images")
+    first = train_cnn(with_shares(pool, HARMED_SHARES), harmed, run_dir=run_dir / "harmed", report=report)
+    report("second teacher: plainer images")
+    second = train_cnn(pool, schedule, run_dir=run_dir / "plain", report=report)
+    report("learning what both answer")
+    last = replace(schedule, epochs=max(1, schedule.epochs // 4), mixture="both", peak_rate=schedule.peak_rate / 2)
+    return train_cnn(
+        with_shares(pool, BOTH_SHARES),
+        last,
+        run_dir=run_dir,
+        report=report,
+        start=second.module_.state_dict(),
+        teachers=(first.module_, second.module_),
+    )
 
 
 def load_average(estimator: Any, checkpoint: Path) -> Any:

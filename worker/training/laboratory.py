@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from worker.errors import PermanentError
 from worker.model_card import ModelCard, TrainingSet, read_verified_model, write_model
 from worker.training import mlp, production
-from worker.training.cnn import train_cnn
+from worker.training.cnn import train_distilled
 from worker.training.estimators import make_estimator
 from worker.training.evaluation import Evaluation, cross_validate
 from worker.training.export import export_sklearn, export_torch, quantize, run_onnx
@@ -60,9 +60,7 @@ def train_classic(name: str, data: str, split: Split, *, seed: int, path: Path) 
         input=f"(N, {prepared.x_train.shape[1]}, {prepared.x_train.shape[2]}) uint8, white ink on black"
         + (", deskewed" if name == "svc" else ""),
         output="scores" if name in SCORES_ONLY else "probabilities, not calibrated",
-        training=[
-            TrainingSet(name=data, samples=len(prepared.y_train), used_for="training", licence="public")
-        ],
+        training=[TrainingSet(name=data, samples=len(prepared.y_train), used_for="training", licence="public")],
         metrics={"test": {"accuracy": round(float(right), 4), "images": len(prepared.y_test)}},
         settings={"seed": seed},
     )
@@ -73,9 +71,7 @@ def _names(name: str) -> list[str]:
     return ["another digit", "2"] if name == "binary" else [str(d) for d in range(10)]
 
 
-def train_digit_mlp(
-    pool: Pool, data_dir: Path, *, seed: int, epochs: int, path: Path, report: Report
-) -> ModelCard:
+def train_digit_mlp(pool: Pool, data_dir: Path, *, seed: int, epochs: int, path: Path, report: Report) -> ModelCard:
     """Train the first digit model on the pool, calibrate it and write it with its card."""
     estimator = mlp.train_mlp(pool, seed=seed, epochs=epochs, samples_an_epoch=60_000, report=report)
     calibration = production.calibrate(lambda images: mlp.logits_of(estimator, images), data_dir)
@@ -90,11 +86,9 @@ def train_digit_mlp(
     return _write_measured(path, export_sklearn(estimator), card, data_dir)
 
 
-def train_digit_cnn(
-    pool: Pool, data_dir: Path, *, schedule: Schedule, path: Path, report: Report
-) -> ModelCard:
-    """Train, or take up, the production network on the pool, calibrate it and write it with its card."""
-    estimator = train_cnn(pool, schedule, run_dir=path.parent, report=report)
+def train_digit_cnn(pool: Pool, data_dir: Path, *, schedule: Schedule, path: Path, report: Report) -> ModelCard:
+    """Train, or take up, the teachers and the production network, calibrate it and write it with its card."""
+    estimator = train_distilled(pool, schedule, run_dir=path.parent, report=report)
     return ship_cnn(estimator.module_, pool, data_dir, schedule=schedule, path=path)
 
 
@@ -103,8 +97,8 @@ def ship_cnn(net: Any, pool: Pool, data_dir: Path, *, schedule: Schedule, path: 
     calibration = production.calibrate(lambda images: network_logits(net, images), data_dir)
     parameters = sum(p.numel() for p in net.parameters())
     card = production.make_card(
-        version=f"cnn-{date.today()}-{schedule.seed}",
-        description=f"Seven convolutions, {parameters:,} parameters, averaged weights (worker.training.net)",
+        version=f"cnn2-{date.today()}-{schedule.seed}",
+        description=f"Seven convolutions, {parameters:,} parameters, taught by two of its kind (worker.training.cnn)",
         sources=pool.sources,
         calibration=calibration,
         settings={
@@ -125,22 +119,16 @@ def network_logits(net: Any, images: Uint8) -> NDArray[np.float32]:
     net.eval()
     device = next(net.parameters()).device
     with torch.no_grad():
-        parts = [
-            net(torch.from_numpy(images[a : a + 1000]).to(device)).cpu() for a in range(0, len(images), 1000)
-        ]
+        parts = [net(torch.from_numpy(images[a : a + 1000]).to(device)).cpu() for a in range(0, len(images), 1000)]
     return torch.cat(parts).numpy()
 
 
 def _write_measured(path: Path, content: bytes, card: ModelCard, data_dir: Path) -> ModelCard:
-    table = production.measure_production(
-        lambda images: run_onnx(content, images), data_dir, model_bytes=len(content)
-    )
+    table = production.measure_production(lambda images: run_onnx(content, images), data_dir, model_bytes=len(content))
     return write_model(path, content, card.model_copy(update={"metrics": production.as_metrics(table)}))
 
 
-def evaluate_run(
-    name: str, data: str, split: Split, *, path: Path, folds: int, fold_samples: int
-) -> Evaluation:
+def evaluate_run(name: str, data: str, split: Split, *, path: Path, folds: int, fold_samples: int) -> Evaluation:
     """Ask a trained model for its test; cross-validate a fresh copy on part of the training samples."""
     if not path.exists():
         raise PermanentError(f"no {path}: make it by `icr train {name} --data {data}`")

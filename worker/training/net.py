@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from worker.digits.normalization import SIZE
-from worker.training.augmentation import MILD, STRONG, augment
+from worker.training.augmentation import MIXTURES, augment_mixture
 from worker.training.pool import Pool, looks_like_one
 from worker.training.precision import mixed_precision
 from worker.values import NOT_A_DIGIT
@@ -24,8 +24,11 @@ CLASSES = 11
 IGNORED = -100
 """The label that the loss leaves out."""
 
-EPOCHS = 28
-"""Epochs of the shipped training: a quarter of an hour on one core with AMX (docs/laboratory.md)."""
+EPOCHS = 24
+"""Epochs of a training: a quarter of an hour on one core with AMX (docs/laboratory.md)."""
+
+PASSES = 2
+"""Epochs that see the same augmented images, each in another order: making them costs as much as half a pass."""
 
 
 class _Convolution(nn.Sequential):
@@ -40,7 +43,7 @@ class _Convolution(nn.Sequential):
 class DigitNet(nn.Module):
     """Plain convolutions at 14, 7 and 4 pixels: (N, 28, 28) uint8 to (N, 11) float32 logits."""
 
-    def __init__(self, widths: tuple[int, int, int] = (32, 80, 128), dropout: float = 0.2) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (32, 80, 128), dropout: float = 0.1) -> None:
         super().__init__()
         low, middle, high = widths
         self.features = nn.Sequential(
@@ -73,6 +76,7 @@ class Schedule:
     peak_rate: float = 0.06
     warm_up: float = 0.1
     seed: int = 0
+    mixture: str = "plain"
 
     @property
     def steps(self) -> int:
@@ -89,29 +93,65 @@ class Schedule:
 
 @dataclass
 class AugmentedEpochs:
-    """Draws each epoch's batches from the pool by weight; each epoch has its own seed.
-
-    Half of a batch is augmented strongly and half mildly.
-    """
+    """Draws samples from the pool by weight and augments them; ``PASSES`` epochs see them, in orders of their own."""
 
     pool: Pool
     schedule: Schedule
     epoch: int = 0
     device: str = "cpu"
+    _made: tuple[int, NDArray[np.uint8], NDArray[Any]] | None = None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        plan = self.schedule
-        rng = np.random.default_rng((plan.seed, self.epoch))
-        seed = plan.seed * 100_003 + self.epoch
-        torch.manual_seed(seed)  # of the dropout
-        generator = torch.Generator().manual_seed(seed)
+        plan, epoch = self.schedule, self.epoch
+        images, labels = self._samples(epoch // PASSES)
+        torch.manual_seed(plan.seed * 100_003 + epoch)  # of the dropout
         self.epoch += 1
-        size = plan.samples_an_epoch // plan.batch * plan.batch
-        order = rng.choice(len(self.pool.labels), size, p=self.pool.weights)
+        order = np.random.default_rng((plan.seed, epoch, 1)).permutation(len(labels))
         for rows in order.reshape(-1, plan.batch):
-            parts = zip(np.array_split(rows, 2), (STRONG, MILD), strict=True)
-            images = np.concatenate([augment(self.pool.images[part], how, generator) for part, how in parts])
-            yield torch.from_numpy(images), torch.from_numpy(without_new_ones(images, self.pool.labels[rows]))
+            yield torch.from_numpy(images[rows]), torch.from_numpy(labels[rows])
+
+    def _samples(self, number: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """Return an epoch's images and labels, as made before or, first or after a stop, made from their seed."""
+        if self._made is None or self._made[0] != number:
+            plan, rng = self.schedule, np.random.default_rng((self.schedule.seed, number))
+            generator = torch.Generator().manual_seed(plan.seed * 100_003 + number)
+            size = plan.samples_an_epoch // plan.batch * plan.batch
+            drawn = rng.choice(len(self.pool.labels), size, p=self.pool.weights).reshape(-1, plan.batch)
+            mixture, pool = MIXTURES[plan.mixture], self.pool.images
+            images = np.concatenate([augment_mixture(pool[rows], mixture, generator) for rows in drawn])
+            self._made = number, images, without_new_ones(images, self.pool.labels[drawn.ravel()])
+        return self._made[1:]
+
+
+@dataclass
+class DistilledEpochs(AugmentedEpochs):
+    """Epochs whose targets are what networks together answer, (N, 11) float32; all 0 where the loss leaves one out."""
+
+    teachers: tuple[nn.Module, ...] = ()
+
+    def _samples(self, number: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        if self._made is None or self._made[0] != number:
+            images, labels = super()._samples(number)
+            answers = joint_answers(self.teachers, images)
+            answers[labels == IGNORED] = 0
+            self._made = number, images, answers
+        return self._made[1:]
+
+
+def joint_answers(teachers: tuple[nn.Module, ...], images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the (N, 11) normalized geometric mean of the networks' probabilities."""
+    parts = []
+    with torch.no_grad(), mixed_precision():
+        for at in range(0, len(images), 500):
+            chunk = torch.from_numpy(images[at : at + 500])
+            logs = [torch.log_softmax(net.eval()(chunk.to(device_of(net))).float(), 1) for net in teachers]
+            parts.append(torch.softmax(torch.stack(logs).mean(0), 1).cpu())
+    return torch.cat(parts).numpy()
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Return where a network's weights lie."""
+    return next(net.parameters()).device
 
 
 def without_new_ones(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -128,7 +168,7 @@ class Progression(Callback):  # type: ignore[misc]
     """Sets the learning rate, keeps a moving average of the weights, and can be saved and taken up again."""
 
     schedule: Schedule
-    decay: float = 0.998
+    decay: float = 0.999
     step: int = 0
     average: Any = field(default=None)
 

@@ -23,6 +23,27 @@ def make_non_digits(digits: Uint8, labels: NDArray[np.int64], count: int, rng: R
     return normalize_digits(makers[k](round_ones if makers[k] is _half else digits, rng) for k in chosen)
 
 
+def join_glyphs(glyphs: Uint8, count: int, rng: Rng) -> Uint8:
+    """Return (count, 28, 28) uint8: two glyphs as one character, side by side or one above the other.
+
+    Only the busier half of ``glyphs`` (N, 28, 28) is used: a ring over a stroke would be a 9.
+    """
+    edges = np.abs(np.diff(glyphs.astype(np.int16), axis=2)).sum((1, 2))
+    busy = glyphs[edges >= np.median(edges)]
+    return normalize_digits(_joined(_draw(busy, rng), _draw(busy, rng), rng) for _ in range(count))
+
+
+def _joined(one: Uint8, other: Uint8, rng: Rng) -> Uint8:
+    beside, reach = rng.random() < 0.5, int(rng.integers(12, 19))
+    canvas = np.zeros((SIZE, SIZE), np.uint8)
+    for glyph, place in ((one, slice(0, reach)), (other, slice(SIZE - int(rng.integers(12, 19)), SIZE))):
+        view = canvas[:, place] if beside else canvas[place]
+        x, y, w, h = cv2.boundingRect(glyph)
+        shrunk = cv2.resize(glyph[y : y + h, x : x + w], view.shape[::-1], interpolation=cv2.INTER_AREA)
+        np.maximum(view, shrunk, out=view)
+    return canvas
+
+
 def _draw(digits: Uint8, rng: Rng) -> Uint8:
     chosen: Uint8 = digits[rng.integers(len(digits))]
     return chosen

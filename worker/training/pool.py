@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +16,7 @@ from worker.model_card import TrainingSet as CardLine
 from worker.synthesis.digits import draw_digit, draw_non_digit
 from worker.training import data
 from worker.training.data import TrainingSet
-from worker.training.non_digits import make_non_digits
+from worker.training.non_digits import join_glyphs, make_non_digits
 from worker.values import NOT_A_DIGIT
 
 
@@ -31,6 +31,20 @@ class Pool:
 
 
 SHARES = {
+    "mnist": 0.52,
+    "optdigits32": 0.05,
+    "semeion": 0.025,
+    "hwd1000": 0.005,
+    "printed_digits": 0.015,
+    "drawn_digits": 0.25,
+    "omniglot": 0.045,
+    "joined_glyphs": 0.02,
+    "made_non_digits": 0.02,
+    "drawn_non_digits": 0.05,
+}
+"""The share of an epoch that each source gets, whatever its size; renormalized over those present."""
+
+HARMED_SHARES = SHARES | {
     "mnist": 0.46,
     "optdigits32": 0.06,
     "semeion": 0.03,
@@ -38,14 +52,20 @@ SHARES = {
     "printed_digits": 0.02,
     "drawn_digits": 0.28,
     "omniglot": 0.04,
+    "joined_glyphs": 0.0,
     "made_non_digits": 0.03,
     "drawn_non_digits": 0.07,
 }
-"""The share of an epoch that each source gets, whatever its size; renormalized over those present."""
+"""The shares for the teacher that sees much harmed images."""
 
+BOTH_SHARES = SHARES | {"mnist": 0.39}
+"""The shares while the shipped network learns from its teachers: MNIST 45 %."""
 
 DRAWN = 60_000
 """Digits drawn for a pool; at 1 ms each they cost a minute, and augmentation bends each anew."""
+
+JOINED = 6000
+"""Characters made of two glyphs each: more kinds than the alphabets have."""
 
 KEPT_SHARE = {1: 1.0, 9: 0.9, 2: 0.7, 7: 0.8}
 """The share of drawn digits kept, 0.6 for the others: MNIST shows least how Europe writes these."""
@@ -63,8 +83,12 @@ def load_pool(data_dir: Path, *, seed: int, drawn: int = DRAWN) -> Pool:
     digits, labels = np.concatenate([s.images for s in real]), np.concatenate([s.labels for s in real])
     made = make_non_digits(digits, labels, 12000, rng)
     made_set = TrainingSet("made_non_digits", "ours", made, np.full(len(made), NOT_A_DIGIT))
-    others = [data.load_printed(data_dir), data.load_glyphs(data_dir), made_set]
-    return mix_pool([*real, *others, draw_digits(drawn, rng), draw_non_digits(drawn // 2, rng)])
+    glyphs = data.load_glyphs(data_dir)
+    others = [data.load_printed(data_dir), glyphs, made_set]
+    drawn_sets = [draw_digits(drawn, rng), draw_non_digits(drawn // 2, rng)]
+    joined = join_glyphs(glyphs.images, JOINED, rng)
+    joined_set = TrainingSet("joined_glyphs", glyphs.licence, joined, np.full(len(joined), NOT_A_DIGIT))
+    return mix_pool([*real, *others, *drawn_sets, joined_set])
 
 
 def draw_digits(count: int, rng: np.random.Generator) -> TrainingSet:
@@ -122,6 +146,13 @@ def mix_pool(sets: Sequence[TrainingSet]) -> Pool:
         weights / weights.sum(),
         tuple(CardLine(name=s.name, samples=len(s), used_for="training", licence=s.licence) for s in sets),
     )
+
+
+def with_shares(pool: Pool, shares: Mapping[str, float]) -> Pool:
+    """Return the pool with other shares for its sources."""
+    counts = [line.samples for line in pool.sources]
+    weights = np.repeat([shares[s.name] / s.samples for s in pool.sources], counts)
+    return replace(pool, weights=weights / weights.sum()) if counts else pool
 
 
 def cached_pool(data_dir: Path, *, seed: int, cache: Path) -> Pool:
