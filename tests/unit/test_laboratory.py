@@ -33,10 +33,11 @@ from worker.training.cnn import train_cnn, train_distilled
 from worker.training.data import DataUseError, EvaluationSet, TrainingSet
 from worker.training.export import export_sklearn, export_torch, quantize, run_onnx
 from worker.training.laboratory import evaluate_run, network_logits, train_classic
-from worker.training.net import AugmentedEpochs, DigitNet, Schedule, joint_answers
+from worker.training.net import AugmentedEpochs, DigitNet, DistilledEpochs, Schedule
 from worker.training.non_digits import join_glyphs
 from worker.training.pool import SHARES, Pool, looks_like_one, mix_pool
 from worker.training.production import CLASSES, calibrated
+from worker.values import NOT_A_DIGIT
 
 pytestmark = pytest.mark.train
 
@@ -185,23 +186,29 @@ def test_a_stopped_training_is_taken_up_where_it_was(tmp_path: Path) -> None:
         assert np.allclose(weight, resumed.module_.state_dict()[name], atol=1e-5), name
 
 
-def test_the_network_learns_what_its_teachers_answer(tmp_path: Path) -> None:
-    pool, schedule = tiny_pool(), Schedule(epochs=4, samples_an_epoch=640, batch=32)
+def test_teachers_and_network_are_kept_and_taken_up(tmp_path: Path) -> None:
+    pool, schedule = tiny_pool(), Schedule(epochs=4, samples_an_epoch=64, batch=32)
     net = train_distilled(pool, schedule, run_dir=tmp_path, report=lambda _: None).module_
     said: list[str] = []
     again = train_distilled(pool, schedule, run_dir=tmp_path, report=said.append).module_
     assert [line for line in said if "epoch" in line] == [f"taking up after epoch {n}" for n in (8, 4, 1)]
     assert np.allclose(network_logits(net, pool.images[:9]), network_logits(again, pool.images[:9]), atol=1e-4)
-    assert np.mean(network_logits(net, pool.images).argmax(1) == pool.labels) > 0.9
 
 
-def test_teachers_answer_together_and_not_what_the_loss_leaves_out() -> None:
-    sure, unsure = (np.full((3, 11), 1 / 11, np.float32) for _ in range(2))
-    sure[:, 4] = 1e6
-    images = np.zeros((3, 28, 28), np.uint8)
-    together = joint_answers((Answering(sure), Answering(unsure)), images)
-    assert np.allclose(together.sum(1), 1, atol=1e-5)
-    assert (together.argmax(1) == 4).all()
+def test_targets_are_what_teachers_answer_together_but_for_what_the_loss_leaves_out() -> None:
+    sure, unsure = np.zeros((500, 11), np.float32), np.zeros((500, 11), np.float32)
+    sure[:, 4], unsure[:, 5] = 8, 2
+    teachers = (Answering(sure), Answering(unsure))
+    pool, stroke = tiny_pool(), np.zeros((28, 28), np.uint8)
+    stroke[4:24, 13:15] = 255
+    uprights = Pool(np.stack([stroke] * 400), np.full(400, NOT_A_DIGIT), pool.weights, ())
+    schedule = Schedule(epochs=1, samples_an_epoch=64, batch=32)
+    for each, together in ((pool, np.exp([4.0, 1.0])), (uprights, np.zeros(2))):
+        targets = torch.cat([t for _, t in DistilledEpochs(each, schedule, teachers=teachers)]).numpy()
+        expected = together / (together.sum() + 9) if together.any() else together
+        rows = targets[:, 4:6] if together.any() else targets[np.abs(targets).sum(1) == 0][:, 4:6]
+        assert len(rows) > 32
+        assert np.allclose(rows, expected, atol=1e-4)
 
 
 def test_temperature_is_found_again() -> None:
