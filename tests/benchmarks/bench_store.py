@@ -63,7 +63,8 @@ QUEUE_PAGE = "SELECT * FROM review_queue WHERE field_id > {after} ORDER BY field
 LOW_PAGE = ("SELECT * FROM low_confidence_digits WHERE confidence < 0.95 AND "
             "(confidence, field_id, position) > ({after}, 0, 0) "
             "ORDER BY confidence, field_id, position LIMIT 50")  # fmt: skip
-STATES = "SELECT state, count(*) FROM jobs GROUP BY state"
+STATES = ("SELECT state, count(*) FROM jobs WHERE state IN ('queued','running','failed','dead','duplicate') "
+          "GROUP BY state UNION ALL SELECT 'all', count(*) FROM jobs")  # fmt: skip
 
 
 class Timing(NamedTuple):
@@ -162,7 +163,26 @@ def measure_queries(engine: Engine, fields: int, dice: random.Random) -> dict[st
             lambda: results.list_review_queue(engine, limit=PAGE_ROWS, after=dice.randrange(fields))
         ),
         "status": measure_ms(lambda: jobs.queue_summary(engine)),
-    }
+        "status and what awaits review": measure_ms(lambda: (
+            jobs.queue_summary(engine), results.count_review_queue(engine), results.count_page_review_queue(engine)
+        )),
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def ahead_of_others(engine: Engine) -> Iterator[None]:
+    """Run this process, and the server's one that answers it, at real-time priority: a busy machine looks idle."""
+    pids = [0]
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            pids.append(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+    for pid in pids:
+        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
 
 
 def store_rate(engine: Engine) -> float:
@@ -220,7 +240,9 @@ def measure_kind(kind: str, make: Callable[[str], Engine], options: argparse.Nam
     digits = options.fields * DIGITS_A_FIELD
     print(f"{kind}: {options.fields} fields, {digits} digits, {options.backlog} jobs waiting, "
           f"filled in {took_s:.0f} s; load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
-    for name, each in measure_queries(full, options.fields, random.Random(options.seed)).items():
+    with ahead_of_others(full) if options.real_time else contextlib.nullcontext():
+        measured = measure_queries(full, options.fields, random.Random(options.seed))
+    for name, each in measured.items():
         print(
             f"    {name:36}{each.best:8.2f} ms best{each.median:8.2f} median{each.p95:8.2f} p95", flush=True
         )
@@ -238,6 +260,7 @@ def main() -> None:
     parser.add_argument("--fields", type=int, default=100_000)
     parser.add_argument("--kinds", nargs="+", default=["sqlite", "postgresql"])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--real-time", action="store_true", help="measure the queries ahead of all other programs")
     parser.add_argument("--backlog", type=int, default=0, help="jobs that wait in the queue besides")
     options = parser.parse_args()
     with (
