@@ -7,7 +7,7 @@ import pytest
 
 from schemas.form_template import FieldSpec
 from worker.fields.sequence import read_sequence
-from worker.fields.transcription import slant_views, transcribe
+from worker.fields.transcription import transcribe
 from worker.recognizer import FIELDS, MODELS_DIR, load_recognizers
 from worker.synthesis.fields import draw_field
 from worker.values import Box, FieldCrop, Recognizers
@@ -98,7 +98,7 @@ def test_onnx_answers_as_the_network_does() -> None:
 
     torch.manual_seed(0)
     nets = [FieldsNet().eval() for _ in range(2)]
-    lines = np.stack(slant_views(np.random.default_rng(0).integers(0, 256, (40, 88), dtype=np.uint8)))
+    lines = np.random.default_rng(0).integers(0, 256, (3, 40, 88), dtype=np.uint8)
     content = export_onnx(nets)
     assert set(head_nodes(2)) <= {node.name for node in onnx.load_from_string(content).graph.node}
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

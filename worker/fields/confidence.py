@@ -27,7 +27,8 @@ EVIDENCE = (
     "weakest_alone",
     "strangest_digit",
     "readers_differ",
-    "views_differ",
+    "networks_differ",
+    "least_agreed",
     "length",
     "touching",
     "odd_size",
@@ -89,7 +90,7 @@ class FieldCalibration:
 UNCALIBRATED = FieldCalibration(
     centre=np.zeros(len(EVIDENCE)),
     scale=np.ones(len(EVIDENCE)),
-    weights=np.array([0.5, 0, 0.5, 0.2, 0, -1.0, -1.0, 0, 0, 0, 0, -1.0]),
+    weights=np.array([0.5, 0, 0.5, 0.2, 0, -1.0, -1.0, 0.2, 0, 0, 0, 0, -1.0]),
     bias=-1.5,
     accept_threshold=NOTHING_ACCEPTED,
     promise="not calibrated: nothing is accepted",
@@ -115,7 +116,7 @@ def gather_evidence(seen: Transcript) -> Floats:
     alone = seen.alone[np.arange(count), chosen]
     differ = float((seen.alone[:, :NOT_A_DIGIT].argmax(axis=1) != seen.sequence.argmax(axis=1)).sum())
     strings = [c.digits for c in seen.candidates[:1]]
-    views = sum(view != strings[0] for view in seen.views)
+    others = sum(reading != strings[0] for reading in seen.readings)
     least, most = seen.crop.spec.digit_range
     return np.array([
         log_odds(best),
@@ -124,7 +125,8 @@ def gather_evidence(seen: Transcript) -> Floats:
         log_odds(float(alone.min())),
         log_odds(float(seen.alone[:, NOT_A_DIGIT].max())),
         min(differ, 3.0),
-        float(views),
+        float(others),
+        log_odds(seen.least_agreed),
         math.log(count),
         math.log1p(sum(cut.touching for cut in seen.cuts)),
         _odd_size(seen),

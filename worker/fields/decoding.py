@@ -8,6 +8,7 @@ blank, so the digits' posterior is decoded over eleven classes and the marks are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +106,15 @@ def find_candidates(merged: Floats, *, least: int = 0, most: int | None = None) 
     if fitting and fitting[0].probability > 1e-3:
         return fitting
     return candidates
+
+
+def pool_candidates(votes: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """Return the strings that several readers found, each with the mean of their probabilities, best first."""
+    shares: dict[str, float] = {}
+    for vote in votes:
+        for candidate in vote:
+            shares[candidate.digits] = shares.get(candidate.digits, 0.0) + candidate.probability / len(votes)
+    return [Candidate(digits, p) for digits, p in sorted(shares.items(), key=lambda item: (-item[1], item[0]))]
 
 
 def _extend(beams: dict[str, tuple[float, float]], column: list[float]) -> dict[str, tuple[float, float]]:

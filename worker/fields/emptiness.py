@@ -1,7 +1,8 @@
 """Whether a field that reads as digits is empty after all: its form asks for digits, and its paper holds none.
 
 A field's grammar leaves out the empty string, so that the best string that fits may be a corner of print that the
-sequence reader itself holds for nothing. What it makes of every view, and the digit model of every mark, tells.
+sequence reader itself holds for nothing. What each of its networks makes of the line tells,
+and what the digit model makes of every mark.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ LIKE_PRINT = ("1", "7")
 
 
 def seems_empty(seen: Transcript) -> bool:
-    """Tell whether the digits of a transcript are print or paper: no view reads any, and none looks like writing.
+    """Tell whether the digits of a transcript are print or paper: no network reads any, and none looks like writing.
 
     A crop higher than wide was cut around its strokes, and is never called empty against them.
     """
-    if not seen.digits or any(seen.views) or _share_of_empty(seen) < LEAST_SHARE:
+    if not seen.digits or any(seen.readings) or _share_of_empty(seen) < LEAST_SHARE:
         return False
     height, width = seen.crop.grey.shape
     return height <= width and not _looks_written(seen)

@@ -1,6 +1,6 @@
-"""Read a free field whole: normalize its line, transcribe it in a few views, cut out and classify each digit.
+"""Read a free field whole: normalize its line, transcribe it by two networks, cut out and classify each digit.
 
-Two unlike readers look at every digit: the sequence reader, which sees it among its neighbours, and the
+Unlike readers look at every digit: the networks of the sequence reader, which see it among its neighbours, and the
 digit model, which sees it alone, cut out by the sequence reader's alignment. Where they differ the field is
 doubted.
 """
@@ -8,9 +8,8 @@ doubted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,28 +27,32 @@ from worker.fields.decoding import (
     find_marks,
     merge_marks,
     merge_symbols,
+    pool_candidates,
     settle_slashes,
     spell_greedily,
 )
-from worker.fields.line_normalization import LINE_HEIGHT, Line, normalize_line
+from worker.fields.line_normalization import Line, normalize_line
 from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Recognizers
 
 Floats = NDArray[np.float32]
 
-SLANTS = (0.0, -0.12, 0.12)
-"""The views in which a line is transcribed: sheared by so many columns a row, about its middle row."""
-DIGIT_MODEL_SHARE = 0.5
+DIGIT_MODEL_SHARE = 0.25
 """Weight of the digit model's log-probabilities beside the sequence reader's (measured: docs/reading.md)."""
 FLOOR = 1e-4
+
+
+def _no_digits() -> Floats:
+    return np.zeros((0, 10), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transcript:
     """What was seen in one field, before it is judged.
 
-    ``text`` is the digits, ``written`` with the marks between them; ``views`` are the strings of digits that
-    each network reads in each view; ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and
-    ``alone`` (n, 11) are the two readers' probabilities.
+    ``text`` is the digits, ``written`` with the marks between them; ``readings`` are the strings of digits that each
+    network reads by itself; ``least_agreed`` is the best string's probability in the network that doubts it most;
+    ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and ``alone`` (n, 11) are the
+    probabilities of the sequence reader and of the digit model.
     """
 
     crop: FieldCrop
@@ -57,7 +60,8 @@ class Transcript:
     text: str
     written: str
     candidates: tuple[Candidate, ...]
-    views: tuple[str, ...]
+    readings: tuple[str, ...]
+    least_agreed: float
     cuts: tuple[Cut, ...]
     digits: tuple[DigitReading, ...]
     sequence: Floats
@@ -69,10 +73,11 @@ class _Seen:
     """A line's decoding, before its digits are looked at one by one."""
 
     candidates: list[Candidate]
-    views: tuple[str, ...]
-    merged: Floats
-    symbols: list[Symbol]
-    cuts: list[Cut]
+    readings: tuple[str, ...] = ("",)
+    least_agreed: float = 1.0
+    sequence: Floats = field(default_factory=_no_digits)
+    symbols: tuple[Symbol, ...] = ()
+    cuts: tuple[Cut, ...] = ()
 
 
 def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Transcript]:
@@ -89,8 +94,7 @@ def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Tra
         )
     crops = [clean_field(crop) if _is_tall(crop) else crop for crop in crops]
     lines = [normalize_line(crop.grey) for crop in crops]
-    pictures = [view for line in lines for view in slant_views(line.image)]
-    answers = recognizers.transcribe_fields(pictures)
+    answers = recognizers.transcribe_fields([line.image for line in lines])
     seen = _decode_all(lines, answers, [crop.spec for crop in crops])
     inks = [cut.ink for one in seen for cut in one.cuts if cut.symbol.character.isdigit()]
     alone = recognizers.classify_digits(normalize_digits(inks)) if inks else np.zeros((0, 11), np.float32)
@@ -108,44 +112,42 @@ def _is_tall(crop: FieldCrop) -> bool:
     return bool(height > width)
 
 
-def slant_views(line: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Return a line (40, W) in each slant of ``SLANTS``, columns in their place."""
-    views = []
-    for slant in SLANTS:
-        matrix = np.array([[1, slant, -slant * LINE_HEIGHT / 2], [0, 1, 0]], np.float64)
-        sheared = cv2.warpAffine(line, matrix, line.shape[::-1], borderValue=0) if slant else line
-        views.append(np.asarray(sheared, np.uint8))
-    return views
-
-
 def _decode_all(lines: list[Line], answers: list[Floats], specs: Sequence[FieldSpec]) -> list[_Seen]:
-    """Decode every line's views, and cut all lines at once."""
-    views = [np.concatenate(answers[i : i + len(SLANTS)]) for i in range(0, len(answers), len(SLANTS))]
-    seen = [_decode(line, own, spec) for line, own, spec in zip(lines, views, specs, strict=True)]
-    cuts = cut_lines([line.image for line in lines], [one.symbols for one in seen])
-    return [replace(one, cuts=own) for one, own in zip(seen, cuts, strict=True)]
+    """Decode every line, and cut all lines at once."""
+    seen = [_decode(line, own, spec) for line, own, spec in zip(lines, answers, specs, strict=True)]
+    cuts = cut_lines([line.image for line in lines], [list(one.symbols) for one in seen])
+    return [replace(one, cuts=tuple(own)) for one, own in zip(seen, cuts, strict=True)]
 
 
 def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
-    """Decode what every network makes of every view, (views, T, C), alone and all together."""
-    least, most = spec.digit_range
-    together = np.log(np.mean(np.exp(answers), axis=0) + 1e-12)
-    settled = [settle_slashes(answer, spec.kind) for answer in (together, *answers)]
-    together = settled[0]
-    merged, *alone = np.split(merge_marks(np.concatenate(settled)), len(settled))
+    """Decode what every network makes of a line, (R, T, C).
+
+    Two networks name a digit in columns of their own, so that their strings are brought together, not their columns.
+    """
     if not line.ink:
-        return _Seen([Candidate("", 1.0)], ("",), merged, [], [])
-    candidates = find_candidates(merged, least=least, most=most)
-    views = tuple(spell_greedily(view) for view in alone)
-    digits = align(candidates[0].digits, merged)
-    return _Seen(candidates, views, merged, merge_symbols(digits, find_marks(together)), [])
+        return _Seen([Candidate("", 1.0)])
+    least, most = spec.digit_range
+    settled = [settle_slashes(answer, spec.kind) for answer in answers]
+    merged = [merge_marks(answer) for answer in settled]
+    votes = [find_candidates(one, least=least, most=most) for one in merged]
+    candidates = pool_candidates(votes)
+    text = candidates[0].digits
+    agreed = [next((c.probability for c in vote if c.digits == text), 0.0) for vote in votes]
+    aligned = [align(text, one) for one in merged]
+    surest = int(np.argmax(agreed))
+    return _Seen(
+        candidates,
+        readings=tuple(spell_greedily(one) for one in merged),
+        least_agreed=min(agreed),
+        sequence=np.mean([_digit_posteriors(a, m) for a, m in zip(aligned, merged, strict=True)], axis=0),
+        symbols=tuple(merge_symbols(aligned[surest], find_marks(settled[surest]))),
+    )
 
 
 def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript:
     """Put both readers' probabilities of each digit together; the likeliest digits make the text."""
     cuts = [cut for cut in seen.cuts if cut.symbol.character.isdigit()]
-    sequence = _digit_posteriors([cut.symbol for cut in cuts], seen.merged)
-    both = fuse(sequence, alone)
+    both = fuse(seen.sequence, alone)
     page_boxes = [to_page_box(to_crop_box(cut.box, line), crop.page_from_crop) for cut in cuts]
     digits = tuple(
         DigitReading(i, both[i], float(alone[i, NOT_A_DIGIT]), box) for i, box in enumerate(page_boxes)
@@ -161,10 +163,11 @@ def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript
         text="".join(s.character for s in symbols if s.character.isdigit()),
         written="".join(s.character for s in symbols),
         candidates=tuple(seen.candidates),
-        views=seen.views,
+        readings=seen.readings,
+        least_agreed=seen.least_agreed,
         cuts=tuple(cuts),
         digits=digits,
-        sequence=sequence,
+        sequence=seen.sequence,
         alone=alone,
     )
 
@@ -175,7 +178,7 @@ def _digit_posteriors(symbols: Sequence[Symbol], merged: Floats) -> Floats:
     The columns beside a symbol may lift what its own ones hold for impossible, by ``FLOOR`` at most.
     """
     if not symbols:
-        return np.zeros((0, 10), np.float32)
+        return _no_digits()
     likely = np.exp(merged[:, :BLANK])
     own = np.stack([likely[s.start : s.stop].max(axis=0) for s in symbols])
     wide = np.stack([likely[max(0, s.start - 1) : s.stop + 1].max(axis=0) for s in symbols])
