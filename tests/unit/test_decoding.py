@@ -9,11 +9,15 @@ from worker.fields import decoding
 from worker.fields.decoding import (
     ALPHABET,
     BLANK,
+    Candidate,
     align,
+    count_settled,
     find_candidates,
     find_marks,
+    keep_fitting,
     merge_marks,
     merge_symbols,
+    pool_candidates,
     settle_slashes,
 )
 
@@ -63,12 +67,12 @@ def test_grammar_chooses_among_likely_lengths_only() -> None:
     doubtful[4, BLANK_CLASS] = np.log(0.38)
     merged = merge_marks(doubtful)
     assert find_candidates(merged)[0].digits == "12"
-    assert find_candidates(merged, least=3, most=3)[0].digits == "127"
+    assert keep_fitting(find_candidates(merged), least=3, most=3)[0].digits == "127"
 
 
 def test_grammar_never_invents_a_digit() -> None:
     merged = merge_marks(columns("_1_2____", sure=0.99999))
-    assert find_candidates(merged, least=5, most=5)[0].digits == "12"
+    assert keep_fitting(find_candidates(merged), least=5, most=5)[0].digits == "12"
 
 
 def test_align_gives_each_digit_its_columns() -> None:
@@ -108,3 +112,18 @@ def test_marks_stand_in_order_beside_digits() -> None:
 def test_a_slash_is_a_one_where_the_kind_has_no_slash(path: str, kind: str, digits: str) -> None:
     settled = settle_slashes(columns(path), kind)
     assert find_candidates(merge_marks(settled))[0].digits == digits
+
+
+def test_strings_of_several_networks_are_pooled_and_one_that_a_network_never_found_counts_nothing_there() -> None:
+    first = [Candidate("41", 0.6), Candidate("47", 0.4)]
+    second = [Candidate("47", 0.9), Candidate("4", 0.1)]
+    pooled = pool_candidates([first, second])
+    assert [c.digits for c in pooled] == ["47", "41", "4"]
+    assert [c.probability for c in pooled] == pytest.approx([0.65, 0.3, 0.05])
+    assert pool_candidates([first]) == first
+
+
+def test_a_slash_that_becomes_a_1_is_counted() -> None:
+    path = columns("12/34")
+    assert count_settled(path, settle_slashes(path, "number")) == 1
+    assert count_settled(path, settle_slashes(path, "date")) == 0

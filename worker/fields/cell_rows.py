@@ -112,12 +112,12 @@ def _pool(cell: DigitReading, in_line: DigitReading) -> DigitReading:
 
 def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
     crop = row.line.crop
+    if seems_empty(row.line) and not _cells_look_written(row):
+        sure = empty_confidence(row.line)
+        return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
     if not row.digits:
         seen = any(d is not None for d in row.cells)
         sure = row.line.candidates[0].probability * (DISPUTED_BLANK if seen else 1.0)
-        return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
-    if seems_empty(row.line) and not _cells_look_written(row):
-        sure = empty_confidence(row.line)
         return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
     confidence = calibration.confidence(gather_row_evidence(row))
     doubted = confidence < calibration.accept_threshold

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.fields.transcription import Transcript
+from worker.fields.unread_ink import tallest_unread_stroke
 from worker.values import NOT_A_DIGIT
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,9 @@ EVIDENCE = (
     "touching",
     "odd_size",
     "unread_ink",
+    "unread_stroke",
+    "left_out",
+    "slashes_as_ones",
     "grammar",
 )
 """The evidence of one field, in the order of ``gather_evidence``; log-odds are natural."""
@@ -90,7 +94,7 @@ class FieldCalibration:
 UNCALIBRATED = FieldCalibration(
     centre=np.zeros(len(EVIDENCE)),
     scale=np.ones(len(EVIDENCE)),
-    weights=np.array([0.5, 0, 0.5, 0.2, 0, -1.0, -1.0, 0.2, 0, 0, 0, 0, -1.0]),
+    weights=np.array([0.5, 0, 0.5, 0.2, 0, -1.0, -1.0, 0.2, 0, 0, 0, 0, -0.5, -0.5, -0.5, -1.0]),
     bias=-1.5,
     accept_threshold=NOTHING_ACCEPTED,
     promise="not calibrated: nothing is accepted",
@@ -131,6 +135,9 @@ def gather_evidence(seen: Transcript) -> Floats:
         math.log1p(sum(cut.touching for cut in seen.cuts)),
         _odd_size(seen),
         _unread_ink(seen),
+        min(tallest_unread_stroke(seen), 1.5),
+        float(min(seen.line.left_out, 3)),
+        float(min(seen.slashes_as_ones, 2)),
         float(count < least or (most is not None and count > most)),
     ])  # fmt: skip
 

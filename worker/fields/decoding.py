@@ -78,16 +78,20 @@ def settle_slashes(log_probabilities: Floats, kind: str) -> Floats:
     return settled
 
 
-def find_candidates(merged: Floats, *, least: int = 0, most: int | None = None) -> list[Candidate]:
+def count_settled(log_probabilities: Floats, settled: Floats) -> int:
+    """Return how many slashes ``settle_slashes`` took for a 1."""
+    slash = ALPHABET.index("/")
+    before, after = (sum(kind == slash for kind, _, _ in _runs(answer)) for answer in (log_probabilities, settled))
+    return before - after
+
+
+def find_candidates(merged: Floats) -> list[Candidate]:
     """Return the likeliest strings of digits by prefix beam search, best first.
 
     Parameters
     ----------
     merged
         (T, 11) float32 log-probabilities from ``merge_marks``.
-    least, most
-        The number of digits that the field may hold: strings of other lengths are dropped where one that
-        fits has at least a thousandth of the probability. Grammar never adds a digit that no ink supports.
 
     Notes
     -----
@@ -101,11 +105,16 @@ def find_candidates(merged: Floats, *, least: int = 0, most: int | None = None) 
         beams = {text: (b + d, 0.0) for text, (b, d) in beams.items()} if no_digit else _extend(beams, column)
     total = sum(b + d for b, d in beams.values())
     ranked = sorted(((b + d) / total, prefix) for prefix, (b, d) in beams.items())[::-1]
-    candidates = [Candidate(prefix, p) for p, prefix in ranked]
+    return [Candidate(prefix, p) for p, prefix in ranked]
+
+
+def keep_fitting(candidates: list[Candidate], *, least: int = 0, most: int | None = None) -> list[Candidate]:
+    """Return the strings of as many digits as the field may hold.
+
+    All of them where none that fits has a thousandth of the probability: grammar adds no digit that no ink supports.
+    """
     fitting = [c for c in candidates if least <= len(c.digits) <= (most or len(c.digits))]
-    if fitting and fitting[0].probability > 1e-3:
-        return fitting
-    return candidates
+    return fitting if fitting and fitting[0].probability > 1e-3 else candidates
 
 
 def pool_candidates(votes: Sequence[Sequence[Candidate]]) -> list[Candidate]:

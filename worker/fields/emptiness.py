@@ -20,23 +20,24 @@ LIKE_PRINT = ("1", "7")
 
 
 def seems_empty(seen: Transcript) -> bool:
-    """Tell whether the digits of a transcript are print or paper: no network reads any, and none looks like writing.
+    """Tell whether there are no digits, or only print or paper: no network reads any, and none looks like writing.
 
     A crop higher than wide was cut around its strokes, and is never called empty against them.
     """
-    if not seen.digits or any(seen.readings) or _share_of_empty(seen) < LEAST_SHARE:
+    if any(seen.readings) or _share_of_empty(seen) < LEAST_SHARE:
         return False
     height, width = seen.crop.grey.shape
-    return height <= width and not _looks_written(seen)
+    return not seen.digits or (height <= width and not _looks_written(seen))
 
 
 def empty_confidence(seen: Transcript) -> float:
     """Return how sure it is that a field is empty of which ``seems_empty`` says so."""
-    return max(EMPTY_CONFIDENCE, _share_of_empty(seen))
+    return max(EMPTY_CONFIDENCE, min(_share_of_empty(seen), 0.999))
 
 
 def _share_of_empty(seen: Transcript) -> float:
-    return 1 - seen.candidates[0].probability if seen.candidates else 1.0
+    best = seen.candidates[0]
+    return 1 - best.probability if best.digits else best.probability
 
 
 def _looks_written(seen: Transcript) -> bool:

@@ -5,7 +5,7 @@ Training and the worker call the same function, so that the reader never meets a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -33,6 +33,7 @@ class Line:
 
     ``x0`` and ``y0`` are the crop pixels at the line's top left, so that ``crop = line / scale + (x0, y0)``.
     ``ink`` is the number of ink pixels, at ``WORKING_HEIGHT``, that belong to the line: 0 on an empty field.
+    ``left_out`` counts the pieces of ink that are as high as its digits and lie outside, in the rest of the crop.
     """
 
     image: NDArray[np.uint8]
@@ -40,6 +41,7 @@ class Line:
     x0: float
     y0: float
     ink: int
+    left_out: int = 0
 
     def to_crop_x(self, x: float) -> float:
         """Return the crop column of a line column."""
@@ -65,7 +67,8 @@ def normalize_line(grey: Grey) -> Line:
     )  # in a tall crop the line is a small part
     working = min(1.0, rows / height, 1600 / width)
     darkness = flatten(_shrink(grey, working))
-    extent = find_extent(darkness)
+    pieces = _find_pieces(darkness)
+    extent = _extent_of(pieces)
     if extent is None:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
     top, bottom, left, right, ink = extent
@@ -77,14 +80,16 @@ def normalize_line(grey: Grey) -> Line:
         y2, x2 = (int((v + margin) / working) + 1 for v in (bottom, right))
         inner = normalize_line(grey[y:y2, x:x2]) if (y2 - y) < height else None
         if inner is not None and inner.ink:
-            return Line(inner.image, inner.scale, inner.x0 + x, inner.y0 + y, inner.ink)
+            found = replace(inner, x0=inner.x0 + x, y0=inner.y0 + y)
+            return replace(found, left_out=_count_left_out(pieces, found, working))
     scale = DIGIT_HEIGHT / (bottom - top)
     margin = (LINE_HEIGHT - DIGIT_HEIGHT) / 2 / scale
     cut = _cut(darkness, (left - margin, top - margin, right + margin), scale)
     image = np.zeros((LINE_HEIGHT, EMPTY_LEFT + cut.shape[1]), np.uint8)
     image[:, EMPTY_LEFT:] = cut
     x0 = left - margin - EMPTY_LEFT / scale
-    return Line(image, scale * working, x0 / working, (top - margin) / working, ink)
+    line = Line(image, scale * working, x0 / working, (top - margin) / working, ink)
+    return replace(line, left_out=_count_left_out(pieces, line, working))
 
 
 def flatten(grey: Grey) -> Grey:
@@ -109,18 +114,32 @@ def flatten(grey: Grey) -> Grey:
     return np.asarray(cv2.LUT(dark, ramp), np.uint8)
 
 
-def find_extent(darkness: Grey) -> tuple[float, float, float, float, int] | None:
-    """Return (top, bottom, left, right, ink pixels) of the line of digits, or None where there is no ink.
-
-    Rules, frames, specks and what lies off the line do not count; marks that stick out (a slash, a comma)
-    weigh little, because the extent is a percentile over the ink's columns.
-    """
+def _find_pieces(darkness: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the boxes (n, 5) and centres (n, 2) of connected ink; rules, frames and specks do not count."""
     mask = (darkness > 127).view(np.uint8)
     mask = np.asarray(cv2.subtract(mask, _rules(mask)), np.uint8)
     _, _, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    boxes, middles = stats[1:], centres[1:, 1]
-    keep = _is_writing(boxes, darkness.shape)
-    boxes, middles = boxes[keep], middles[keep]
+    keep = _is_writing(stats[1:], darkness.shape)
+    return stats[1:][keep], centres[1:][keep]
+
+
+def _count_left_out(pieces: tuple[NDArray[Any], NDArray[Any]], line: Line, working: float) -> int:
+    """Count the pieces as high as the line's digits whose middles lie outside it; they are in ``working`` pixels."""
+    boxes, centres = pieces
+    heights = boxes[:, cv2.CC_STAT_HEIGHT] / working * line.scale / DIGIT_HEIGHT
+    across = (centres[:, 0] / working - line.x0) * line.scale
+    down = (centres[:, 1] / working - line.y0) * line.scale
+    inside = (across >= 0) & (across <= line.image.shape[1]) & (down >= 0) & (down <= LINE_HEIGHT)
+    return int(((heights > 0.5) & (heights < 1.6) & ~inside).sum())
+
+
+def _extent_of(pieces: tuple[NDArray[Any], NDArray[Any]]) -> tuple[float, float, float, float, int] | None:
+    """Return (top, bottom, left, right, ink pixels) of the line of digits, or None where there is no ink.
+
+    What lies off the line does not count; marks that stick out (a slash, a comma) weigh little, because the extent is
+    a percentile over the ink's columns.
+    """
+    boxes, middles = pieces[0], pieces[1][:, 1]
     if not len(boxes):
         return None
     areas, heights = boxes[:, cv2.CC_STAT_AREA], boxes[:, cv2.CC_STAT_HEIGHT]

@@ -23,8 +23,10 @@ from worker.fields.decoding import (
     Candidate,
     Symbol,
     align,
+    count_settled,
     find_candidates,
     find_marks,
+    keep_fitting,
     merge_marks,
     merge_symbols,
     pool_candidates,
@@ -51,8 +53,9 @@ class Transcript:
 
     ``text`` is the digits, ``written`` with the marks between them; ``readings`` are the strings of digits that each
     network reads by itself; ``least_agreed`` is the best string's probability in the network that doubts it most;
-    ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and ``alone`` (n, 11) are the
-    probabilities of the sequence reader and of the digit model.
+    ``slashes_as_ones`` counts strokes like a slash that were taken for a 1, for no slash may stand there. ``marks``
+    are the cuts of what is no digit; ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and
+    ``alone`` (n, 11) are the probabilities of the sequence reader and of the digit model.
     """
 
     crop: FieldCrop
@@ -62,6 +65,8 @@ class Transcript:
     candidates: tuple[Candidate, ...]
     readings: tuple[str, ...]
     least_agreed: float
+    slashes_as_ones: int
+    marks: tuple[Cut, ...]
     cuts: tuple[Cut, ...]
     digits: tuple[DigitReading, ...]
     sequence: Floats
@@ -75,6 +80,7 @@ class _Seen:
     candidates: list[Candidate]
     readings: tuple[str, ...] = ("",)
     least_agreed: float = 1.0
+    slashes_as_ones: int = 0
     sequence: Floats = field(default_factory=_no_digits)
     symbols: tuple[Symbol, ...] = ()
     cuts: tuple[Cut, ...] = ()
@@ -129,8 +135,8 @@ def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
     least, most = spec.digit_range
     settled = [settle_slashes(answer, spec.kind) for answer in answers]
     merged = [merge_marks(answer) for answer in settled]
-    votes = [find_candidates(one, least=least, most=most) for one in merged]
-    candidates = pool_candidates(votes)
+    votes = [find_candidates(one) for one in merged]
+    candidates = keep_fitting(pool_candidates(votes), least=least, most=most)
     text = candidates[0].digits
     agreed = [next((c.probability for c in vote if c.digits == text), 0.0) for vote in votes]
     aligned = [align(text, one) for one in merged]
@@ -139,6 +145,7 @@ def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
         candidates,
         readings=tuple(spell_greedily(one) for one in merged),
         least_agreed=min(agreed),
+        slashes_as_ones=max(count_settled(a, s) for a, s in zip(answers, settled, strict=True)),
         sequence=np.mean([_digit_posteriors(a, m) for a, m in zip(aligned, merged, strict=True)], axis=0),
         symbols=tuple(merge_symbols(aligned[surest], find_marks(settled[surest]))),
     )
@@ -165,6 +172,8 @@ def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript
         candidates=tuple(seen.candidates),
         readings=seen.readings,
         least_agreed=seen.least_agreed,
+        slashes_as_ones=seen.slashes_as_ones,
+        marks=tuple(cut for cut in seen.cuts if not cut.symbol.character.isdigit()),
         cuts=tuple(cuts),
         digits=digits,
         sequence=seen.sequence,

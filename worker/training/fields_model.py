@@ -31,8 +31,8 @@ from worker.training.fields_samples import draw_line
 from worker.training.fields_truth import LabelledField, load_fields, split
 from worker.values import Recognizers
 
-DRAWN_TO_FIT = 800
-DRAWN_TO_PROMISE = 1500
+DRAWN_TO_FIT = 2500
+DRAWN_TO_PROMISE = 8000
 CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
 """Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
 CELL_SOURCES = ("cheque_dates_in", "exam_id_pages")

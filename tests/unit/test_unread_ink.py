@@ -1,0 +1,55 @@
+"""Ink that no reading accounts for is seen: beside the digits of a line, and beside the line itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from schemas.form_template import FieldSpec
+from worker.fields.line_normalization import normalize_line
+from worker.fields.transcription import Transcript, transcribe
+from worker.fields.unread_ink import tallest_unread_stroke
+from worker.recognizer import FIELDS, MODELS_DIR, load_recognizers
+from worker.values import Box, FieldCrop, Grey
+
+
+def draw(text: str, width: int = 260) -> Grey:
+    grey = np.full((64, width), 255, np.uint8)
+    cv2.putText(grey, text, (12, 48), cv2.FONT_HERSHEY_SIMPLEX, 1.4, 0, 3)
+    return grey
+
+
+@pytest.fixture(scope="module")
+def seen() -> Transcript:
+    if not (MODELS_DIR / FIELDS).exists():
+        pytest.skip("no fields model is shipped yet")
+    spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20))
+    (read,) = transcribe([FieldCrop(spec, draw("40628"), Box(0, 0, 260, 64), np.eye(3))], load_recognizers())
+    assert len(read.cuts) == 5
+    return read
+
+
+def test_a_line_whose_digits_are_all_read_has_no_unread_stroke(seen: Transcript) -> None:
+    assert tallest_unread_stroke(seen) < 0.3
+
+
+def test_a_digit_that_was_skipped_is_an_unread_stroke_of_its_height(seen: Transcript) -> None:
+    without = replace(seen, cuts=(*seen.cuts[:2], *seen.cuts[3:]))
+    assert tallest_unread_stroke(without) == pytest.approx(1, abs=0.15)
+
+
+def test_the_side_of_a_frame_is_no_stroke(seen: Transcript) -> None:
+    image = seen.line.image.copy()
+    image[:, -3:] = 255
+    assert tallest_unread_stroke(replace(seen, line=replace(seen.line, image=image))) < 0.3
+
+
+def test_pieces_as_high_as_digits_outside_the_line_are_counted() -> None:
+    alone = np.vstack([np.full((120, 260), 255, np.uint8), draw("40628")])
+    assert normalize_line(alone).left_out == 0
+    two_lines = alone.copy()
+    two_lines[20:84, :] = draw("71", 260)
+    assert normalize_line(two_lines).left_out == 2
