@@ -17,7 +17,9 @@ class ScanJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    uri: Annotated[str, Field(min_length=1, max_length=4096, description="Absolute path, file:// or s3:// URI of the scan")]
+    uri: Annotated[
+        str, Field(min_length=1, max_length=4096, description="Absolute path, file:// or s3:// URI of the scan")
+    ]
     id: Annotated[UUID | None, Field(description="The job id, by which the result is found; made if missing")] = None
     template: Annotated[
         str | None, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name of a form template; None: identify")
