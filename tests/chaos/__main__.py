@@ -28,7 +28,7 @@ def chaos(
     """Throw faults at a running system and count what is lost."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
-    plan = Plan(scans, jobs, seed, scans_per_fault, freeze, patience)
+    plan = Plan(scans, jobs, seed, scans_per_fault, freeze, patience, long_faults=True)
     held = True
     for name, kind in (("one", OneMachine), ("many", ManyProcesses)):
         if which in ("both", name):

@@ -37,6 +37,7 @@ class Plan:
     scans_per_fault: float
     freeze_s: float
     patience_s: float
+    long_faults: bool = False
 
 
 @dataclass(slots=True)
@@ -66,6 +67,9 @@ class _Run:
         self.system, self.plan, self.say = system, plan, say
         self.figures = Figures()
         self._dice = random.Random(plan.seed)
+        self._faults = system.faults
+        if plan.long_faults:
+            self._faults = (*system.faults, *system.faults, *system.long_faults)
         self._outbox = system.home.folder.parent / "outbox"
         self._to_drop = list(range(plan.scans))
         self._to_send = list(range(plan.scans, plan.scans + plan.jobs))
@@ -86,7 +90,7 @@ class _Run:
                 self.figures.longest_standstill_s = max(self.figures.longest_standstill_s, now - moved)
                 moved = now
             if ended >= next_fault and ended < self.plan.scans + self.plan.jobs:
-                fault = self._dice.choice(self.system.faults)
+                fault = self._dice.choice(self._faults)
                 if throw(fault, self.system, self._dice, self.plan.freeze_s):
                     self.figures.faults[fault] += 1
                     next_fault = self._next_fault(ended)

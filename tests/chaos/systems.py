@@ -21,7 +21,8 @@ class OneMachine:
     """``icr up`` on SQLite, started again when it dies, as an init system would."""
 
     name = "one machine, SQLite"
-    faults = ("child", "worker", "watcher", "up", "redis", "flush", "freeze", "lock") * 2 + ("long freeze", "long lock")
+    faults = ("child", "worker", "watcher", "up", "redis", "flush", "freeze", "lock")
+    long_faults = ("long freeze", "long lock")
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.home = Home(folder, **settings)
@@ -56,7 +57,8 @@ class ManyProcesses:
     """Two workers and a watcher on a Redis and a PostgreSQL, each started again when it dies."""
 
     name = "two workers and a watcher, PostgreSQL"
-    faults = ("child", "worker", "watcher", "redis", "flush", "freeze", "postgresql", "cut") * 2 + ("long freeze",)
+    faults = ("child", "worker", "watcher", "redis", "flush", "freeze", "postgresql", "cut")
+    long_faults = ("long freeze",)
 
     def __init__(self, folder: Path, **settings: str) -> None:
         binaries = find_postgresql()
