@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from worker import bootstrap
 from worker.enqueue import hash_file
-from worker.errors import InvalidJobError, UnreadableScanError
+from worker.errors import FolderUnavailableError, InvalidJobError, UnreadableScanError
 from worker.stages import Stopwatch
 from worker.store.records import ClaimedJob
 from worker.values import PageReading, Scan
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from schemas.form_template import FormTemplate, NamedForm
     from worker.checks.policy import CheckPolicy
+
 
 def read_scan_pages(claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
     """Read every page of a claimed scan, one in memory at a time; ``watch`` is charged with the stages.
@@ -32,7 +33,21 @@ def read_scan_pages(claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[Pag
     except InvalidJobError as error:
         raise UnreadableScanError(str(error)) from error
     with found as path:
-        return _read_file(path, claim, watch)
+        try:
+            return _read_file(path, claim, watch)
+        except UnreadableScanError as error:
+            if isinstance(error.__cause__, FileNotFoundError) or not path.exists():
+                _ask_where_it_is(claim.scan.uri, error)
+            raise
+
+
+def _ask_where_it_is(uri: str, error: UnreadableScanError) -> None:
+    """Tell a scan that vanished while it was read from one whose whole folder did, and may come back."""
+    try:
+        bootstrap.scan_places().fetch(uri)
+    except InvalidJobError:
+        return
+    raise FolderUnavailableError("the scan was away for a moment") from error
 
 
 def _read_file(path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:

@@ -19,11 +19,15 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import InvalidJobError, StorageUnavailableError
+from worker import reading_job
+from worker.errors import FolderUnavailableError, InvalidJobError, StorageUnavailableError, UnreadableScanError
 from worker.logs import configure_logging, mask_secrets
 from worker.process_identity import is_dead, name_process
-from worker.scan_sources import locate_scan
+from worker.scan_sources import Folders, Places, locate_scan
+from worker.stages import Stopwatch
+from worker.store.records import ClaimedJob
 from worker.tasks import _patiently, parse_message
+from worker.values import Scan
 
 
 def test_a_job_without_an_id_gets_the_same_one_at_every_delivery() -> None:
@@ -81,6 +85,28 @@ def test_a_scan_is_found_under_the_roots_only_whatever_the_way_to_it(tmp_path: P
     ):
         with pytest.raises(InvalidJobError):
             locate_scan(bad, (root.resolve(),))
+
+
+@pytest.mark.parametrize("gone", ["folder", "scan", "nothing"])
+def test_a_scan_that_vanishes_while_it_is_read_waits_for_its_folder_and_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.png").touch()
+
+    def vanish(path: Path) -> tuple[str, int]:
+        if gone == "folder":
+            root.rename(tmp_path / "away")
+        elif gone == "scan":
+            path.unlink()
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(reading_job.bootstrap, "scan_places", lambda: Places(Folders((root,))))
+    monkeypatch.setattr(reading_job, "hash_file", vanish)
+    claim = ClaimedJob("1", Scan("1", str(root / "a.png"), "ab" * 32), "field", None, 0, 1, 1)
+    with pytest.raises(UnreadableScanError if gone == "scan" else FolderUnavailableError):
+        reading_job.read_scan_pages(claim, Stopwatch())
 
 
 @pytest.mark.parametrize(
