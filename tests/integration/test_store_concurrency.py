@@ -171,3 +171,19 @@ def test_a_killed_postgresql_loses_nothing_and_is_found_again() -> None:
         engine.dispose()
     finally:
         server.remove()
+
+
+def test_a_write_to_a_standby_is_worth_trying_again(postgresql_server: PostgresqlServer, postgresql_url: str) -> None:
+    """After a failover a client may still be led to a server that takes no writes."""
+    engine = make_engine(postgresql_url)
+    upgrade_database(engine)
+    held = register(engine)
+    name = engine.url.database
+    postgresql_server.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    engine.dispose()
+    with pytest.raises(DatabaseUnavailableError, match="read-only"):
+        claim(engine, held)
+    postgresql_server.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    engine.dispose()
+    assert claim(engine, held) is not None
+    engine.dispose()

@@ -25,6 +25,8 @@ SQLITE_BUSY_S = 60.0
 """How long a writer waits for another: more than any lock of ours lasts, less than a job's time limit."""
 
 POSTGRESQL_CONNECT_S = 10
+READ_ONLY_SERVER = "25006"
+"""PostgreSQL's code for a write to a standby, as after a failover before clients are led to the new primary."""
 _READ_ONLY = "icr_read_only"
 
 
@@ -199,11 +201,12 @@ def _sqlite_file_is_missing(engine: Engine) -> bool:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn "the server is gone", "locked" and "disk full" into the one error that is worth trying again."""
+    """Turn "gone", "locked", "disk full" and "a standby" into the one error that is worth trying again."""
     try:
         yield
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+        passing = error.connection_invalidated or getattr(error.orig, "sqlstate", None) == READ_ONLY_SERVER
+        if passing or isinstance(error, OperationalError | InterfaceError):
             reason = str(error.orig).strip().partition("\n")[0]
             raise DatabaseUnavailableError(f"the database does not answer: {reason}") from error
         raise

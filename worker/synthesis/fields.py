@@ -11,7 +11,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.synthesis.glyphs import GlyphSource, Hand, Shape, draw_coil, draw_hand, segments_of, shape_from_strokes
+from worker.synthesis.glyphs import (
+    GlyphSource,
+    Hand,
+    Shape,
+    draw_coil,
+    draw_hand,
+    pick,
+    segments_of,
+    shape_from_strokes,
+)
 from worker.synthesis.marks import CURRENCY, MARKS, draw_closing, draw_scribble, strike_out
 from worker.synthesis.numbers import draw_number
 from worker.synthesis.paper import add_ink, degrade, draw_paper
@@ -175,7 +184,7 @@ def _printed_currency(rng: np.random.Generator) -> Shape:
 
 def _coiled_runs(rng: np.random.Generator, text: str) -> Iterator[tuple[int, tuple[Shape, ...]]]:
     """Choose runs of zeros that are written as one coil; yield where each begins and its zeros."""
-    if rng.random() < 0.75:
+    if rng.random() < 0.65:
         return
     for run in re.finditer("00+", text):
         yield run.start(), draw_coil(rng, len(run.group()))
@@ -264,7 +273,7 @@ def _photograph(
         low[0], high[0] = min(low[0], 0.0), max(high[0], pitch * len(text))
         margins[3] += rng.uniform(0, 0.8)  # the print under the cells
     extent = high - low + [margins[0] + margins[2], margins[1] + margins[3]]
-    height_px = float(rng.uniform(18, 40) if rng.random() < 0.6 else rng.uniform(30, 60))
+    height_px = float(rng.uniform(*((9, 18), (18, 40), (30, 60))[pick(rng, (0.08, 0.54, 0.38))]))
     height_px = min(height_px, MAX_WIDTH_PX / float(extent[0]))
     W, H = (max(8, int(v)) for v in np.ceil(extent * height_px))
     origin = ((margins[:2] - low) * height_px).astype(np.float32)

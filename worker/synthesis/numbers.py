@@ -48,7 +48,12 @@ def group_lakhs(digits: str, mark: str) -> str:
 
 
 def _plain(rng: np.random.Generator) -> str:
-    return _digits(rng, 1, 10)
+    return _digits(rng, 1, 2) if rng.random() < 0.3 else _digits(rng, 1, 10)
+
+
+def _ordinal(rng: np.random.Generator) -> str:
+    """Draw a row's number, with the point that some put behind it."""
+    return _digits(rng, 1, 3) + "."
 
 
 def _latin_amount(rng: np.random.Generator) -> str:
@@ -98,7 +103,8 @@ def _spoilt(rng: np.random.Generator) -> str:
 
 _KINDS: tuple[tuple[float, Callable[[np.random.Generator], str]], ...] = (
     (0.28, _plain),
-    (0.28, _latin_amount),
+    (0.03, _ordinal),
+    (0.25, _latin_amount),
     (0.18, _indian_amount),
     (0.09, _decimal_amount),
     (0.03, _hundredths),

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from worker.synthesis.glyphs import Shape
 from worker.synthesis.pen import shape_of_image
 
-WRITERS = 320
-"""MNIST writers whose digits are thinned; every tenth is left out, as for the digit model's calibration."""
+HELD_OUT = 10
+"""Every tenth MNIST writer is left out, as for the digit model's calibration."""
 UNNAMED = -1
-SHARE_OF_MNIST = 0.7
+SHARE_OF_MNIST = 0.6
 
 
 class ShapeBank:
@@ -68,6 +68,9 @@ def load_shape_bank(data_dir: Path, cache: Path) -> ShapeBank:
 def _write_shapes(data_dir: Path, cache: Path) -> None:
     images, labels, writers = _read_sets(data_dir)
     shapes = [shape_of_image(image) for image in images]
+    stretched, known = _read_stretched(data_dir)
+    shapes += _unstretch([shape_of_image(image) for image in stretched], known, _widths(shapes, labels))
+    labels, writers = np.concatenate([labels, known]), np.concatenate([writers, np.full(len(known), UNNAMED)])
     filled = np.array([len(s) > 0 for s in shapes])
     lengths = [len(s) for s in shapes if len(s)]
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +90,7 @@ def _read_sets(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int6
     with np.load(folder / "mnist.npz", allow_pickle=False) as mnist:
         named = mnist["writer_train"].astype(np.int64)
         known = np.unique(named)
-        chosen = np.isin(named, known[np.arange(len(known)) % 10 != 0][:WRITERS])
+        chosen = np.isin(named, known[np.arange(len(known)) % HELD_OUT != 0])
         images, labels, writers = list(mnist["x_train"][chosen]), mnist["y_train"][chosen], named[chosen]
     for name, pictures, truth in (("optdigits32", "x_train", "y_train"), ("hwd1000", "images", "labels")):
         with np.load(folder / f"{name}.npz", allow_pickle=False) as other:
@@ -95,3 +98,23 @@ def _read_sets(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int6
             labels = np.concatenate([labels, other[truth]])
             writers = np.concatenate([writers, np.full(len(other[truth]), UNNAMED)])
     return images, labels.astype(np.int64), writers.astype(np.int64)
+
+
+def _read_stretched(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
+    """Return Semeion's digits, which were stretched to a square whatever their width was."""
+    with np.load(data_dir / "digits" / "semeion.npz", allow_pickle=False) as semeion:
+        return list(semeion["images"]), semeion["labels"].astype(np.int64)
+
+
+def _widths(shapes: list[Shape], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the median width of each digit's shapes, in unit heights."""
+    widths = np.array([np.ptp(s[..., 0]) if len(s) else 0.0 for s in shapes])
+    return np.array([np.median(widths[labels == digit]) for digit in range(10)])
+
+
+def _unstretch(shapes: list[Shape], labels: NDArray[np.int64], widths: NDArray[np.float64]) -> list[Shape]:
+    """Give every shape the width that its digit has on the median."""
+    factors = [
+        widths[d] / max(float(np.ptp(s[..., 0])) if len(s) else 1.0, 0.05) for s, d in zip(shapes, labels, strict=True)
+    ]
+    return [s * np.array([f, 1], np.float32) for s, f in zip(shapes, factors, strict=True)]
