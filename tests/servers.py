@@ -28,11 +28,15 @@ def find_postgresql() -> Path | None:
 
 
 class PostgresqlServer:
-    """One private PostgreSQL; ``start``, ``stop`` and ``kill`` as often as a test likes, then ``remove``."""
+    """One private PostgreSQL; ``start``, ``stop`` and ``kill`` as often as a test likes, then ``remove``.
 
-    def __init__(self, bin_folder: Path) -> None:
+    Its data lie in a folder of its own, or in ``data``, a place that a test made; ``initdb`` takes further options.
+    """
+
+    def __init__(self, bin_folder: Path, data: Path | None = None, *initdb: str) -> None:
         # Directly under /tmp: the path of a socket may have 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="icr-pg-", dir="/tmp"))
+        self.data = str(data or self.folder / "data")
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 5432
         self._user = self._unprivileged_user()
@@ -40,11 +44,9 @@ class PostgresqlServer:
             shutil.chown(self.folder, self._user)
         reachable = self._can_reach(bin_folder)
         self.bin_folder = bin_folder if reachable else self._copy_to(self.folder, bin_folder)
-        self._run("initdb", "-D", self.data, "-U", "icr", "--auth=trust", "--encoding=utf8", "--no-sync")
-
-    @property
-    def data(self) -> str:
-        return str(self.folder / "data")
+        if self._user and data:
+            shutil.chown(data, self._user)
+        self._run("initdb", "-D", self.data, "-U", "icr", "--auth=trust", "--encoding=utf8", "--no-sync", *initdb)
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://icr@/{database}?host={self.folder}"

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import PostgresqlServer, find_postgresql
 from tests.system import Home, draw_scan, processes_of, wait_until
 from worker.errors import DatabaseUnavailableError
 from worker.inbox import folder
-from worker.store.engine import make_engine, upgrade_database
+from worker.store.engine import make_engine, reading, upgrade_database
+from worker.store.jobs import queue_summary
 from worker.store.results import Selection, iter_pages
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("one_machine")]
@@ -113,6 +115,46 @@ def test_the_disk_of_database_and_queue_fills_under_load_and_nothing_is_lost(tmp
         wait_until(lambda: len(home.listed("done")) == scans, 30, home.said)
         assert up.poll() is None
         assert_one_result_each(home, scans)
+
+
+def test_the_disk_of_postgresql_fills_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
+    """A server that cannot write its log ends itself; it is started again when there is room, as its keeper would."""
+    binaries = find_postgresql()
+    if binaries is None:
+        pytest.skip("no PostgreSQL is installed")
+    scans = 16
+    with small_disk(96) as disk:
+        (disk / "data").mkdir()
+        server = PostgresqlServer(binaries, disk / "data", "--wal-segsize=1")
+        try:
+            server.start()
+            url = server.url("postgres")
+            with running(tmp_path / "home", ICR_DATABASE_URL=url) as home:
+                engine = make_engine(url)
+                home.start("up")
+                for i in range(scans // 2):
+                    draw_scan(home.inbox / "field" / f"{i}.png", i)
+                wait_until(lambda: len(home.listed("done")) >= 2, 90, home.said)
+                ballast = fill(disk)
+                for i in range(scans // 2, scans):
+                    draw_scan(home.inbox / "field" / f"{i}.png", i)
+                wait_until(lambda: fill(disk) and _is_full(server, home), 90, home.said)
+                ballast.unlink()
+                if server.process is None or server.process.poll() is not None:
+                    server.start()
+                wait_until(lambda: len(home.listed("done")) == scans, 150, home.said)
+                assert queue_summary(engine).counts["done"] == scans
+                with reading(engine) as connection:
+                    counts = connection.exec_driver_sql("SELECT count(*), count(DISTINCT job_id) FROM pages").one()
+                assert tuple(counts) == (scans, scans)
+                engine.dispose()
+        finally:
+            server.remove()
+
+
+def _is_full(server: PostgresqlServer, home: Home) -> bool:
+    said = (server.folder / "log").read_text("utf-8", "replace")
+    return "No space left on device" in said and "the database does not answer" in home.said()
 
 
 def test_starting_on_a_full_disk_waits_and_says_why_and_goes_on_when_there_is_room(tmp_path: Path) -> None:

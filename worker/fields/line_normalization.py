@@ -169,7 +169,7 @@ def _solid_areas(grey: Grey) -> NDArray[np.uint8] | None:
     height, width = grey.shape
     bright = _percentile_bin(np.bincount(grey.ravel(), minlength=256), 95)
     size = max(9, height // 5)
-    dark = (grey < 0.45 * bright).view(np.uint8)
+    dark = (grey < 0.3 * bright).view(np.uint8)
     solid = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
     if not solid.any():
         return None
