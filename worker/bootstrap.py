@@ -14,10 +14,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.buckets import BucketRoot, ObjectStorage, parse_roots
+from worker.buckets import REST_S, BucketRoot, ObjectStorage, parse_roots
 from worker.embedded import socket_path
 from worker.errors import SettingsError
-from worker.scan_sources import Folders, Places
+from worker.scan_sources import Folders, Place, Places, Resting
 from worker.settings import Settings
 
 if (
@@ -86,9 +86,13 @@ def copies_folder() -> Path:
 
 def scan_places() -> Places:
     """Return every place that a job may name scans in."""
+    return Places(Folders(scan_roots()), _storage())
+
+
+@functools.lru_cache(maxsize=1)
+def _storage() -> Place | None:
     buckets = scan_buckets()
-    storage = ObjectStorage(buckets, copies_folder(), raster_limits()) if buckets else None
-    return Places(Folders(scan_roots()), storage)
+    return Resting(ObjectStorage(buckets, copies_folder(), raster_limits()), REST_S) if buckets else None
 
 
 def database_url() -> str:

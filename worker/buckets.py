@@ -33,7 +33,10 @@ EXTRA_IS_MISSING = "s3:// needs the extra 's3', which is not installed: pip inst
 
 BLOCK_BYTES = 8 * 2**20
 CONNECT_S, READ_S, TRIES = 3.0, 10.0, 2
-"""Short, since whoever fetches tries again with growing pauses: one try must end well within a job's time limit."""
+"""Short: one try must end well within a job's time limit."""
+
+REST_S = 10.0
+"""How long storage that does not answer is left alone: jobs of folders have the worker meanwhile."""
 
 COPY_LIFE_S = 24 * 3600.0
 """A copy this old is nobody's: of a process on a machine that is gone, whose death nobody here can see."""

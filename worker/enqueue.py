@@ -71,12 +71,22 @@ def republish(engine: Engine, record: JobRecord) -> None:
 def publish(engine: Engine, job_id: str, message: dict[str, Any], priority: int) -> None:
     """Put a job's message on the queue, signed where there is a key, and note so in its row."""
     key = bootstrap.job_key()
-    job = sign_job(message, key) if key else message
+    send_message([sign_job(message, key) if key else message], job_id, priority)
+    mark_published(engine, job_id)
+
+
+def send_message(args: Any, message_id: str, priority: int) -> None:
+    """Put a message at the end of the queue.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        The queue does not answer.
+    """
     try:
-        app.send_task(READ_SCAN, args=[job], task_id=job_id, priority=wire_priority(priority), retry=False)
+        app.send_task(READ_SCAN, args=args, task_id=message_id, priority=wire_priority(priority), retry=False)
     except (OperationalError, redis.RedisError, OSError) as error:
         raise BrokerUnavailableError(f"the queue does not take jobs: {error}") from error
-    mark_published(engine, job_id)
 
 
 @dataclass(frozen=True, slots=True)

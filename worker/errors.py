@@ -51,11 +51,15 @@ class DatabaseUnavailableError(TransientError):
     """The database does not answer."""
 
 
-class FolderUnavailableError(TransientError):
+class PlaceUnavailableError(TransientError):
+    """The place that a scan lies in is away; other scans, and the database, are not."""
+
+
+class FolderUnavailableError(PlaceUnavailableError):
     """A folder that scans lie in is not there, as when a network drive is away."""
 
 
-class StorageUnavailableError(TransientError):
+class StorageUnavailableError(PlaceUnavailableError):
     """Object storage that scans lie in does not answer, or there is no room for a copy of one."""
 
 

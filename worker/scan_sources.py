@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from worker.errors import FolderUnavailableError, InvalidJobError
+from worker.errors import FolderUnavailableError, InvalidJobError, StorageUnavailableError
 
 STORAGE_SCHEME = "s3://"
 
@@ -56,6 +57,26 @@ class Folders:
     def fetch(self, uri: str) -> ScanFile:
         """Return the file itself, where it lies."""
         return ScanFile(locate_scan(uri, self.roots))
+
+
+@dataclass(slots=True)
+class Resting:
+    """A place that, once it did not answer, is left alone for ``rest_s``: each ask may take as long as its timeouts."""
+
+    place: Place
+    rest_s: float
+    _until: float = field(default=0.0, init=False)
+    _reason: str = field(default="", init=False)
+
+    def fetch(self, uri: str) -> ScanFile:
+        """Return the scan, or say at once what was wrong a moment ago."""
+        if time.monotonic() < self._until:
+            raise StorageUnavailableError(self._reason)
+        try:
+            return self.place.fetch(uri)
+        except StorageUnavailableError as error:
+            self._until, self._reason = time.monotonic() + self.rest_s, str(error)
+            raise
 
 
 @dataclass(frozen=True, slots=True)

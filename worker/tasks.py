@@ -24,13 +24,13 @@ from worker.buckets import prepare_storage, remove_left_copies
 from worker.canary import record_beat
 from worker.celery_app import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
 from worker.child import prepare_child
-from worker.enqueue import register_scan
+from worker.enqueue import register_scan, send_message
 from worker.errors import (
-    FolderUnavailableError,
+    DatabaseUnavailableError,
     IcrError,
     InvalidJobError,
     PermanentError,
-    StorageUnavailableError,
+    PlaceUnavailableError,
     TransientError,
 )
 from worker.process_identity import is_dead, name_process
@@ -48,6 +48,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 65_536
+PAUSE_S = 0.25
+"""Before a message whose scan is away goes to the end of the queue: a queue of nothing else must not spin."""
 DATABASE_PATIENCE = 0.75
 """Part of the time limit for which a job waits for a database that does not answer."""
 
@@ -69,6 +71,8 @@ def read_scan(self: Task, *args: Any, **kwargs: Any) -> None:
                 _run(claim, deadline)
         except InvalidJobError as error:
             _record_invalid(args, kwargs, error, deadline, job)
+        except PlaceUnavailableError as error:
+            _put_last(args, str(self.request.id), job.priority, error)
         except (TransientError, SoftTimeLimitExceeded) as error:
             log.warning(
                 "job handed back", reason=str(error) or "the time limit passed while the database was away"
@@ -114,12 +118,22 @@ def _stable_uuid(message_id: str) -> uuid.UUID:
         return uuid.uuid5(uuid.NAMESPACE_OID, message_id)
 
 
+def _put_last(args: Any, message_id: str, priority: int, error: PlaceUnavailableError) -> None:
+    """Let other scans go before one that is away and has no row yet: its message is all there is of it."""
+    log.warning("job handed back", reason=str(error))
+    time.sleep(PAUSE_S)
+    try:
+        send_message(args, message_id, priority)
+    except TransientError:
+        raise Reject(str(error), requeue=True) from error
+
+
 def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | None:
     """Claim the job of a message, writing its row first if there is none; None if there is nothing to do."""
     engine, settings, job_id = bootstrap.engine(), bootstrap.settings(), str(job.id)
     record = _patiently(lambda: get_job(engine, job_id), deadline)
     if record is None:
-        with _patiently(lambda: bootstrap.scan_places().fetch(job.uri), deadline) as path:
+        with bootstrap.scan_places().fetch(job.uri) as path:
             ticket = _patiently(lambda: register_scan(engine, job, path, source="message"), deadline)
         log.info("job registered", state=ticket.state.value)
     elif redelivered and record.state is JobState.RUNNING and record.leased_by and is_dead(record.leased_by):
@@ -150,10 +164,13 @@ def _run(claim: ClaimedJob, deadline: float) -> None:
 
 
 def _read_and_end(claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:
-    """Return how the job ended: ``read``, ``dropped`` or the kind of failure; at a shutdown hand it back uncounted."""
+    """Return how the job ended: ``read``, ``dropped`` or the kind of failure.
+
+    At a shutdown, and while its place is away, it is handed back uncounted.
+    """
     engine = bootstrap.engine()
     try:
-        scan, pages = _patiently(lambda: read_scan_pages(claim, watch), deadline)
+        scan, pages = read_scan_pages(claim, watch)
         stored = watch.time("store", _patiently, lambda: store_readings(engine, claim, scan, pages), deadline)
         log.info(
             "scan read" if stored else "reading dropped: another worker took over",
@@ -163,9 +180,10 @@ def _read_and_end(claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:
         if stored:
             _leave_stages(watch)
         return READ if stored else "dropped"
-    except (FolderUnavailableError, StorageUnavailableError):
+    except PlaceUnavailableError as error:  # the reconciler publishes it again: others come first
         release_job(engine, claim)
-        raise
+        log.warning("job handed back", reason=str(error))
+        return "handed_back"
     except TransientError:
         raise
     except SoftTimeLimitExceeded:
@@ -220,18 +238,18 @@ def _record_invalid(
 
 
 def _patiently(act: Callable[[], T], deadline: float) -> T:
-    """Try again and again with growing pauses while the database, a folder or storage is away, until the deadline.
+    """Try again and again with growing pauses while the database is away, until the deadline.
 
-    A try that is cut off by the soft limit after others found something away ends as they did: the job is not at fault.
+    A try that is cut off by the soft limit after others found it away ends as they did: the job is not at fault.
     """
     away: list[BaseException | None] = []
 
     def tell(state: tenacity.RetryCallState) -> None:
         away.append(state.outcome.exception() if state.outcome else None)
-        log.warning("waiting for what is away", attempt=state.attempt_number, reason=str(away[-1]))
+        log.warning("waiting for the database", attempt=state.attempt_number, reason=str(away[-1]))
 
     waiting = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(TransientError),
+        retry=tenacity.retry_if_exception_type(DatabaseUnavailableError),
         wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=5),
         stop=tenacity.stop_after_delay(max(0.0, deadline - time.monotonic())),
         before_sleep=tell,

@@ -118,3 +118,22 @@ def test_a_job_that_was_claimed_when_the_storage_went_is_handed_back_uncounted(
     home.wait_for_states(done=1, timeout_s=90)
     ((deliveries, attempts),) = home.rows("SELECT deliveries, attempts FROM jobs")
     assert deliveries == 1 < attempts
+
+
+def test_scans_elsewhere_do_not_wait_for_a_storage_that_is_away(home: Home, server: S3Server, tmp_path: Path) -> None:
+    """One process, more jobs of the storage than it could wait for, with a row and without; then a scan in the folder."""
+    uris = [_put(server, tmp_path, i)[0] for i in range(8)]
+    assert home.icr("migrate").returncode == 0
+    for uri in uris[:2]:
+        assert home.icr("submit", uri, "--template", "field").returncode == 0
+    server.gate.shut()
+    home.start("up")
+    wait_until(lambda: "alive" in home.icr("status").stdout, 60, home.said)
+    for uri in uris[2:]:
+        _send(home, uri)
+    wait_until(lambda: home.said().count("job handed back") > 10, 60, home.said)
+    draw_scan(home.inbox / "field" / "here.png", 706517)
+    wait_until(lambda: home.listed("done") == ["here.png"], 30, home.said)
+    server.gate.open()
+    wait_until(lambda: home.states() == {"done": len(uris) + 1}, 90, lambda: f"{home.states()} {home.said()}")
+    assert home.rows("SELECT DISTINCT deliveries FROM jobs") == [(1,)]

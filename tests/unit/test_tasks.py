@@ -20,10 +20,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker import reading_job
-from worker.errors import FolderUnavailableError, InvalidJobError, StorageUnavailableError, UnreadableScanError
+from worker.errors import (
+    DatabaseUnavailableError,
+    FolderUnavailableError,
+    InvalidJobError,
+    StorageUnavailableError,
+    UnreadableScanError,
+)
 from worker.logs import configure_logging, mask_secrets
 from worker.process_identity import is_dead, name_process
-from worker.scan_sources import Folders, Places, locate_scan
+from worker.scan_sources import Folders, Places, Resting, ScanFile, locate_scan
 from worker.stages import Stopwatch
 from worker.store.records import ClaimedJob
 from worker.tasks import _patiently, parse_message
@@ -144,16 +150,38 @@ def test_a_log_is_one_json_line_an_event_that_no_name_can_forge(monkeypatch: pyt
 
 
 def test_waiting_that_is_cut_off_by_the_time_limit_ends_as_what_was_away() -> None:
-    """So that a job is handed back, and not failed for what the storage did."""
-    found = iter([StorageUnavailableError("away"), SoftTimeLimitExceeded()])
+    """So that a job is handed back, and not failed for what the database did."""
+    found = iter([DatabaseUnavailableError("away"), SoftTimeLimitExceeded()])
 
     def act() -> None:
         raise next(found)
 
-    with pytest.raises(StorageUnavailableError):
+    with pytest.raises(DatabaseUnavailableError):
         _patiently(act, time.monotonic() + 10)
     with pytest.raises(SoftTimeLimitExceeded):
         _patiently(lambda: _raise(SoftTimeLimitExceeded()), time.monotonic() + 10)
+
+
+def test_storage_that_does_not_answer_is_left_alone_for_a_while() -> None:
+    asked: list[str] = []
+
+    class Storage:
+        def fetch(self, uri: str) -> ScanFile:
+            asked.append(uri)
+            if len(asked) < 3:
+                raise StorageUnavailableError("away")
+            return ScanFile(Path(uri))
+
+    storage = Resting(Storage(), rest_s=0.2)
+    for uri in ("/a", "/b", "/c"):
+        with pytest.raises(StorageUnavailableError, match="away"):
+            storage.fetch(uri)
+    assert asked == ["/a"]
+    time.sleep(0.25)
+    with pytest.raises(StorageUnavailableError):
+        storage.fetch("/a")
+    time.sleep(0.25)
+    assert [storage.fetch(uri).path for uri in ("/a", "/b")] == [Path("/a"), Path("/b")]
 
 
 def _raise(error: Exception) -> None:
