@@ -121,7 +121,7 @@ def test_a_job_that_was_claimed_when_the_storage_went_is_handed_back_uncounted(
 
 
 def test_scans_elsewhere_do_not_wait_for_a_storage_that_is_away(home: Home, server: S3Server, tmp_path: Path) -> None:
-    """One process, more jobs of the storage than it could wait for, with a row and without; then a scan in the folder."""
+    """One process, more jobs of the storage than it can wait for, with a row and without; then one of the folder."""
     uris = [_put(server, tmp_path, i)[0] for i in range(8)]
     assert home.icr("migrate").returncode == 0
     for uri in uris[:2]:
