@@ -23,6 +23,8 @@ EMPTY_LEFT = 8
 """Empty columns put before a line: without them a thin 1 that begins it was taken for a frame (docs/reading.md)."""
 WORKING_HEIGHT = 72
 """Rows at which the line is looked for: the digits of the smallest real crops have about 20."""
+GUTTER_TONE = 0.3
+"""Darkest paper's share of the brightest: what is darker along a whole side is a gutter; a shadow leaves more."""
 MIN_CONTRAST = 0.10
 """Least share by which ink darkens its paper; fainter marks are taken for paper texture."""
 
@@ -169,7 +171,7 @@ def _solid_areas(grey: Grey) -> NDArray[np.uint8] | None:
     height, width = grey.shape
     bright = _percentile_bin(np.bincount(grey.ravel(), minlength=256), 95)
     size = max(9, height // 5)
-    dark = (grey < 0.3 * bright).view(np.uint8)
+    dark = (grey < GUTTER_TONE * bright).view(np.uint8)
     solid = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
     if not solid.any():
         return None
