@@ -97,10 +97,12 @@ def normalize_line(grey: Grey) -> Line:
 def flatten(grey: Grey) -> Grey:
     """Return how far each pixel lies from paper (0) to ink (255), whatever the light and the paper's shade.
 
-    The paper is the local maximum of the smoothed picture; the two levels are those of Otsu's classes.
+    The paper is the closing of the smoothed picture, which follows the edge of a shadow and loses what is narrower than
+    a third of the crop; the two levels are those of Otsu's classes.
     """
     size = max(9, min(grey.shape[0] // 3, 41)) | 1
-    paper = cv2.blur(cv2.dilate(cv2.blur(grey, (3, 3)), np.ones((size, size), np.uint8)), (size, size))
+    closed = cv2.morphologyEx(cv2.blur(grey, (3, 3)), cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    paper = cv2.blur(closed, (size // 4 | 1, size // 4 | 1))
     dark = 255 - np.asarray(cv2.divide(grey, paper, scale=255), np.uint8)
     gutters = _solid_areas(grey)
     if gutters is not None:
