@@ -101,6 +101,31 @@ def draw_blank_field(rng: np.random.Generator, *, cells: int = 0) -> Grey:
     return degrade(rng, paper)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Script:
+    """How a text is put down: ``coils`` by where they begin, where raised cents begin, the closing ``/-``."""
+
+    text: str
+    raised: int
+    coils: dict[int, tuple[Shape, ...]]
+    closing: tuple[Shape, Shape] | None
+
+    def is_drawn(self, i: int) -> bool:
+        """Tell whether a sign was drawn with one before it."""
+        return any(start < i < start + len(run) for start, run in self.coils.items())
+
+    def closes(self, i: int) -> bool:
+        """Tell whether a sign is of the closing ``/-``."""
+        return self.closing is not None and i >= len(self.text) - 2
+
+
+def _draw_script(rng: np.random.Generator, text: str) -> _Script:
+    raised = _raised_from(rng, text)
+    coils = dict(_coiled_runs(rng, text)) if not raised < len(text) else {}
+    closing = draw_closing(rng) if text.endswith("/-") and rng.random() < 0.7 else None
+    return _Script(text, raised, coils, closing)
+
+
 def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float) -> Line:
     """Write a text freely, left to right, as a hand does: spacing, links, drift, slant.
 
@@ -111,47 +136,51 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
     x, printed = 0.0, NOTHING
     chain = hand.link > 0 and rng.random() < 0.7
     chained_zeros = rng.random() < 0.25
-    raised = _raised_from(rng, text)
-    coils = dict(_coiled_runs(rng, text)) if not raised < len(text) else {}
-    inside = {i for start, run in coils.items() for i in range(start + 1, start + len(run))}
-    closing = draw_closing(rng) if text.endswith("/-") and rng.random() < 0.7 else None
+    script = _draw_script(rng, text)
     for i, sign in enumerate(text):
-        if i in inside:
+        if script.is_drawn(i):
             continue
-        shape = np.concatenate(coils[i]) if i in coils else _write_sign(rng, hand, sign)
-        if closing and i >= len(text) - 2:
-            shape = closing[i - len(text)]
-        if i == 0 and sign == "$" and rng.random() < 0.55:
-            printed = shape = _printed_currency(rng)
-        if sign == "." and i == len(text) - 1 and rng.random() < 0.3:  # a point halfway up ends the number
-            shape = shape - np.array([0, rng.uniform(0.2, 0.5)], np.float32)
-        if i >= raised:
-            shape = shape * np.float32(0.58) + np.array([0, rng.normal(-0.02, 0.04)], np.float32)
-        if i > 0 and chained_zeros and text[i - 1] + sign == "00":
-            linked = rng.random() < 0.8
-        else:
-            linked = i > 0 and chain and _can_link(text[i - 1], sign) and rng.random() < hand.link
+        shape, is_printed = _shape_at(rng, hand, script, i)
+        printed = shape if is_printed else printed
+        before = text[i - 1] if i else ""
+        share = 0.8 if chained_zeros and before + sign == "00" else hand.link * (chain and _can_link(before, sign))
+        linked = share > 0 and rng.random() < share
         left, right = float(shape[..., 0].min()), float(shape[..., 0].max())
-        gap = _gap(rng, hand, sign, text[i - 1] if i else "") + 0.8 * pen_width
+        gap = _gap(rng, hand, sign, before) + 0.8 * pen_width
         if linked:
             gap = min(gap, float(rng.uniform(-0.1, 0.12)))
         if i == 1 and len(printed):
             gap = float(rng.uniform(0.0, 1.5))
-        if closing and i == len(text) - 1:  # the dash keeps its place by the slash
-            gap, left = 0.0, float(closing[0][..., 0].max())
+        if script.closing and i == len(text) - 1:  # the dash keeps its place by the slash
+            gap, left = 0.0, float(script.closing[0][..., 0].max())
         x += 0.0 if i == 0 else gap
         place = np.array([x - left, 0], np.float32)
         if linked:
-            extra.append(_link(rng, shapes[-1], shape + place, text[i - 1] == "0" and sign == "0"))
-        shapes += [part + place for part in coils.get(i, (shape,))]
+            extra.append(_link(rng, shapes[-1], shape + place, before + sign == "00"))
+        shapes += [part + place for part in script.coils.get(i, (shape,))]
         x += max(right - left, 0.0)
-    whole = [_lean(hand, s, x) if s is not printed else s for s in shapes]
+    whole = [_lean(hand, s, x) for s in shapes]
     if len(printed):
         whole[0] = shapes[0]
     if rng.random() < 0.06:
         extra.append(_underline(rng, x))
     joined = _lean(hand, np.concatenate(extra), x) if extra else NOTHING
     return Line(tuple(whole), joined, whole[0] if len(printed) else NOTHING)
+
+
+def _shape_at(rng: np.random.Generator, hand: Hand, script: _Script, i: int) -> tuple[Shape, bool]:
+    """Return the shape of a sign, or of the coil that begins there, and whether it is printed."""
+    text, sign = script.text, script.text[i]
+    shape = np.concatenate(script.coils[i]) if i in script.coils else _write_sign(rng, hand, sign)
+    if script.closing and script.closes(i):
+        shape = script.closing[i - len(text)]
+    if i == 0 and sign == "$" and rng.random() < 0.55:
+        return _printed_currency(rng), True
+    if sign == "." and i == len(text) - 1 and rng.random() < 0.3:  # a point halfway up ends the number
+        shape = shape - np.array([0, rng.uniform(0.2, 0.5)], np.float32)
+    if i >= script.raised:
+        shape = shape * np.float32(0.58) + np.array([0, rng.normal(-0.02, 0.04)], np.float32)
+    return shape, False
 
 
 def write_cells(rng: np.random.Generator, hand: Hand, text: str, pitch: float) -> Line:

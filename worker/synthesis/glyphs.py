@@ -241,19 +241,7 @@ def draw_hand(
     Only ``digits`` get shapes, for a writer of whom no more is wanted.
     """
     real = glyphs is not None and rng.random() < real_share
-    if real and glyphs is not None:
-        shapes = glyphs.writer_shapes(rng, digits)
-        mixed = rng.random() < 0.3
-        if mixed:
-            spread = rng.uniform(0.01, 0.04)
-            shapes = tuple(
-                choose_allographs(rng, d, spread) if own and rng.random() < 0.5 else own
-                for d, own in enumerate(shapes)
-            )
-    else:
-        spread = rng.uniform(0.01, 0.05)
-        loose = 0.35 * rng.random()
-        shapes = tuple(choose_allographs(rng, d, spread, loose) if str(d) in digits else () for d in range(10))
+    shapes = _real_shapes(rng, glyphs, digits) if real and glyphs is not None else _table_shapes(rng, digits)
     uneven = rng.uniform(0, 0.12 if real else 0.3)
     shapes = tuple(tuple(reproportion(rng, shape, uneven) for shape in own) for own in shapes)
     if rng.random() < 0.15:  # a tall 1 at the edge is no frame
@@ -278,6 +266,22 @@ def draw_hand(
             float(rng.uniform(0.55, 0.92) if rng.random() < 0.6 else rng.uniform(0.9, 1.05)),
         ),
     )
+
+
+def _real_shapes(rng: np.random.Generator, glyphs: GlyphSource, digits: str) -> tuple[tuple[Shape, ...], ...]:
+    """Return a real writer's shapes, in some cases every other digit's from the table."""
+    shapes = glyphs.writer_shapes(rng, digits)
+    if rng.random() >= 0.3:
+        return shapes
+    spread = rng.uniform(0.01, 0.04)
+    return tuple(
+        choose_allographs(rng, d, spread) if own and rng.random() < 0.5 else own for d, own in enumerate(shapes)
+    )
+
+
+def _table_shapes(rng: np.random.Generator, digits: str) -> tuple[tuple[Shape, ...], ...]:
+    spread, loose = rng.uniform(0.01, 0.05), 0.35 * rng.random()
+    return tuple(choose_allographs(rng, d, spread, loose) if str(d) in digits else () for d in range(10))
 
 
 def _draw_gap(rng: np.random.Generator) -> float:
