@@ -42,8 +42,9 @@ class FieldSpec(_Strict):
 
     ``layout`` is ``cells`` for one printed cell a digit (``cells`` of them, left to right) or ``free`` for a box
     or a line. ``digits`` is the number of digits or a range; None leaves it open. ``kind`` names the grammar.
-    ``decimals`` of an amount are its last digits that are minor units (cents). ``rules`` are checks of the value
-    (``schemas.rules``), held by ``worker.decision``. An ``optional`` field may be left empty without a person asking.
+    ``decimals`` of an amount are its last digits that are minor units (cents), ``currency`` its ISO 4217 code.
+    ``rules`` are checks of the value (``schemas.rules``), held by ``worker.decision``. An ``optional`` field may be
+    left empty without a person asking.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
@@ -53,6 +54,7 @@ class FieldSpec(_Strict):
     digits: PositiveInt | DigitRange | None = None
     kind: Literal["number", "amount", "date"] = "number"
     decimals: Annotated[int, Field(ge=0, le=4)] = 0
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
     label: str = ""
     optional: bool = True
     rules: tuple[FieldRule, ...] = ()
@@ -65,6 +67,8 @@ class FieldSpec(_Strict):
             raise ValueError("'cells' needs \"layout\": \"cells\"")
         if self.decimals and self.kind != "amount":
             raise ValueError('\'decimals\' needs "kind": "amount"')
+        if self.currency and self.kind != "amount":
+            raise ValueError('\'currency\' needs "kind": "amount"')
         return self
 
     @property

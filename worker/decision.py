@@ -27,7 +27,7 @@ from schemas.rules import (
     SumRule,
     fields_named,
 )
-from worker.values import Alternative, FieldReading, FieldStatus, ReadField
+from worker.values import Alternative, FieldReading, FieldStatus, Money, ReadField
 
 DEFAULT_ACCEPT_THRESHOLD = 0.995
 """Asked where no calibration says what keeps the promise: one wrong field in 200 if confidences are honest."""
@@ -98,7 +98,7 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
     decided = FieldReading(
         name=spec.name, text=read.text, confidence=read.confidence,
         status=FieldStatus.REVIEW if reasons else settled, box_px=read.box_px, digits=read.digits,
-        reasons=tuple(reasons), alternatives=alternatives, accept_threshold=needed,
+        reasons=tuple(reasons), alternatives=alternatives, accept_threshold=needed, value=value_of(spec, read.text),
     )  # fmt: skip
     return _confirm_by_check_digits(spec, read, decided)
 
@@ -183,6 +183,16 @@ def _confirm_by_check_digits(spec: FieldSpec, read: ReadField, decided: FieldRea
 def _excused_doubts(read: ReadField) -> tuple[str, ...]:
     """Return the doubts that a calibrated reader lists because it is not sure enough; an empty cell stands."""
     return () if read.accept_threshold is None else tuple(d for d in read.doubts if not d.startswith("cell "))
+
+
+def value_of(spec: FieldSpec, text: str) -> Money | dt.date | None:
+    """Return what digits mean in a field: an amount of money, a date that keeps its rules; None where nothing tells."""
+    if spec.currency and text.isdigit():
+        return Money(int(text), spec.currency)
+    held = [rule for rule in spec.rules if isinstance(rule, DateRule)]
+    if not held or any(_wrong_date(rule, text) for rule in held):
+        return None
+    return parse_date(text, held[0].format)
 
 
 # --- one field ---------------------------------------------------------------------------------------------------

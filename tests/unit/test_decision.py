@@ -5,7 +5,7 @@ import pytest
 
 from schemas.form_template import FieldSpec, FormTemplate
 from worker.decision import AcceptPolicy, decide_field, decide_form, find_check, number_of, parse_date
-from worker.values import Alternative, Box, FieldReading, FieldStatus, ReadField
+from worker.values import Alternative, Box, FieldReading, FieldStatus, Money, ReadField
 
 BOX = Box(0, 0, 10, 10)
 
@@ -38,6 +38,28 @@ def test_without_enough_labelled_fields_nothing_is_accepted_and_it_is_said() -> 
     decided = decide(spec(), read("701", 0.9999, accept_threshold=2.0))
     assert decided.status is FieldStatus.REVIEW
     assert "not calibrated" in decided.reasons[0]
+
+
+MEANINGS = [
+    ({"rules": [{"rule": "date", "format": "DDMMYY"}]}, "310124", dt.date(2024, 1, 31)),
+    ({"rules": [{"rule": "date"}]}, "31022024", None),
+    ({"rules": [{"rule": "date", "not_after": "2023-12-31"}]}, "01012024", None),
+    ({"kind": "amount", "decimals": 2, "currency": "EUR"}, "123450", Money(123450, "EUR")),
+    ({"kind": "amount", "decimals": 2}, "123450", None),
+    ({"kind": "amount", "currency": "CLP"}, "", None),
+]
+
+
+@pytest.mark.parametrize(("keys", "text", "value"), MEANINGS)
+def test_a_field_says_what_its_digits_mean_where_its_form_tells(
+    keys: dict[str, object], text: str, value: object
+) -> None:
+    assert decide(spec(**keys), read(text)).value == value
+
+
+def test_a_currency_needs_an_amount() -> None:
+    with pytest.raises(ValueError, match="'currency' needs"):
+        spec(currency="EUR")
 
 
 BROKEN = [
