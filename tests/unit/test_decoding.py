@@ -12,6 +12,7 @@ from worker.fields.decoding import (
     Candidate,
     align,
     count_settled,
+    entropy,
     find_candidates,
     find_marks,
     keep_fitting,
@@ -127,3 +128,10 @@ def test_a_slash_that_becomes_a_1_is_counted() -> None:
     path = columns("12/34")
     assert count_settled(path, settle_slashes(path, "number")) == 1
     assert count_settled(path, settle_slashes(path, "date")) == 0
+
+
+def test_what_a_reader_leaves_open_is_nothing_where_it_is_sure_and_most_where_all_is_alike() -> None:
+    alike = np.full((4, BLANK + 1), -np.log(BLANK + 1), np.float32)
+    assert entropy(alike) == pytest.approx(4 * np.log(BLANK + 1), rel=1e-5)
+    assert entropy(merge_marks(columns("1_2", sure=1 - 1e-6))) < 1e-3
+    assert entropy(merge_marks(columns("1_2", sure=0.6))) > entropy(merge_marks(columns("1_2", sure=0.9)))

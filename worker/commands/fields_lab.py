@@ -67,7 +67,7 @@ def train_fields(
     for seed in seeds:
         plan = TrainingPlan(minutes=minutes, decay=decay, seed=seed, processes=processes)
         state = train(plan, found, folder, resume=resume, report=click.echo)
-        trained.append(TrainedNet(state.averaged, seed, state.lines, state.minutes))
+        trained.append(TrainedNet(state.to_ship(), seed, state.lines, state.minutes))
     card = make_model(
         trained, data_dir=found, cache=folder / "shapes.npz", models_dir=models or MODELS_DIR, report=click.echo
     )

@@ -26,10 +26,13 @@ EVIDENCE = (
     "runner_up",
     "weakest_digit",
     "weakest_alone",
+    "weakest_in_line",
     "strangest_digit",
     "readers_differ",
     "networks_differ",
     "least_agreed",
+    "uncertainty",
+    "other_marks",
     "length",
     "touching",
     "odd_size",
@@ -94,7 +97,7 @@ class FieldCalibration:
 UNCALIBRATED = FieldCalibration(
     centre=np.zeros(len(EVIDENCE)),
     scale=np.ones(len(EVIDENCE)),
-    weights=np.array([0.5, 0, 0.5, 0.2, 0, -1.0, -1.0, 0.2, 0, 0, 0, 0, -0.5, -0.5, -0.5, -1.0]),
+    weights=np.array([0.5, 0, 0.5, 0.2, 0, 0, -1.0, -1.0, 0.2, 0, -0.5, 0, 0, 0, 0, -0.5, -0.5, -0.5, -1.0]),
     bias=-1.5,
     accept_threshold=NOTHING_ACCEPTED,
     promise="not calibrated: nothing is accepted",
@@ -118,6 +121,7 @@ def gather_evidence(seen: Transcript) -> Floats:
     second = seen.candidates[1].probability if len(seen.candidates) > 1 else 0.0
     chosen = [d.digit for d in seen.digits]
     alone = seen.alone[np.arange(count), chosen]
+    in_line = seen.sequence[np.arange(count), chosen]
     differ = float((seen.alone[:, :NOT_A_DIGIT].argmax(axis=1) != seen.sequence.argmax(axis=1)).sum())
     strings = [c.digits for c in seen.candidates[:1]]
     others = sum(reading != strings[0] for reading in seen.readings)
@@ -127,10 +131,13 @@ def gather_evidence(seen: Transcript) -> Floats:
         log_odds(second),
         log_odds(min(d.confidence for d in seen.digits)),
         log_odds(float(alone.min())),
+        math.log(max(float(in_line.min()), FLOOR)),
         log_odds(float(seen.alone[:, NOT_A_DIGIT].max())),
         min(differ, 3.0),
         float(others),
         log_odds(seen.least_agreed),
+        seen.uncertainty,
+        float("#" in seen.written),
         math.log(count),
         math.log1p(sum(cut.touching for cut in seen.cuts)),
         _odd_size(seen),

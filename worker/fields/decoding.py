@@ -55,6 +55,11 @@ def merge_marks(log_probabilities: Floats) -> Floats:
     return merged
 
 
+def entropy(merged: Floats) -> float:
+    """Return the entropy of a line's columns (T, 11) together, in nats: how much a reader leaves open."""
+    return float(-(np.exp(merged) * merged).sum())
+
+
 def settle_slashes(log_probabilities: Floats, kind: str) -> Floats:
     """Take a slash for the 1 that it looks like, where a field of this kind can hold none.
 

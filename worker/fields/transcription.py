@@ -24,6 +24,7 @@ from worker.fields.decoding import (
     Symbol,
     align,
     count_settled,
+    entropy,
     find_candidates,
     find_marks,
     keep_fitting,
@@ -53,7 +54,8 @@ class Transcript:
 
     ``text`` is the digits, ``written`` with the marks between them; ``readings`` are the strings of digits that each
     network reads by itself; ``least_agreed`` is the best string's probability in the network that doubts it most;
-    ``slashes_as_ones`` counts strokes like a slash that were taken for a 1, for no slash may stand there. ``marks``
+    ``uncertainty`` is what the networks leave open over all columns, in nats; ``slashes_as_ones`` counts strokes
+    like a slash that were taken for a 1, for no slash may stand there. ``marks``
     are the cuts of what is no digit; ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and
     ``alone`` (n, 11) are the probabilities of the sequence reader and of the digit model.
     """
@@ -65,6 +67,7 @@ class Transcript:
     candidates: tuple[Candidate, ...]
     readings: tuple[str, ...]
     least_agreed: float
+    uncertainty: float
     slashes_as_ones: int
     marks: tuple[Cut, ...]
     cuts: tuple[Cut, ...]
@@ -80,6 +83,7 @@ class _Seen:
     candidates: list[Candidate]
     readings: tuple[str, ...] = ("",)
     least_agreed: float = 1.0
+    uncertainty: float = 0.0
     slashes_as_ones: int = 0
     sequence: Floats = field(default_factory=_no_digits)
     symbols: tuple[Symbol, ...] = ()
@@ -145,6 +149,7 @@ def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
         candidates,
         readings=tuple(spell_greedily(one) for one in merged),
         least_agreed=min(agreed),
+        uncertainty=sum(map(entropy, merged)),
         slashes_as_ones=max(count_settled(a, s) for a, s in zip(answers, settled, strict=True)),
         sequence=np.mean([_digit_posteriors(a, m) for a, m in zip(aligned, merged, strict=True)], axis=0),
         symbols=tuple(merge_symbols(aligned[surest], find_marks(settled[surest]))),
@@ -172,6 +177,7 @@ def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript
         candidates=tuple(seen.candidates),
         readings=seen.readings,
         least_agreed=seen.least_agreed,
+        uncertainty=seen.uncertainty,
         slashes_as_ones=seen.slashes_as_ones,
         marks=tuple(cut for cut in seen.cuts if not cut.symbol.character.isdigit()),
         cuts=tuple(cuts),

@@ -31,7 +31,7 @@ from worker.values import Box, FieldCrop, Recognizers
 
 BATCH = 32
 SPEAKS_FOR = {
-    **dict.fromkeys(("best_string", "weakest_digit", "weakest_alone", "least_agreed"), 1),
+    **dict.fromkeys(("best_string", "weakest_digit", "weakest_alone", "weakest_in_line", "least_agreed"), 1),
     **dict.fromkeys(("cells_agree", "cells_as_many", "cells_weakest"), 1),
     "length": 0,
 }

@@ -31,7 +31,7 @@ from worker.training.fields_samples import draw_line
 from worker.training.fields_truth import LabelledField, load_fields, split
 from worker.values import Recognizers
 
-DRAWN_TO_FIT = 2500
+DRAWN_TO_FIT = 8000
 DRAWN_TO_PROMISE = 8000
 CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
 """Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
@@ -42,9 +42,10 @@ DESCRIPTION = (
     "Calibrated together with the digit model of version"
 )
 SKELETONS = (
-    ("mnist", 34825, "public (NIST)"),
+    ("mnist", 53988, "public (NIST)"),
     ("optdigits32", 2880, "CC BY 4.0"),
     ("hwd1000", 1000, "MIT"),
+    ("semeion", 1593, "CC BY 4.0"),
 )
 """The sets of ``fields_glyphs`` with the number of their digits that are drawn, and their licences."""
 

@@ -16,6 +16,8 @@ from worker.training.fields_samples import LineSample, SamplePool, stack_lines
 from worker.training.precision import mixed_precision
 
 BLANK = CLASSES - 1
+SHARE_OF_LAST = 2 / 3
+"""Of a prolonged training: the weight of its end beside that of the former one's (measured: docs/reading.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class TrainingPlan:
 
 @dataclass
 class TrainingState:
-    """The network, its running average, which is what ships, and the optimizer."""
+    """The network, its running average and the optimizer.
+
+    ``former`` is the running average where an earlier training of this network ``ended``, its rate at nothing.
+    """
 
     net: FieldsNet
     averaged: FieldsNet
@@ -48,6 +53,8 @@ class TrainingState:
     step: int = 0
     lines: int = 0
     minutes: float = 0.0
+    ended: bool = False
+    former: dict[str, Tensor] | None = None
 
     @classmethod
     def fresh(cls, rate: float, seed: int, device: str) -> TrainingState:
@@ -59,6 +66,23 @@ class TrainingState:
         averaged.requires_grad_(False).eval()
         optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
         return cls(net, averaged, optimizer)
+
+    def prolong(self) -> None:
+        """Keep where the training ended, to be averaged with where it ends next."""
+        self.former = {name: value.clone() for name, value in self.averaged.state_dict().items()}
+        self.ended = False
+
+    def to_ship(self) -> FieldsNet:
+        """Return the running average, of a prolonged training together with the former end's.
+
+        Both ends lie in one basin, and what lies between reads strange paper better than either (Wortsman et al. 2022,
+        arXiv:2203.05482).
+        """
+        net, last = FieldsNet(), FieldsNet()
+        last.load_state_dict(self.averaged.state_dict())
+        net.load_state_dict(self.former or self.averaged.state_dict())
+        _follow(net, last, 1 - SHARE_OF_LAST)
+        return net.requires_grad_(False).eval()
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -73,11 +97,11 @@ class TrainingState:
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(content[name])
         for name in _COUNTS:
-            setattr(self, name, content[name])
+            setattr(self, name, content.get(name, getattr(self, name)))
 
 
 _STATEFUL = ("net", "averaged", "optimizer")
-_COUNTS = ("step", "lines", "minutes")
+_COUNTS = ("step", "lines", "minutes", "ended", "former")
 
 
 def train_fields(
@@ -90,7 +114,8 @@ def train_fields(
 ) -> TrainingState:
     """Train one network for ``plan.minutes``; ``folder`` holds its checkpoint and the drawn shapes.
 
-    With ``resume`` it goes on from its checkpoint, where there is one, and trains for what is left of its minutes.
+    With ``resume`` it goes on from its checkpoint, where there is one, and trains for what is left of its minutes: of a
+    training that had ended, for those that are wanted beyond.
     """
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -101,6 +126,8 @@ def train_fields(
         state.load(checkpoint)
     if state.minutes >= plan.minutes:
         return state
+    if state.ended:
+        state.prolong()
     pool = SamplePool(plan.seed + state.step, data_dir, folder / "shapes.npz", plan.processes)
     try:
         pool.refill(at_least=12 * plan.batch)
@@ -133,6 +160,7 @@ def _train_until_done(
                 f"loss {np.mean(losses):.3f} rate {rate:.1e} {rest:.0f} min left"
             )
             losses.clear()
+    state.ended = True
     state.save(checkpoint)
 
 
