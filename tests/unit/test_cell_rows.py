@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
-from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows
+from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows, settle_digits
 from worker.fields.confidence import CELL_EVIDENCE
 from worker.fields.decoding import ALPHABET
 from worker.synthesis.fields import draw_blank_field, draw_field
@@ -68,6 +69,24 @@ def test_the_reader_that_fills_the_row_counts_where_they_see_unlike_numbers_of_d
     (line_fills,) = look_at_rows([make_crop(faded, 4)], make_recognizers("4071", "407"))
     assert cells_fill.text == "4071"
     assert line_fills.text == "4071"
+
+
+def test_a_sure_line_counts_before_cells_that_were_cut_beside_its_digits() -> None:
+    """A divider taken for a 1 pushes the digits behind it one cell on: 60828 was 1 6 8 2 8 to the cells."""
+    (row,) = look_at_rows([draw_row("60828")], make_recognizers("60828", "16828"))
+    assert (row.text, row.cells_text) == ("60828", "16828")
+    evidence = dict(zip(CELL_EVIDENCE, gather_row_evidence(row), strict=True))
+    assert (evidence["cells_agree"], evidence["as_the_line"]) == (0, 1)
+
+
+def test_digits_of_other_ink_are_not_pooled() -> None:
+    (row,) = look_at_rows([draw_row("4071")], make_recognizers("4071", "4071"))
+    moved = [replace(d, box_px=d.box_px._replace(x=d.box_px.x + 2 * d.box_px.w)) for d in row.cells if d is not None]
+    doubtful = replace(row.line, readings=("4071", "4077"))
+    other = [replace(d, probabilities=np.eye(10, dtype=np.float32)[3]) for d in moved]
+    assert settle_digits(other, doubtful, 4) == row.line.digits
+    same = [replace(d, probabilities=np.eye(10, dtype=np.float32)[3]) for d in row.cells if d is not None]
+    assert settle_digits(same, doubtful, 4) != row.line.digits
 
 
 def test_an_empty_row_is_blank_and_less_surely_where_the_cells_show_ink() -> None:

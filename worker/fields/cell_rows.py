@@ -24,10 +24,12 @@ from worker.fields.confidence import (
 )
 from worker.fields.emptiness import empty_confidence, seems_empty
 from worker.fields.transcription import Transcript, transcribe
-from worker.values import NOT_A_DIGIT, Alternative, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
+from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
 
 DISPUTED_BLANK = 0.97
 """Share of the line reader's trust in an empty row that is left where the cells show ink that may be digits."""
+SURE_LINE = 0.9
+"""A line whose networks agree counts from this probability on before cells that read otherwise (docs/reading.md)."""
 FLOOR = 1e-4
 
 
@@ -67,7 +69,7 @@ def look_at_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[C
     """Return what both readers see in each row, and the digits that follow from it."""
     lines = transcribe(crops, recognizers)
     return [
-        CellRowReading(tuple(cells), line, _settle(cells, line, crop.spec.cells or 0))
+        CellRowReading(tuple(cells), line, settle_digits(cells, line, crop.spec.cells or 0))
         for crop, cells, line in zip(crops, read_cells(crops, recognizers), lines, strict=True)
     ]
 
@@ -87,20 +89,40 @@ def gather_row_evidence(row: CellRowReading) -> NDArray[np.float64]:
     weakest = FLOOR
     if len(cells) == len(chosen) and cells:
         weakest = min(float(d.probabilities[k]) * (1 - d.outlier) for d, k in zip(cells, chosen, strict=True))
-    own = [float(row.cells_text == row.line.text), float(len(cells) == len(row.line.digits)), log_odds(weakest)]
+    own = [
+        float(row.cells_text == row.line.text),
+        float(len(cells) == len(row.line.digits)),
+        log_odds(weakest),
+        float(row.text == row.line.text),
+        log_odds(min((d.confidence for d in row.digits), default=FLOOR)),
+    ]
     return np.concatenate([gather_evidence(row.line), own])
 
 
-def _settle(cells: Sequence[DigitReading | None], line: Transcript, count: int) -> tuple[DigitReading, ...]:
+def settle_digits(cells: Sequence[DigitReading | None], line: Transcript, count: int) -> tuple[DigitReading, ...]:
     """Return the digits that follow from both readings.
 
-    Where they see as many digits, each digit's probabilities are pooled. Else the one that fills the row counts, and
-    where neither does, the line: cells lose whole digits more often.
+    A sure line with a digit for every cell counts. Where both see as many digits, the probabilities of each that both
+    cut out of the same ink are pooled; elsewhere the cells were cut beside the digits, and the line counts. Else the
+    one that fills the row counts, and where neither does, the line: cells lose whole digits more often.
     """
+    if len(line.digits) == count and _is_sure(line):
+        return line.digits
     found = [d for d in cells if d is not None]
     if found and len(found) == len(line.digits):
-        return tuple(_pool(a, b) for a, b in zip(found, line.digits, strict=True))
+        pairs = zip(found, line.digits, strict=True)
+        return tuple(_pool(a, b) if _is_same_ink(a.box_px, b.box_px) else b for a, b in pairs)
     return tuple(found) if len(found) == count and line.digits else line.digits
+
+
+def _is_sure(line: Transcript) -> bool:
+    return line.candidates[0].probability >= SURE_LINE and set(line.readings) == {line.text}
+
+
+def _is_same_ink(a: Box, b: Box) -> bool:
+    """Tell whether two boxes are of one digit: each one's middle column lies in the other."""
+    middles = (a.x + a.w / 2, b.x + b.w / 2)
+    return all(box.x <= middle <= box.x + box.w for box, middle in zip((b, a), middles, strict=True))
 
 
 def _pool(cell: DigitReading, in_line: DigitReading) -> DigitReading:

@@ -43,8 +43,8 @@ EVIDENCE = (
     "grammar",
 )
 """The evidence of one field, in the order of ``gather_evidence``; log-odds are natural."""
-CELL_EVIDENCE = (*EVIDENCE, "cells_agree", "cells_as_many", "cells_weakest")
-"""The evidence of a row of cells: that of its line, and what its cells, read alone, say of it."""
+CELL_EVIDENCE = (*EVIDENCE, "cells_agree", "cells_as_many", "cells_weakest", "as_the_line", "weakest_settled")
+"""The evidence of a row of cells: that of its line, what its cells, read alone, say of it, and what was settled on."""
 
 FLOOR = 1e-4
 NOTHING_ACCEPTED = 2.0
@@ -107,7 +107,7 @@ UNCALIBRATED_CELLS = replace(
     UNCALIBRATED,
     centre=np.zeros(len(CELL_EVIDENCE)),
     scale=np.ones(len(CELL_EVIDENCE)),
-    weights=np.append(UNCALIBRATED.weights, [2.0, 0.5, 0.2]),
+    weights=np.append(UNCALIBRATED.weights, [2.0, 0.5, 0.2, 1.0, 0.2]),
     names=CELL_EVIDENCE,
 )
 

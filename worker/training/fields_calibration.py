@@ -32,7 +32,7 @@ from worker.values import Box, FieldCrop, Recognizers
 BATCH = 32
 SPEAKS_FOR = {
     **dict.fromkeys(("best_string", "weakest_digit", "weakest_alone", "weakest_in_line", "least_agreed"), 1),
-    **dict.fromkeys(("cells_agree", "cells_as_many", "cells_weakest"), 1),
+    **dict.fromkeys(("cells_agree", "cells_as_many", "cells_weakest", "as_the_line", "weakest_settled"), 1),
     "length": 0,
 }
 """Evidence of which more is better; of the length it is not known; more of any other is worse."""
