@@ -2,11 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 
-from worker.training.fields_train import SHARE_OF_LAST, TrainingState  # noqa: E402
+from worker.fields.line_normalization import Line  # noqa: E402
+from worker.synthesis.fields import FieldSample  # noqa: E402
+from worker.training.fields_net import CLASSES  # noqa: E402
+from worker.training.fields_samples import LineSample, find_shown  # noqa: E402
+from worker.training.fields_train import SHARE_OF_LAST, TrainingState, ctc_loss  # noqa: E402
 
 
 def _shift(state: TrainingState, by: float) -> None:
@@ -52,3 +57,30 @@ def test_a_checkpoint_of_before_trainings_could_be_prolonged_is_taken_up(tmp_pat
     taken_up = TrainingState.fresh(1e-3, 1, "cpu")
     taken_up.load(path)
     assert (taken_up.lines, taken_up.ended, taken_up.former) == (7, False, None)
+
+
+def test_the_dearest_lines_of_a_batch_do_not_train() -> None:
+    torch.manual_seed(0)
+    answers = torch.log_softmax(torch.randn(32, 12, CLASSES), dim=-1)
+    image = np.zeros((40, 48), np.uint8)
+    batch = [LineSample(image, np.array([i % 10, 10])) for i in range(32)]
+    each = np.array([float(ctc_loss(answers[i : i + 1], batch[i : i + 1])) for i in range(32)])
+    assert float(ctc_loss(answers, batch)) == pytest.approx(each.mean(), rel=1e-5)
+    kept = np.sort(each)[:-1]
+    assert kept.mean() < each.mean() - 0.05
+    assert float(ctc_loss(answers, batch, left_out=1 / 32)) == pytest.approx(kept.mean(), rel=1e-5)
+
+
+def test_an_empty_line_costs_what_it_says_and_no_more() -> None:
+    answers = torch.log_softmax(torch.zeros(2, 5, CLASSES), dim=-1)
+    batch = [LineSample(np.zeros((40, 20), np.uint8), target) for target in (np.zeros(0, np.int64), np.array([3]))]
+    assert torch.isfinite(ctc_loss(answers, batch))
+
+
+def test_a_mark_that_the_line_leaves_out_is_not_to_be_read_and_a_stub_of_one_is() -> None:
+    boxes = np.array([[10, 5, 20, 28], [40, 5, 20, 28], [70, 28, 4, 4], [80, 15, 20, 2], [110, 15, 20, 2]], np.float32)
+    sample = FieldSample(np.zeros((60, 140), np.uint8), "12.--", boxes)
+    line = Line(np.zeros((40, 88), np.uint8), scale=1.0, x0=0.0, y0=0.0, ink=100)
+    assert find_shown(line, sample).tolist() == [True, True, True, True, False]
+    half_a_digit = Line(np.zeros((40, 88), np.uint8), scale=1.0, x0=0.0, y0=20.0, ink=100)
+    assert find_shown(half_a_digit, sample).tolist() == [False, False, True, False, False]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
 
 from worker.synthesis.allographs import ALLOGRAPHS, LETTERS
 from worker.synthesis.digits import add_remnants, draw_digit, draw_non_digit
-from worker.synthesis.fields import draw_field
-from worker.synthesis.glyphs import draw_hand, shape_from_strokes
+from worker.synthesis.fields import DEEPEST_OVERLAP, draw_field, write_line
+from worker.synthesis.glyphs import draw_chain, draw_hand, shape_from_strokes
 from worker.synthesis.numbers import ALPHABET, draw_number, group_lakhs, group_thousands
 from worker.synthesis.pen import GlyphBank, Pen, draw_ink, repen, shape_of_image, thin
 
@@ -92,6 +95,29 @@ def test_digits_come_in_reading_order() -> None:
         sample = draw_field(np.random.default_rng(seed), "123456", clean=True)
         middles = sample.boxes[:, 0] + sample.boxes[:, 2] / 2
         assert (np.diff(middles) > 0).mean() >= 0.8
+
+
+def test_a_1_never_hides_in_its_neighbours() -> None:
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        upright = replace(draw_hand(rng), gap=-0.6, slant=0.0, growth=0.0, drift=0.0)
+        for before, after in pairwise(write_line(rng, upright, "70143126", 0.1).shapes):
+            narrower = min(np.ptp(shape[..., 0]) for shape in (before, after))
+            overlap = before[..., 0].max() - after[..., 0].min()
+            assert overlap <= DEEPEST_OVERLAP * narrower - 0.08 + 1e-4, seed
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_a_chain_of_zeros_is_one_line_of_as_many_shapes(count: int) -> None:
+    for seed in range(30):
+        chain = draw_chain(np.random.default_rng(seed), count)
+        assert len(chain) == count
+        middles = [(shape[..., 0].min() + shape[..., 0].max()) / 2 for shape in chain]
+        assert (np.diff(middles) > 0).all()
+        for before, after in pairwise(chain):
+            assert np.allclose(before[-1, 1], after[0, 0], atol=1e-5)
+        points = np.concatenate(chain)[..., 1]
+        assert points.min() > -0.4 and points.max() < 1.2
 
 
 def test_real_glyphs_join_a_field(bank: GlyphBank) -> None:

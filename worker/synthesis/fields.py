@@ -15,6 +15,7 @@ from worker.synthesis.glyphs import (
     GlyphSource,
     Hand,
     Shape,
+    draw_chain,
     draw_coil,
     draw_hand,
     pick,
@@ -31,6 +32,9 @@ from worker.values import Grey
 MAX_WIDTH_PX = 1400
 STEEPEST_LINK = 0.25
 """In digit heights; a steeper stroke between two digits would be a 1."""
+
+DEEPEST_OVERLAP = 0.4
+"""Of the narrower one's width: deeper in its neighbour nobody could see a 1."""
 
 
 class FieldSample(NamedTuple):
@@ -133,7 +137,7 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
     """
     shapes: list[Shape] = []
     extra: list[Shape] = []
-    x, printed = 0.0, NOTHING
+    x, width, printed = 0.0, 0.0, NOTHING
     chain = hand.link > 0 and rng.random() < 0.7
     chained_zeros = rng.random() < 0.25
     script = _draw_script(rng, text)
@@ -146,9 +150,12 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
         share = 0.8 if chained_zeros and before + sign == "00" else hand.link * (chain and _can_link(before, sign))
         linked = share > 0 and rng.random() < share
         left, right = float(shape[..., 0].min()), float(shape[..., 0].max())
-        gap = _gap(rng, hand, sign, before) + 0.8 * pen_width
+        gap = _gap(rng, hand, sign, before)
         if linked:
-            gap = min(gap, float(rng.uniform(-0.1, 0.12)))
+            gap = min(gap, float(rng.uniform(-0.1, 0.12)) - 0.8 * pen_width)
+        if before.isdigit() and sign.isdigit():
+            gap = max(gap, -DEEPEST_OVERLAP * min(right - left, width))
+        gap, width = gap + 0.8 * pen_width, right - left
         if i == 1 and len(printed):
             gap = float(rng.uniform(0.0, 1.5))
         if script.closing and i == len(text) - 1:  # the dash keeps its place by the slash
@@ -212,11 +219,12 @@ def _printed_currency(rng: np.random.Generator) -> Shape:
 
 
 def _coiled_runs(rng: np.random.Generator, text: str) -> Iterator[tuple[int, tuple[Shape, ...]]]:
-    """Choose runs of zeros that are written as one coil; yield where each begins and its zeros."""
-    if rng.random() < 0.65:
+    """Choose runs of zeros that one pen writes, as a coil or a chain; yield where each begins and its zeros."""
+    if rng.random() < 0.55:
         return
+    draw_run = draw_coil if rng.random() < 0.4 else draw_chain
     for run in re.finditer("00+", text):
-        yield run.start(), draw_coil(rng, len(run.group()))
+        yield run.start(), draw_run(rng, len(run.group()))
 
 
 def _raised_from(rng: np.random.Generator, text: str) -> int:

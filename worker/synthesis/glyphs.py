@@ -208,6 +208,42 @@ def draw_coil(rng: np.random.Generator, count: int) -> tuple[Shape, ...]:
     return tuple(curve[k * turn : (k + 1) * turn if k + 1 < count else None] for k in range(count))
 
 
+def draw_chain(rng: np.random.Generator, count: int) -> tuple[Shape, ...]:
+    """Draw zeros joined at their tops by one pen, each a ring or open like a u or v; rings mostly at both ends."""
+    ring_share, pointed = float(rng.choice((0.15, 0.5, 0.9))), rng.uniform(0, 0.6)
+    width, height, sag = rng.uniform(0.3, 0.75), rng.uniform(0.5, 0.95), rng.uniform(0.0, 0.3)
+    gap = rng.uniform(-0.06, 0.3)
+    zeros: list[Shape] = []
+    left: float = 0.0
+    end: NDArray[Any] | None = None
+    for k in range(count):
+        w, h = (v * np.exp(rng.normal(0, 0.1)) for v in (width, height))
+        is_ring = rng.random() < (max(ring_share, 0.7) if k in (0, count - 1) else ring_share)
+        curve = _ring_or_bowl(rng, is_ring, pointed) * (w, h) + (left, 1 - h)
+        parts = [] if end is None else [_bridge(end, curve[0], sag)]
+        zeros.append(np.concatenate([*parts, segments_of(curve.astype(np.float32))]))
+        end, left = curve[-1], left + w + gap * np.exp(rng.normal(0, 0.2))
+    chain = warp(np.concatenate(zeros), rng, float(rng.uniform(0.005, 0.04)))
+    return tuple(np.split(chain, np.cumsum([len(zero) for zero in zeros])[:-1]))
+
+
+def _ring_or_bowl(rng: np.random.Generator, is_ring: bool, pointed: float) -> NDArray[Any]:
+    """Draw a 0 in a unit box, from its top round its left and foot up again: a ring, or a bowl that stays open."""
+    start, stop = rng.uniform(0.8, 1.8), rng.uniform(7.6, 8.4) if is_ring else rng.uniform(6.5, 7.3)
+    angle = np.linspace(start if is_ring else rng.uniform(1.9, 2.6), stop, 18)
+    down = (1 - np.sin(angle)) / 2
+    narrowed = np.cos(angle) * (1 - (0 if is_ring else pointed) * down)
+    return np.stack([(1 + narrowed) / 2, down], axis=1)
+
+
+def _bridge(start: NDArray[Any], end: NDArray[Any], sag: float) -> Shape:
+    """Join two points by a stroke that hangs by ``sag`` of its width."""
+    t = np.linspace(0, 1, 6)[:, None]
+    curve = start + (end - start) * t
+    curve[:, 1] += sag * abs(end[0] - start[0]) * np.sin(np.pi * t[:, 0])
+    return segments_of(curve.astype(np.float32))
+
+
 def _raise_top(shape: Shape, factor: float) -> Shape:
     return np.stack([shape[..., 0], 1 - np.float32(factor) * (1 - shape[..., 1])], axis=-1)
 

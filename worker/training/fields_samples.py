@@ -27,6 +27,8 @@ CHUNK = 32
 MAX_TRAINING_WIDTH = 480
 SMALLEST_DIGIT = 6
 """Rows of a line that a digit must show to be worth training on."""
+LEAST_OF_DIGIT, LEAST_OF_MARK = 0.65, 0.25
+"""Share of a character's width and height that the line must hold for it to be read; a stub of a dash is one."""
 BLANK_SHARE = 0.12
 """Share of empty fields drawn; about half of them have nothing that looks like ink, and are left out."""
 
@@ -40,27 +42,33 @@ class LineSample:
 
 
 def draw_line(rng: np.random.Generator, glyphs: GlyphSource | None = None) -> LineSample | None:
-    """Draw a field and normalize it; None where its line is too wide, too short for its text, or misses a digit."""
+    """Draw a field and normalize it; None where its line is too wide, too short for its text, or misses a digit.
+
+    Marks that the line leaves out are not to be read.
+    """
     if rng.random() < BLANK_SHARE:
         return _draw_blank_line(rng)
     sample = draw_field(rng, _draw_text(rng), glyphs=glyphs)
     line = normalize_line(sample.grey)
     image = line.image
-    target = np.array([ALPHABET.index(c) for c in sample.text], np.int64)
+    shown = find_shown(line, sample)
+    target = np.array([ALPHABET.index(c) for c, kept in zip(sample.text, shown, strict=True) if kept], np.int64)
     repeats = int((target[1:] == target[:-1]).sum())
     if image.shape[1] > MAX_TRAINING_WIDTH or image.shape[1] // WIDTH_STRIDE < len(target) + repeats:
         return None
-    return LineSample(image, target) if _shows_digits(line, sample) else None
+    misses_a_digit = any(sign.isdigit() and not kept for sign, kept in zip(sample.text, shown, strict=True))
+    return None if misses_a_digit else LineSample(image, target)
 
 
-def _shows_digits(line: Line, sample: FieldSample) -> bool:
-    """Tell whether every digit lies in the line, big enough to read; where print was taken for the line it does not."""
-    boxes = sample.boxes[[sign.isdigit() for sign in sample.text]]
-    left, top = ((boxes[:, i] - start) * line.scale for i, start in ((0, line.x0), (1, line.y0)))
-    width, height = boxes[:, 2] * line.scale, boxes[:, 3] * line.scale
+def find_shown(line: Line, sample: FieldSample) -> NDArray[np.bool_]:
+    """Tell of every character whether it lies in the line; digits that are too small to read do not."""
+    left, top = ((sample.boxes[:, i] - start) * line.scale for i, start in ((0, line.x0), (1, line.y0)))
+    width, height = sample.boxes[:, 2] * line.scale, sample.boxes[:, 3] * line.scale
     across = (left + width).clip(max=line.image.shape[1]) - left.clip(min=0)
     down = (top + height).clip(max=LINE_HEIGHT) - top.clip(min=0)
-    return bool(((across > 0.6 * width) & (down > np.minimum(0.6 * height, 20)) & (down > SMALLEST_DIGIT)).all())
+    digits = np.array([sign.isdigit() for sign in sample.text])
+    least = np.where(digits, LEAST_OF_DIGIT, LEAST_OF_MARK)
+    return np.asarray((across > least * width) & (down > least * height) & (~digits | (down > SMALLEST_DIGIT)))
 
 
 def _draw_blank_line(rng: np.random.Generator) -> LineSample | None:

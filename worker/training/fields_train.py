@@ -16,6 +16,8 @@ from worker.training.fields_samples import LineSample, SamplePool, stack_lines
 from worker.training.precision import mixed_precision
 
 BLANK = CLASSES - 1
+UNREADABLE = 1 / 32
+"""Share of every batch that does not train: among drawings some show what nobody could read."""
 SHARE_OF_LAST = 2 / 3
 """Of a prolonged training: the weight of its end beside that of the former one's (measured: docs/reading.md)."""
 
@@ -178,7 +180,7 @@ def _step(state: TrainingState, batch: list[LineSample], rate: float, average: f
     state.net.train()
     with mixed_precision():
         answers = state.net(lines.contiguous(memory_format=torch.channels_last))
-    loss = ctc_loss(answers, batch)
+    loss = ctc_loss(answers, batch, left_out=UNREADABLE)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(state.net.parameters(), 2.0)
@@ -189,17 +191,21 @@ def _step(state: TrainingState, batch: list[LineSample], rate: float, average: f
     return loss.item()
 
 
-def ctc_loss(log_probabilities: Tensor, batch: list[LineSample]) -> Tensor:
+def ctc_loss(log_probabilities: Tensor, batch: list[LineSample], *, left_out: float = 0.0) -> Tensor:
     """Return the mean over lines of the CTC loss, divided by the text's length (Graves et al. 2006).
 
     Every line is taken at the batch's whole width, so that the network learns to write nothing on empty paper.
+    ``left_out`` is the share of the lines, the dearest ones, that do not count.
     """
     lengths = torch.tensor([len(s.target) for s in batch])
     targets = torch.from_numpy(np.concatenate([s.target for s in batch]))
     times = torch.full((len(batch),), log_probabilities.shape[1])
-    return nn.functional.ctc_loss(
-        log_probabilities.transpose(0, 1), targets, times, lengths, blank=BLANK, zero_infinity=True
+    losses = nn.functional.ctc_loss(
+        log_probabilities.transpose(0, 1), targets, times, lengths, blank=BLANK, zero_infinity=True, reduction="none"
     )
+    losses = losses / lengths.to(losses).clamp(min=1)
+    kept = len(batch) - int(left_out * len(batch))
+    return losses.topk(kept, largest=False).values.mean()
 
 
 @torch.no_grad()
