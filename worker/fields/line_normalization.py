@@ -27,6 +27,10 @@ GUTTER_TONE = 0.3
 """Darkest paper's share of the brightest: what is darker along a whole side is a gutter; a shadow leaves more."""
 MIN_CONTRAST = 0.10
 """Least share by which ink darkens its paper; fainter marks are taken for paper texture."""
+DASH_ASPECT = 1.8
+"""A piece so many times as wide as high may be a dash."""
+DASH_GAP, FARTHEST_DASH = 0.8, 1.2
+"""In heights of the line: the space before a dash that belongs to it, and how much of one is worth reading."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,11 +73,12 @@ def normalize_line(grey: Grey) -> Line:
     )  # in a tall crop the line is a small part
     working = min(1.0, rows / height, 1600 / width)
     darkness = flatten(_shrink(grey, working))
-    pieces = _find_pieces(darkness)
+    pieces, flat = _find_pieces(darkness)
     extent = _extent_of(pieces)
     if extent is None:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
     top, bottom, left, right, ink = extent
+    right = _reach_dashes(flat, top, bottom, right)
     if (
         working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT
     ):  # small writing in a large crop: look again, closer
@@ -118,13 +123,30 @@ def flatten(grey: Grey) -> Grey:
     return np.asarray(cv2.LUT(dark, ramp), np.uint8)
 
 
-def _find_pieces(darkness: Grey) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the boxes (n, 5) and centres (n, 2) of connected ink; rules, frames and specks do not count."""
+def _find_pieces(darkness: Grey) -> tuple[tuple[NDArray[Any], NDArray[Any]], NDArray[Any]]:
+    """Return the boxes (n, 5) and centres (n, 2) of connected ink, and the boxes of flat pieces, such as dashes.
+
+    Rules, frames and specks do not count.
+    """
     mask = (darkness > 127).view(np.uint8)
-    mask = np.asarray(cv2.subtract(mask, _rules(mask)), np.uint8)
-    _, _, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    keep = _is_writing(stats[1:], darkness.shape)
-    return stats[1:][keep], centres[1:][keep]
+    rules = _rules(mask)
+    _, _, stats, centres = cv2.connectedComponentsWithStats(cv2.subtract(mask, rules), connectivity=8)
+    boxes, centres = stats[1:], centres[1:]
+    keep = _is_writing(boxes, darkness.shape)
+    either = np.concatenate([boxes, cv2.connectedComponentsWithStats(rules, connectivity=8)[2][1:]])  # long dashes, too
+    flat = either[:, cv2.CC_STAT_WIDTH] > DASH_ASPECT * either[:, cv2.CC_STAT_HEIGHT]
+    return (boxes[keep], centres[keep]), either[flat & (either[:, cv2.CC_STAT_AREA] >= 6)]
+
+
+def _reach_dashes(flat: NDArray[Any], top: float, bottom: float, right: float) -> float:
+    """Return a line's right end with the dashes behind its last digit: a slash before a dash is no 1."""
+    height, reached = bottom - top, right
+    for left, upper, width, thickness, _ in flat[flat[:, cv2.CC_STAT_LEFT].argsort()].tolist():
+        level = (upper + thickness / 2 - top) / height
+        end = min(left + width, right + FARTHEST_DASH * height)
+        if 0.1 < level < 0.9 and left < reached + DASH_GAP * height and 0.15 * height < width < 3 * height:
+            reached = max(reached, end)
+    return reached
 
 
 def _count_left_out(pieces: tuple[NDArray[Any], NDArray[Any]], line: Line, working: float) -> int:

@@ -99,6 +99,7 @@ def _draw_forever(seed: int, data_dir: Path, cache: Path, out: Queue[list[LineSa
             with suppress(queue.Full):
                 out.put(chunk, timeout=5)
                 break
+    out.cancel_join_thread()  # nobody takes what is left: do not wait to hand it over
 
 
 @dataclass
