@@ -126,3 +126,35 @@ def test_digits_in_a_deep_shadow_belong_to_the_line_and_those_in_a_gutter_do_not
     in_shade, in_gutter = normalize_line(shaded.astype(np.uint8)), normalize_line(gutter)
     assert abs(in_shade.image.shape[1] - whole.image.shape[1]) <= 8
     assert in_gutter.image.shape[1] < 0.7 * whole.image.shape[1]
+
+
+def _with_strokes(*strokes: tuple[float, float, float]) -> tuple[np.ndarray, float]:
+    """Return digits with room at their right, level strokes drawn there, and the last digit's right end in pixels.
+
+    A stroke is where it begins, how long it is (in heights of the digits, from that end) and how far down.
+    """
+    grey = cv2.copyMakeBorder(draw_clean(), 0, 0, 0, 400, cv2.BORDER_CONSTANT, value=250)
+    sample = draw_field(np.random.default_rng(1), "407283", clean=True)
+    end = float((sample.boxes[:, 0] + sample.boxes[:, 2]).max())
+    top, height = float(sample.boxes[:, 1].min()), float(sample.boxes[:, 3].max())
+    for start, length, down in strokes:
+        x, y = round(end + start * height), round(top + down * height)
+        cv2.line(grey, (x, y), (round(x + length * height), y), 30, max(2, round(0.08 * height)))
+    return grey, end
+
+
+def _reach(grey: np.ndarray, end: float) -> float:
+    """Return how many heights of the digits the line's ink reaches beyond the last one."""
+    line = normalize_line(grey)
+    columns = np.flatnonzero((line.image > 127).any(axis=0))
+    return (line.to_crop_x(columns[-1]) - end) * line.scale / DIGIT_HEIGHT
+
+
+@pytest.mark.parametrize("length", [0.3, 0.7, 2.0])
+def test_a_line_reaches_to_the_dash_behind_its_last_digit(length: float) -> None:
+    assert _reach(*_with_strokes((0.4, length, 0.5))) == pytest.approx(min(0.4 + length, 1.4), abs=0.3)
+
+
+def test_a_line_does_not_reach_to_what_is_far_below_or_is_a_rule() -> None:
+    for far in ((1.5, 0.6, 0.5), (0.4, 0.6, 1.15), (0.2, 5.0, 0.5)):
+        assert _reach(*_with_strokes(far)) < 0.3, far
