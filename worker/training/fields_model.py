@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import multiprocessing
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +22,7 @@ from worker.model_card import ModelCard, TrainingSet, card_path, read_card, read
 from worker.recognizer import DIGITS, FIELDS, MODELS_DIR, load_recognizers
 from worker.training.export import quantize
 from worker.training.fields_calibration import (
+    Evidence,
     collect_evidence,
     collect_row_evidence,
     draw_labelled,
@@ -29,7 +34,6 @@ from worker.training.fields_glyphs import load_shape_bank
 from worker.training.fields_net import FieldsNet, export_onnx, head_nodes
 from worker.training.fields_samples import draw_line
 from worker.training.fields_truth import LabelledField, load_fields, split
-from worker.values import Recognizers
 
 DRAWN_TO_FIT = 8000
 DRAWN_TO_PROMISE = 8000
@@ -85,7 +89,7 @@ def make_model(
 def recalibrate(models_dir: Path, *, data_dir: Path, cache: Path) -> ModelCard:
     """Fit the confidence of a folder's fields model anew with the digit model beside it, and keep it in the card."""
     content, card = read_verified_model(models_dir / FIELDS)
-    kept = calibrate_model(load_recognizers(models_dir), data_dir, cache, int(card.settings["seeds"][0]))
+    kept = calibrate_model(models_dir, data_dir, cache, int(card.settings["seeds"][0]))
     described = f"{DESCRIPTION} {read_card(card_path(models_dir / DIGITS)).version}"
     fitted = card.model_copy(update={"calibration": kept, "description": described})
     return write_model(models_dir / FIELDS, content, fitted)
@@ -102,18 +106,36 @@ def _sample_lines(seed: int, count: int = 256, width: int = 128) -> NDArray[np.u
     return np.stack(lines)
 
 
-def calibrate_model(recognizers: Recognizers, data_dir: Path, cache: Path, seed: int) -> dict[str, Any]:
-    """Fit confidence on development halves and drawn fields, promise on other drawn ones; so too for rows of cells."""
-    glyphs = load_shape_bank(data_dir, cache)
-    fields = [*development_fields(data_dir), *draw_labelled(DRAWN_TO_FIT, seed + 1, glyphs)]
-    fitted = collect_evidence(fields, recognizers)
-    held_out = collect_evidence(draw_labelled(DRAWN_TO_PROMISE, seed + 2, glyphs), recognizers)
-    kept = keep_promises(fit_calibration(fitted), held_out) | {"fields": len(fitted.correct)}
-    rows = [*development_fields(data_dir, CELL_SOURCES), *draw_labelled_cells(DRAWN_TO_FIT, seed + 3, glyphs)]
-    fitted = collect_row_evidence([f for f in rows if f.crop.spec.layout == "cells"], recognizers)
-    held_out = collect_row_evidence(draw_labelled_cells(DRAWN_TO_PROMISE, seed + 4, glyphs), recognizers)
-    kept["cells"] = keep_promises(fit_calibration(fitted), held_out) | {"fields": len(fitted.correct)}
+def calibrate_model(models_dir: Path, data_dir: Path, cache: Path, seed: int) -> dict[str, Any]:
+    """Fit confidence on development halves and drawn fields, promise on other drawn ones; so too for rows of cells.
+
+    The four sets are read by two processes of their own.
+    """
+    sets = product((False, True), (False, True))
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as processes:
+        read = [
+            processes.submit(_gather, models_dir, data_dir, cache, seed, in_cells=in_cells, held_out=held_out)
+            for in_cells, held_out in sets
+        ]
+        fields, held_out_fields, rows, held_out_rows = (one.result() for one in read)
+    kept = keep_promises(fit_calibration(fields), held_out_fields) | {"fields": len(fields.correct)}
+    kept["cells"] = keep_promises(fit_calibration(rows), held_out_rows) | {"fields": len(rows.correct)}
     return choose_promise(kept, MAX_SUBSTITUTION_RATE)
+
+
+def _gather(
+    models_dir: Path, data_dir: Path, cache: Path, seed: int, *, in_cells: bool, held_out: bool
+) -> Evidence:
+    """Read one set: free fields or rows of cells, to fit confidence (real ones, too) or to show the promise."""
+    cv2.setNumThreads(1)
+    draw, collect = (draw_labelled_cells, collect_row_evidence) if in_cells else (draw_labelled, collect_evidence)
+    count = DRAWN_TO_PROMISE if held_out else DRAWN_TO_FIT
+    fields = draw(count, seed + 1 + held_out + 2 * in_cells, load_shape_bank(data_dir, cache))
+    if not held_out:
+        fields = [*development_fields(data_dir, CELL_SOURCES if in_cells else CALIBRATION_SOURCES), *fields]
+    return collect(
+        [f for f in fields if not in_cells or f.crop.spec.layout == "cells"], load_recognizers(models_dir)
+    )
 
 
 def development_fields(data_dir: Path, sources: Sequence[str] = CALIBRATION_SOURCES) -> list[LabelledField]:
