@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
+from worker.fields import transcription
 from worker.fields.sequence import read_sequence
 from worker.fields.transcription import transcribe
 from worker.recognizer import FIELDS, MODELS_DIR, load_recognizers
@@ -107,3 +111,17 @@ def test_onnx_answers_as_the_network_does() -> None:
         expected = Readers(nets)(torch.from_numpy(lines)).numpy()
     assert answers.shape == expected.shape == (len(lines), 2, 22, 18)
     assert np.abs(np.exp(answers) - np.exp(expected)).max() < 1e-4
+
+
+def test_a_digit_that_cleaning_took_for_print_is_read_all_the_same(
+    recognizers: Recognizers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clean_too_well(crop: FieldCrop) -> FieldCrop:
+        return replace(crop, grey=np.full_like(crop.grey, 250))
+
+    monkeypatch.setattr(transcription, "clean_field", clean_too_well)
+    sample = draw_field(np.random.default_rng(4), "8", clean=True).grey
+    tall = cv2.copyMakeBorder(sample, 40, 40, 10, 10, cv2.BORDER_REPLICATE)
+    assert tall.shape[0] > tall.shape[1]
+    seen, empty = transcribe([as_crop(tall), as_crop(np.full_like(tall, 250))], recognizers)
+    assert (seen.text, empty.text) == ("8", "")

@@ -102,7 +102,18 @@ def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Tra
         raise ModelFileError(
             "there is no model for whole fields (fields.onnx): restore it, or run `icr train-fields`"
         )
-    crops = [clean_field(crop) if _is_tall(crop) else crop for crop in crops]
+    transcripts = _transcribe([clean_field(crop) if _is_tall(crop) else crop for crop in crops], recognizers)
+    emptied = [i for i, seen in enumerate(transcripts) if not seen.digits and _is_tall(crops[i])]
+    for i, seen in zip(emptied, _transcribe([crops[i] for i in emptied], recognizers), strict=True):
+        if seen.digits:  # what was taken for print was the digit
+            transcripts[i] = seen
+    return transcripts
+
+
+def _transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Transcript]:
+    if not crops:
+        return []
+    assert recognizers.transcribe_fields is not None
     lines = [normalize_line(crop.grey) for crop in crops]
     answers = recognizers.transcribe_fields([line.image for line in lines])
     seen = _decode_all(lines, answers, [crop.spec for crop in crops])
