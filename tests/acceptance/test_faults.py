@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from tests.acceptance.test_enqueue import _message
-from tests.system import Home, draw_scan, wait_until
+from tests.system import Home, children_of, draw_scan, wait_until
 from tests.tls import free_port
 from worker.embedded import PrivateRedis
 
@@ -53,13 +53,34 @@ def test_redis_frozen_for_30_s_and_sqlite_locked_for_20_s_cost_no_scan(home: Hom
     wait_until(lambda: len(home.listed("done")) == 13, 30, home.said)
 
 
+def _readers(up: int) -> list[int]:
+    """Return the processes that read scans: the ``icr worker`` of a running ``icr up``, and its children."""
+    workers = [pid for pid in children_of(up) if _command_of(pid)[3:4] == [b"worker"]]
+    assert workers
+    return [*workers, *(child for pid in workers for child in children_of(pid))]
+
+
+def _command_of(pid: int) -> list[bytes]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+
+
 def test_an_inbox_that_vanishes_and_returns_loses_nothing(home: Home, tmp_path: Path) -> None:
     """As when a network drive is away: jobs wait for their files instead of failing for lack of them."""
-    for i in range(12):
-        draw_scan(home.inbox / "field" / f"{i}.png", i)
-    home.start("up")
-    wait_until(lambda: home.states().get("done", 0) >= 1 and home.states().get("queued", 0) >= 4, 60, home.said)
-    home.inbox.rename(tmp_path / "away")
+    draw_scan(home.inbox / "field" / "0.png", 0)
+    up = home.start("up")
+    home.wait_for_states(done=1)
+    readers = _readers(up.pid)
+    for pid in readers:
+        os.kill(pid, signal.SIGSTOP)  # so that jobs wait, however fast the machine is
+    try:
+        for i in range(1, 12):
+            draw_scan(home.inbox / "field" / f"{i}.png", i)
+        wait_until(lambda: sum(home.states().values()) == 12, 60, home.said)
+        assert home.states()["done"] == 1
+        home.inbox.rename(tmp_path / "away")
+    finally:
+        for pid in readers:
+            os.kill(pid, signal.SIGCONT)
     try:
         wait_until(lambda: "is not there" in home.said() and "the watcher waits" in home.said(), 60, home.said)
         time.sleep(3)
