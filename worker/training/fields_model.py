@@ -36,7 +36,7 @@ from worker.training.fields_samples import draw_line
 from worker.training.fields_truth import LabelledField, load_fields, split
 
 DRAWN_TO_FIT = 8000
-DRAWN_TO_PROMISE = 8000
+DRAWN_TO_PROMISE = 24000
 CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
 """Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
 CELL_SOURCES = ("cheque_dates_in", "exam_id_pages")
