@@ -6,7 +6,7 @@ Training and the worker call the same function, so that the reader never meets a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -54,6 +54,17 @@ class Line:
         return x / self.scale + self.x0
 
 
+class _Pieces(NamedTuple):
+    """Connected ink: the ``boxes`` (n, 5) and ``centres`` (n, 2) of writing, and the boxes of what may be ``dashes``.
+
+    Rules, frames and specks are no writing; short rules may be dashes.
+    """
+
+    boxes: NDArray[Any]
+    centres: NDArray[Any]
+    dashes: NDArray[Any]
+
+
 def normalize_line(grey: Grey) -> Line:
     """Find the line of writing in a crop and bring its digits to ``DIGIT_HEIGHT`` rows.
 
@@ -73,12 +84,12 @@ def normalize_line(grey: Grey) -> Line:
     )  # in a tall crop the line is a small part
     working = min(1.0, rows / height, 1600 / width)
     darkness = flatten(_shrink(grey, working))
-    pieces, flat = _find_pieces(darkness)
+    pieces = _find_pieces(darkness)
     extent = _extent_of(pieces)
     if extent is None:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
     top, bottom, left, right, ink = extent
-    right = _reach_dashes(flat, top, bottom, right)
+    right = _reach_dashes(pieces.dashes, top, bottom, right)
     if (
         working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT
     ):  # small writing in a large crop: look again, closer
@@ -123,11 +134,7 @@ def flatten(grey: Grey) -> Grey:
     return np.asarray(cv2.LUT(dark, ramp), np.uint8)
 
 
-def _find_pieces(darkness: Grey) -> tuple[tuple[NDArray[Any], NDArray[Any]], NDArray[Any]]:
-    """Return the boxes (n, 5) and centres (n, 2) of connected ink, and the boxes of flat pieces, such as dashes.
-
-    Rules, frames and specks do not count.
-    """
+def _find_pieces(darkness: Grey) -> _Pieces:
     mask = (darkness > 127).view(np.uint8)
     rules = _rules(mask)
     _, _, stats, centres = cv2.connectedComponentsWithStats(cv2.subtract(mask, rules), connectivity=8)
@@ -135,13 +142,13 @@ def _find_pieces(darkness: Grey) -> tuple[tuple[NDArray[Any], NDArray[Any]], NDA
     keep = _is_writing(boxes, darkness.shape)
     either = np.concatenate([boxes, cv2.connectedComponentsWithStats(rules, connectivity=8)[2][1:]])  # long dashes, too
     flat = either[:, cv2.CC_STAT_WIDTH] > DASH_ASPECT * either[:, cv2.CC_STAT_HEIGHT]
-    return (boxes[keep], centres[keep]), either[flat & (either[:, cv2.CC_STAT_AREA] >= 6)]
+    return _Pieces(boxes[keep], centres[keep], either[flat & (either[:, cv2.CC_STAT_AREA] >= 6)])
 
 
-def _reach_dashes(flat: NDArray[Any], top: float, bottom: float, right: float) -> float:
+def _reach_dashes(dashes: NDArray[Any], top: float, bottom: float, right: float) -> float:
     """Return a line's right end with the dashes behind its last digit: a slash before a dash is no 1."""
     height, reached = bottom - top, right
-    for left, upper, width, thickness, _ in flat[flat[:, cv2.CC_STAT_LEFT].argsort()].tolist():
+    for left, upper, width, thickness, _ in dashes[dashes[:, cv2.CC_STAT_LEFT].argsort()].tolist():
         level = (upper + thickness / 2 - top) / height
         end = min(left + width, right + FARTHEST_DASH * height)
         if 0.1 < level < 0.9 and left < reached + DASH_GAP * height and 0.15 * height < width < 3 * height:
@@ -149,9 +156,9 @@ def _reach_dashes(flat: NDArray[Any], top: float, bottom: float, right: float) -
     return reached
 
 
-def _count_left_out(pieces: tuple[NDArray[Any], NDArray[Any]], line: Line, working: float) -> int:
+def _count_left_out(pieces: _Pieces, line: Line, working: float) -> int:
     """Count the pieces as high as the line's digits whose middles lie outside it; they are in ``working`` pixels."""
-    boxes, centres = pieces
+    boxes, centres, _ = pieces
     heights = boxes[:, cv2.CC_STAT_HEIGHT] / working * line.scale / DIGIT_HEIGHT
     across = (centres[:, 0] / working - line.x0) * line.scale
     down = (centres[:, 1] / working - line.y0) * line.scale
@@ -159,13 +166,13 @@ def _count_left_out(pieces: tuple[NDArray[Any], NDArray[Any]], line: Line, worki
     return int(((heights > 0.5) & (heights < 1.6) & ~inside).sum())
 
 
-def _extent_of(pieces: tuple[NDArray[Any], NDArray[Any]]) -> tuple[float, float, float, float, int] | None:
+def _extent_of(pieces: _Pieces) -> tuple[float, float, float, float, int] | None:
     """Return (top, bottom, left, right, ink pixels) of the line of digits, or None where there is no ink.
 
     What lies off the line does not count; marks that stick out (a slash, a comma) weigh little, because the extent is
     a percentile over the ink's columns.
     """
-    boxes, middles = pieces[0], pieces[1][:, 1]
+    boxes, middles = pieces.boxes, pieces.centres[:, 1]
     if not len(boxes):
         return None
     areas, heights = boxes[:, cv2.CC_STAT_AREA], boxes[:, cv2.CC_STAT_HEIGHT]

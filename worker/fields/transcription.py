@@ -93,15 +93,13 @@ class _Seen:
 def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Transcript]:
     """Read every crop with both readers; all digits of all crops are classified in one batch.
 
+    Print is removed from tall crops first; one that then reads as nothing is read as it is.
+
     Raises
     ------
     ModelFileError
         The recognizers hold no sequence reader.
     """
-    if recognizers.transcribe_fields is None:
-        raise ModelFileError(
-            "there is no model for whole fields (fields.onnx): restore it, or run `icr train-fields`"
-        )
     transcripts = _transcribe([clean_field(crop) if _is_tall(crop) else crop for crop in crops], recognizers)
     emptied = [i for i, seen in enumerate(transcripts) if not seen.digits and _is_tall(crops[i])]
     for i, seen in zip(emptied, _transcribe([crops[i] for i in emptied], recognizers), strict=True):
@@ -111,9 +109,12 @@ def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Tra
 
 
 def _transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Transcript]:
+    if recognizers.transcribe_fields is None:
+        raise ModelFileError(
+            "there is no model for whole fields (fields.onnx): restore it, or run `icr train-fields`"
+        )
     if not crops:
         return []
-    assert recognizers.transcribe_fields is not None
     lines = [normalize_line(crop.grey) for crop in crops]
     answers = recognizers.transcribe_fields([line.image for line in lines])
     seen = _decode_all(lines, answers, [crop.spec for crop in crops])

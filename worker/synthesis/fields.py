@@ -15,11 +15,11 @@ from worker.synthesis.glyphs import (
     GlyphSource,
     Hand,
     Shape,
+    bridge,
     draw_chain,
     draw_coil,
     draw_hand,
     pick,
-    segments_of,
     shape_from_strokes,
 )
 from worker.synthesis.marks import CURRENCY, MARKS, draw_closing, draw_scribble, strike_out
@@ -264,10 +264,7 @@ def _link(rng: np.random.Generator, before: Shape, after: Shape, at_top: bool) -
         sag = rng.uniform(-0.05, 0.08)
     if abs(end[1] - start[1]) > STEEPEST_LINK:
         return NOTHING
-    t = np.linspace(0, 1, 6, dtype=np.float32)[:, None]
-    curve = start + (end - start) * t
-    curve[:, 1] += np.float32(sag) * np.sin(np.pi * t[:, 0])
-    return segments_of(curve.astype(np.float32))
+    return bridge(start, end, sag)
 
 
 def _lean(hand: Hand, shape: Shape, width: float) -> Shape:

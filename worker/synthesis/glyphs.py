@@ -220,7 +220,7 @@ def draw_chain(rng: np.random.Generator, count: int) -> tuple[Shape, ...]:
         w, h = (v * np.exp(rng.normal(0, 0.1)) for v in (width, height))
         is_ring = rng.random() < (max(ring_share, 0.7) if k in (0, count - 1) else ring_share)
         curve = _ring_or_bowl(rng, is_ring, pointed) * (w, h) + (left, 1 - h)
-        parts = [] if end is None else [_bridge(end, curve[0], sag)]
+        parts = [] if end is None else [bridge(end, curve[0], sag * abs(curve[0, 0] - end[0]))]
         zeros.append(np.concatenate([*parts, segments_of(curve.astype(np.float32))]))
         end, left = curve[-1], left + w + gap * np.exp(rng.normal(0, 0.2))
     chain = warp(np.concatenate(zeros), rng, float(rng.uniform(0.005, 0.04)))
@@ -236,11 +236,11 @@ def _ring_or_bowl(rng: np.random.Generator, is_ring: bool, pointed: float) -> ND
     return np.stack([(1 + narrowed) / 2, down], axis=1)
 
 
-def _bridge(start: NDArray[Any], end: NDArray[Any], sag: float) -> Shape:
-    """Join two points by a stroke that hangs by ``sag`` of its width."""
+def bridge(start: NDArray[Any], end: NDArray[Any], sag: float) -> Shape:
+    """Join two points by a stroke whose middle hangs ``sag`` unit heights below the straight line."""
     t = np.linspace(0, 1, 6)[:, None]
     curve = start + (end - start) * t
-    curve[:, 1] += sag * abs(end[0] - start[0]) * np.sin(np.pi * t[:, 0])
+    curve[:, 1] += sag * np.sin(np.pi * t[:, 0])
     return segments_of(curve.astype(np.float32))
 
 

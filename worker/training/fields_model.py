@@ -37,6 +37,8 @@ from worker.training.fields_truth import LabelledField, load_fields, split
 
 DRAWN_TO_FIT = 8000
 DRAWN_TO_PROMISE = 24000
+DRAWN_FROM = {(False, False): 1, (False, True): 6, (True, False): 3, (True, True): 4}
+"""(in cells, held out) -> what is added to the seed. A held-out set is asked once: another model wants others."""
 CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
 """Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
 CELL_SOURCES = ("cheque_dates_in", "exam_id_pages")
@@ -130,7 +132,7 @@ def _gather(
     cv2.setNumThreads(1)
     draw, collect = (draw_labelled_cells, collect_row_evidence) if in_cells else (draw_labelled, collect_evidence)
     count = DRAWN_TO_PROMISE if held_out else DRAWN_TO_FIT
-    fields = draw(count, seed + 1 + held_out + 2 * in_cells, load_shape_bank(data_dir, cache))
+    fields = draw(count, seed + DRAWN_FROM[in_cells, held_out], load_shape_bank(data_dir, cache))
     if not held_out:
         fields = [*development_fields(data_dir, CELL_SOURCES if in_cells else CALIBRATION_SOURCES), *fields]
     return collect(
