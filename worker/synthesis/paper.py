@@ -18,14 +18,15 @@ from worker.synthesis.glyphs import pick
 Paper = NDArray[Any]
 
 TILE_H, TILE_W = 256, 768
-TILES = 80
+TILES = 112
 
 
 @lru_cache(maxsize=TILES)
 def texture_tile(index: int) -> Paper:
     """Return a texture (256, 768), mean near 0, swing near 1; index runs from 0 to ``TILES`` - 1."""
     rng = np.random.default_rng(770_000 + index)
-    makers = (_guilloche, _guilloche, _waves, _dots, _weave, _fibres, _mottle, _words, _guilloche, _waves)
+    kinds = (_dots, _weave, _fibres, _mottle, _words, _waves, _waves)
+    makers = (*kinds, *(_guilloche,) * len(kinds))  # what people write amounts on is mostly a guilloche
     tile: Paper = makers[index % len(makers)](rng)
     tile = (tile - tile.mean()) / (tile.std() + 1e-6)
     return tile.astype(np.float32).clip(-3, 3)
@@ -42,15 +43,28 @@ def _thin_lines(phase: Paper, sharpness: float) -> Paper:
 
 
 def _guilloche(rng: np.random.Generator) -> Paper:
+    """Security print: families of wavy lines across each other, some of them round a far point, all unevenly inked."""
     x, y = _grid()
     total = np.zeros_like(x)
+    spread = 0.4 if rng.random() < 0.4 else 1.5  # level lines, or a net
     for _ in range(int(rng.integers(2, 5))):
-        angle = rng.normal(0, 0.4)
+        angle = rng.uniform(-spread, spread)
         u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        if rng.random() < 0.3:
+            v = np.hypot(u - rng.uniform(0, TILE_W), v - rng.choice([-1, 1]) * rng.uniform(100, 500))
         swing = rng.uniform(2, 14) * np.sin(u / rng.uniform(8, 40) + v / rng.uniform(20, 80))
         swing += rng.uniform(0, 8) * np.sin(u / rng.uniform(30, 90))
-        total += _thin_lines((v + swing) / rng.uniform(4, 10), rng.uniform(15, 60))
+        lines = _thin_lines((v + swing) / rng.uniform(4, 10), rng.uniform(15, 60))
+        total += lines * _uneven(rng) if rng.random() < 0.6 else lines
     return total
+
+
+def _uneven(rng: np.random.Generator) -> Paper:
+    """How much of a print a scanner sees, from place to place: clouds, and gaps as of dotted lines."""
+    clouds = rng.uniform(0, 1, (TILE_H // 32, TILE_W // 32)).astype(np.float32)
+    gaps = rng.uniform(0, 1, (TILE_H // 2, TILE_W // 2)).astype(np.float32)
+    clouds, gaps = (cv2.resize(noise, (TILE_W, TILE_H), interpolation=cv2.INTER_LINEAR) for noise in (clouds, gaps))
+    return np.asarray((0.2 + clouds) * (gaps > rng.uniform(0.1, 0.5)), np.float32)
 
 
 def _waves(rng: np.random.Generator) -> Paper:
@@ -113,7 +127,7 @@ def draw_paper(rng: np.random.Generator, size: tuple[int, int], *, textured: flo
         paper += slope[0] * np.linspace(-1, 1, W, dtype=np.float32)
         paper += (slope[1] * np.linspace(-1, 1, H, dtype=np.float32))[:, None]
     if rng.random() < textured:
-        depth = rng.uniform(2, 18) if rng.random() < 0.65 else rng.uniform(10, 32)
+        depth = rng.uniform(2, 18) if rng.random() < 0.4 else rng.uniform(10, 36)
         paper += np.float32(depth * tone / 220) * cut_texture(rng, size)
     if rng.random() < 0.5:
         paper += rng.uniform(0.5, 6) * rng.standard_normal(size, dtype=np.float32)

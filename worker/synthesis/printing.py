@@ -79,7 +79,7 @@ def print_around(rng: np.random.Generator, paper: Grey, place: Place, *, frame_s
         _print_cells(rng, paper, place, (top, bottom), rule)
         return
     others = (1 - frame_share) / 0.78
-    kind = pick(rng, (frame_share, 0.2 * others, 0.12 * others, 0.1 * others, 0.36 * others))
+    kind = pick(rng, (frame_share, 0.32 * others, 0.12 * others, 0.1 * others, 0.24 * others))
     if kind == 0:
         _print_frame(rng, paper, place, (top, bottom), rule)
     elif kind == 1:

@@ -29,7 +29,7 @@ SMALLEST_DIGIT = 6
 """Rows of a line that a digit must show to be worth training on."""
 LEAST_OF_DIGIT, LEAST_OF_MARK = 0.65, 0.25
 """Share of a character's width and height that the line must hold for it to be read; a stub of a dash is one."""
-BLANK_SHARE = 0.12
+BLANK_SHARE = 0.16
 """Share of empty fields drawn; about half of them have nothing that looks like ink, and are left out."""
 
 
@@ -199,6 +199,8 @@ def vary_line(sample: LineSample, rng: np.random.Generator) -> LineSample:
     image = cv2.warpAffine(
         sample.image, matrix, (new_width, LINE_HEIGHT), flags=cv2.INTER_LINEAR, borderValue=0
     )
+    if rng.random() < 0.2:  # as if scanned a little softer
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
     if rng.random() < 0.5:
         gamma = float(np.exp(rng.normal(0, 0.35)))
         image = cv2.LUT(image, (255 * (np.arange(256) / 255) ** gamma).astype(np.uint8))

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from worker.training.fields_net import CLASSES, FieldsNet
 from worker.training.fields_samples import LineSample, SamplePool, stack_lines
+from worker.training.optimizers import MuonAdamW
 from worker.training.precision import mixed_precision
 
 BLANK = CLASSES - 1
 UNREADABLE = 1 / 32
-"""Share of every batch that does not train: among drawings some show what nobody could read."""
+"""Share of every batch's written lines that does not train: among drawings some show what nobody could read."""
 SHARE_OF_LAST = 2 / 3
 """Of a prolonged training: the weight of its end beside that of the former one's (measured: docs/reading.md)."""
 
@@ -51,7 +52,7 @@ class TrainingState:
 
     net: FieldsNet
     averaged: FieldsNet
-    optimizer: torch.optim.Optimizer
+    optimizer: MuonAdamW
     step: int = 0
     lines: int = 0
     minutes: float = 0.0
@@ -66,8 +67,7 @@ class TrainingState:
         averaged = FieldsNet().to(device)
         averaged.load_state_dict(net.state_dict())
         averaged.requires_grad_(False).eval()
-        optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
-        return cls(net, averaged, optimizer)
+        return cls(net, averaged, MuonAdamW(net, rate))
 
     def prolong(self) -> None:
         """Keep where the training ended, to be averaged with where it ends next."""
@@ -173,15 +173,13 @@ def _rate(plan: TrainingPlan, steps: int, progress: float) -> float:
 
 
 def _step(state: TrainingState, batch: list[LineSample], rate: float, average: float) -> float:
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
+    state.optimizer.set_rate(rate)
     device = next(state.net.parameters()).device
     lines = torch.from_numpy(stack_lines(batch)).to(device).unsqueeze(1).float() / 255
     state.net.train()
     with mixed_precision():
         answers = state.net(lines.contiguous(memory_format=torch.channels_last))
     loss = ctc_loss(answers, batch, left_out=UNREADABLE)
-    state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(state.net.parameters(), 2.0)
     state.optimizer.step()
@@ -195,7 +193,8 @@ def ctc_loss(log_probabilities: Tensor, batch: list[LineSample], *, left_out: fl
     """Return the mean over lines of the CTC loss, divided by the text's length (Graves et al. 2006).
 
     Every line is taken at the batch's whole width, so that the network learns to write nothing on empty paper.
-    ``left_out`` is the share of the lines, the dearest ones, that do not count.
+    ``left_out`` is the share of the written lines, the dearest ones, that do not count: an empty line is dear where the
+    network reads what is not there.
     """
     lengths = torch.tensor([len(s.target) for s in batch])
     targets = torch.from_numpy(np.concatenate([s.target for s in batch]))
@@ -203,9 +202,9 @@ def ctc_loss(log_probabilities: Tensor, batch: list[LineSample], *, left_out: fl
     losses = nn.functional.ctc_loss(
         log_probabilities.transpose(0, 1), targets, times, lengths, blank=BLANK, zero_infinity=True, reduction="none"
     )
-    losses = losses / lengths.to(losses).clamp(min=1)
-    kept = len(batch) - int(left_out * len(batch))
-    return losses.topk(kept, largest=False).values.mean()
+    written, empty = losses[lengths > 0] / lengths[lengths > 0].to(losses), losses[lengths == 0]
+    kept = len(written) - round(left_out * len(written))
+    return torch.cat([written.topk(kept, largest=False).values, empty]).mean()
 
 
 @torch.no_grad()
