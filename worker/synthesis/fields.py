@@ -24,7 +24,7 @@ from worker.synthesis.glyphs import (
 )
 from worker.synthesis.marks import CURRENCY, MARKS, draw_closing, draw_scribble, strike_out
 from worker.synthesis.numbers import draw_number
-from worker.synthesis.paper import add_ink, degrade, draw_paper
+from worker.synthesis.paper import Paper, add_ink, degrade, draw_paper
 from worker.synthesis.pen import Pen, draw_ink, draw_pen
 from worker.synthesis.printing import Place, print_around
 from worker.values import Grey
@@ -335,8 +335,22 @@ def _photograph(
         bold = replace(pen, width=float(rng.uniform(0.07, 0.14)), grain=0.0, gaps=0.0, blobs=0.0)
         print_ = draw_ink(rng, line.printed * np.float32(height_px) + origin, (H, W), bold, height_px)
         picture = add_ink(picture, print_, rng.uniform(0.6, 0.95))
-    grey = picture.clip(0, 255).astype(np.uint8) if clean else degrade(rng, picture)
-    return FieldSample(grey, text, _boxes(line.shapes, origin, height_px, pen.width, (H, W)))
+    boxes = _boxes(line.shapes, origin, height_px, pen.width, (H, W))
+    if clean:
+        return FieldSample(picture.clip(0, 255).astype(np.uint8), text, boxes)
+    if rng.random() < 0.25:
+        picture, boxes = _tilt(picture, boxes, float(rng.normal(0, 1.5)))
+    return FieldSample(degrade(rng, picture), text, boxes)
+
+
+def _tilt(picture: Paper, boxes: NDArray[np.float32], degrees: float) -> tuple[Paper, NDArray[np.float32]]:
+    """Turn a field with its print, as on a page that was laid down askew; the boxes move along, upright."""
+    H, W = picture.shape
+    matrix = cv2.getRotationMatrix2D((W / 2, H / 2), degrees, 1.0)
+    turned = cv2.warpAffine(picture, matrix, (W, H), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    half = boxes[:, 2:] / 2
+    middles = (boxes[:, :2] + half) @ matrix[:, :2].T + matrix[:, 2]
+    return turned, np.concatenate([middles - half, boxes[:, 2:]], axis=1).astype(np.float32)
 
 
 def _boxes(

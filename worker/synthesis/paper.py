@@ -45,7 +45,7 @@ def _thin_lines(phase: Paper, sharpness: float) -> Paper:
 def _guilloche(rng: np.random.Generator) -> Paper:
     """Security print: families of wavy lines across each other, some of them round a far point, all unevenly inked."""
     x, y = _grid()
-    total = np.zeros_like(x)
+    total: Paper = np.zeros_like(x)
     spread = 0.4 if rng.random() < 0.4 else 1.5  # level lines, or a net
     for _ in range(int(rng.integers(2, 5))):
         angle = rng.uniform(-spread, spread)
@@ -61,10 +61,12 @@ def _guilloche(rng: np.random.Generator) -> Paper:
 
 def _uneven(rng: np.random.Generator) -> Paper:
     """How much of a print a scanner sees, from place to place: clouds, and gaps as of dotted lines."""
-    clouds = rng.uniform(0, 1, (TILE_H // 32, TILE_W // 32)).astype(np.float32)
-    gaps = rng.uniform(0, 1, (TILE_H // 2, TILE_W // 2)).astype(np.float32)
-    clouds, gaps = (cv2.resize(noise, (TILE_W, TILE_H), interpolation=cv2.INTER_LINEAR) for noise in (clouds, gaps))
-    return np.asarray((0.2 + clouds) * (gaps > rng.uniform(0.1, 0.5)), np.float32)
+    return (0.2 + _noise(rng, every=32)) * (_noise(rng, every=2) > rng.uniform(0.1, 0.5))
+
+
+def _noise(rng: np.random.Generator, *, every: int) -> Paper:
+    coarse = rng.uniform(0, 1, (TILE_H // every, TILE_W // every)).astype(np.float32)
+    return cv2.resize(coarse, (TILE_W, TILE_H), interpolation=cv2.INTER_LINEAR)
 
 
 def _waves(rng: np.random.Generator) -> Paper:

@@ -13,9 +13,9 @@ WEIGHT_DECAY = 0.01
 class MuonAdamW:
     """Steps along orthogonalized momentum for convolutions, along AdamW's for biases and normalizations.
 
-    Muon (Jordan et al. 2024) wants matrices: a convolution is one with a row for each of its outputs. Its steps are as long
-    as AdamW's (Liu et al. 2025, arXiv:2502.16982), so that one rate serves both. The network lies in channels-last
-    memory, where such a matrix is a view of the weights.
+    Muon (Jordan et al. 2024) wants matrices: a convolution is one with a row for each of its outputs. Its steps are
+    as long as AdamW's (Liu et al. 2025, arXiv:2502.16982), so that one rate serves both. The network lies in
+    channels-last memory, where such a matrix is a view of the weights.
     """
 
     def __init__(self, net: nn.Module, rate: float) -> None:
@@ -38,7 +38,7 @@ class MuonAdamW:
         for convolution, matrix in zip(self._convolutions, self._matrices, strict=True):
             assert convolution.grad is not None
             matrix.grad = _rows(convolution.grad).reshape(matrix.shape)
-        self._muon.step()
+        self._muon.step()  # type: ignore[no-untyped-call]
         self._adamw.step()
         self._net.zero_grad(set_to_none=True)
 
