@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
+torch.set_num_threads(1)  # as in training: threads that wait for each other starve on a busy machine
 
 from worker.fields.line_normalization import Line  # noqa: E402
 from worker.synthesis.fields import FieldSample  # noqa: E402
 from worker.training.fields_net import CLASSES  # noqa: E402
 from worker.training.fields_samples import LineSample, find_shown  # noqa: E402
-from worker.training.fields_train import SHARE_OF_LAST, TrainingState, ctc_loss  # noqa: E402
+from worker.training.fields_train import SHARE_OF_LAST, TrainingState, _step, ctc_loss  # noqa: E402
 
 
 def _shift(state: TrainingState, by: float) -> None:
@@ -59,6 +61,47 @@ def test_a_checkpoint_of_before_trainings_could_be_prolonged_is_taken_up(tmp_pat
     assert (taken_up.lines, taken_up.ended, taken_up.former) == (7, False, None)
 
 
+def test_a_checkpoint_of_another_optimizer_gives_its_weights(tmp_path: Path) -> None:
+    path = tmp_path / "network.pt"
+    state = TrainingState.fresh(1e-3, 0, "cpu")
+    state.save(path)
+    content = torch.load(path, weights_only=True)
+    content["optimizer"] = torch.optim.AdamW(state.net.parameters()).state_dict()
+    torch.save(content, path)
+    taken_up = TrainingState.fresh(1e-3, 1, "cpu")
+    taken_up.load(path)
+    assert torch.equal(taken_up.net.head.weight, state.net.head.weight)
+
+
+def test_every_weight_of_a_network_is_trained_and_its_momentum_kept() -> None:
+    def step(state: TrainingState) -> None:
+        torch.manual_seed(0)
+        state.net(torch.rand(2, 1, 40, 64)).square().mean().backward()
+        state.optimizer.step()
+
+    state = TrainingState.fresh(1e-3, 0, "cpu")
+    before = {name: value.clone() for name, value in state.net.named_parameters()}
+    step(state)
+    assert [n for n, value in state.net.named_parameters() if torch.equal(value, before[n])] == []
+    assert all(value.grad is None for value in state.net.parameters())
+
+    again = TrainingState.fresh(1e-3, 0, "cpu")
+    again.net.load_state_dict(state.net.state_dict())
+    again.optimizer.load_state_dict(deepcopy(state.optimizer.state_dict()))
+    step(state)
+    step(again)
+    assert torch.equal(state.net.head.weight, again.net.head.weight)
+
+
+def test_training_learns_to_read_a_line() -> None:
+    state = TrainingState.fresh(1e-3, 0, "cpu")
+    image = np.zeros((40, 48), np.uint8)
+    image[6:34, 20:24] = 255
+    batch = [LineSample(image, np.array([1]))] * 4
+    losses = [_step(state, batch, rate=2e-3, average=0.9) for _ in range(25)]
+    assert losses[-1] < 0.1 * losses[0]
+
+
 def test_the_dearest_lines_of_a_batch_do_not_train() -> None:
     torch.manual_seed(0)
     answers = torch.log_softmax(torch.randn(32, 12, CLASSES), dim=-1)
@@ -68,6 +111,17 @@ def test_the_dearest_lines_of_a_batch_do_not_train() -> None:
     assert float(ctc_loss(answers, batch)) == pytest.approx(each.mean(), rel=1e-5)
     kept = np.sort(each)[:-1]
     assert kept.mean() < each.mean() - 0.05
+    assert float(ctc_loss(answers, batch, left_out=1 / 32)) == pytest.approx(kept.mean(), rel=1e-5)
+
+
+def test_an_empty_line_trains_however_dear_it_is() -> None:
+    torch.manual_seed(0)
+    answers = torch.log_softmax(torch.randn(32, 12, CLASSES), dim=-1)
+    image = np.zeros((40, 48), np.uint8)
+    batch = [LineSample(image, np.array([i % 10, 10])) for i in range(31)] + [LineSample(image, np.zeros(0, np.int64))]
+    each = np.array([float(ctc_loss(answers[i : i + 1], batch[i : i + 1])) for i in range(32)])
+    assert each.argmax() == 31
+    kept = np.append(np.sort(each[:31])[:-1], each[31])
     assert float(ctc_loss(answers, batch, left_out=1 / 32)) == pytest.approx(kept.mean(), rel=1e-5)
 
 

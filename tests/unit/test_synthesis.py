@@ -11,7 +11,7 @@ import pytest
 
 from worker.synthesis.allographs import ALLOGRAPHS, LETTERS
 from worker.synthesis.digits import add_remnants, draw_digit, draw_non_digit
-from worker.synthesis.fields import DEEPEST_OVERLAP, draw_field, write_line
+from worker.synthesis.fields import DEEPEST_OVERLAP, _tilt, draw_field, write_line
 from worker.synthesis.glyphs import draw_chain, draw_hand, shape_from_strokes
 from worker.synthesis.numbers import ALPHABET, draw_number, group_lakhs, group_thousands
 from worker.synthesis.pen import GlyphBank, Pen, draw_ink, repen, shape_of_image, thin
@@ -83,6 +83,18 @@ def test_a_field_s_boxes_hold_its_ink() -> None:
         for sign, (left, top, width, height) in zip(sample.text, whole, strict=True):
             inside = sample.grey[top : top + height, left : left + width]
             assert not sign.isdigit() or inside.min() < paper - 8, (seed, sign)
+
+
+def test_a_field_that_lies_askew_has_its_boxes_where_its_ink_went() -> None:
+    sample = draw_field(np.random.default_rng(2), "123456789", clean=True, in_cells=True)
+    turned, boxes = _tilt(sample.grey, sample.boxes, 3.0)
+    moved = np.abs(boxes[:, 1] - sample.boxes[:, 1])
+    assert moved[[0, -1]].min() > 2 and moved[4] < moved[[0, -1]].min()
+    paper = int(np.median(turned))
+    for left, top, width, height in boxes.round().astype(int):
+        ink = (turned < paper - 40)[max(0, top) : top + height, max(0, left) : left + width]
+        middle = np.argwhere(ink).mean(axis=0) / ink.shape
+        assert np.abs(middle - 0.5).max() < 0.2
 
 
 def test_a_field_holds_the_text_it_was_asked_for() -> None:

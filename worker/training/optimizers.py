@@ -47,7 +47,9 @@ class MuonAdamW:
         return {"muon": self._muon.state_dict(), "adamw": self._adamw.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the state of both."""
+        """Go on from the state of both; from that of another optimizer, begin anew."""
+        if "muon" not in state:
+            return
         self._muon.load_state_dict(state["muon"])
         self._adamw.load_state_dict(state["adamw"])
 
