@@ -11,9 +11,9 @@ from worker.fields.decoding import (
     BLANK,
     Candidate,
     align,
-    count_settled,
     entropy,
     find_candidates,
+    find_lone_slashes,
     find_marks,
     keep_fitting,
     merge_marks,
@@ -105,6 +105,9 @@ def test_marks_stand_in_order_beside_digits() -> None:
         ("_5_0_/_", "number", "501"),
         ("_5_0_/_-_", "number", "50"),
         ("_5_0_/_-_", "amount", "50"),
+        ("_5_0_/_", "amount", "50"),
+        ("_5_0_/_._", "amount", "50"),
+        ("_/_", "amount", "1"),
         ("_5_/_0_", "amount", "510"),
         ("_5_/_1_0_0_", "amount", "5100"),
         ("_5_/_0_", "date", "50"),
@@ -124,10 +127,12 @@ def test_strings_of_several_networks_are_pooled_and_one_that_a_network_never_fou
     assert pool_candidates([first]) == first
 
 
-def test_a_slash_that_becomes_a_1_is_counted() -> None:
-    path = columns("12/34")
-    assert count_settled(path, settle_slashes(path, "number")) == 1
-    assert count_settled(path, settle_slashes(path, "date")) == 0
+@pytest.mark.parametrize(
+    ("path", "kind", "lone"),
+    [("12/34", "number", 1), ("12/34", "date", 0), ("12/", "amount", 1), ("12/-", "amount", 0), ("1/2/3", "number", 2)],
+)
+def test_a_slash_that_nothing_explains_is_counted(path: str, kind: str, lone: int) -> None:
+    assert len(find_lone_slashes(columns(path), kind)) == lone
 
 
 def test_what_a_reader_leaves_open_is_nothing_where_it_is_sure_and_most_where_all_is_alike() -> None:

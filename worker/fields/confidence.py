@@ -39,7 +39,7 @@ EVIDENCE = (
     "unread_ink",
     "unread_stroke",
     "left_out",
-    "slashes_as_ones",
+    "lone_slashes",
     "grammar",
 )
 """The evidence of one field, in the order of ``gather_evidence``; log-odds are natural."""
@@ -144,7 +144,7 @@ def gather_evidence(seen: Transcript) -> Floats:
         _unread_ink(seen),
         min(tallest_unread_stroke(seen), 1.5),
         float(min(seen.line.left_out, 3)),
-        float(min(seen.slashes_as_ones, 2)),
+        float(min(seen.lone_slashes, 2)),
         float(count < least or (most is not None and count > most)),
     ])  # fmt: skip
 

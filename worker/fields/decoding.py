@@ -61,33 +61,41 @@ def entropy(merged: Floats) -> float:
 
 
 def settle_slashes(log_probabilities: Floats, kind: str) -> Floats:
-    """Take a slash for the 1 that it looks like, where a field of this kind can hold none.
+    """Take a lone slash for the 1 that it looks like; one that ends an amount has lost its dash, and stays a slash.
 
-    A date may hold slashes anywhere, any other field only one that a dash or a lone hundred follows (5,000/-,
-    23 50/100): nobody said of a lone crop whether it is an amount. The ink stays what it is: no digit is added where
-    the reader saw no stroke.
+    The ink stays what it is: no digit is added where the reader saw no stroke.
     """
-    slash = ALPHABET.index("/")
-    if kind == "date" or slash not in np.argmax(log_probabilities, axis=1):
+    lone = find_lone_slashes(log_probabilities, kind)
+    if kind == "amount" and lone and _ends_number(lone[-1], log_probabilities):
+        lone.pop()
+    if not lone:
         return log_probabilities
-    settled = log_probabilities.copy()
-    symbols = find_marks(log_probabilities, everything=True)
-    greedy = "".join(s.character for s in symbols)
-    for i, symbol in enumerate(symbols):
-        rest = greedy[i + 1 :]
-        if symbol.character != "/" or rest[:1] in tuple("-=#") or rest == "100":
-            continue
+    settled, slash = log_probabilities.copy(), ALPHABET.index("/")
+    for symbol in lone:
         columns = settled[symbol.start : symbol.stop]
         columns[:, 1] = np.logaddexp(columns[:, 1], columns[:, slash])
         columns[:, slash] = np.log(NEGLIGIBLE) + columns[:, slash]
     return settled
 
 
-def count_settled(log_probabilities: Floats, settled: Floats) -> int:
-    """Return how many slashes ``settle_slashes`` took for a 1."""
-    slash = ALPHABET.index("/")
-    before, after = (sum(kind == slash for kind, _, _ in _runs(answer)) for answer in (log_probabilities, settled))
-    return before - after
+def find_lone_slashes(log_probabilities: Floats, kind: str) -> list[Symbol]:
+    """Return the slashes that nothing explains.
+
+    A date may hold slashes anywhere, any other field only one that a dash or a lone hundred follows (5,000/-,
+    23 50/100): nobody said of a lone crop whether it is an amount.
+    """
+    if kind == "date" or ALPHABET.index("/") not in np.argmax(log_probabilities, axis=1):
+        return []
+    symbols = find_marks(log_probabilities, everything=True)
+    after = ["".join(s.character for s in symbols[i + 1 :]) for i in range(len(symbols))]
+    explained = [rest[:1] in tuple("-=#") or rest == "100" for rest in after]
+    return [s for s, known in zip(symbols, explained, strict=True) if s.character == "/" and not known]
+
+
+def _ends_number(symbol: Symbol, log_probabilities: Floats) -> bool:
+    """Tell whether there are digits before a symbol and none after it."""
+    starts = [s.start for s in find_marks(log_probabilities, everything=True) if s.character.isdigit()]
+    return bool(starts) and max(starts) < symbol.start
 
 
 def find_candidates(merged: Floats) -> list[Candidate]:

@@ -23,9 +23,9 @@ from worker.fields.decoding import (
     Candidate,
     Symbol,
     align,
-    count_settled,
     entropy,
     find_candidates,
+    find_lone_slashes,
     find_marks,
     keep_fitting,
     merge_marks,
@@ -54,8 +54,8 @@ class Transcript:
 
     ``text`` is the digits, ``written`` with the marks between them; ``readings`` are the strings of digits that each
     network reads by itself; ``least_agreed`` is the best string's probability in the network that doubts it most;
-    ``uncertainty`` is what the networks leave open over all columns, in nats; ``slashes_as_ones`` counts strokes
-    like a slash that were taken for a 1, for no slash may stand there. ``marks``
+    ``uncertainty`` is what the networks leave open over all columns, in nats; ``lone_slashes`` counts
+    strokes like a slash that neither a dash behind them nor the kind of field explains. ``marks``
     are the cuts of what is no digit; ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and
     ``alone`` (n, 11) are the probabilities of the sequence reader and of the digit model.
     """
@@ -68,7 +68,7 @@ class Transcript:
     readings: tuple[str, ...]
     least_agreed: float
     uncertainty: float
-    slashes_as_ones: int
+    lone_slashes: int
     marks: tuple[Cut, ...]
     cuts: tuple[Cut, ...]
     digits: tuple[DigitReading, ...]
@@ -84,7 +84,7 @@ class _Seen:
     readings: tuple[str, ...] = ("",)
     least_agreed: float = 1.0
     uncertainty: float = 0.0
-    slashes_as_ones: int = 0
+    lone_slashes: int = 0
     sequence: Floats = field(default_factory=_no_digits)
     symbols: tuple[Symbol, ...] = ()
     cuts: tuple[Cut, ...] = ()
@@ -162,7 +162,7 @@ def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
         readings=tuple(spell_greedily(one) for one in merged),
         least_agreed=min(agreed),
         uncertainty=sum(map(entropy, merged)),
-        slashes_as_ones=max(count_settled(a, s) for a, s in zip(answers, settled, strict=True)),
+        lone_slashes=max(len(find_lone_slashes(answer, spec.kind)) for answer in answers),
         sequence=np.mean([_digit_posteriors(a, m) for a, m in zip(aligned, merged, strict=True)], axis=0),
         symbols=tuple(merge_symbols(aligned[surest], find_marks(settled[surest]))),
     )
@@ -190,7 +190,7 @@ def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript
         readings=seen.readings,
         least_agreed=seen.least_agreed,
         uncertainty=seen.uncertainty,
-        slashes_as_ones=seen.slashes_as_ones,
+        lone_slashes=seen.lone_slashes,
         marks=tuple(cut for cut in seen.cuts if not cut.symbol.character.isdigit()),
         cuts=tuple(cuts),
         digits=digits,
