@@ -44,6 +44,9 @@ _FAINT_SHARE = 0.45
 _TURN_MARGIN = 0.08
 """By how much digits must look likelier turned before a page is taken to lie that way."""
 
+_BLOB, _THICK = 0.8, 0.6
+"""How thick, of its narrower side, a part is that is no stroke, and one that may be a 6 written by a broad pen."""
+
 _GLYPHS_FOR_TURN = 48
 _MARGIN_SHARE = 0.35
 
@@ -87,6 +90,8 @@ def _numbers(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers | No
     if not glyphs or recognizers is None:
         return group_numbers(glyphs)
     strangeness = _strangeness(sketch, glyphs, recognizers)
+    blobs = [g for g, strange in strangeness.items() if strange > 0.5 and _thickness(g.parts[0]) > _THICK]
+    strangeness = {g: strange for g, strange in strangeness.items() if g not in blobs}
     return keep_numbers(group_numbers(without_print(strangeness)), strangeness)
 
 
@@ -212,9 +217,15 @@ def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:
         return False
     if part.width > 4 * part.height:
         return False
+    return _thickness(part) < _BLOB
+
+
+def _thickness(part: InkPart) -> float:
+    """Return the width of a part's thickest place as a share of its narrower side; 0 for a plain stroke like a 1."""
     narrow, long = sorted((part.width, part.height))
-    thickest = 2 * float(cv2.distanceTransform(np.pad(part.mask, 1), cv2.DIST_L2, 3).max())
-    return narrow < 0.4 * long or thickest < 0.6 * narrow
+    if narrow < 0.4 * long:
+        return 0.0
+    return 2 * float(cv2.distanceTransform(np.pad(part.mask, 1), cv2.DIST_L2, 3).max()) / narrow
 
 
 def _like_the_darkest(parts: list[InkPart], grey: Grey, background: Grey) -> list[InkPart]:
