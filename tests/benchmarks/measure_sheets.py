@@ -1,9 +1,11 @@
 """Sheets and photos of digits by writers kept out of all training, read without a form: errors against the truth.
 
-``python -m tests.benchmarks.measure_sheets [--sheets 40]``: the real sheets are too few to tell one percent from two.
+``python -m tests.benchmarks.measure_sheets [--sheets 20]``: the real sheets are too few to tell one percent from two.
 """
 
 from __future__ import annotations
+
+from itertools import product
 
 import click
 import cv2
@@ -16,6 +18,7 @@ from worker import bootstrap
 from worker.decision import AcceptPolicy
 from worker.pipeline import read_page
 from worker.synthesis.paper import add_ink, add_shadow, degrade
+from worker.synthesis.printing import print_ruling
 from worker.training.data import load_mnist
 from worker.values import Grey, Page
 
@@ -47,19 +50,27 @@ def draw_sheet(rng: np.random.Generator, images: Images, labels: NDArray[np.int6
     return ink, text
 
 
-def scan(rng: np.random.Generator, ink: Images) -> Grey:
-    """Put a sheet on white paper and through a scanner."""
-    return degrade(rng, add_ink(np.full(ink.shape, rng.uniform(225, 255), np.float32), ink, rng.uniform(0.7, 0.95)))
+def draw_paper(rng: np.random.Generator, size: tuple[int, int], kind: str) -> NDArray[np.float32]:
+    """Return plain, ruled or squared paper; what people write is seldom as large as its squares."""
+    paper = np.full(size, rng.uniform(215, 255), np.uint8)
+    if kind != "plain":
+        print_ruling(rng, paper, rng.uniform(25, 90), squared=kind == "squared")
+    return paper.astype(np.float32)
 
 
-def photograph(rng: np.random.Generator, ink: Images) -> Grey:
-    """Put a sheet on a table and take its picture: a little askew, from one side, in uneven light."""
+def scan(rng: np.random.Generator, paper: NDArray[np.float32], ink: Images) -> Grey:
+    """Put a sheet through a scanner."""
+    return degrade(rng, add_ink(paper, ink, rng.uniform(0.7, 0.95)))
+
+
+def photograph(rng: np.random.Generator, paper: NDArray[np.float32], ink: Images) -> Grey:
+    """Lay a sheet on a table and take its picture: a little askew, from one side, in uneven light."""
     H, W = ink.shape
     corners = np.array([[0, 0], [W, 0], [W, H], [0, H]], np.float32)
     moved = corners * 0.85 + [0.075 * W, 0.075 * H] + rng.uniform(-0.04, 0.04, (4, 2)) * [W, H]
     view = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
-    paper = cv2.warpPerspective(np.full(ink.shape, rng.uniform(190, 250), np.float32), view, (W, H), borderValue=90)
-    lit = add_shadow(rng, add_ink(paper, cv2.warpPerspective(ink, view, (W, H)), rng.uniform(0.6, 0.9)))
+    sheet = add_ink(paper, ink, rng.uniform(0.6, 0.9)).astype(np.float32)
+    lit = add_shadow(rng, cv2.warpPerspective(sheet, view, (W, H), borderValue=90))
     noisy = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.2)) + rng.normal(0, rng.uniform(0, 4), (H, W))
     return noisy.clip(0, 255).astype(np.uint8)
 
@@ -70,26 +81,25 @@ def _tighten(digit: Images) -> Images:
 
 
 @click.command()
-@click.option("--sheets", default=40, show_default=True, help="Of each kind.")
+@click.option("--sheets", default=20, show_default=True, help="Of each kind.")
 @click.option("--wrong", is_flag=True, help="Also print what wrongly read sheets say, and how they are read.")
 def main(sheets: int, wrong: bool) -> None:
     """Print one line a kind."""
     _, held_out, _ = load_mnist(DATA_DIR)
     recognizers = bootstrap.recognizers()
-    for name, take in (("scans", scan), ("photos", photograph)):
+    for kind, (name, take) in product(("plain", "ruled", "squared"), {"scan": scan, "photo": photograph}.items()):
         rng = np.random.default_rng(77)
         errors = digits = surplus = 0
         for i in range(sheets):
             ink, truth = draw_sheet(rng, held_out.images, held_out.labels)
-            page = Page(scan_id=f"{name} {i}", number=0, grey=take(rng, ink))
-            reading = read_page(page, "free", recognizers, AcceptPolicy())
-            text = "".join(field.text for field in reading.fields)
+            page = Page(f"{kind} {name} {i}", 0, take(rng, draw_paper(rng, ink.shape, kind), ink))
+            text = "".join(field.text for field in read_page(page, "free", recognizers, AcceptPolicy()).fields)
             errors += edit_distance(truth, text)
             surplus += max(0, len(text) - len(truth))
             digits += len(truth)
             if wrong and text != truth:
                 click.echo(f"{page.scan_id}: {truth}\n{'read as':>{len(page.scan_id)}}: {text}")
-        click.echo(f"{name}: {errors} errors of {digits} digits ({errors / digits:.1%}), {surplus} surplus")
+        click.echo(f"{kind} {name}s: {errors} errors of {digits} digits ({errors / digits:.1%}), {surplus} surplus")
 
 
 if __name__ == "__main__":

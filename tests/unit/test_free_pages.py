@@ -44,6 +44,45 @@ def test_ruled_paper_gives_up_its_digits() -> None:
     assert names(grey) == ["line1_1"]
 
 
+@pytest.mark.parametrize("pitch", [24, 60, 90])
+def test_squared_paper_is_no_form(pitch: int) -> None:
+    grey = sheet({(90, 150): "4567", (90, 330): "12", (500, 330): "803"})
+    for along in range(20, 800, pitch):
+        cv2.line(grey, (along, 0), (along - 4, 599), 120, 1)
+        cv2.line(grey, (0, along), (799, along + 5), 120, 1)
+    crops = find_free_fields(Page("s", 0, grey))
+    assert [(crop.spec.name, crop.spec.layout) for crop in crops] == [
+        ("line1_1", "free"), ("line2_1", "free"), ("line2_2", "free")
+    ]  # fmt: skip
+
+
+def test_a_table_is_read_by_its_cells() -> None:
+    grey = sheet({(20 + 100 * k, 75 + 80 * row): str(k) for k in range(8) for row in range(6)})
+    for k in range(9):
+        cv2.line(grey, (4 + 99 * k, 10), (4 + 99 * k, 490), 60, 2)
+    for row in range(7):
+        cv2.line(grey, (4, 10 + 80 * row), (796, 10 + 80 * row), 60, 2)
+    crops = find_free_fields(Page("s", 0, grey))
+    assert [(crop.spec.layout, crop.spec.cells) for crop in crops] == [("cells", 8)] * 6
+
+
+def test_a_rule_between_digits_that_stand_on_it_goes() -> None:
+    grey = sheet({(90, 330): "2 2 2 2"})
+    for y in (150, 240, 329, 420, 510):
+        cv2.line(grey, (0, y), (799, y), 120, 2)
+    (crop,) = find_free_fields(Page("s", 0, grey))
+    assert crop.box_px.w < 400
+
+
+def test_a_digit_of_a_broad_pen_is_no_blob_and_a_blot_is() -> None:
+    grey = sheet({(90, 330): "41"})
+    cv2.circle(grey, (245, 310), 13, 40, 14)  # the bowl of a 6, all but filled
+    cv2.line(grey, (238, 300), (262, 262), 40, 14)
+    cv2.circle(grey, (600, 310), 24, 40, -1)
+    (crop,) = find_free_fields(Page("s", 0, grey))
+    assert crop.box_px.x + crop.box_px.w == pytest.approx(270, abs=12)
+
+
 def test_a_tilted_number_is_cut_upright() -> None:
     grey = sheet({(200, 300): "12345"})
     turn = cv2.getRotationMatrix2D((400, 300), 12, 1)

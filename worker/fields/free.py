@@ -20,7 +20,7 @@ from worker.fields.handwriting import Strangeness, keep_numbers, without_print
 from worker.fields.lines import Glyph, Number, group_numbers
 from worker.fields.segmentation import InkPart, digit_height, ink_parts
 from worker.imaging.binarization import Mask, divide_by_background, estimate_background, ink_mask
-from worker.imaging.line_removal import find_rules, remove_rules
+from worker.imaging.line_removal import Rule, find_rules, remove_rules
 from worker.values import NOT_A_DIGIT, Box, FieldCrop, Grey, Page, Recognizers, freeze
 
 WORKING_PX = 1400
@@ -32,8 +32,17 @@ TALLEST_DIGIT_PX = 160
 _FEWEST_CELLS = 5
 """Cells in a row that make a page a form."""
 
+_SQUARE = 0.15
+"""By how much, of its height, the width of a square may differ from it: photos are askew."""
+
 _SMALLEST_SHARE = 0.012
 """Least height of a digit, of the page's longer side: 3.5 mm on A4."""
+
+_WIDEST_HIDDEN = 0.02
+"""Widest bottom of a digit that a rule may hide, of the page's longer side."""
+
+_LONG_RULE, _FEWEST_RULES = 0.3, 4
+"""Share of a page's side that a long rule runs along; and how many of them, of one direction, make ruled paper."""
 
 _LOW_SHARE = 0.45
 """Parts lower than this share of the usual digit are strokes or marks, not digits."""
@@ -116,7 +125,19 @@ def _upright_rows(page: Page, sketch: _Sketch, recognizers: Recognizers | None) 
 
 def _cell_rows(page: Page, sketch: _Sketch) -> list[FieldCrop]:
     rows = [row for row in find_cell_rows(sketch.ink) if row.count >= _FEWEST_CELLS]
+    if rows and _is_squared(rows, sketch.ink):
+        return []
     return [_row_field(page, sketch, row, number) for number, row in enumerate(rows, start=1)]
+
+
+def _is_squared(rows: list[CellRow], ink: Mask) -> bool:
+    """Tell squared paper, on which people write anywhere, from a form: ruled all over both ways, its cells square."""
+    shapes = [row.width / row.count / row.height for row in rows]
+    if abs(float(np.median(shapes)) - 1) > _SQUARE:
+        return False
+    rules = _long_rules(ink, share=_LONG_RULE)
+    upright = sum(rule.upright for rule in rules)
+    return min(upright, len(rules) - upright) >= _FEWEST_RULES
 
 
 def _likeness(rows: list[FieldCrop], recognizers: Recognizers) -> float:
@@ -201,12 +222,22 @@ def _without_rules(grey: Grey, ink: Mask) -> Mask:
     """Take the lines of ruled and squared paper out of the ink, where there are any."""
     height, width = ink.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    wide = stats[1:, cv2.CC_STAT_WIDTH] > 0.3 * width
-    high = stats[1:, cv2.CC_STAT_HEIGHT] > 0.3 * height
+    wide = stats[1:, cv2.CC_STAT_WIDTH] > _LONG_RULE * width
+    high = stats[1:, cv2.CC_STAT_HEIGHT] > _LONG_RULE * height
     if not (wide | high).any():
         return ink
-    rules = find_rules(ink, flat_length=0.3 * width, upright_length=0.3 * height)
-    return remove_rules(grey, ink, rules)[1]
+    hidden = round(_WIDEST_HIDDEN * max(ink.shape))
+    rules = _long_rules(ink, share=_LONG_RULE)
+    ink = remove_rules(grey, ink, rules, longest_hidden=hidden)[1]
+    if len(rules) >= _FEWEST_RULES:  # ruled paper: what is left of its rules is shorter
+        ink = remove_rules(grey, ink, _long_rules(ink, share=_LONG_RULE / 3), longest_hidden=hidden)[1]
+    return ink
+
+
+def _long_rules(ink: Mask, *, share: float) -> list[Rule]:
+    """Return the rules that run along such a share of the page."""
+    height, width = ink.shape
+    return find_rules(ink, flat_length=share * width, upright_length=share * height)
 
 
 def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:

@@ -63,11 +63,14 @@ def find_rules(ink: Mask, *, flat_length: float, upright_length: float) -> list[
     return flat + turned
 
 
-def remove_rules(grey: Grey, ink: Mask, rules: list[Rule]) -> tuple[Grey, Mask]:
+def remove_rules(
+    grey: Grey, ink: Mask, rules: list[Rule], *, longest_hidden: int | None = None
+) -> tuple[Grey, Mask]:
     """Return ``grey`` with the rules painted over as white paper, and ``ink`` without them.
 
     A column of a rule stays where a stroke crosses it, and in the short gap between two places where a stroke
-    touches it from the same side: there the rule hides the bottom of a 0 or the like.
+    touches it from the same side: there the rule hides the bottom of a 0 or the like, of ``longest_hidden`` pixels at
+    most; a third of the picture's height, as befits a field, unless said.
     """
     if not rules:
         return grey, ink
@@ -77,7 +80,7 @@ def remove_rules(grey: Grey, ink: Mask, rules: list[Rule]) -> tuple[Grey, Mask]:
         (strokes.T if rule.upright else strokes)[where][band] = 0
     for rule in rules:
         turned = (strokes.T, erase.T) if rule.upright else (strokes, erase)
-        _erase_unless_crossed(rule, *turned)
+        _erase_unless_crossed(rule, *turned, longest_hidden=longest_hidden)
     erase |= (cv2.dilate(erase.view(np.uint8), np.ones((3, 3), np.uint8)) > 0) & (ink == 0)
     return np.where(erase, np.uint8(255), grey), np.where(erase, np.uint8(0), ink)
 
@@ -213,7 +216,9 @@ def _band(shape: tuple[int, ...], rule: Rule) -> tuple[tuple[slice, slice], NDAr
     return (slice(top, bottom), slice(left, right)), np.asarray(near, bool)
 
 
-def _erase_unless_crossed(rule: Rule, strokes: Mask, erase: NDArray[np.bool_]) -> None:
+def _erase_unless_crossed(
+    rule: Rule, strokes: Mask, erase: NDArray[np.bool_], *, longest_hidden: int | None
+) -> None:
     """Mark in ``erase`` the band of a flat rule, less the columns where strokes pass through it."""
     height, width = strokes.shape
     half = rule.thickness / 2 + 1
@@ -222,7 +227,8 @@ def _erase_unless_crossed(rule: Rule, strokes: Mask, erase: NDArray[np.bool_]) -
     below = _ink_beside(strokes, middle + half + 1)
     reach = 2 * (int(half) + 1) + 1
     keep = _widened(above, reach) & _widened(below, reach)
-    bridged = _bridged(above, height // 3) | _bridged(below, height // 3)
+    longest = longest_hidden or height // 3
+    bridged = _bridged(above, longest) | _bridged(below, longest)
     keep |= _widened(bridged, reach)
     where, band = _band((width, height) if rule.upright else (height, width), rule)
     erase[where] |= band & ~keep[where[1]]

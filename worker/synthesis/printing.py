@@ -87,7 +87,7 @@ def print_around(rng: np.random.Generator, paper: Grey, place: Place, *, frame_s
     elif kind == 2:
         _print_stray_rules(rng, paper, rule)
     elif kind == 3:
-        _print_ruling(rng, paper, place.height * rng.uniform(0.35, 1.6), squared=rng.random() < 0.5)
+        print_ruling(rng, paper, place.height * rng.uniform(0.35, 1.6), squared=rng.random() < 0.5)
     if rng.random() < 0.06:
         H, W = paper.shape
         at = (rng.uniform(0, W * 0.6), 0.25 * place.height if rng.random() < 0.5 else H - 1)
@@ -188,7 +188,7 @@ def _print_text(
     cv2.putText(paper, text, (round(at[0]), round(at[1])), font, scale, tone, weight, cv2.LINE_AA)
 
 
-def _print_ruling(rng: np.random.Generator, paper: Grey, pitch: float, squared: bool) -> None:
+def print_ruling(rng: np.random.Generator, paper: Grey, pitch: float, squared: bool) -> None:
     """Rule the paper: lines, or squares where ``squared``."""
     H, W = paper.shape
     tone = float(paper.mean()) * rng.uniform(0.6, 0.92)
