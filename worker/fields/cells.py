@@ -25,6 +25,9 @@ _FEWEST_UNANNOUNCED = 4
 """Cells that a row must show before a field is read by them though nobody said that it has cells."""
 
 _SMALLEST_CELL_PX = 12
+_STACKED_GAP = 0.25
+"""Least gap, in cell heights, between rows of a form; also by how much the cells of stacked rows differ in width."""
+
 _MARGIN_SHARE = 0.2
 """Kept around a row, in cell heights, for digits that stray."""
 
@@ -56,6 +59,10 @@ class CellRow:
         """Height of its cells in pixels."""
         return float(np.hypot(*(self.corners[3] - self.corners[0])))
 
+    def holds(self, x: float, y: float) -> bool:
+        """Tell whether a point lies in the row."""
+        return cv2.pointPolygonTest(self.corners.astype(np.float32), (x, y), measureDist=False) >= 0
+
 
 def detect_cell_row(grey: Grey) -> CellRow | None:
     """Return the longest printed row of cells that fills the better part of a crop, or None."""
@@ -77,6 +84,16 @@ def find_cell_rows(ink: Mask) -> list[CellRow]:
             rows.append(row)
         insides = np.delete(insides, chain, axis=0)
     return sorted(rows, key=lambda row: float(row.corners[0, 1]))
+
+
+def are_stacked(rows: list[CellRow]) -> bool:
+    """Tell whether a row lies right under another of like cells, as in a table or on squared paper."""
+    return any(
+        abs(lower.corners[0, 1] - upper.corners[3, 1]) < _STACKED_GAP * upper.height
+        and abs(lower.width / lower.count / (upper.width / upper.count) - 1) < _STACKED_GAP
+        for upper in rows
+        for lower in rows
+    )
 
 
 def straighten_row(crop: FieldCrop, row: CellRow) -> FieldCrop:

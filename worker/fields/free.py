@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
 from worker.digits.normalization import normalize_digits
-from worker.fields.cells import CellRow, find_cell_rows, segment_cells, straighten_row
+from worker.fields.cells import CellRow, are_stacked, find_cell_rows, segment_cells, straighten_row
 from worker.fields.extraction import bounding_box_px
 from worker.fields.handwriting import Strangeness, keep_numbers, without_print
 from worker.fields.lines import Glyph, Number, group_numbers
@@ -41,7 +41,7 @@ _SMALLEST_SHARE = 0.012
 _WIDEST_HIDDEN = 0.02
 """Widest bottom of a digit that a rule may hide, of the page's longer side."""
 
-_LONG_RULE, _FEWEST_RULES = 0.3, 4
+_LONG_RULE, _FEWEST_RULES = 0.3, 3
 """Share of a page's side that a long rule runs along; and how many of them, of one direction, make ruled paper."""
 
 _LOW_SHARE = 0.45
@@ -53,7 +53,7 @@ _FAINT_SHARE = 0.45
 _TURN_MARGIN = 0.08
 """By how much digits must look likelier turned before a page is taken to lie that way."""
 
-_BLOB, _THICK = 0.8, 0.6
+_BLOB, _THICK = 0.9, 0.6
 """How thick, of its narrower side, a part is that is no stroke, and one that may be a 6 written by a broad pen."""
 
 _GLYPHS_FOR_TURN = 48
@@ -124,20 +124,29 @@ def _upright_rows(page: Page, sketch: _Sketch, recognizers: Recognizers | None) 
 
 
 def _cell_rows(page: Page, sketch: _Sketch) -> list[FieldCrop]:
-    rows = [row for row in find_cell_rows(sketch.ink) if row.count >= _FEWEST_CELLS]
-    if rows and _is_squared(rows, sketch.ink):
-        return []
+    found = find_cell_rows(sketch.ink)
+    rows = [row for row in found if row.count >= _FEWEST_CELLS]
+    if rows and _is_lattice(found, sketch.ink) and (_are_square(rows) or not _hold_writing(rows, sketch)):
+        return []  # squared paper, on which people write anywhere
     return [_row_field(page, sketch, row, number) for number, row in enumerate(rows, start=1)]
 
 
-def _is_squared(rows: list[CellRow], ink: Mask) -> bool:
-    """Tell squared paper, on which people write anywhere, from a form: ruled all over both ways, its cells square."""
-    shapes = [row.width / row.count / row.height for row in rows]
-    if abs(float(np.median(shapes)) - 1) > _SQUARE:
-        return False
+def _is_lattice(rows: list[CellRow], ink: Mask) -> bool:
+    """Tell whether rows of cells lie on each other, or the page is ruled both ways: squared paper, or a table."""
     rules = _long_rules(ink, share=_LONG_RULE)
     upright = sum(rule.upright for rule in rules)
-    return min(upright, len(rules) - upright) >= _FEWEST_RULES
+    return are_stacked(rows) or min(upright, len(rules) - upright) >= _FEWEST_RULES
+
+
+def _are_square(rows: list[CellRow]) -> bool:
+    return bool(abs(np.median([row.width / row.count / row.height for row in rows]) - 1) < _SQUARE)
+
+
+def _hold_writing(rows: list[CellRow], sketch: _Sketch) -> bool:
+    """Tell whether cells hold most of a page's writing, or there is none."""
+    boxes = [glyph.box for glyph in find_glyphs(sketch.grey, sketch.background, sketch.ink)]
+    middles = [((x + x2) / 2, (y + y2) / 2) for x, y, x2, y2 in boxes]
+    return 2 * sum(any(row.holds(x, y) for row in rows) for x, y in middles) >= len(boxes)
 
 
 def _likeness(rows: list[FieldCrop], recognizers: Recognizers) -> float:
