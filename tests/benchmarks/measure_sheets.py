@@ -17,7 +17,8 @@ from tests.data import DATA_DIR
 from worker import bootstrap
 from worker.decision import AcceptPolicy
 from worker.pipeline import read_page
-from worker.synthesis.paper import add_ink, add_shadow, degrade
+from worker.synthesis.pages import photograph
+from worker.synthesis.paper import add_ink, degrade
 from worker.synthesis.printing import print_ruling
 from worker.training.data import load_mnist
 from worker.values import Grey, Page
@@ -28,7 +29,7 @@ Images = NDArray[np.uint8]
 def draw_sheet(rng: np.random.Generator, images: Images, labels: NDArray[np.int64]) -> tuple[Images, str]:
     """Lay digits out in lines on a sheet: (H, W) ink, white on black, and what it says in reading order.
 
-    One sheet has one size of digits, one gap and one space between lines; every third line holds one digit only.
+    One sheet has one size of digits, one gap and one space between lines; three lines in ten hold one digit only.
     """
     size = int(rng.integers(32, 110))
     gap, pitch = rng.uniform(0.1, 2.0) * size, size * rng.uniform(1.6, 2.6)
@@ -51,7 +52,7 @@ def draw_sheet(rng: np.random.Generator, images: Images, labels: NDArray[np.int6
 
 
 def draw_paper(rng: np.random.Generator, size: tuple[int, int], kind: str) -> NDArray[np.float32]:
-    """Return plain, ruled or squared paper; what people write is seldom as large as its squares."""
+    """Return plain, ruled or squared paper, its rules 25 to 90 pixels apart."""
     paper = np.full(size, rng.uniform(215, 255), np.uint8)
     if kind != "plain":
         print_ruling(rng, paper, rng.uniform(25, 90), squared=kind == "squared")
@@ -63,16 +64,14 @@ def scan(rng: np.random.Generator, paper: NDArray[np.float32], ink: Images) -> G
     return degrade(rng, add_ink(paper, ink, rng.uniform(0.7, 0.95)))
 
 
-def photograph(rng: np.random.Generator, paper: NDArray[np.float32], ink: Images) -> Grey:
-    """Lay a sheet on a table and take its picture: a little askew, from one side, in uneven light."""
+def photo(rng: np.random.Generator, paper: NDArray[np.float32], ink: Images) -> Grey:
+    """Lay a sheet on a dark table and take its picture, a little askew and from one side."""
     H, W = ink.shape
     corners = np.array([[0, 0], [W, 0], [W, H], [0, H]], np.float32)
     moved = corners * 0.85 + [0.075 * W, 0.075 * H] + rng.uniform(-0.04, 0.04, (4, 2)) * [W, H]
     view = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
-    sheet = add_ink(paper, ink, rng.uniform(0.6, 0.9)).astype(np.float32)
-    lit = add_shadow(rng, cv2.warpPerspective(sheet, view, (W, H), borderValue=90))
-    noisy = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 1.2)) + rng.normal(0, rng.uniform(0, 4), (H, W))
-    return noisy.clip(0, 255).astype(np.uint8)
+    sheet = add_ink(paper, ink, rng.uniform(0.6, 0.9)).astype(np.uint8)
+    return photograph(rng, np.asarray(cv2.warpPerspective(sheet, view, (W, H), borderValue=90), np.uint8))
 
 
 def _tighten(digit: Images) -> Images:
@@ -87,7 +86,7 @@ def main(sheets: int, wrong: bool) -> None:
     """Print one line a kind."""
     _, held_out, _ = load_mnist(DATA_DIR)
     recognizers = bootstrap.recognizers()
-    for kind, (name, take) in product(("plain", "ruled", "squared"), {"scan": scan, "photo": photograph}.items()):
+    for kind, (name, take) in product(("plain", "ruled", "squared"), {"scan": scan, "photo": photo}.items()):
         rng = np.random.default_rng(77)
         errors = digits = surplus = 0
         for i in range(sheets):
