@@ -16,7 +16,7 @@ from schemas.form_template import FieldSpec
 from worker.digits.normalization import normalize_digits
 from worker.fields.cells import CellRow, are_stacked, find_cell_rows, segment_cells, straighten_row
 from worker.fields.extraction import bounding_box_px
-from worker.fields.handwriting import Strangeness, keep_numbers, without_print
+from worker.fields.handwriting import STRANGE, Strangeness, keep_numbers, without_print
 from worker.fields.lines import Glyph, Number, group_numbers
 from worker.fields.segmentation import InkPart, digit_height, ink_parts
 from worker.imaging.binarization import Mask, divide_by_background, estimate_background, ink_mask
@@ -99,7 +99,7 @@ def _numbers(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers | No
     if not glyphs or recognizers is None:
         return group_numbers(glyphs)
     strangeness = _strangeness(sketch, glyphs, recognizers)
-    blobs = [g for g, strange in strangeness.items() if strange > 0.5 and _thickness(g.parts[0]) > _THICK]
+    blobs = [g for g, strange in strangeness.items() if strange > STRANGE and _thickness(g.parts[0]) > _THICK]
     strangeness = {g: strange for g, strange in strangeness.items() if g not in blobs}
     return keep_numbers(group_numbers(without_print(strangeness)), strangeness)
 
@@ -133,9 +133,11 @@ def _cell_rows(page: Page, sketch: _Sketch) -> list[FieldCrop]:
 
 def _is_lattice(rows: list[CellRow], ink: Mask) -> bool:
     """Tell whether rows of cells lie on each other, or the page is ruled both ways: squared paper, or a table."""
+    if are_stacked(rows):
+        return True
     rules = _long_rules(ink, share=_LONG_RULE)
     upright = sum(rule.upright for rule in rules)
-    return are_stacked(rows) or min(upright, len(rules) - upright) >= _FEWEST_RULES
+    return min(upright, len(rules) - upright) >= _FEWEST_RULES
 
 
 def _are_square(rows: list[CellRow]) -> bool:

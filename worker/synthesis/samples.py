@@ -131,7 +131,7 @@ def draw_slip() -> FormSample:
     values = {"check_number": "004817", "date": "09052026", "amount": "1.284,50", "account": "7730041962"}
     slip = draw_form(rng, load("sample-check"), values, writer=draw_writer(rng), dpi=DPI)
     H, W = slip.grey.shape
-    pattern = np.tile(texture_tile(0), (H // 256 + 1, W // 768 + 1))[:H, :W]
+    pattern = np.tile(texture_tile(7), (H // 256 + 1, W // 768 + 1))[:H, :W]
     grey = (slip.grey.astype(np.float32) - 28 + 7 * pattern).clip(0, 255).astype(np.uint8)
     return FormSample(grey, slip.page_from_mm, slip.digits)
 
