@@ -295,11 +295,7 @@ def _photograph(
     rng: np.random.Generator, text: str, line: Line, pen: Pen, pitch: float, clean: bool
 ) -> FieldSample:
     """Put a written line on paper at a random size and give back pixels and boxes."""
-    everything = np.concatenate([*line.shapes, line.extra]).reshape(-1, 2)
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    tops, feet = zip(*((s[..., 1].min(), s[..., 1].max()) for s in line.shapes), strict=True)
-    low[1] = max(low[1], min(-0.35, min(feet) - 0.9))  # far tails may be cut off, no digit of a line that climbs
-    high[1] = min(high[1], max(1.4, max(tops) + 0.9))
+    low, high = _extent_of(line)
     margins = rng.uniform(0.02, 0.35, 4) if rng.random() < 0.6 else rng.uniform(0.1, 1.2, 4)
     if rng.random() < 0.05:  # a tall ledger cell
         margins[[1, 3]] = rng.uniform(0.5, 4, 2)
@@ -341,6 +337,16 @@ def _photograph(
     if rng.random() < 0.25:
         picture, boxes = _tilt(picture, boxes, float(rng.normal(0, 1.5)))
     return FieldSample(degrade(rng, picture), text, boxes)
+
+
+def _extent_of(line: Line) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the corners of what is shown of a line: far tails may be cut off, no digit of a line that climbs."""
+    everything = np.concatenate([*line.shapes, line.extra]).reshape(-1, 2)
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    tops, feet = zip(*((s[..., 1].min(), s[..., 1].max()) for s in line.shapes), strict=True)
+    low[1] = max(low[1], min(-0.35, min(feet) - 0.9))
+    high[1] = min(high[1], max(1.4, max(tops) + 0.9))
+    return low, high
 
 
 def _tilt(picture: Paper, boxes: NDArray[np.float32], degrees: float) -> tuple[Paper, NDArray[np.float32]]:
