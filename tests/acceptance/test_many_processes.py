@@ -20,7 +20,7 @@ from worker.store.jobs import queue_summary
 
 pytestmark = pytest.mark.timeout(280)
 
-SHORT = Plan(scans=20, jobs=20, seed=20260101, scans_per_fault=8.0, freeze_s=2.0, patience_s=240.0)
+SHORT = Plan(scans=20, jobs=20, seed=20260101, scans_per_fault=5.0, freeze_s=2.0, patience_s=240.0)
 
 
 @pytest.fixture
