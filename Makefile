@@ -54,7 +54,7 @@ laboratory: $(call installed,train) ## Reproduce published results of classic es
 	$(BIN)/icr evaluate classics
 
 docs: setup ## Write docs/configuration.md anew from the settings
-	$(BIN)/python -m worker.configuration > docs/configuration.md
+	$(BIN)/python -m worker.commands.settings_page > docs/configuration.md
 
 clean: ## Remove the environment and the caches; the results in var/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

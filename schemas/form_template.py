@@ -121,7 +121,7 @@ class FormTemplate(_Strict):
 
     The pages of one form are templates that name the same ``form``; each has a ``page`` number of its own, and a page
     that is only to be known may have no fields. ``reference`` is a picture of the page, beside the template's file,
-    whose print is looked for in place of ``landmarks``: ``worker.templates`` puts it there.
+    whose print is looked for in place of ``landmarks``: ``worker.forms.templates`` puts it there.
     """
 
     name: TemplateName

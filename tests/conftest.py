@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.servers import PostgresqlServer, find_postgresql
-from tests.system import PATIENCE
+from tests.support.servers import PostgresqlServer, find_postgresql
+from tests.support.system import PATIENCE
 from worker.store.engine import make_engine, upgrade_database
 
 

@@ -14,11 +14,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.buckets import REST_S, BucketRoot, ObjectStorage, parse_roots
-from worker.embedded import socket_path
 from worker.errors import SettingsError
-from worker.scan_sources import Folders, Place, Places, Resting
 from worker.settings import Settings
+from worker.sources.buckets import REST_S, BucketRoot, ObjectStorage, parse_roots
+from worker.sources.places import Folders, Place, Places, Resting
+from worker.system.private_redis import socket_path
 
 if (
     TYPE_CHECKING
@@ -175,7 +175,7 @@ def raster_limits() -> RasterLimits:
 @functools.lru_cache(maxsize=1)
 def recognizers() -> Recognizers:
     """Load the models of this process: call it in a worker's child, never in the parent that forks."""
-    from worker.recognizer import load_recognizers
+    from worker.models.runtime import load_recognizers
 
     read = settings()
     return load_recognizers(calibration=read.calibration, max_substitution_rate=read.max_substitution_rate)
@@ -184,7 +184,7 @@ def recognizers() -> Recognizers:
 @functools.lru_cache(maxsize=1)
 def templates() -> dict[str, FormTemplate]:
     """Load the form templates of this process, the shipped ones and the user's own, by name."""
-    from worker.templates import load_templates
+    from worker.forms.templates import load_templates
 
     return load_templates(settings().templates)
 

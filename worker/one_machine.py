@@ -17,13 +17,13 @@ import redis
 import structlog
 
 from worker import bootstrap
-from worker.canary import beat_ages, name_here, silence_limit_s
-from worker.embedded import HomeLock, PrivateRedis, die_with_parent
 from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
+from worker.queue.canary import beat_ages, name_here, silence_limit_s
 from worker.store.engine import upgrade_database, wait_for_database
 from worker.store.jobs import queue_summary
 from worker.store.records import QueueSummary
 from worker.store.tables import JobState
+from worker.system.private_redis import HomeLock, PrivateRedis, die_with_parent
 
 log = structlog.get_logger(__name__)
 

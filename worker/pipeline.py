@@ -12,11 +12,11 @@ from schemas.form_template import FieldSpec, FormTemplate, NamedForm
 from worker.checks.policy import CheckPolicy
 from worker.checks.reading import read_check
 from worker.decision import AcceptPolicy, decide_field, decide_form
-from worker.fields.cells import announce_cells
-from worker.fields.extraction import extract_fields
-from worker.fields.free import find_free_fields
+from worker.fields.free_fields import find_free_fields
+from worker.fields.locating.cells import announce_cells
+from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields
-from worker.imaging.registration import identify_form
+from worker.registration.registration import identify_form
 from worker.values import (
     Box,
     FieldCrop,

@@ -233,7 +233,7 @@ log-probabilities of the reader's classes."""
 class Recognizers:
     """The models as plain functions, so that the pure rooms need not know what runs them.
 
-    ``field_calibration`` is what the fields model's card keeps for ``worker.fields.confidence``.
+    ``field_calibration`` is what the fields model's card keeps for ``worker.fields.judging.confidence``.
     """
 
     classify_digits: DigitClassifier

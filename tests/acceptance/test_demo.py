@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system import Home, draw_scan, processes_of
+from tests.support.system import Home, draw_scan, processes_of
 
 
 @pytest.fixture

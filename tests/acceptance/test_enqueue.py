@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.data import PROJECT
-from tests.system import Home, draw_scan, wait_until
+from tests.support.data import PROJECT
+from tests.support.system import Home, draw_scan, wait_until
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("enqueue")]
 

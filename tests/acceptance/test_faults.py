@@ -16,9 +16,9 @@ import pytest
 import redis
 
 from tests.acceptance.test_enqueue import _message
-from tests.system import Home, children_of, draw_scan, wait_until
-from tests.tls import free_port
-from worker.embedded import PrivateRedis
+from tests.support.system import Home, children_of, draw_scan, wait_until
+from tests.support.tls import free_port
+from worker.system.private_redis import PrivateRedis
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.xdist_group("faults")]
 

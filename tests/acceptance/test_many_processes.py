@@ -12,11 +12,11 @@ import redis
 
 from tests.chaos.run import Plan, run_chaos
 from tests.chaos.systems import ManyProcesses, OneMachine
-from tests.servers import PostgresqlServer
-from tests.system import Home, draw_scan, wait_until
-from worker.embedded import PrivateRedis
+from tests.support.servers import PostgresqlServer
+from tests.support.system import Home, draw_scan, wait_until
 from worker.store.engine import make_engine, upgrade_database
 from worker.store.jobs import queue_summary
+from worker.system.private_redis import PrivateRedis
 
 pytestmark = pytest.mark.timeout(280)
 

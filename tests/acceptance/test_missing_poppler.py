@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scan_files import pdf
-from tests.system import Home, draw_scan
+from tests.support.scan_files import pdf
+from tests.support.system import Home, draw_scan
 
 
 @pytest.fixture

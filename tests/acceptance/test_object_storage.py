@@ -14,9 +14,9 @@ import pytest
 import redis
 
 from tests.acceptance.test_enqueue import _message
-from tests.object_storage import KEY_ID, SECRET, S3Server
-from tests.system import Home, draw_scan, wait_until
-from worker.process_identity import name_process
+from tests.support.object_storage import KEY_ID, SECRET, S3Server
+from tests.support.system import Home, draw_scan, wait_until
+from worker.system.process_identity import name_process
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("storage")]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.system import Home, children_of, draw_scan, kill, processes_of, wait_until
+from tests.support.system import Home, children_of, draw_scan, kill, processes_of, wait_until
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one_machine")]
 

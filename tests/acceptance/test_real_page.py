@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data import DATA_DIR, needs_data
-from tests.system import Home, processes_of, wait_until
+from tests.support.data import DATA_DIR, needs_data
+from tests.support.system import Home, processes_of, wait_until
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.data]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.test_enqueue import _block, _ended, _push, _run_block
-from tests.system import Home, draw_scan, processes_of, wait_until
-from worker.signing import sign_job
+from tests.support.system import Home, draw_scan, processes_of, wait_until
+from worker.queue.signing import sign_job
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("signed")]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.system import Home, draw_scan, wait_until
-from worker.tracing import is_asked_for
+from tests.support.system import Home, draw_scan, wait_until
+from worker.telemetry.tracing import is_asked_for
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("traces")]
 
@@ -140,7 +140,7 @@ def test_without_the_endpoint_or_the_extra_nothing_is_imported(
     program = (
         "import importlib.util as u, sys; find = u.find_spec\n"
         f"if {hidden}: u.find_spec = lambda name, *a: None if name.startswith('opentelemetry') else find(name, *a)\n"
-        "import worker.tasks, worker.tracing as t; from worker.stages import Stopwatch\n"
+        "import worker.queue.tasks, worker.telemetry.tracing as t; from worker.telemetry.stages import Stopwatch\n"
         "t.prepare_tracing(); t.trace_job('1', Stopwatch(), outcome='read'); t.flush_traces()\n"
         "ours = ('opentelemetry.exporter', 'opentelemetry.sdk.trace', 'requests', 'google.protobuf')\n"
         "print(t.find_obstacle(), [name for name in sys.modules if name.startswith(ours)])"

@@ -12,9 +12,9 @@ ALL = ("bench_page", "bench_worker")
 
 def main() -> None:
     for name in ALL:
-        if (HERE / f"{name}.py").exists():
-            print(f"== python -m tests.benchmarks.{name}", flush=True)
-            subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=True)
+        if (HERE / "speed" / f"{name}.py").exists():
+            print(f"== python -m tests.benchmarks.speed.{name}", flush=True)
+            subprocess.run([sys.executable, "-m", f"tests.benchmarks.speed.{name}"], check=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import redis
 
 from tests.chaos.systems import ManyProcesses, OneMachine, System
-from tests.system import kill
+from tests.support.system import kill
 
 LONG_FREEZE_S, LONG_LOCK_S = 30.0, 20.0
 """Thrown half as often as the other faults: the first outlasts the patience of every Redis client (15 s)."""

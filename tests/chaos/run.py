@@ -15,7 +15,7 @@ import redis
 
 from tests.chaos.faults import throw
 from tests.chaos.systems import System, ask
-from tests.system import draw_scan
+from tests.support.system import draw_scan
 
 OPEN = "state IN ('queued', 'running')"
 RESULTS = """

@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tests.servers import PostgresqlServer, find_postgresql
-from tests.system import Home, children_of
-from worker.embedded import PrivateRedis
+from tests.support.servers import PostgresqlServer, find_postgresql
+from tests.support.system import Home, children_of
 from worker.errors import DatabaseUnavailableError
 from worker.store.engine import make_engine, reading, upgrade_database
+from worker.system.private_redis import PrivateRedis
 
 
 class OneMachine:

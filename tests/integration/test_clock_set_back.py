@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import redis
 
-from worker import reconciler
-from worker.canary import REMEMBERED_S, beat_ages, record_beat
-from worker.embedded import PrivateRedis
+from worker.queue import reconciler
+from worker.queue.canary import REMEMBERED_S, beat_ages, record_beat
+from worker.system.private_redis import PrivateRedis
 
 AN_HOUR_MS = 3_600_000
 

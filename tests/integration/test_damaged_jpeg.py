@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.scan_files import encoded, write
+from tests.support.scan_files import encoded, write
 from worker import bootstrap
 from worker.decision import AcceptPolicy
 from worker.errors import UnreadableScanError

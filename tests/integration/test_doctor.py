@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.embedded import PrivateRedis
 from worker.rasterizer import find_poppler
+from worker.system.private_redis import PrivateRedis
 
 
 def run_doctor(home: Path, **settings: str) -> tuple[int, dict[str, list[str]]]:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.system import wait_until
-from worker.embedded import SOCKET_PATH_LIMIT, HomeLock, PrivateRedis, socket_path
+from tests.support.system import wait_until
 from worker.errors import SettingsError
+from worker.system.private_redis import SOCKET_PATH_LIMIT, HomeLock, PrivateRedis, socket_path
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_home_too_deep_for_a_socket_gets_one_elsewhere_always_the_same(tmp_pat
 
 def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from worker.embedded import PrivateRedis\n"
+        "import sys, time; from pathlib import Path; from worker.system.private_redis import PrivateRedis\n"
         "r = PrivateRedis(Path(sys.argv[1])); r.start(); print(r.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
@@ -103,7 +103,7 @@ def test_one_home_is_locked_once_and_freed_by_any_end(tmp_path: Path) -> None:
     ):
         pass
     program = (
-        "import os, signal, sys; from pathlib import Path; from worker.embedded import HomeLock\n"
+        "import os, signal, sys; from pathlib import Path; from worker.system.private_redis import HomeLock\n"
         "HomeLock(Path(sys.argv[1])).__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", program, lock], check=False)

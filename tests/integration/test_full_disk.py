@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import PostgresqlServer, find_postgresql
-from tests.system import Home, draw_scan, processes_of, wait_until
+from tests.support.servers import PostgresqlServer, find_postgresql
+from tests.support.system import Home, draw_scan, processes_of, wait_until
 from worker.errors import DatabaseUnavailableError
 from worker.inbox import folder
 from worker.store.engine import make_engine, reading, upgrade_database
@@ -75,7 +75,7 @@ def assert_one_result_each(home: Home, scans: int) -> None:
 
 
 def test_a_write_to_a_full_disk_is_an_error_worth_trying_again(tmp_path: Path) -> None:
-    from tests.readings import PAGE, claim, read, register
+    from tests.support.readings import PAGE, claim, read, register
     from worker.store.jobs import store_readings
 
     with small_disk(2) as disk:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.scan_files import assembled_pdf, drawing, encoded, huge_png, pdf, png_chunk, tiff, write
+from tests.support.scan_files import assembled_pdf, drawing, encoded, huge_png, pdf, png_chunk, tiff, write
 from worker.errors import UnreadableScanError
 from worker.rasterizer import RasterLimits, find_poppler, sniff_type
 from worker.rasterizer.pictures import check_jpeg, check_png
@@ -30,7 +30,7 @@ PDF = pytest.mark.skipif(find_poppler() is not None, reason="poppler is not inst
 
 def run_bounded(*arguments: str) -> dict[str, object]:
     """Run the fuzzer in a process of its own; a crash there is a failure here."""
-    command = [sys.executable, "-m", "tests.fuzz_rasterizer", *arguments]
+    command = [sys.executable, "-m", "tests.support.fuzz_rasterizer", *arguments]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert answer.returncode == 0, f"{arguments}: ended with {answer.returncode}: {answer.stderr[-2000:]}"
     told: dict[str, object] = json.loads(answer.stdout.splitlines()[-1])

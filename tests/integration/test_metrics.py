@@ -15,12 +15,12 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
-from tests.readings import PAGE, claim, read, register
+from tests.support.readings import PAGE, claim, read, register
 from worker import bootstrap
-from worker.canary import name_here, record_beat
-from worker.embedded import PrivateRedis
-from worker.metrics import make_exporter
-from worker.stages import record_stages
+from worker.monitoring.exporter import make_exporter
+from worker.queue.canary import name_here, record_beat
+from worker.system.private_redis import PrivateRedis
+from worker.telemetry.stages import record_stages
 
 
 class Exporter:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.object_storage import SECRET, S3Server
-from worker import buckets
-from worker.buckets import BucketRoot, ObjectStorage
+from tests.support.object_storage import SECRET, S3Server
 from worker.errors import InvalidJobError, StorageUnavailableError
 from worker.rasterizer import RasterLimits
+from worker.sources import buckets
+from worker.sources.buckets import BucketRoot, ObjectStorage
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("storage")]
 

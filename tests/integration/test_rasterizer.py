@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.scan_files import (
+from tests.support.scan_files import (
     SIZE,
     assembled_pdf,
     differs,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from schemas.reading import PageOut
-from tests.data import DATA_DIR, PROJECT, needs_data
+from tests.support.data import DATA_DIR, PROJECT, needs_data
 from tests.unit.test_registration import draw_form
-from worker.templates import load_templates
+from worker.forms.templates import load_templates
 
 HSF = DATA_DIR / "fields" / "nist_hsf_pages"
 

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine, select, update
 
-from tests.data import PROJECT
-from tests.readings import CHECK, PAGE, make_field, make_page, read
+from tests.support.data import PROJECT
+from tests.support.readings import CHECK, PAGE, make_field, make_page, read
 from worker import bootstrap
 from worker.cli import icr
 from worker.commands.printing import defuse

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from tests.data import PROJECT
-from tests.readings import CHECK, PAGE, claim, make_field, make_page, read, register
+from tests.support.data import PROJECT
+from tests.support.readings import CHECK, PAGE, claim, make_field, make_page, read, register
 from worker.store import jobs
 from worker.store.purge import purge_older_than
 from worker.store.results import list_review_queue

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, func, select
 
-from tests.data import PROJECT
-from tests.readings import PAGE, claim, make_field, make_page, register
-from tests.servers import PostgresqlServer, find_postgresql
+from tests.support.data import PROJECT
+from tests.support.readings import PAGE, claim, make_field, make_page, register
+from tests.support.servers import PostgresqlServer, find_postgresql
 from worker.errors import DatabaseUnavailableError
 from worker.store import jobs
 from worker.store.engine import make_engine, reading, upgrade_database, wait_for_database
@@ -25,7 +25,7 @@ from worker.values import FieldStatus
 
 CLAIMER = """
 import sys
-from tests.readings import claim
+from tests.support.readings import claim
 from worker.store.engine import make_engine
 engine = make_engine(sys.argv[1])
 print("ready", flush=True)
@@ -38,7 +38,7 @@ for job_id in sys.argv[3:]:
 HALF_WRITER = """
 import sys, time
 from sqlalchemy import event
-from tests.readings import PAGE, claim
+from tests.support.readings import PAGE, claim
 from worker.store import jobs
 from worker.store.engine import make_engine
 engine = make_engine(sys.argv[1])

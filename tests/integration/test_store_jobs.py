@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, func, select, text, update
 
-from tests.readings import PAGE, claim, make_page, read, register
-from worker import bootstrap, tasks
+from tests.support.readings import PAGE, claim, make_page, read, register
+from worker import bootstrap
 from worker.errors import InvalidJobError
+from worker.queue import tasks
 from worker.store import jobs
 from worker.store.engine import reading, writing
 from worker.store.tables import DigitRow, FieldRow, JobRow, JobState, ModelRow, PageRow, ScanRow, TemplateRow

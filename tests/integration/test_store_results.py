@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select, text, update
 
-from tests.readings import PAGE, claim, make_field, make_page, read, register
+from tests.support.readings import PAGE, claim, make_field, make_page, read, register
 from worker.errors import InvalidReviewError
 from worker.store import jobs, purge, results
 from worker.store.engine import reading, writing

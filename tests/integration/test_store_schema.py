@@ -13,8 +13,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
-from tests.data import PROJECT
-from tests.readings import CHECK, read
+from tests.support.data import PROJECT
+from tests.support.readings import CHECK, read
 from worker.errors import DatabaseUnavailableError, SettingsError
 from worker.store import engine as store
 from worker.store.results import Selection, iter_pages

@@ -13,14 +13,14 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from sqlalchemy import text
 
-from tests.servers import PostgresqlServer, find_postgresql
-from tests.system import Home, draw_scan, processes_of, wait_until
-from tests.tls import PASSWORD, TlsRedis, TlsServer, TlsTerminator
+from tests.support.servers import PostgresqlServer, find_postgresql
+from tests.support.system import Home, draw_scan, processes_of, wait_until
+from tests.support.tls import PASSWORD, TlsRedis, TlsServer, TlsTerminator
 from worker import bootstrap
 from worker.errors import DatabaseUnavailableError
-from worker.logs import mask_secrets
-from worker.redis_transport import use_hardened_transport
+from worker.queue.transport import use_hardened_transport
 from worker.store.engine import make_engine, upgrade_database
+from worker.telemetry.logs import mask_secrets
 
 DATABASE_PASSWORD = "hush-hush-database"
 

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.fields.alignment import cut_lines, cut_symbols, to_crop_box, to_page_box
-from worker.fields.decoding import Symbol
-from worker.fields.line_normalization import Line
+from worker.fields.line_reader.alignment import cut_lines, cut_symbols, to_crop_box, to_page_box
+from worker.fields.line_reader.decoding import Symbol
+from worker.fields.line_reader.normalization import Line
 from worker.values import Box
 
 

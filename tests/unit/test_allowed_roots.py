@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import InvalidJobError
-from worker.scan_sources import locate_scan
+from worker.sources.places import locate_scan
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
-from worker.fields.apart import MOST_CONFIDENCE, read_apart
-from worker.recognizer import FIELDS, MODELS_DIR, load_recognizers
+from worker.fields.cutting.apart import MOST_CONFIDENCE, read_apart
+from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
 from worker.values import Box, DigitReading, FieldCrop, ReadField, Recognizers
 
 pytestmark = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker import bootstrap
-from worker.buckets import COPY_LIFE_S, BucketRoot, locate_object, parse_roots, remove_left_copies
 from worker.commands.results import _remove_scan
 from worker.errors import InvalidJobError, SettingsError
-from worker.process_identity import name_process
-from worker.scan_sources import Folders, Places
+from worker.sources.buckets import COPY_LIFE_S, BucketRoot, locate_object, parse_roots, remove_left_copies
+from worker.sources.places import Folders, Places
+from worker.system.process_identity import name_process
 
 ROOTS = (BucketRoot("scans", "in/today"), BucketRoot("whole", ""))
 

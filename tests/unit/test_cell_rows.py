@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
 from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows, settle_digits
-from worker.fields.confidence import CELL_EVIDENCE
-from worker.fields.decoding import ALPHABET
+from worker.fields.judging.confidence import CELL_EVIDENCE
+from worker.fields.line_reader.decoding import ALPHABET
 from worker.synthesis.fields import draw_blank_field, draw_field
 from worker.values import Box, FieldCrop, Grey, Recognizers
 

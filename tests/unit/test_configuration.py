@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker.configuration import describe_settings
+from worker.commands.settings_page import describe_settings
 from worker.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"

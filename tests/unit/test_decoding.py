@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from worker.fields import decoding
-from worker.fields.decoding import (
+from worker.fields.line_reader import decoding
+from worker.fields.line_reader.decoding import (
     ALPHABET,
     BLANK,
     Candidate,

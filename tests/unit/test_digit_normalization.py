@@ -83,7 +83,7 @@ def test_a_list_and_an_array_of_crops_give_the_same() -> None:
 
 def test_training_and_worker_call_one_function() -> None:
     from worker.digits import classification
-    from worker.training import augmentation, data
+    from worker.training.digits import augmentation, data
 
     for room in (classification, augmentation, data):
         assert room.normalize_digits is normalize_digits

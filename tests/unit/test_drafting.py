@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FormTemplate
-from tests.data import DATA_DIR, needs_data
+from tests.support.data import DATA_DIR, needs_data
 from tests.unit.test_registration import draw_form
-from worker.drafting import NothingToDraftError, draft_template, draw_fields, guess_dpi, template_json
-from worker.imaging.deskew import deskew_page, estimate_skew
-from worker.imaging.registration import register_page
-from worker.templates import load_templates
+from worker.forms.drafting import NothingToDraftError, draft_template, draw_fields, guess_dpi, template_json
+from worker.forms.templates import load_templates
+from worker.registration.deskew import deskew_page, estimate_skew
+from worker.registration.registration import register_page
 from worker.values import Page
 
 DPI = 200

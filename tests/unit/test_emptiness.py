@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.benchmarks.measure_blanks import draw, read
-from worker.recognizer import FIELDS, MODELS_DIR
+from tests.benchmarks.accuracy.measure_blanks import draw, read
+from worker.models.runtime import FIELDS, MODELS_DIR
 
 pytestmark = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
 

@@ -7,7 +7,7 @@ import pytest
 from schemas.form_template import FormTemplate
 from tests.benchmarks.distortions import distort_page
 from tests.unit.test_registration import LIMIT, PX_PER_MM, worst_field_mm
-from worker.imaging.registration import identify_form, register_page
+from worker.registration.registration import identify_form, register_page
 from worker.synthesis.forms import draw_blank
 from worker.values import Page
 

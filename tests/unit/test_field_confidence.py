@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worker.fields.confidence import (
+from worker.fields.judging.confidence import (
     EVIDENCE,
     NOTHING_ACCEPTED,
     FieldCalibration,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
-from worker.fields import transcription
-from worker.fields.sequence import read_sequence
-from worker.fields.transcription import transcribe
-from worker.recognizer import FIELDS, MODELS_DIR, load_recognizers
+from worker.fields.line_reader import transcription
+from worker.fields.line_reader.reading import read_sequence
+from worker.fields.line_reader.transcription import transcribe
+from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
 from worker.synthesis.fields import draw_field
 from worker.values import Box, FieldCrop, Recognizers
 
@@ -98,7 +98,7 @@ def test_the_model_is_small_enough() -> None:
 @pytest.mark.train
 def test_onnx_answers_as_the_network_does() -> None:
     torch, onnx, onnxruntime = map(pytest.importorskip, ("torch", "onnx", "onnxruntime"))
-    from worker.training.fields_net import FieldsNet, Readers, export_onnx, head_nodes
+    from worker.training.fields.net import FieldsNet, Readers, export_onnx, head_nodes
 
     torch.manual_seed(0)
     nets = [FieldsNet().eval() for _ in range(2)]

@@ -9,11 +9,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 torch.set_num_threads(1)  # as in training: threads that wait for each other starve on a busy machine
 
-from worker.fields.line_normalization import Line  # noqa: E402
+from worker.fields.line_reader.normalization import Line  # noqa: E402
 from worker.synthesis.fields import FieldSample  # noqa: E402
-from worker.training.fields_net import CLASSES  # noqa: E402
-from worker.training.fields_samples import LineSample, find_shown  # noqa: E402
-from worker.training.fields_train import SHARE_OF_LAST, TrainingState, _step, ctc_loss  # noqa: E402
+from worker.training.fields.net import CLASSES  # noqa: E402
+from worker.training.fields.samples import LineSample, find_shown  # noqa: E402
+from worker.training.fields.train import SHARE_OF_LAST, TrainingState, _step, ctc_loss  # noqa: E402
 
 
 def _shift(state: TrainingState, by: float) -> None:

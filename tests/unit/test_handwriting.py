@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.fields.free import find_free_fields
-from worker.fields.handwriting import keep_numbers, without_print
-from worker.fields.lines import Glyph
-from worker.fields.segmentation import InkPart
-from worker.recognizer import load_recognizers
+from worker.fields.cutting.segmentation import InkPart
+from worker.fields.free_fields import find_free_fields
+from worker.fields.locating.handwriting import keep_numbers, without_print
+from worker.fields.locating.number_lines import Glyph
+from worker.models.runtime import load_recognizers
 from worker.synthesis.pages import draw_free_page
 from worker.synthesis.samples import draw_writer
 from worker.values import Grey, Page, Recognizers

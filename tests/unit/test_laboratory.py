@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.data import DATA_DIR, needs_data
+from tests.support.data import DATA_DIR, needs_data
 from worker.cli import icr
-from worker.model_card import read_verified_model
+from worker.models.card import read_verified_model
 from worker.training import metrics, splits
-from worker.training.calibration import (
+from worker.training.classics.classics import CLASSICS, reproduce
+from worker.training.digits.calibration import (
     fit_shared_temperature,
     fit_temperature,
     negative_log_likelihood,
 )
-from worker.training.classics import CLASSICS, reproduce
 from worker.training.estimators import ESTIMATORS, make_estimator
 from worker.training.evaluation import Evaluation
 from worker.training.report import write_report
@@ -28,15 +28,15 @@ pytest.importorskip("torch", reason="the laboratory needs the train extra")
 import torch
 
 from worker.training import data
-from worker.training.augmentation import MIXTURES, STRONG, augment, augment_mixture
-from worker.training.cnn import train_cnn, train_distilled
-from worker.training.data import DataUseError, EvaluationSet, TrainingSet
+from worker.training.digits.augmentation import MIXTURES, STRONG, augment, augment_mixture
+from worker.training.digits.cnn import train_cnn, train_distilled
+from worker.training.digits.data import DataUseError, EvaluationSet, TrainingSet
+from worker.training.digits.laboratory import evaluate_run, network_logits, train_classic
+from worker.training.digits.net import AugmentedEpochs, DigitNet, DistilledEpochs, Schedule
+from worker.training.digits.non_digits import join_glyphs
+from worker.training.digits.pool import SHARES, Pool, looks_like_one, mix_pool
+from worker.training.digits.production import CLASSES, calibrated
 from worker.training.export import export_sklearn, export_torch, quantize, run_onnx
-from worker.training.laboratory import evaluate_run, network_logits, train_classic
-from worker.training.net import AugmentedEpochs, DigitNet, DistilledEpochs, Schedule
-from worker.training.non_digits import join_glyphs
-from worker.training.pool import SHARES, Pool, looks_like_one, mix_pool
-from worker.training.production import CLASSES, calibrated
 from worker.values import NOT_A_DIGIT
 
 pytestmark = pytest.mark.train

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.fields import line_normalization, transcription
-from worker.fields.line_normalization import DIGIT_HEIGHT, LINE_HEIGHT, normalize_line
+from worker.fields.line_reader import normalization as line_normalization
+from worker.fields.line_reader import transcription
+from worker.fields.line_reader.normalization import DIGIT_HEIGHT, LINE_HEIGHT, normalize_line
 from worker.synthesis.fields import draw_field
 
 
@@ -19,7 +20,7 @@ def ink_rows(image: np.ndarray) -> int:
 
 
 def test_training_and_worker_share_one_function() -> None:
-    samples = pytest.importorskip("worker.training.fields_samples")
+    samples = pytest.importorskip("worker.training.fields.samples")
     assert samples.normalize_line is transcription.normalize_line
     rng = np.random.default_rng(5)
     line = next(found for found in (samples.draw_line(rng) for _ in range(20)) if found is not None)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data import DATA_DIR, needs_data
+from tests.support.data import DATA_DIR, needs_data
 from worker.digits.classification import classify_images
 from worker.errors import ModelFileError
-from worker.model_card import read_card
-from worker.recognizer import BATCH, MODELS_DIR, load_recognizers
+from worker.models.card import read_card
+from worker.models.runtime import BATCH, MODELS_DIR, load_recognizers
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_card_that_is_not_one_is_refused(models: Path) -> None:
 
 
 def test_importing_the_recognizer_leaves_onnx_runtime_alone() -> None:
-    code = "import sys, worker.recognizer; sys.exit('onnxruntime' in sys.modules)"
+    code = "import sys, worker.models.runtime; sys.exit('onnxruntime' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

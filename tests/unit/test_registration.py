@@ -4,9 +4,9 @@ import pytest
 
 from schemas.form_template import FormTemplate, NamedForm
 from tests.benchmarks.distortions import distort_page
+from worker.forms.templates import load_templates
 from worker.imaging.geometry import corners_of, project
-from worker.imaging.registration import identify_form, register_page
-from worker.templates import load_templates
+from worker.registration.registration import identify_form, register_page
 from worker.values import Page
 
 PX_PER_MM = 300 / 25.4

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import InvalidJobError
+from worker.queue.signing import open_job, sign_job
+from worker.queue.tasks import parse_message
 from worker.settings import Settings
-from worker.signing import open_job, sign_job
-from worker.tasks import parse_message
 
 KEY = "a key of more than sixteen letters"
 JOB = {"uri": "/a/ü\u202e.png", "id": str(uuid.uuid4())}

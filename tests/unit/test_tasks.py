@@ -19,7 +19,6 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import reading_job
 from worker.errors import (
     DatabaseUnavailableError,
     FolderUnavailableError,
@@ -27,12 +26,13 @@ from worker.errors import (
     StorageUnavailableError,
     UnreadableScanError,
 )
-from worker.logs import configure_logging, mask_secrets
-from worker.process_identity import is_dead, name_process
-from worker.scan_sources import Folders, Places, Resting, ScanFile, locate_scan
-from worker.stages import Stopwatch
+from worker.queue import reading_job
+from worker.queue.tasks import _patiently, parse_message
+from worker.sources.places import Folders, Places, Resting, ScanFile, locate_scan
 from worker.store.records import ClaimedJob
-from worker.tasks import _patiently, parse_message
+from worker.system.process_identity import is_dead, name_process
+from worker.telemetry.logs import configure_logging, mask_secrets
+from worker.telemetry.stages import Stopwatch
 from worker.values import Scan
 
 
@@ -203,7 +203,7 @@ def test_a_process_is_known_dead_only_when_it_was_of_this_machine_and_is_gone() 
 
 def test_a_child_is_bounded_in_memory() -> None:
     program = (
-        "import worker.child as c; c.prepare_child(400)\n"
+        "import worker.system.child as c; c.prepare_child(400)\n"
         "try: bytearray(600 * 2**20)\n"
         "except MemoryError: print('refused')"
     )

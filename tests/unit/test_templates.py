@@ -7,7 +7,7 @@ import pytest
 
 from schemas.form_template import FormTemplate
 from worker.errors import InvalidTemplateError, UnknownTemplateError
-from worker.templates import find_form, find_template, load_template, load_templates
+from worker.forms.templates import find_form, find_template, load_template, load_templates
 
 GOOD = {
     "name": "small",

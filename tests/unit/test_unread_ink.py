@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
-from worker.fields.line_normalization import normalize_line
-from worker.fields.transcription import Transcript, transcribe
-from worker.fields.unread_ink import tallest_unread_stroke
-from worker.recognizer import FIELDS, MODELS_DIR, load_recognizers
+from worker.fields.judging.unread_ink import tallest_unread_stroke
+from worker.fields.line_reader.normalization import normalize_line
+from worker.fields.line_reader.transcription import Transcript, transcribe
+from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
 from worker.values import Box, FieldCrop, Grey
 
 

@@ -11,7 +11,7 @@ from worker.checks.e13b import PITCH_UNITS, ROWS
 from worker.checks.finding import Check
 from worker.checks.micr import MicrSymbol, parse_micr, read_micr
 from worker.decision import broken_by, confirm_field, raise_by_odds
-from worker.fields.extraction import bounding_box_px
+from worker.fields.locating.extraction import bounding_box_px
 from worker.values import Box, FieldReading, FieldStatus
 
 BAND_SHARE = 0.26

@@ -13,10 +13,10 @@ from worker.checks.micr_fields import FEWEST_SYMBOLS, agree_on_number, confirm, 
 from worker.checks.places import Ink, Place, Zone, find_amount, find_ink, find_line, find_sign
 from worker.checks.policy import CheckPolicy
 from worker.decision import AcceptPolicy, decide_field
-from worker.fields.confidence import UNCALIBRATED, FieldCalibration
-from worker.fields.extraction import bounding_box_px
-from worker.fields.sequence import describe_reading
-from worker.fields.transcription import Transcript, transcribe
+from worker.fields.judging.confidence import UNCALIBRATED, FieldCalibration
+from worker.fields.line_reader.reading import describe_reading
+from worker.fields.line_reader.transcription import Transcript, transcribe
+from worker.fields.locating.extraction import bounding_box_px
 from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Grey, Page, Recognizers, freeze
 
 _MARGIN_SHARE = 0.45

@@ -15,11 +15,11 @@ import click
 import redis
 
 from worker import bootstrap
-from worker.buckets import BucketRoot
-from worker.embedded import redis_server_binary, socket_path
 from worker.errors import IcrError, InvalidJobError, StorageUnavailableError
-from worker.logs import mask_secrets
-from worker.tracing import find_obstacle, is_asked_for
+from worker.sources.buckets import BucketRoot
+from worker.system.private_redis import redis_server_binary, socket_path
+from worker.telemetry.logs import mask_secrets
+from worker.telemetry.tracing import find_obstacle, is_asked_for
 
 _LEAST_FREE_BYTES = 2**30
 _REDIS_TIMEOUT_S = 5.0
@@ -95,8 +95,8 @@ def check_poppler() -> str:
 
 def check_models() -> str:
     """Compare the checksum of every model with its card."""
-    from worker.model_card import read_verified_model
-    from worker.recognizer import DIGITS, MODELS_DIR
+    from worker.models.card import read_verified_model
+    from worker.models.runtime import DIGITS, MODELS_DIR
 
     paths = sorted({MODELS_DIR / DIGITS, *MODELS_DIR.glob("*.onnx")})
     cards = [read_verified_model(path)[1] for path in paths]
@@ -105,7 +105,7 @@ def check_models() -> str:
 
 def check_templates() -> str:
     """Read every form template."""
-    from worker.templates import load_templates
+    from worker.forms.templates import load_templates
 
     return ", ".join(sorted(load_templates(bootstrap.settings().templates)))
 

@@ -11,10 +11,10 @@ import click
 from worker.errors import IcrError
 
 if TYPE_CHECKING:
-    from worker.training.fields_evaluation import PhotoScore
-    from worker.training.fields_measures import FieldMeasures
-    from worker.training.fields_report import Read
-    from worker.training.fields_truth import LabelledField
+    from worker.training.fields.evaluation import PhotoScore
+    from worker.training.fields.measures import FieldMeasures
+    from worker.training.fields.report import Read
+    from worker.training.fields.truth import LabelledField
 
 NEEDS = "this command needs the extra 'train': pip install 'icr-worker[train]' (missing: {})"
 data_dir_option = click.option(
@@ -51,12 +51,12 @@ def train_fields(
 ) -> None:  # fmt: skip
     """Train the sequence reader's networks on drawn strings, calibrate them, and write their ONNX and card."""
     try:
-        from worker.training.fields_model import TrainedNet, make_model, recalibrate
-        from worker.training.fields_train import TrainingPlan
-        from worker.training.fields_train import train_fields as train
+        from worker.training.fields.model import TrainedNet, make_model, recalibrate
+        from worker.training.fields.train import TrainingPlan
+        from worker.training.fields.train import train_fields as train
     except ModuleNotFoundError as error:
         raise IcrError(NEEDS.format(error.name)) from error
-    from worker.recognizer import MODELS_DIR
+    from worker.models.runtime import MODELS_DIR
 
     found = _data_dir(data_dir)
     if calibrate_only:
@@ -90,10 +90,10 @@ def evaluate_fields(
 ) -> None:
     """Measure the readers: whole fields, digit errors, read rates at substitution rates, calibration."""
     try:
-        from worker.training.fields_evaluation import PHOTO_SOURCES, score_fields, score_photos, time_field_ms
-        from worker.training.fields_measures import measure
-        from worker.training.fields_report import write_field_report
-        from worker.training.fields_truth import SOURCES, load_fields, load_own_fields, split
+        from worker.training.fields.evaluation import PHOTO_SOURCES, score_fields, score_photos, time_field_ms
+        from worker.training.fields.measures import measure
+        from worker.training.fields.report import write_field_report
+        from worker.training.fields.truth import SOURCES, load_fields, load_own_fields, split
     except ModuleNotFoundError as error:
         raise IcrError(NEEDS.format(error.name)) from error
     from worker import bootstrap
@@ -140,8 +140,8 @@ def evaluate_fields(
 def calibrate(truth: Path, out: Path, refit: bool) -> None:
     """Choose the accept threshold from your own labelled fields; ICR_CALIBRATION names the file written."""
     try:
-        from worker.training.fields_calibration import calibrate_own
-        from worker.training.fields_truth import load_own_fields
+        from worker.training.fields.calibration import calibrate_own
+        from worker.training.fields.truth import load_own_fields
     except ModuleNotFoundError as error:
         raise IcrError(NEEDS.format(error.name)) from error
     from worker import bootstrap

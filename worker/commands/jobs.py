@@ -13,7 +13,7 @@ import click
 
 from worker import bootstrap
 from worker.errors import BrokerUnavailableError, IcrError
-from worker.scan_sources import STORAGE_SCHEME
+from worker.sources.places import STORAGE_SCHEME
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -130,7 +130,7 @@ def _submit_scan(
 
 
 def _enqueue(engine: Engine, job: ScanJob, path: Path) -> JobTicket:
-    from worker.enqueue import enqueue_scan
+    from worker.queue.publishing import enqueue_scan
     from worker.store.jobs import get_job
     from worker.store.records import JobTicket
 
@@ -144,7 +144,7 @@ def _enqueue(engine: Engine, job: ScanJob, path: Path) -> JobTicket:
 
 
 def _publish_again(engine: Engine, job_id: str) -> None:
-    from worker.enqueue import republish
+    from worker.queue.publishing import republish
     from worker.store.jobs import get_job
     from worker.store.tables import JobState
 
@@ -180,8 +180,8 @@ def _collect_status(engine: Engine) -> dict[str, Any]:
     """Gather the status as plain values; what Redis would tell is None where it does not answer."""
     import redis
 
-    from worker.canary import beat_ages, silence_limit_s
-    from worker.enqueue import queue_depth
+    from worker.queue.canary import beat_ages, silence_limit_s
+    from worker.queue.publishing import queue_depth
     from worker.store.jobs import queue_summary
     from worker.store.results import count_page_review_queue, count_review_queue
 

@@ -13,9 +13,9 @@ from worker.errors import PermanentError, SettingsError
 from worker.settings import Settings
 
 if TYPE_CHECKING:  # PyTorch and scikit-learn load when a command runs
-    from worker.model_card import ModelCard
+    from worker.models.card import ModelCard
+    from worker.training.digits.production import Measure
     from worker.training.evaluation import Evaluation
-    from worker.training.production import Measure
 
 CLASSIC_MODELS = ("logistic", "logistic-default", "sgd", "binary", "svc", "knn", "tree", "mlp")
 RUNS = Path("runs")
@@ -67,7 +67,7 @@ def train(
 def _train_classic(
     model: str, data: str, data_dir: Path | None, runs: Path, seed: int, samples: int | None
 ) -> tuple[ModelCard, Path]:
-    from worker.training.laboratory import model_path, train_classic
+    from worker.training.digits.laboratory import model_path, train_classic
     from worker.training.splits import load_split
 
     path = model_path(runs, model, data)
@@ -79,9 +79,9 @@ def _train_classic(
 def _train_digits(
     model: str, data_dir: Path, runs: Path, seed: int, epochs: int | None
 ) -> tuple[ModelCard, Path]:
-    from worker.training.laboratory import train_digit_cnn, train_digit_mlp
-    from worker.training.net import EPOCHS, Schedule
-    from worker.training.pool import cached_pool
+    from worker.training.digits.laboratory import train_digit_cnn, train_digit_mlp
+    from worker.training.digits.net import EPOCHS, Schedule
+    from worker.training.digits.pool import cached_pool
 
     if model not in ("cnn", "mlp"):
         raise click.UsageError(f"{model} trains on --data mnist or digits")
@@ -96,8 +96,8 @@ def _train_digits(
 
 
 def _install(path: Path) -> None:
-    from worker.model_card import card_path
-    from worker.recognizer import DIGITS, MODELS_DIR
+    from worker.models.card import card_path
+    from worker.models.runtime import DIGITS, MODELS_DIR
 
     shutil.copyfile(path, MODELS_DIR / DIGITS)
     shutil.copyfile(card_path(path), card_path(MODELS_DIR / DIGITS))
@@ -132,7 +132,7 @@ def evaluate(
 def _evaluate_run(
     model: str, data: str, data_dir: Path | None, runs: Path, folds: int, fold_samples: int
 ) -> None:
-    from worker.training.laboratory import evaluate_run, model_path
+    from worker.training.digits.laboratory import evaluate_run, model_path
     from worker.training.splits import load_split
 
     path = model_path(runs, model, data)
@@ -143,8 +143,8 @@ def _evaluate_run(
 
 
 def _evaluate_production(data_dir: Path, runs: Path) -> None:
-    from worker.recognizer import DIGITS, MODELS_DIR, load_recognizers
-    from worker.training import data, production
+    from worker.models.runtime import DIGITS, MODELS_DIR, load_recognizers
+    from worker.training.digits import data, production
     from worker.training.evaluation import Evaluation
 
     classify = load_recognizers().classify_digits
@@ -170,7 +170,7 @@ def _print_table(table: Sequence[Measure]) -> None:
 
 
 def _evaluate_classics(data_dir: Path | None, runs: Path, only: tuple[str, ...]) -> None:
-    from worker.training.classics import CLASSICS, describe, reproduce_once
+    from worker.training.classics.classics import CLASSICS, describe, reproduce_once
 
     unknown = sorted(set(only) - set(CLASSICS))
     if unknown:

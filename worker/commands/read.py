@@ -66,7 +66,7 @@ def classify(file: Path, out: Path) -> None:
 
 def _choose_form(template: str | None, layout: str | None) -> Form:
     from worker import bootstrap
-    from worker.templates import find_form
+    from worker.forms.templates import find_form
 
     if layout == "check":
         return bootstrap.check_policy()
@@ -81,9 +81,9 @@ def _read_file(path: Path, form: Form) -> Iterator[tuple[Page | None, PageReadin
     from schemas.reading import PageOut
     from worker import bootstrap
     from worker.decision import AcceptPolicy
+    from worker.output.page_json import to_page_out
     from worker.pipeline import read_page
     from worker.rasterizer import open_pages
-    from worker.reporting import to_page_out
 
     number = 0
     try:
@@ -101,7 +101,7 @@ def _print_page(out: PageOut, output: str) -> None:
         return
     from rich.console import Console
 
-    from worker.reporting import page_table
+    from worker.output.page_json import page_table
 
     Console().print(page_table(out))
 
@@ -116,7 +116,7 @@ def _picture_path(draw: Path, source: Path, number: int, *, several: bool) -> Pa
 def _draw_page(page: Page, reading: PageReading, target: Path) -> None:
     import cv2
 
-    from worker.drawing import draw_reading
+    from worker.output.drawing import draw_reading
 
     done, encoded = cv2.imencode(".png", draw_reading(page, reading))
     try:

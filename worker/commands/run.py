@@ -15,8 +15,8 @@ import structlog
 
 from worker import bootstrap
 from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
-from worker.logs import configure_logging, mask_secrets
-from worker.tracing import find_obstacle
+from worker.telemetry.logs import configure_logging, mask_secrets
+from worker.telemetry.tracing import find_obstacle
 
 if TYPE_CHECKING:
     from worker.one_machine import Outcome
@@ -55,9 +55,9 @@ def worker(concurrency: int | None, name: str) -> None:
     _wait_for_database()
     if obstacle := find_obstacle():
         structlog.get_logger(__name__).warning(obstacle)
-    from worker.canary import canary_queue, forget_beat, name_here
-    from worker.celery_app import QUEUE, app
-    from worker.shutdown import bound_shutdown
+    from worker.queue.app import QUEUE, app
+    from worker.queue.canary import canary_queue, forget_beat, name_here
+    from worker.queue.shutdown import bound_shutdown
 
     node = name_here(name)
     bound_shutdown(bootstrap.settings().shutdown_grace_s)
@@ -76,9 +76,9 @@ def watch(once: bool) -> None:
     """Watch the folder and hand its scans to the queue."""
     configure_logging(bootstrap.settings().log_level)
     _wait_for_database()
-    from worker.canary import forget_beat, name_here
     from worker.inbox.loop import ROLE, watch_inbox
     from worker.one_machine import WATCHER_IS_STUCK
+    from worker.queue.canary import forget_beat, name_here
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -106,7 +106,7 @@ def metrics() -> None:
     if port is None:
         raise SettingsError("set ICR_METRICS_PORT, as to 9464")
     configure_logging(bootstrap.settings().log_level)
-    from worker.metrics import make_exporter
+    from worker.monitoring.exporter import make_exporter
 
     try:
         server = make_exporter(host, port)
@@ -124,8 +124,8 @@ def health(ready: bool) -> None:
     """Exit with 0 if what runs on this machine works (a canary came through lately), with 1 if not."""
     import redis
 
-    from worker.canary import silence_limit_s
-    from worker.health import ages_here, find_obstacles
+    from worker.monitoring.health import ages_here, find_obstacles
+    from worker.queue.canary import silence_limit_s
 
     if ready:
         obstacles = find_obstacles()
@@ -144,8 +144,8 @@ def health(ready: bool) -> None:
 
 def _check_models() -> None:
     """Refuse to start on a missing or changed model, here in the parent that must not load it."""
-    from worker.model_card import read_verified_model
-    from worker.recognizer import DIGITS, MODELS_DIR
+    from worker.models.card import read_verified_model
+    from worker.models.runtime import DIGITS, MODELS_DIR
 
     read_verified_model(MODELS_DIR / DIGITS)
 

@@ -52,8 +52,8 @@ def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: floa
 
     Writes the template and, beside it, a picture with every field drawn and named.
     """
-    from worker.drafting import draft_template, draw_fields, template_json
-    from worker.imaging.registration import register_page
+    from worker.forms.drafting import draft_template, draw_fields, template_json
+    from worker.registration.registration import register_page
 
     page = _page_of(file, number)
     name = name or (out.stem if out else _name_from(file))
@@ -79,9 +79,9 @@ def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: floa
 def check(template_file: str, scans: tuple[Path, ...], out: Path) -> None:
     """Draw a template's fields over real scans and say what does not fit; exit code 1 if a page does not."""
     from worker import bootstrap
-    from worker.drafting import draw_fields
-    from worker.imaging.registration import register_page
-    from worker.templates import find_form
+    from worker.forms.drafting import draw_fields
+    from worker.forms.templates import find_form
+    from worker.registration.registration import register_page
 
     pages_of_form = find_form(template_file, bootstrap.templates()).pages
     bad = False
@@ -107,7 +107,7 @@ def _remarks(form: FormTemplate, quality: float, page: Page, page_from_mm: NDArr
     """Say what does not fit: a page that is not the form, and fields that lie off it."""
     if quality < form.min_registration:
         return [f"unregistered: {form.min_registration:.2f} is needed; nothing would be read on this page"]
-    from worker.fields.extraction import share_on_page
+    from worker.fields.locating.extraction import share_on_page
 
     shares = {f.name: share_on_page(f, page, page_from_mm) for f in form.fields}
     return [f"field {name}: {1 - share:.0%} of it lies off the page" for name, share in shares.items() if share < 0.98]

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.digits.normalization import normalize_digits
-from worker.fields.cells import segment_cells
-from worker.fields.confidence import (
+from worker.fields.judging.confidence import (
     CELL_EVIDENCE,
     UNCALIBRATED_CELLS,
     FieldCalibration,
@@ -22,8 +21,9 @@ from worker.fields.confidence import (
     list_doubts,
     log_odds,
 )
-from worker.fields.emptiness import empty_confidence, seems_empty
-from worker.fields.transcription import Transcript, transcribe
+from worker.fields.judging.emptiness import empty_confidence, seems_empty
+from worker.fields.line_reader.transcription import Transcript, transcribe
+from worker.fields.locating.cells import segment_cells
 from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
 
 DISPUTED_BLANK = 0.97

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from worker.digits.normalization import normalize_digits
-from worker.fields.apart import read_apart
 from worker.fields.cell_rows import read_cell_rows, read_digit
-from worker.fields.cells import segment_cells
-from worker.fields.confidence import NOTHING_ACCEPTED
-from worker.fields.line_normalization import normalize_line
-from worker.fields.segmentation import segment_field
-from worker.fields.sequence import read_sequence
+from worker.fields.cutting.apart import read_apart
+from worker.fields.cutting.segmentation import segment_field
+from worker.fields.judging.confidence import NOTHING_ACCEPTED
+from worker.fields.line_reader.normalization import normalize_line
+from worker.fields.line_reader.reading import read_sequence
+from worker.fields.locating.cells import segment_cells
 from worker.values import DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
 
 UNSURE_DIGIT = 0.9

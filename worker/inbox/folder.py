@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import FolderUnavailableError
-from worker.scan_sources import WORKING as WORKING
+from worker.sources.places import WORKING as WORKING
 
 DONE, FAILED, DUPLICATE = OUTCOMES = ("done", "failed", "duplicate")
 REASON_SUFFIX = ".reason.txt"

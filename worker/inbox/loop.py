@@ -12,13 +12,13 @@ import structlog
 import watchfiles
 
 from worker import bootstrap
-from worker.canary import name_here, record_beat
-from worker.embedded import HomeLock
 from worker.errors import IcrError
 from worker.inbox import folder
 from worker.inbox.probing import Prober
 from worker.inbox.watcher import Watcher
-from worker.reconciler import reconcile_in_turn
+from worker.queue.canary import name_here, record_beat
+from worker.queue.reconciler import reconcile_in_turn
+from worker.system.private_redis import HomeLock
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from worker import bootstrap
-from worker.child import prepare_child
 from worker.errors import UnreadableScanError
+from worker.system.child import prepare_child
 
 
 class Prober:

@@ -11,12 +11,12 @@ from sqlalchemy import Engine
 
 from schemas.scan_job import ScanJob
 from worker import bootstrap
-from worker.enqueue import enqueue_scan
 from worker.errors import BrokerUnavailableError, InvalidJobError
 from worker.inbox import folder
 from worker.inbox.folder import Claimed
 from worker.inbox.probing import Prober
 from worker.inbox.settling import Ready, Settling
+from worker.queue.publishing import enqueue_scan
 from worker.store.holders import find_states
 from worker.store.jobs import get_job, record_invalid_job, record_place
 from worker.store.tables import JobState

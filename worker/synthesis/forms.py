@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from schemas.rules import DateRule
-from worker.imaging.fiducials import marker_picture
+from worker.registration.fiducials import marker_picture
 from worker.synthesis.fields import Line, write_cells, write_line
 from worker.synthesis.glyphs import Hand
 from worker.synthesis.paper import add_ink

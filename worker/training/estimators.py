@@ -26,7 +26,7 @@ ESTIMATORS: dict[str, Maker] = {
     "tree": lambda seed: DecisionTreeClassifier(random_state=seed),
     "mlp": lambda seed: MLPClassifier((256,), batch_size=256, early_stopping=True, random_state=seed),
 }
-"""Every name of ``icr train`` but ``cnn``, which is ``worker.training.net``'s."""
+"""Every name of ``icr train`` but ``cnn``, which is ``worker.training.digits.net``'s."""
 
 
 def make_estimator(name: str, *, seed: int) -> Any:

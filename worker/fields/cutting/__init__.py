@@ -1,0 +1,1 @@
+"""Cut a field's ink into candidates for digits."""

@@ -1,0 +1,67 @@
+"""Digits that stand far apart, read one by one: the sequence reader takes thin ones between wide gaps for rules.
+
+It was trained on numbers written as one. Where it reads fewer digits than stand there, alike and each surely a digit by
+itself, these are the number, for a person to see.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from worker.digits.normalization import normalize_digits
+from worker.fields.cell_rows import read_digit
+from worker.fields.cutting.cleaning import remove_print, writing_line
+from worker.fields.cutting.segmentation import InkPart, digit_crop, digit_parts
+from worker.values import DigitReading, FieldCrop, ReadField, Recognizers
+
+LEAST_GAP = 0.6
+"""Digits stand apart if the least gap between two is wider than this share of the highest one's height."""
+LEAST_DISTANCE = 0.85
+"""Least distance of the middles of two digits that stand apart, in heights: the sequence reader's own boxes."""
+LEAST_HEIGHT = 0.6
+"""No digit of such a number is lower than this share of the highest."""
+SURE, SURELY_NONE = 0.9, 0.1
+MOST_CONFIDENCE = 0.5
+"""Two readers differ on how many digits there are: a person looks."""
+
+
+def read_apart(crop: FieldCrop, read: ReadField, recognizers: Recognizers) -> ReadField:
+    """Return a free field's reading, by its digits alone where they stand apart and some of them were not read."""
+    if not read.digits or not _may_stand_apart(crop, read):
+        return read
+    flat, ink = remove_print(crop.grey)
+    parts = digit_parts(writing_line(ink))
+    if len(parts) <= len(read.digits) or not stand_apart(parts):
+        return read
+    cut = [digit_crop(crop, flat, part, k) for k, part in enumerate(parts)]
+    answers = recognizers.classify_digits(normalize_digits([c.ink for c in cut]))
+    digits = tuple(read_digit(c, answer) for c, answer in zip(cut, answers, strict=True))
+    if not all(d.confidence > SURE and d.outlier < SURELY_NONE for d in digits):
+        return read
+    doubt = f"digits stand far apart: one by one they read {_spell(digits)}, as a line {read.text}"
+    confidence = min(read.confidence, MOST_CONFIDENCE)
+    return replace(read, text=_spell(digits), digits=digits, confidence=confidence, doubts=(doubt, *read.doubts))
+
+
+def stand_apart(parts: Sequence[InkPart]) -> bool:
+    """Tell whether parts are alike in height, and wide gaps lie between all of them."""
+    tallest = max(p.height for p in parts)
+    alike = min(p.height for p in parts) >= LEAST_HEIGHT * tallest
+    return alike and all(b.x - a.right > LEAST_GAP * tallest for a, b in pairwise(parts))
+
+
+def _may_stand_apart(crop: FieldCrop, read: ReadField) -> bool:
+    """Tell from what was read whether a closer look is worth its time: its digits keep their distance, too."""
+    height, width = crop.grey.shape
+    boxes = [d.box_px for d in read.digits]
+    tallest = max(max(box.w, box.h) for box in boxes)
+    middles = [(box.x + box.w / 2, box.y + box.h / 2) for box in boxes]
+    apart = all(math.dist(a, b) > LEAST_DISTANCE * tallest for a, b in pairwise(middles))
+    return apart and 8 <= height < width
+
+
+def _spell(digits: Sequence[DigitReading]) -> str:
+    return "".join(str(d.digit) for d in digits)

@@ -1,0 +1,361 @@
+"""Writing on a page without a form: numbers found by their ink, in reading order, whichever way it lies.
+
+Fields are named ``line<row>_<number>``, both counted from 1. A page that shows printed rows of cells is taken
+for a form, and only its rows are fields; everything else is free writing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.form_template import FieldSpec
+from worker.digits.normalization import normalize_digits
+from worker.fields.cutting.segmentation import InkPart, digit_height, ink_parts
+from worker.fields.locating.cells import CellRow, are_stacked, find_cell_rows, segment_cells, straighten_row
+from worker.fields.locating.extraction import bounding_box_px
+from worker.fields.locating.handwriting import STRANGE, Strangeness, keep_numbers, without_print
+from worker.fields.locating.number_lines import Glyph, Number, group_numbers
+from worker.imaging.binarization import Mask, divide_by_background, estimate_background, ink_mask
+from worker.imaging.line_removal import Rule, find_rules, remove_rules
+from worker.values import NOT_A_DIGIT, Box, FieldCrop, Grey, Page, Recognizers, freeze
+
+WORKING_PX = 1400
+"""Longer side of the image in which writing is looked for; crops are cut from the page itself."""
+
+TALLEST_DIGIT_PX = 160
+"""Digits of crops are reduced to this height: no reader looks closer."""
+
+_FEWEST_CELLS = 5
+"""Cells in a row that make a page a form."""
+
+_SQUARE = 0.15
+"""By how much, of its height, the width of a square may differ from it: photos are askew."""
+
+_SMALLEST_SHARE = 0.012
+"""Least height of a digit, of the page's longer side: 3.5 mm on A4."""
+
+_WIDEST_HIDDEN = 0.02
+"""Widest bottom of a digit that a rule may hide, of the page's longer side."""
+
+_LONG_RULE, _FEWEST_RULES = 0.3, 3
+"""Share of a page's side that a long rule runs along; and how many of them, of one direction, make ruled paper."""
+
+_LOW_SHARE = 0.45
+"""Parts lower than this share of the usual digit are strokes or marks, not digits."""
+
+_FAINT_SHARE = 0.45
+"""Parts with less than this share of the usual contrast are shadows, folds and show-through."""
+
+_TURN_MARGIN = 0.08
+"""By how much digits must look likelier turned before a page is taken to lie that way."""
+
+_BLOB, _THICK = 0.9, 0.6
+"""How thick, of its narrower side, a part is that is no stroke, and one that may be a 6 written by a broad pen."""
+
+_GLYPHS_FOR_TURN = 48
+_MARGIN_SHARE = 0.35
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sketch:
+    """A page reduced for looking: ``page_from_sketch`` leads from its pixels to the page's."""
+
+    grey: Grey
+    background: Grey
+    ink: Mask
+    page_from_sketch: NDArray[np.float64]
+
+
+def find_free_fields(page: Page, recognizers: Recognizers | None = None) -> list[FieldCrop]:
+    """Find the numbers on a page without a form, in reading order; empty where there is no writing.
+
+    With ``recognizers`` the page may lie at any quarter turn: the turn under which the glyphs look most like
+    digits is taken, the page's own unless another is clearly better; and print is left out.
+    """
+    if min(page.grey.shape) < 8:
+        return []
+    sketch = _sketch(page)
+    rows_of_cells = _upright_rows(page, sketch, recognizers)
+    if rows_of_cells:
+        return rows_of_cells
+    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.ink)
+    turns = _best_turn(sketch, glyphs, recognizers) if recognizers and glyphs else 0
+    if turns:
+        sketch = _turned(sketch, turns)
+        glyphs = find_glyphs(sketch.grey, sketch.background, sketch.ink)
+    return [
+        _number_field(page, sketch, number, f"line{r}_{n}")
+        for r, row in enumerate(_numbers(sketch, glyphs, recognizers), start=1)
+        for n, number in enumerate(row, start=1)
+    ]
+
+
+def _numbers(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers | None) -> list[list[Number]]:
+    """Group glyphs into rows of numbers, those of print and scribble left out where a model can tell."""
+    if not glyphs or recognizers is None:
+        return group_numbers(glyphs)
+    strangeness = _strangeness(sketch, glyphs, recognizers)
+    blobs = [g for g, strange in strangeness.items() if strange > STRANGE and _thickness(g.parts[0]) > _THICK]
+    strangeness = {g: strange for g, strange in strangeness.items() if g not in blobs}
+    return keep_numbers(group_numbers(without_print(strangeness)), strangeness)
+
+
+def _strangeness(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> Strangeness:
+    inks = [_glyph_ink(sketch, glyph) for glyph in glyphs]
+    answers = recognizers.classify_digits(normalize_digits(inks))
+    return dict(zip(glyphs, answers[:, NOT_A_DIGIT].tolist(), strict=True))
+
+
+def _upright_rows(page: Page, sketch: _Sketch, recognizers: Recognizers | None) -> list[FieldCrop]:
+    """Find the printed rows of cells of a page, turned so that their digits look most like digits."""
+    for turns in (0, 1) if recognizers else (0,):
+        rows = _cell_rows(page, _turned(sketch, turns))
+        if rows and recognizers:
+            reversed_rows = _cell_rows(page, _turned(sketch, turns + 2))
+            gain = _likeness(reversed_rows, recognizers) - _likeness(rows, recognizers)
+            return reversed_rows if gain > (_TURN_MARGIN if turns == 0 else 0.0) else rows
+        if rows:
+            return rows
+    return []
+
+
+def _cell_rows(page: Page, sketch: _Sketch) -> list[FieldCrop]:
+    found = find_cell_rows(sketch.ink)
+    rows = [row for row in found if row.count >= _FEWEST_CELLS]
+    if rows and _is_lattice(found, sketch.ink) and (_are_square(rows) or not _hold_writing(rows, sketch)):
+        return []  # squared paper, on which people write anywhere
+    return [_row_field(page, sketch, row, number) for number, row in enumerate(rows, start=1)]
+
+
+def _is_lattice(rows: list[CellRow], ink: Mask) -> bool:
+    """Tell whether rows of cells lie on each other, or the page is ruled both ways: squared paper, or a table."""
+    if are_stacked(rows):
+        return True
+    rules = _long_rules(ink, share=_LONG_RULE)
+    upright = sum(rule.upright for rule in rules)
+    return min(upright, len(rules) - upright) >= _FEWEST_RULES
+
+
+def _are_square(rows: list[CellRow]) -> bool:
+    return bool(abs(np.median([row.width / row.count / row.height for row in rows]) - 1) < _SQUARE)
+
+
+def _hold_writing(rows: list[CellRow], sketch: _Sketch) -> bool:
+    """Tell whether cells hold most of a page's writing, or there is none."""
+    boxes = [glyph.box for glyph in find_glyphs(sketch.grey, sketch.background, sketch.ink)]
+    middles = [((x + x2) / 2, (y + y2) / 2) for x, y, x2, y2 in boxes]
+    return 2 * sum(any(row.holds(x, y) for row in rows) for x, y in middles) >= len(boxes)
+
+
+def _likeness(rows: list[FieldCrop], recognizers: Recognizers) -> float:
+    """Return how much the ink in cells looks like digits, from 0 to 1; 0 where all are blank."""
+    cells = [cell for row in rows for cell in segment_cells(row, row.spec.cells or 1)]
+    inks = [cell.ink for cell in cells if cell is not None]
+    return float(digit_likeness(inks, recognizers).mean()) if inks else 0.0
+
+
+def digit_likeness(inks: list[NDArray[np.uint8]], recognizers: Recognizers) -> NDArray[np.float32]:
+    """Return (N,) the probability of the likeliest digit of each image, white ink on black."""
+    answers = recognizers.classify_digits(normalize_digits(inks))
+    return np.asarray(answers[:, :NOT_A_DIGIT].max(axis=1), np.float32)
+
+
+def find_glyphs(grey: Grey, background: Grey, ink: Mask) -> list[Glyph]:
+    """Find the ink that may be digits: strokes of like size, pen and darkness, away from the image's rim."""
+    ink = _without_rules(grey, ink)
+    parts = [p for p in ink_parts(ink) if max(p.width, p.height) >= 3]
+    smallest = max(6.0, _SMALLEST_SHARE * max(ink.shape))
+    bodies = [p for p in parts if p.height >= smallest and _is_written(p, ink.shape)]
+    bodies = _like_the_darkest(bodies, grey, background)
+    if not bodies:
+        return []
+    usual = digit_height(bodies)
+    tall = [p for p in bodies if p.height >= _LOW_SHARE * usual]
+    low = [p for p in parts if p.height < _LOW_SHARE * usual and p.height >= 0.05 * usual]
+    return [Glyph((p, *(m for m in low if _belongs(m, p)))) for p in tall]
+
+
+def _sketch(page: Page) -> _Sketch:
+    scale = min(1.0, WORKING_PX / max(page.grey.shape))
+    size = (max(1, round(page.grey.shape[1] * scale)), max(1, round(page.grey.shape[0] * scale)))
+    grey = np.asarray(cv2.resize(page.grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+    background = estimate_background(grey)
+    ink = ink_mask(divide_by_background(grey, background))
+    return _Sketch(grey, background, ink, np.diag([1 / scale, 1 / scale, 1.0]))
+
+
+def _turned(sketch: _Sketch, turns: int) -> _Sketch:
+    """Turn a sketch counter-clockwise by quarter turns."""
+    height, width = sketch.ink.shape
+    back = {
+        0: [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        1: [[0, -1, width - 1], [1, 0, 0], [0, 0, 1]],
+        2: [[-1, 0, width - 1], [0, -1, height - 1], [0, 0, 1]],
+        3: [[0, 1, 0], [-1, 0, height - 1], [0, 0, 1]],
+    }[turns]
+    grey, background, ink = (
+        np.ascontiguousarray(np.rot90(a, turns)) for a in (sketch.grey, sketch.background, sketch.ink)
+    )
+    return _Sketch(grey, background, ink, sketch.page_from_sketch @ np.array(back, np.float64))
+
+
+def _best_turn(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> int:
+    """Return how many quarter turns counter-clockwise make the glyphs look most like digits."""
+    largest = sorted(glyphs, key=lambda g: -g.parts[0].height)[:_GLYPHS_FOR_TURN]
+    inks = [_glyph_ink(sketch, glyph) for glyph in largest]
+    turned = [np.ascontiguousarray(np.rot90(ink, turns)) for turns in range(4) for ink in inks]
+    scores = digit_likeness(turned, recognizers).reshape(4, -1).mean(axis=1)
+    best = int(np.argmax(scores))
+    return best if scores[best] > scores[0] + _TURN_MARGIN else 0
+
+
+def _glyph_ink(sketch: _Sketch, glyph: Glyph) -> NDArray[np.uint8]:
+    """Return a glyph as white ink on black."""
+    left, top, right, bottom = (int(v) for v in glyph.box)
+    window = np.zeros((bottom - top, right - left), np.uint8)
+    for part in glyph.parts:
+        rows, columns = _place(part, left, top)
+        window[rows, columns] |= part.mask
+    flat = divide_by_background(sketch.grey[top:bottom, left:right], sketch.background[top:bottom, left:right])
+    return np.asarray((255 - flat) * window, np.uint8)
+
+
+def _place(part: InkPart, left: int, top: int) -> tuple[slice, slice]:
+    y, x = part.y - top, part.x - left
+    return slice(y, y + part.height), slice(x, x + part.width)
+
+
+def _without_rules(grey: Grey, ink: Mask) -> Mask:
+    """Take the lines of ruled and squared paper out of the ink, where there are any."""
+    height, width = ink.shape
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    wide = stats[1:, cv2.CC_STAT_WIDTH] > _LONG_RULE * width
+    high = stats[1:, cv2.CC_STAT_HEIGHT] > _LONG_RULE * height
+    if not (wide | high).any():
+        return ink
+    hidden = round(_WIDEST_HIDDEN * max(ink.shape))
+    rules = _long_rules(ink, share=_LONG_RULE)
+    ink = remove_rules(grey, ink, rules, longest_hidden=hidden)[1]
+    if len(rules) >= _FEWEST_RULES:  # ruled paper: what is left of its rules is shorter
+        ink = remove_rules(grey, ink, _long_rules(ink, share=_LONG_RULE / 3), longest_hidden=hidden)[1]
+    return ink
+
+
+def _long_rules(ink: Mask, *, share: float) -> list[Rule]:
+    """Return the rules that run along such a share of the page."""
+    height, width = ink.shape
+    return find_rules(ink, flat_length=share * width, upright_length=share * height)
+
+
+def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:
+    """Tell strokes from blobs, from what reaches over the image's rim, and from what is far too wide."""
+    height, width = shape
+    at_rim = part.x <= 1 or part.y <= 1 or part.right >= width - 1 or part.y + part.height >= height - 1
+    if at_rim and max(shape) > 300:
+        return False
+    if part.width > 4 * part.height:
+        return False
+    return _thickness(part) < _BLOB
+
+
+def _thickness(part: InkPart) -> float:
+    """Return the width of a part's thickest place as a share of its narrower side; 0 for a plain stroke like a 1."""
+    narrow, long = sorted((part.width, part.height))
+    if narrow < 0.4 * long:
+        return 0.0
+    return 2 * float(cv2.distanceTransform(np.pad(part.mask, 1), cv2.DIST_L2, 3).max()) / narrow
+
+
+def _like_the_darkest(parts: list[InkPart], grey: Grey, background: Grey) -> list[InkPart]:
+    """Leave out parts that are much fainter than the ink of most."""
+    if not parts:
+        return []
+    contrast = []
+    for p in parts:
+        rows, columns = _place(p, 0, 0)
+        inside = p.mask > 0
+        paper = background[rows, columns][inside].astype(np.float32)
+        contrast.append(float(np.mean(1 - grey[rows, columns][inside] / np.maximum(paper, 1))))
+    weights = np.array([p.height * p.mask.sum() ** 0.5 for p in parts])
+    order = np.argsort(contrast)
+    total = np.cumsum(weights[order])
+    usual = contrast[int(order[np.searchsorted(total, 0.6 * total[-1])])]
+    return [p for p, c in zip(parts, contrast, strict=True) if c >= _FAINT_SHARE * usual]
+
+
+def _belongs(mark: InkPart, body: InkPart) -> bool:
+    """Tell a detached stroke of a digit (the flag of a 5, the bar of a 7) from a point or comma."""
+    shared = min(mark.right, body.right) - max(mark.x, body.x)
+    gap = max(mark.y - body.y - body.height, body.y - mark.y - mark.height)
+    low = mark.y > body.y + 0.75 * body.height
+    return shared > 0.6 * mark.width and gap < 0.25 * body.height and not low
+
+
+def _number_field(page: Page, sketch: _Sketch, number: Number, name: str) -> FieldCrop:
+    """Cut one number out of the page, upright, on white paper, other numbers' ink painted over."""
+    parts = [p for g in number for p in g.parts]
+    along, down = _directions(number)
+    points = np.concatenate([np.argwhere(p.mask)[:, ::-1] + (p.x, p.y) for p in parts]).astype(np.float64)
+    corner = np.array([(points @ along).min(), (points @ down).min()])
+    extent = np.array([(points @ along).max(), (points @ down).max()]) - corner + 1
+    page_scale = float(np.abs(sketch.page_from_sketch[:2, :2]).max())
+    scale = float(np.clip(TALLEST_DIGIT_PX / extent[1], 1.0, page_scale))
+    margin = _MARGIN_SHARE * extent[1]
+    size = tuple(int(v) for v in np.ceil((extent + 2 * margin) * scale))
+    origin = np.column_stack([along, down]) @ (corner - margin)
+    sketch_from_crop = np.eye(3)
+    sketch_from_crop[:2] = np.column_stack([along / scale, down / scale, origin])
+    page_from_crop = sketch.page_from_sketch @ sketch_from_crop
+    background = _warped(sketch.background, sketch_from_crop, size)
+    source = (page.grey, page_from_crop) if scale > 1 else (sketch.grey, sketch_from_crop)
+    flat = divide_by_background(_warped(*source, size), background)
+    others = _warped(_other_ink(sketch.ink, parts), sketch_from_crop, size)
+    grey = np.where(cv2.dilate(others, np.ones((5, 5), np.uint8)) > 0, np.uint8(255), flat)
+    freeze(grey)
+    box = Box(margin * scale, margin * scale, extent[0] * scale, extent[1] * scale)
+    box_px = bounding_box_px(box, page_from_crop)
+    return FieldCrop(_spec(page, name, box_px), grey, box_px, page_from_crop)
+
+
+def _directions(number: Number) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return unit vectors along a number and down its digits; two digits count as tilted if steep."""
+    boxes = np.array([g.box for g in number])
+    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    slope = float(np.polyfit(x, y, 1)[0]) if len(number) >= 2 else 0.0
+    angle = np.arctan(slope) if abs(slope) > (0.03 if len(number) > 2 else 0.35) else 0.0
+    return np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+
+
+def _other_ink(ink: Mask, own: list[InkPart]) -> Mask:
+    """Return the ink that is not of these parts."""
+    others = ink.copy()
+    for part in own:
+        others[_place(part, 0, 0)] &= 1 - part.mask
+    return others
+
+
+def _warped(image: Grey, image_from_crop: NDArray[np.float64], size: tuple[int, ...]) -> Grey:
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpPerspective(image, image_from_crop, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.uint8)
+
+
+def _row_field(page: Page, sketch: _Sketch, row: CellRow, number: int) -> FieldCrop:
+    """Cut a printed row of cells out of the page, upright."""
+    corners = cv2.perspectiveTransform(row.corners[None], sketch.page_from_sketch)[0]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    box_px = Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+    spec = _spec(page, f"line{number}_1", box_px).model_copy(update={"layout": "cells", "cells": row.count})
+    whole = FieldCrop(spec, page.grey, box_px, np.eye(3))
+    return straighten_row(whole, CellRow(np.asarray(corners, np.float64), row.count))
+
+
+def _spec(page: Page, name: str, box_px: Box) -> FieldSpec:
+    """Describe a found field; millimetres by the page's resolution, 300 dpi where it has none."""
+    mm = 25.4 / (page.dpi or 300.0)
+    x, y, w, h = (float(np.clip(v * mm, 0, 5000)) for v in box_px)
+    return FieldSpec(name=name, box_mm=(x, y, max(w, 0.1), max(h, 0.1)))

@@ -1,0 +1,31 @@
+"""What was not read of a line: strokes as high as its digits that no digit and no mark accounts for."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from worker.fields.line_reader.alignment import INK
+from worker.fields.line_reader.transcription import Transcript
+
+WIDEST = 1.5
+"""In heights of a digit; what is wider is a rule or a pattern."""
+
+
+def tallest_unread_stroke(seen: Transcript) -> float:
+    """Return the height of the tallest stroke in no symbol's box, in heights of the median digit; 0 without any.
+
+    What runs from the top of the line to its bottom is a frame's side.
+    """
+    if not seen.cuts:
+        return 0.0
+    unread = (seen.line.image > INK).astype(np.uint8)
+    rows = len(unread)
+    for cut in (*seen.cuts, *seen.marks):
+        x, y, right, bottom = (round(v) for v in (cut.box.x, cut.box.y, cut.box.x + cut.box.w, cut.box.y + cut.box.h))
+        unread[max(0, y) : bottom, max(0, x) : right] = 0
+    _, _, stats, _ = cv2.connectedComponentsWithStats(unread, connectivity=8)
+    height = float(np.median([cut.box.h for cut in seen.cuts]))
+    heights, widths = stats[1:, cv2.CC_STAT_HEIGHT], stats[1:, cv2.CC_STAT_WIDTH]
+    strokes = heights[(heights < rows - 1) & (widths < WIDEST * height)]
+    return float(strokes.max()) / height if len(strokes) else 0.0

@@ -1,0 +1,51 @@
+"""Free fields read whole: transcribed by two readers, then judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worker.fields.judging.confidence import UNCALIBRATED, FieldCalibration, judge, list_doubts
+from worker.fields.judging.emptiness import empty_confidence, seems_empty
+from worker.fields.line_reader.transcription import Transcript, transcribe
+from worker.values import Alternative, FieldCrop, ReadField, Recognizers
+
+MOST_ALTERNATIVES = 3
+
+
+def read_sequence(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
+    """Read free fields with the sequence reader and the digit model; each has one calibrated confidence.
+
+    Raises
+    ------
+    ModelFileError
+        The recognizers hold no sequence reader.
+    """
+    kept = recognizers.field_calibration
+    calibration = FieldCalibration.from_mapping(kept) if kept else UNCALIBRATED
+    return [describe_reading(seen, calibration) for seen in transcribe(crops, recognizers)]
+
+
+def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadField:
+    """Return a transcript as the decision wants it, with its doubts where it is not sure enough."""
+    if seems_empty(seen):
+        sure = empty_confidence(seen)
+        return ReadField("", sure, seen.crop.box_px, blank=True, registration=seen.crop.registration)
+    confidence = judge(seen, calibration)
+    doubted = confidence < calibration.accept_threshold
+    return ReadField(
+        text=seen.text,
+        confidence=confidence,
+        box_px=seen.crop.box_px,
+        blank=not seen.digits,
+        digits=seen.digits,
+        alternatives=_alternatives(seen),
+        doubts=list_doubts(seen) if doubted else (),
+        registration=seen.crop.registration,
+        accept_threshold=calibration.accept_threshold if seen.digits else None,
+    )
+
+
+def _alternatives(seen: Transcript) -> tuple[Alternative, ...]:
+    read = "".join(str(d.digit) for d in seen.digits)
+    others = [c for c in seen.candidates if c.digits not in ("", read)]
+    return tuple(Alternative(c.digits, c.probability) for c in others[:MOST_ALTERNATIVES])

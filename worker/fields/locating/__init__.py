@@ -1,0 +1,1 @@
+"""Find where fields, lines, numbers and cells lie on a page."""

@@ -1,0 +1,110 @@
+"""Glyphs of a page joined to numbers: chained from left to right, parted at gaps, put into reading order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.fields.cutting.segmentation import InkPart
+
+_WIDEST_GAP = 3.0
+"""Digits further apart than this many heights do not belong to one number."""
+
+_STEEPEST = 0.7
+"""Most rise of a tilted number, a pixel along: 35 degrees."""
+
+_NUMBER_GAP = 2.2
+"""A gap this many times the line's usual one, and wider than a digit is high, parts two numbers."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Glyph:
+    """Ink that may be a digit: the strokes it holds, the main one first."""
+
+    parts: tuple[InkPart, ...]
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom in pixels."""
+        p = self.parts
+        return (
+            float(min(q.x for q in p)),
+            float(min(q.y for q in p)),
+            float(max(q.right for q in p)),
+            float(max(q.y + q.height for q in p)),
+        )
+
+
+Number = list[Glyph]
+"""The glyphs of one number, from left to right."""
+
+
+def group_numbers(glyphs: list[Glyph]) -> list[list[Number]]:
+    """Group glyphs into rows of numbers, rows from top to bottom, the rest from left to right."""
+    if not glyphs:
+        return []
+    boxes = np.array([g.box for g in glyphs])
+    numbers = [n for chain in _chains(boxes) for n in _part_at_gaps(boxes, chain)]
+    return [[[glyphs[i] for i in number] for number in row] for row in _rows(boxes, numbers)]
+
+
+def _chains(boxes: NDArray[np.float64]) -> list[list[int]]:
+    """Chain every glyph to its nearest neighbour on the right, where each is the other's nearest."""
+    cost = _neighbour_cost(boxes)
+    follower = np.argmin(cost, axis=1)
+    leader = np.argmin(cost, axis=0)
+    linked = {i: int(j) for i, j in enumerate(follower) if np.isfinite(cost[i, j]) and leader[j] == i}
+    starts = sorted(set(range(len(boxes))) - set(linked.values()))
+    chains = []
+    for start in starts:
+        chain = [start]
+        while chain[-1] in linked:
+            chain.append(linked[chain[-1]])
+        chains.append(chain)
+    return chains
+
+
+def _neighbour_cost(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N, N) how ill glyph j follows glyph i, in heights; infinite where it cannot."""
+    left, top, right, bottom = boxes.T
+    height = bottom - top
+    usual = np.maximum(height[:, None], height[None, :])
+    gap = left[None, :] - right[:, None]
+    along = (left + right)[None, :] / 2 - (left + right)[:, None] / 2
+    rise = np.abs((top + bottom)[None, :] - (top + bottom)[:, None]) / 2
+    cost = np.maximum(gap, 0) / usual + 1.5 * rise / usual
+    fits = (along > 0.15 * usual) & (gap > -0.35 * usual) & (gap < _WIDEST_GAP * usual)
+    fits &= (rise < 0.6 * usual) | (rise < _STEEPEST * along) & (gap < usual)
+    fits &= np.minimum(height[:, None], height[None, :]) > 0.4 * usual
+    return np.where(fits, cost, np.inf)
+
+
+def _part_at_gaps(boxes: NDArray[np.float64], chain: list[int]) -> list[list[int]]:
+    """Part a chain where the gap is much wider than its usual gap."""
+    if len(chain) < 3:
+        return [chain]
+    gaps = boxes[chain[1:], 0] - boxes[chain[:-1], 2]
+    height = float(np.median(boxes[chain, 3] - boxes[chain, 1]))
+    usual = max(float(np.median(gaps)), 0.12 * height)
+    cuts = np.flatnonzero((gaps > _NUMBER_GAP * usual) & (gaps > 0.8 * height)) + 1
+    return [list(part) for part in np.split(np.array(chain), cuts)]
+
+
+def _rows(boxes: NDArray[np.float64], numbers: list[list[int]]) -> list[list[list[int]]]:
+    """Put numbers side by side into rows: one joins a row that shares most of its height."""
+    spans = [(float(np.median(boxes[n, 1])), float(np.median(boxes[n, 3]))) for n in numbers]
+    order = sorted(range(len(numbers)), key=lambda k: sum(spans[k]))
+    rows: list[list[int]] = []
+    for k in order:
+        top, bottom = spans[k]
+        for row in rows[-2:]:
+            row_top = float(np.mean([spans[m][0] for m in row]))
+            row_bottom = float(np.mean([spans[m][1] for m in row]))
+            if min(bottom, row_bottom) - max(top, row_top) > 0.5 * min(bottom - top, row_bottom - row_top):
+                row.append(k)
+                break
+        else:
+            rows.append([k])
+    return [[numbers[k] for k in sorted(row, key=lambda k: float(boxes[numbers[k][0], 0]))] for row in rows]

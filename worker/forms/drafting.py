@@ -1,0 +1,165 @@
+"""A form template drafted from one page, blank or filled: its printed boxes, rows of cells and combs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.form_template import DigitRange, FieldSpec, FormTemplate, Landmark
+from worker.errors import PermanentError
+from worker.forms.layout import FormLayout, PrintedBox, PrintedRow, find_layout
+from worker.imaging.geometry import corners_of, project
+from worker.registration.deskew import deskew_page
+from worker.values import Box, Grey, Page
+
+FIELD_HEIGHT_MM = (3.0, 18.0)
+MOST_ASPECT = 10.0
+"""A box longer than this holds words: even 16 digits in a row need only 9 heights."""
+DIGIT_PITCH = 0.45
+"""The closest that people write digits, in heights of their box."""
+PAPERS_MM = ((215.9, 279.4), (210.0, 297.0), (148.0, 210.0), (105.0, 148.0))
+
+
+class NothingToDraftError(PermanentError):
+    """The page shows no printed box that could be a field."""
+
+
+def draft_template(page: Page, name: str, *, dpi: float | None = None) -> FormTemplate:
+    """Return a template with a field for every box, row of cells and comb, named f01, f02... in reading order.
+
+    Raises
+    ------
+    NothingToDraftError
+        No box is found.
+    """
+    level, _ = deskew_page(page.grey)
+    px_per_mm = (dpi or page.dpi or guess_dpi(page)) / 25.4
+    layout = find_layout(level, px_per_mm)
+    fields = _fields_of(layout)
+    if not fields:
+        raise NothingToDraftError("no printed boxes, rows of cells or combs are found on this page")
+    height, width = level.shape
+    page_mm = (round(width / px_per_mm, 1), round(height / px_per_mm, 1))
+    return FormTemplate(name=name, page_mm=page_mm, fields=fields, landmarks=_landmarks_of(layout, page_mm))
+
+
+def find_landmarks(grey: Grey, page_mm: tuple[float, float]) -> tuple[Landmark, ...]:
+    """Return the printed boxes and lines of a picture of the whole page, turned level first as for drafting."""
+    level, _ = deskew_page(grey)
+    return _landmarks_of(find_layout(level, level.shape[1] / page_mm[0]), page_mm)
+
+
+def guess_dpi(page: Page) -> float:
+    """Return the resolution by the paper that has the page's proportions, where the file does not say."""
+    height, width = page.grey.shape
+    longer, shorter = max(height, width), min(height, width)
+    paper = min(PAPERS_MM, key=lambda p: abs(p[1] / p[0] - longer / shorter))
+    return float(longer / paper[1] * 25.4)
+
+
+def template_json(template: FormTemplate) -> str:
+    """Return a template as JSON that a person can edit: one line a field and a landmark."""
+    content = template.model_dump(mode="json", exclude_defaults=True)
+    lists = {key: content.pop(key) for key in ("fields", "landmarks") if key in content}
+    lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
+    for key, entries in lists.items():
+        rows = ",\n".join(f"    {json.dumps(entry, ensure_ascii=False)}" for entry in entries)
+        lines.append(f"  {json.dumps(key)}: [\n{rows}\n  ]")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def draw_fields(
+    page: Page, template: FormTemplate, page_from_mm: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    """Return the page (H, W, 3) uint8 BGR with every field outlined and named, and every landmark in grey."""
+    picture = np.asarray(cv2.cvtColor(page.grey, cv2.COLOR_GRAY2BGR), np.uint8)
+    pen = max(1, round(max(page.grey.shape) / 1200))
+    for mark in template.landmarks:
+        _outline(picture, page_from_mm, mark.box_mm, (200, 170, 120), pen)
+    for field in template.fields:
+        ring = _outline(picture, page_from_mm, field.box_mm, (40, 40, 220), 2 * pen)
+        at = (int(ring[0][0]), int(ring[0][1]) - 3 * pen)
+        cv2.putText(picture, field.name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * pen, (40, 40, 220), pen, cv2.LINE_AA)
+    return picture
+
+
+def _outline(
+    picture: NDArray[np.uint8], page_from_mm: NDArray[np.float64], box_mm: Iterable[float],
+    colour: tuple[int, int, int], pen: int,
+) -> NDArray[np.int32]:  # fmt: skip
+    ring = project(page_from_mm, corners_of(np.array([list(box_mm)], dtype=np.float64))[0]).round().astype(np.int32)
+    cv2.polylines(picture, [ring], True, colour, pen, cv2.LINE_AA)
+    return ring
+
+
+# --- fields and landmarks ----------------------------------------------------------------------------------------
+
+
+def _fields_of(layout: FormLayout) -> tuple[FieldSpec, ...]:
+    found = [(_joined(row), row.count) for row in layout.rows if _is_field(row.boxes[0].outline)]
+    found += [(b.inner, b.teeth) for b in layout.boxes if _is_field(b.outline) and b.outline.w < _most_width(b)]
+    found += layout.combs
+    in_order = _reading_order([box for box, _ in found])
+    digits = len(str(len(found)))
+    return tuple(
+        _spec(f"f{i + 1:0{max(2, digits)}d}", *found[k]) for i, k in enumerate(in_order)
+    )
+
+
+def _spec(name: str, box: Box, cells: int) -> FieldSpec:
+    box_mm = _rounded(box)
+    if cells > 1:
+        return FieldSpec(name=name, box_mm=box_mm, layout="cells", cells=cells, digits=DigitRange(min=1, max=cells))
+    most = max(1, int(box.w / (DIGIT_PITCH * box.h)))
+    return FieldSpec(name=name, box_mm=box_mm, digits=DigitRange(min=1, max=most))
+
+
+def _is_field(outline: Box) -> bool:
+    return FIELD_HEIGHT_MM[0] <= outline.h <= FIELD_HEIGHT_MM[1]
+
+
+def _most_width(box: PrintedBox) -> float:
+    return (40.0 if box.teeth > 1 else MOST_ASPECT) * box.outline.h
+
+
+def _joined(row: PrintedRow) -> Box:
+    first, last = row.boxes[0].inner, row.boxes[-1].inner
+    top = min(cell.inner.y for cell in row.boxes)
+    bottom = max(cell.inner.y + cell.inner.h for cell in row.boxes)
+    return Box(first.x, top, last.x + last.w - first.x, bottom - top)
+
+
+def _cells_of(row: PrintedRow) -> list[Box]:
+    """Return the outlines of a row's cells, all as high as the row."""
+    outlines = [box.outline for box in row.boxes]
+    top, bottom = min(o.y for o in outlines), max(o.y + o.h for o in outlines)
+    return [Box(o.x, top, o.w, bottom - top) for o in outlines]
+
+
+def _reading_order(boxes: Sequence[Box]) -> list[int]:
+    """Return indices line by line from the top, each line from the left."""
+    left = sorted(range(len(boxes)), key=lambda i: boxes[i].y)
+    order: list[int] = []
+    while left:
+        middle = boxes[left[0]].y + boxes[left[0]].h / 2
+        line = [i for i in left if boxes[i].y < middle < boxes[i].y + boxes[i].h]
+        order += sorted(line, key=lambda i: boxes[i].x)
+        left = [i for i in left if i not in line]
+    return order
+
+
+def _landmarks_of(layout: FormLayout, page_mm: tuple[float, float]) -> tuple[Landmark, ...]:
+    outlines = [b.outline for b in layout.boxes] + [cell for row in layout.rows for cell in _cells_of(row)]
+    marks = [Landmark(kind="box", box_mm=_rounded(outline)) for outline in outlines]
+    marks += [Landmark(kind="line", box_mm=_rounded(rule)) for rule in layout.rules]
+    inside = [m for m in marks if m.box_mm[0] + m.box_mm[2] <= page_mm[0] and m.box_mm[1] + m.box_mm[3] <= page_mm[1]]
+    return tuple(sorted(inside, key=lambda m: (m.box_mm[1], m.box_mm[0])))
+
+
+def _rounded(box: Box) -> tuple[float, float, float, float]:
+    x, y, w, h = (round(float(side), 2) for side in box)
+    return max(0.0, x), max(0.0, y), max(0.01, w), max(0.01, h)

@@ -1,0 +1,119 @@
+"""The shipped models, loaded once a process and run by ONNX Runtime on one thread.
+
+ONNX Runtime does not survive a fork: it is imported by ``load_recognizers``, never by importing this module,
+so that a prefork parent can import the worker and each child loads its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import ModelFileError
+from worker.fields.judging.confidence import FieldCalibration, choose_promise
+from worker.models.card import ModelCard, read_verified_model
+from worker.values import DigitClassifier, Recognizers, SequenceTranscriber
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+MODELS_DIR = Path(__file__).parent
+DIGITS = "digits.onnx"
+FIELDS = "fields.onnx"
+
+DEFAULT_SUBSTITUTION_RATE = 0.005
+BATCH = 130
+"""Digits to a run: one page's worth; larger batches are no faster and cost memory (docs/laboratory.md)."""
+
+
+def load_recognizers(
+    models_dir: Path | None = None,
+    *,
+    calibration: Path | None = None,
+    max_substitution_rate: float = DEFAULT_SUBSTITUTION_RATE,
+) -> Recognizers:
+    """Load and verify the models of a folder (by default the shipped ones); return them as plain functions.
+
+    ``calibration`` is a file of ``icr calibrate`` in place of the fields model's own.
+
+    Raises
+    ------
+    ModelFileError
+        The digit model is missing, a model's checksum is not the one in its card, or a calibration is none.
+    """
+    folder = models_dir or MODELS_DIR
+    session, card = _open_session(folder / DIGITS)
+    versions = {card.name: card.version}
+    transcribe: SequenceTranscriber | None = None
+    kept: dict[str, Any] = {}
+    if (folder / FIELDS).exists():
+        fields_session, fields_card = _open_session(folder / FIELDS)
+        versions[fields_card.name] = fields_card.version
+        kept = _read_calibration(calibration) if calibration else fields_card.calibration
+        kept = choose_promise(kept, max_substitution_rate) if kept else kept
+        transcribe = _make_transcriber(fields_session)
+    return Recognizers(_make_classifier(session, len(card.classes)), transcribe, versions, kept)
+
+
+def _read_calibration(path: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        FieldCalibration.from_mapping(kept)
+    except OSError as error:
+        raise ModelFileError(f"cannot read the calibration {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{path} is not a calibration of this version: write it anew with icr calibrate"
+        ) from error
+    return dict(kept)
+
+
+def _open_session(model_path: Path) -> tuple[InferenceSession, ModelCard]:
+    content, card = read_verified_model(model_path)
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]), card
+    except Exception as error:  # ONNX Runtime raises many kinds; all mean a file that cannot be used
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(f"ONNX Runtime cannot load {model_path}: {reason}") from error
+
+
+def _make_classifier(session: InferenceSession, classes: int) -> DigitClassifier:
+    name, output = session.get_inputs()[0].name, session.get_outputs()[-1].name
+
+    def classify_digits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Classify (N, 28, 28) uint8 normalized digits; return (N, 11) float32 calibrated probabilities."""
+        probabilities = np.empty((len(images), classes), np.float32)
+        for start in range(0, len(images), BATCH):
+            batch = images[start : start + BATCH]
+            probabilities[start : start + BATCH] = session.run([output], {name: batch})[0]
+        return probabilities
+
+    return classify_digits
+
+
+def _make_transcriber(session: InferenceSession) -> SequenceTranscriber:
+    name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
+
+    def transcribe_fields(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Transcribe normalized (40, W_i) uint8 fields; return each one's (R, T_i, C) float32 log-probabilities.
+
+        Neighbours of one width run together, as the views of one field do.
+        """
+        answers: list[NDArray[np.float32]] = []
+        for _, group in itertools.groupby(images, key=lambda image: image.shape):
+            answers += list(session.run([output], {name: np.stack(list(group))})[0])
+        return answers
+
+    return transcribe_fields

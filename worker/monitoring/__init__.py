@@ -1,0 +1,1 @@
+"""What a monitor asks: health probes and metrics for Prometheus."""

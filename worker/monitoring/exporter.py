@@ -1,0 +1,128 @@
+"""The exporter: ``/metrics`` for Prometheus, ``/healthz`` and ``/readyz`` for probes, gathered at each request.
+
+It asks the database and Redis and keeps nothing, so one exporter serves any number of workers, and several of
+them say the same. No number that was read off a scan is among what it tells.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import redis
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import GaugeMetricFamily as Gauge
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.registry import Collector
+
+from worker import bootstrap
+from worker.errors import DatabaseUnavailableError
+from worker.monitoring.health import find_obstacles, silent_here
+from worker.queue.canary import beat_ages
+from worker.queue.publishing import queue_depth
+from worker.store.figures import LATEST, count_latest_fields, latest_model_versions
+from worker.store.jobs import queue_summary
+from worker.store.results import count_review_queue
+from worker.telemetry.logs import mask_secrets
+from worker.telemetry.stages import BOUNDS_S, stage_histograms
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class IcrCollector(Collector):
+    """Gathers the metrics; a part that does not answer leaves its own out and is told of in ``icr_answers``."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric family."""
+        answers = Gauge("icr_answers", "Whether the part answers (1) or not (0)", labels=["part"])
+        for part, gather in (("database", _of_database), ("redis", _of_redis)):
+            try:
+                families = list(gather())
+            except (DatabaseUnavailableError, redis.RedisError):
+                families = []
+            answers.add_metric([part], float(bool(families)))
+            yield from families
+        yield answers
+
+
+def make_application() -> Callable[[dict[str, Any], StartResponse], Iterable[bytes]]:
+    """Return the WSGI application of the three addresses."""
+    registry = CollectorRegistry()
+    registry.register(IcrCollector())
+    metrics = make_wsgi_app(registry)
+
+    def serve(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            return metrics(environ, start_response)  # type: ignore[no-any-return]
+        if path == "/healthz":
+            return _verdict([f"{name} is silent" for name in silent_here()], start_response)
+        if path == "/readyz":
+            return _verdict(find_obstacles(), start_response)
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"/metrics, /healthz, /readyz\n"]
+
+    return serve
+
+
+def make_exporter(host: str, port: int) -> WSGIServer:
+    """Open the exporter's port; ``serve_forever`` serves it."""
+    return make_server(host, port, make_application(), ThreadingWSGIServer, _QuietHandler)
+
+
+class _QuietHandler(WSGIRequestHandler):
+    """Logs no line a request: probes come every few seconds."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def _verdict(obstacles: list[str], start_response: StartResponse) -> list[bytes]:
+    start_response(
+        "503 Service Unavailable" if obstacles else "200 OK",
+        [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
+    )
+    return [json.dumps({"ok": not obstacles, "obstacles": [mask_secrets(each) for each in obstacles]}).encode() + b"\n"]
+
+
+def _of_database() -> Iterator[Metric]:
+    engine = bootstrap.engine()
+    summary, latest = queue_summary(engine, failures=0), count_latest_fields(engine)
+    yield _gauge("icr_jobs", "Jobs kept in the database", "state", {s.value: n for s, n in summary.counts.items()})
+    ages = {"queued": summary.oldest_queued_s, "running": summary.oldest_running_s}
+    yield _gauge("icr_oldest_job_seconds", "Age of the oldest job, 0 if there is none", "state",
+                 {state: age or 0.0 for state, age in ages.items()})  # fmt: skip
+    yield Gauge("icr_fields_awaiting_review", "Fields that a person must look at", count_review_queue(engine))
+    yield _gauge("icr_latest_fields", f"The latest {LATEST} fields read, by outcome", "status", latest)
+    presented = latest["accepted"] + latest["review"]
+    if presented:
+        share = latest["accepted"] / presented
+        yield Gauge("icr_read_rate", f"Accepted of the latest {LATEST} fields that are not blank", share)
+        yield Gauge("icr_reject_rate", f"Left for review of the latest {LATEST} fields that are not blank", 1 - share)
+    models = Gauge("icr_model_info", "The models that the latest page was read with", labels=["model", "version"])
+    for name, version in latest_model_versions(engine).items():
+        models.add_metric([name, version], 1.0)
+    yield models
+
+
+def _of_redis() -> Iterator[Metric]:
+    with bootstrap.redis_client() as client:
+        depth, ages, stages = queue_depth(client), beat_ages(client), stage_histograms(client)
+    yield _gauge("icr_queue_messages", "Messages in Redis: in line, and in a worker's hand", "place",
+                 {"waiting": depth.waiting, "in_hand": depth.in_hand})  # fmt: skip
+    yield _gauge("icr_last_beat_seconds", "Since a worker or watcher last showed that it works", "name", ages)
+    durations = HistogramMetricFamily("icr_stage_seconds", "Time of one scan in each stage", labels=["stage"])
+    for stage, found in stages.items():
+        buckets = zip([*map(str, BOUNDS_S), "+Inf"], map(float, found.cumulative), strict=True)
+        durations.add_metric([stage], list(buckets), found.sum_s)
+    yield durations
+
+
+def _gauge(name: str, about: str, label: str, values: dict[str, Any]) -> Gauge:
+    family = Gauge(name, about, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], float(value))
+    return family

@@ -1,0 +1,1 @@
+"""Readings for people and other programs: JSON, tables, drawings."""

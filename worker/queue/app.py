@@ -1,0 +1,68 @@
+"""The Celery application: one queue with priorities on Redis, JSON only, acknowledged after the commit."""
+
+from __future__ import annotations
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from worker import bootstrap
+from worker.queue.transport import use_hardened_transport
+from worker.telemetry.logs import configure_logging
+
+QUEUE = "icr"
+READ_SCAN = "icr.read_scan"
+CANARY = "icr.canary"
+HARD_LIMIT_MARGIN_S = 10
+"""From the soft limit, where a job records its own failure, to the hard one, where its process is killed."""
+MOST_URGENT = 9
+
+
+def wire_priority(priority: int) -> int:
+    """Turn a job's priority (9 is most urgent) into that of a Redis message, where 0 is served first."""
+    return MOST_URGENT - priority
+
+
+def make_app() -> Celery:
+    """Build the application from the settings.
+
+    Late acknowledgement and ``reject_on_worker_lost`` hand a dead worker's message to the next one; the SQL
+    job row counts the deliveries, so that a scan that kills its worker is not handed round for ever. The
+    remote control is off: nobody who can write to Redis may order a worker about.
+    """
+    settings = bootstrap.settings()
+    use_hardened_transport()
+    app = Celery("icr", broker=bootstrap.broker_url(), include=["worker.queue.tasks"], set_as_current=True)
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "visibility_timeout": settings.visibility_timeout_s,
+            "priority_steps": list(range(MOST_URGENT + 1)),
+            "queue_order_strategy": "priority",
+            "socket_timeout": bootstrap.SOCKET_TIMEOUT_S,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+        },
+        task_acks_late=True,
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_reject_on_worker_lost=True,
+        task_serializer="json",
+        task_soft_time_limit=settings.job_time_limit_s,
+        task_time_limit=settings.job_time_limit_s + HARD_LIMIT_MARGIN_S,
+        worker_enable_remote_control=False,
+        worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=60,  # a child loads its model first: 4 s are too few
+    )
+    return app
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _our_logging(**_: object) -> None:
+    configure_logging(bootstrap.settings().log_level)
+
+
+app = make_app()

@@ -1,0 +1,82 @@
+"""A job's scan as readings: fetch it from where it lies, rasterize it, read page by page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from worker import bootstrap
+from worker.errors import FolderUnavailableError, InvalidJobError, UnreadableScanError
+from worker.queue.publishing import hash_file
+from worker.store.records import ClaimedJob
+from worker.telemetry.stages import Stopwatch
+from worker.values import PageReading, Scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from schemas.form_template import FormTemplate, NamedForm
+    from worker.checks.policy import CheckPolicy
+
+
+def read_scan_pages(claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
+    """Read every page of a claimed scan, one in memory at a time; ``watch`` is charged with the stages.
+
+    Raises
+    ------
+    PermanentError
+        The file is not a scan that can be read, or no template has that name.
+    TransientError
+        The place that the scan lies in is away.
+    """
+    try:
+        found = watch.time("fetch", bootstrap.scan_places().fetch, claim.scan.uri)
+    except InvalidJobError as error:
+        raise UnreadableScanError(str(error)) from error
+    with found as path:
+        try:
+            return _read_file(path, claim, watch)
+        except UnreadableScanError as error:
+            if isinstance(error.__cause__, FileNotFoundError) or not path.exists():
+                _ask_where_it_is(claim.scan.uri, error)
+            raise
+
+
+def _ask_where_it_is(uri: str, error: UnreadableScanError) -> None:
+    """Tell a scan that vanished while it was read from one whose whole folder did, and may come back."""
+    try:
+        bootstrap.scan_places().fetch(uri)
+    except InvalidJobError:
+        return
+    raise FolderUnavailableError("the scan was away for a moment") from error
+
+
+def _read_file(path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
+    from worker.pipeline import read_page
+    from worker.rasterizer import open_pages
+
+    try:
+        sha256, _ = hash_file(path)
+    except OSError as error:
+        raise UnreadableScanError(str(error)) from error
+    form = _choose_form(claim.template)
+    policy = bootstrap.accept_policy()
+    scan = Scan(claim.scan.id, claim.scan.uri, sha256)
+    pages = open_pages(path, scan_id=scan.id, limits=bootstrap.raster_limits())
+    return scan, [
+        watch.time("read", read_page, page, form, bootstrap.recognizers(), policy)
+        for page in watch.each("decode", pages)
+    ]
+
+
+def _choose_form(name: str | None) -> NamedForm | list[FormTemplate] | CheckPolicy | Literal["field", "free"]:
+    """Return the form of that name, the layout of that name, or without one every template known."""
+    from worker.forms.templates import find_form
+
+    if name == "field":
+        return "field"
+    if name == "free":
+        return "free"
+    if name == "check":
+        return bootstrap.check_policy()
+    known = bootstrap.templates()
+    return find_form(name, known) if name else list(known.values())

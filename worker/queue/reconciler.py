@@ -1,0 +1,70 @@
+"""Brings the queue in line with the job rows, which are the truth: what was lost is published again."""
+
+from __future__ import annotations
+
+import redis
+import structlog
+from sqlalchemy import Engine
+
+from worker import bootstrap
+from worker.queue.publishing import queue_depth, republish
+from worker.store.holders import count_published, list_holders, take_back_jobs
+from worker.store.jobs import find_lost_jobs, get_job
+from worker.system.process_identity import is_dead
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+"""Most jobs published again at once: a long backlog must not flood a queue that has just come back."""
+
+UNPUBLISHED_AFTER_S = 5.0
+"""A row is committed and published within milliseconds; after this long its publisher died in between."""
+
+BACKLOG_PATIENCE_S = 6 * 3600.0
+"""While Redis holds a message for every open row, a job that waits is in line, not lost: no hurry."""
+
+_TURN = "icr:reconcile"
+
+
+def reconcile_in_turn(engine: Engine, client: redis.Redis) -> None:
+    """Reconcile unless somebody did lately; every worker and every watcher calls this often."""
+    turn_ms = round(bootstrap.settings().reconcile_s * 1000)
+    if client.set(_TURN, "taken", nx=True, px=turn_ms):
+        reconcile(engine, client)
+    elif int(client.pttl(_TURN)) > turn_ms:  # the clock was set back: else nobody has a turn for as long
+        client.delete(_TURN)
+
+
+def reconcile(engine: Engine, client: redis.Redis) -> int:
+    """Publish again what the queue has forgotten; return how many.
+
+    First the rows never published and those whose worker died. Then, if fewer messages wait in Redis than there are
+    queued rows, as many of those published longest ago as are missing: which ones are lost nobody knows, a message
+    too many is dropped by the claim, and the next turn finds those that are still missing. Messages in hand do not
+    count: a worker that was killed before its claim leaves them there until the visibility timeout.
+    """
+    take_back_from_the_dead(engine)
+    count = _republish(engine, patience_s=BACKLOG_PATIENCE_S, limit=BATCH)
+    missing = count_published(engine) - queue_depth(client).waiting
+    if missing > 0:
+        count += _republish(engine, patience_s=bootstrap.settings().reconcile_s, limit=min(BATCH, missing))
+    if count:
+        log.warning("published lost jobs again", jobs=count)
+    return count
+
+
+def take_back_from_the_dead(engine: Engine) -> None:
+    """Queue again what processes of this machine held when they died, without waiting for their leases."""
+    for holder in list_holders(engine):
+        if is_dead(holder):
+            log.warning("took back the jobs of a dead process", holder=holder, jobs=take_back_jobs(engine, holder))
+
+
+def _republish(engine: Engine, *, patience_s: float, limit: int) -> int:
+    """Publish what was never published, and what was published more than ``patience_s`` ago and not taken."""
+    lost = find_lost_jobs(engine, unpublished_after_s=UNPUBLISHED_AFTER_S, republish_after_s=patience_s, limit=limit)
+    for ticket in lost:
+        record = get_job(engine, ticket.id)
+        if record is not None:
+            republish(engine, record)
+    return len(lost)

@@ -1,0 +1,287 @@
+"""The tasks of the queue: read one scan, and the canary. What goes wrong with a job ends here, recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import redis
+import structlog
+import tenacity
+from billiard.exceptions import SoftTimeLimitExceeded
+from celery import Task, shared_task
+from celery.exceptions import Reject
+from celery.signals import task_postrun, task_prerun, worker_process_init, worker_process_shutdown
+from pydantic import ValidationError
+
+from schemas.scan_job import ScanJob
+from worker import bootstrap
+from worker.errors import (
+    DatabaseUnavailableError,
+    IcrError,
+    InvalidJobError,
+    PermanentError,
+    PlaceUnavailableError,
+    TransientError,
+)
+from worker.queue.app import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
+from worker.queue.canary import record_beat
+from worker.queue.publishing import register_scan, send_message
+from worker.queue.reading_job import read_scan_pages
+from worker.queue.reconciler import reconcile_in_turn
+from worker.queue.signing import open_job
+from worker.sources.buckets import prepare_storage, remove_left_copies
+from worker.store.holders import take_back_jobs
+from worker.store.jobs import claim_job, fail_job, get_job, record_invalid_job, release_job, store_readings
+from worker.store.records import ClaimedJob
+from worker.store.tables import JobState
+from worker.system.child import prepare_child
+from worker.system.process_identity import is_dead, name_process
+from worker.telemetry.stages import Stopwatch, record_stages
+from worker.telemetry.tracing import READ, flush_traces, prepare_tracing, trace_job
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+MAX_MESSAGE_BYTES = 65_536
+PAUSE_S = 0.25
+"""Before a message whose scan is away goes to the end of the queue: a queue of nothing else must not spin."""
+DATABASE_PATIENCE = 0.75
+"""Part of the time limit for which a job waits for a database that does not answer."""
+
+
+@shared_task(name=READ_SCAN, bind=True, typing=False)  # type: ignore[untyped-decorator]
+def read_scan(self: Task, *args: Any, **kwargs: Any) -> None:
+    """Read the scan of one message; what is wrong with it is recorded, only a lost database hands it back."""
+    deadline = time.monotonic() + DATABASE_PATIENCE * bootstrap.settings().job_time_limit_s
+    redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+    try:
+        job = parse_message(args, kwargs, message_id=str(self.request.id), key=bootstrap.job_key())
+    except InvalidJobError as error:
+        _record_invalid(args, kwargs, error, deadline)
+        return
+    with structlog.contextvars.bound_contextvars(job=str(job.id)):
+        try:
+            claim = _take(job, redelivered=redelivered, deadline=deadline)
+            if claim is not None:
+                _run(claim, deadline)
+        except InvalidJobError as error:
+            _record_invalid(args, kwargs, error, deadline, job)
+        except PlaceUnavailableError as error:
+            _put_last(args, str(self.request.id), job.priority, error)
+        except (TransientError, SoftTimeLimitExceeded) as error:
+            log.warning(
+                "job handed back", reason=str(error) or "the time limit passed while the database was away"
+            )
+            raise Reject(str(error), requeue=True) from error
+
+
+@shared_task(name=CANARY, typing=False)  # type: ignore[untyped-decorator]
+def canary(*_: Any, **__: Any) -> None:
+    """Show that this worker works (the beat is left by every task that ends), and look for lost jobs."""
+    try:
+        reconcile_in_turn(bootstrap.engine(), bootstrap.shared_redis())
+    except (IcrError, redis.RedisError) as error:
+        log.warning("could not look for lost jobs", reason=str(error))
+
+
+def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = None) -> ScanJob:
+    """Check a message's signature and schema; a job without an id gets one that is the same at every delivery.
+
+    Raises
+    ------
+    InvalidJobError
+        Says what is wrong, without the values.
+    """
+    if len(args) != 1 or kwargs or not isinstance(args[0], dict):
+        raise InvalidJobError(
+            "the task takes one JSON object as its only argument: see 'icr schema scan-job'"
+        )
+    if len(json.dumps(args[0])) > MAX_MESSAGE_BYTES:
+        raise InvalidJobError(f"the message is longer than {MAX_MESSAGE_BYTES} bytes")
+    try:
+        job = ScanJob.model_validate_json(json.dumps(open_job(args[0], key)))
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors()[:5]]
+        raise InvalidJobError("; ".join(problems)) from error
+    return job if job.id else job.model_copy(update={"id": _stable_uuid(message_id)})
+
+
+def _stable_uuid(message_id: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(message_id)
+    except ValueError:
+        return uuid.uuid5(uuid.NAMESPACE_OID, message_id)
+
+
+def _put_last(args: Any, message_id: str, priority: int, error: PlaceUnavailableError) -> None:
+    """Let other scans go before one that is away and has no row yet: its message is all there is of it."""
+    log.warning("job handed back", reason=str(error))
+    time.sleep(PAUSE_S)
+    try:
+        send_message(args, message_id, priority)
+    except TransientError:
+        raise Reject(str(error), requeue=True) from error
+
+
+def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | None:
+    """Claim the job of a message, writing its row first if there is none; None if there is nothing to do."""
+    engine, settings, job_id = bootstrap.engine(), bootstrap.settings(), str(job.id)
+    record = _patiently(lambda: get_job(engine, job_id), deadline)
+    if record is None:
+        with bootstrap.scan_places().fetch(job.uri) as path:
+            ticket = _patiently(lambda: register_scan(engine, job, path, source="message"), deadline)
+        log.info("job registered", state=ticket.state.value)
+    elif redelivered and record.state is JobState.RUNNING and record.leased_by and is_dead(record.leased_by):
+        holder = record.leased_by
+        _patiently(lambda: take_back_jobs(engine, holder), deadline)
+    claim = _patiently(
+        lambda: claim_job(
+            engine,
+            job_id,
+            worker=name_process(os.getpid()),
+            lease_s=settings.job_time_limit_s + 2 * HARD_LIMIT_MARGIN_S,
+            max_deliveries=settings.max_deliveries,
+        ),
+        deadline,
+    )
+    if claim is None:
+        log.info("nothing to do: done, dead, or in other hands")
+    return claim
+
+
+def _run(claim: ClaimedJob, deadline: float) -> None:
+    """Read a claimed scan and end its job, once; then tell of it."""
+    watch, outcome = Stopwatch(), "handed_back"
+    try:
+        outcome = _read_and_end(claim, watch, deadline)
+    finally:
+        trace_job(claim.id, watch, outcome=outcome)
+
+
+def _read_and_end(claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:
+    """Return how the job ended: ``read``, ``dropped`` or the kind of failure.
+
+    At a shutdown, and while its place is away, it is handed back uncounted.
+    """
+    engine = bootstrap.engine()
+    try:
+        scan, pages = read_scan_pages(claim, watch)
+        stored = watch.time("store", _patiently, lambda: store_readings(engine, claim, scan, pages), deadline)
+        log.info(
+            "scan read" if stored else "reading dropped: another worker took over",
+            pages=len(pages),
+            seconds={stage: round(taken_s, 3) for stage, taken_s in watch.seconds.items()},
+        )
+        if stored:
+            _leave_stages(watch)
+        return READ if stored else "dropped"
+    except PlaceUnavailableError as error:  # the reconciler publishes it again: others come first
+        release_job(engine, claim)
+        log.warning("job handed back", reason=str(error))
+        return "handed_back"
+    except TransientError:
+        raise
+    except SoftTimeLimitExceeded:
+        limit = bootstrap.settings().job_time_limit_s
+        return _fail(claim, deadline, "time_limit", f"took longer than {limit} s (ICR_JOB_TIME_LIMIT_S)")
+    except MemoryError:
+        limit = bootstrap.settings().job_memory_mb
+        return _fail(claim, deadline, "memory_limit", f"needs more than {limit} MB of memory (ICR_JOB_MEMORY_MB)")
+    except PermanentError as error:
+        return _fail(claim, deadline, type(error).__name__.removesuffix("Error"), str(error))
+    except Exception as error:
+        log.exception("a mistake in the program")
+        return _fail(claim, deadline, "Internal", f"a mistake in the program: {type(error).__name__}")
+    except (SystemExit, KeyboardInterrupt):
+        if not _is_over_time(deadline):
+            release_job(engine, claim)
+        raise
+
+
+def _is_over_time(deadline: float) -> bool:
+    """Tell whether a signal to end is that of the hard limit, and no shutdown's: that delivery counts."""
+    limit = bootstrap.settings().job_time_limit_s
+    return time.monotonic() >= deadline + (1 - DATABASE_PATIENCE) * limit
+
+
+def _leave_stages(watch: Stopwatch) -> None:
+    try:
+        record_stages(bootstrap.shared_redis(), watch.seconds)
+    except redis.RedisError as error:
+        log.debug("no durations left", reason=str(error))
+
+
+def _fail(claim: ClaimedJob, deadline: float, kind: str, reason: str) -> str:
+    _patiently(lambda: fail_job(bootstrap.engine(), claim, kind=kind, reason=reason), deadline)
+    log.warning("scan failed", kind=kind, reason=reason)
+    return kind
+
+
+def _record_invalid(
+    args: Any, kwargs: Any, error: Exception, deadline: float, job: ScanJob | None = None
+) -> None:
+    """Keep a message that is no job, whatever it holds, with the reason."""
+    raw = json.dumps(
+        args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}, sort_keys=True
+    )
+    job_id = str(job.id) if job else None
+    ticket = _patiently(
+        lambda: record_invalid_job(bootstrap.engine(), raw, str(error), job_id=job_id, source="message"),
+        deadline,
+    )
+    log.warning("job refused", job=ticket.id, reason=str(error))
+
+
+def _patiently(act: Callable[[], T], deadline: float) -> T:
+    """Try again and again with growing pauses while the database is away, until the deadline.
+
+    A try that is cut off by the soft limit after others found it away ends as they did: the job is not at fault.
+    """
+    away: list[BaseException | None] = []
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        away.append(state.outcome.exception() if state.outcome else None)
+        log.warning("waiting for the database", attempt=state.attempt_number, reason=str(away[-1]))
+
+    waiting = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(DatabaseUnavailableError),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=5),
+        stop=tenacity.stop_after_delay(max(0.0, deadline - time.monotonic())),
+        before_sleep=tell,
+        reraise=True,
+    )
+    try:
+        return waiting(act)
+    except SoftTimeLimitExceeded:
+        if away and away[-1]:
+            raise away[-1] from None
+        raise
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _on_child_start(**_: Any) -> None:
+    prepare_child(bootstrap.settings().job_memory_mb)
+    remove_left_copies(bootstrap.copies_folder())
+    if bootstrap.scan_buckets():
+        prepare_storage()
+    bootstrap.recognizers()
+    prepare_tracing()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _on_child_end(**_: Any) -> None:
+    flush_traces()
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]
+@task_postrun.connect  # type: ignore[untyped-decorator]
+def _leave_beat(task: Task, **_: Any) -> None:
+    try:
+        record_beat(bootstrap.shared_redis(), task.request.hostname)
+    except redis.RedisError as error:
+        log.warning("no beat left", reason=str(error))

@@ -1,0 +1,191 @@
+"""Find form templates on a page by the forms' own print, and tell which of them it is.
+
+Three steps: ``seeding`` guesses places by the printed boxes and rules, ``refinement`` brings every printed line of
+the template onto the page's ink and counts how much is there, and what is left is judged here: a place is only as
+good as it is better than every other place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from schemas.form_template import FormTemplate, NamedForm
+from worker.imaging.geometry import Array, corners_of, project
+from worker.registration.fiducials import add_markers
+from worker.registration.form_print import FormPrint, detect_print
+from worker.registration.landmarks import landmark_arrays
+from worker.registration.refinement import Fit, refine
+from worker.registration.seeding import Guess, guess_places
+from worker.values import Page, Registration
+
+RIVAL_MARGIN = 0.15
+"""A second place, or a second form, that explains the page this nearly as well makes the first one doubtful."""
+RIVAL_SHARE = 0.5
+"""A place, or a form, with less than this share of the best one's agreeing shapes is not worth refining."""
+SURE = 0.9
+"""A form found this well leaves no need to look for others that promised half as much."""
+IDENTIFIED = 0.6
+"""The least quality at which a page whose form nobody named is one: strangers among twelve forms reached 0.51, pages of
+the forms 0.8 (docs/templates.md)."""
+MOST_STRETCH, MOST_LEAN = 1.5, 2.2
+"""A sheet photographed at 40 degrees is shortened by 1.3 one way and has twice the scale at its near edge."""
+SAME_PLACE = 0.02
+"""Two fits whose corners differ by less than this share of the form's longer side are one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundForm:
+    """Which form a page is and where it lies; where that is unsure ``template`` is None and ``problem`` says why."""
+
+    template: FormTemplate | None
+    registration: Registration | None
+    problem: str | None = None
+
+
+def register_page(page: Page, template: FormTemplate) -> Registration:
+    """Return where ``template`` lies on ``page``, with a quality in [0, 1].
+
+    Quality is the share of the template's print that is found within 0.6 mm of its place, lowered where another
+    place explains the page nearly as well. 0 means that nothing fitted; compare with ``min_registration``.
+    """
+    form_print = add_markers(detect_print(page.grey), page.grey, [template])
+    marks = landmark_arrays(template.landmarks)
+    return _register(form_print, template, guess_places(form_print, marks, template.page_mm))
+
+
+def identify_form(page: Page, templates: Sequence[FormTemplate] | NamedForm) -> FoundForm:
+    """Find which of ``templates`` a page is, and register it; a page that is none of them for sure is refused.
+
+    Of a named form it finds which of its pages it is; a page that fits another form better is said to be of that one.
+    """
+    every = (*templates.pages, *templates.others) if isinstance(templates, NamedForm) else templates
+    form_print = add_markers(detect_print(page.grey), page.grey, every)
+    if not isinstance(templates, NamedForm):
+        return _identify(form_print, templates, least=IDENTIFIED)
+    found = _identify(form_print, templates.pages, f"no page of {templates.name}")
+    quality = found.registration.quality if found.registration else 0.0
+    if quality > SURE or not templates.others:
+        return found
+    other = _identify(form_print, templates.others)
+    if other.template is None or other.registration is None or other.registration.quality < quality + RIVAL_MARGIN:
+        return found
+    which = other.template.form or other.template.name
+    said = f"unregistered: not {templates.name}, but a page of {which} (registration {other.registration.quality:.2f})"
+    return FoundForm(None, found.registration, said)
+
+
+def _identify(
+    form_print: FormPrint, templates: Sequence[FormTemplate], none: str = "no known form", *, least: float = 0.0
+) -> FoundForm:
+    found = _register_likely(form_print, templates)
+    if not found:
+        return FoundForm(None, None, "unregistered: no form template is known")
+    found.sort(key=lambda pair: -pair[0].quality)
+    registration, template = found[0]
+    needed = max(template.min_registration, least)
+    if registration.quality < needed:
+        said = f"registration {registration.quality:.2f}, {needed:.2f} needed"
+        which = template.name if len(templates) == 1 else f"{none}, the likest is {template.name}"
+        return FoundForm(None, registration, f"unregistered: {which} ({said})")
+    rivals = [t.name for r, t in found[1:] if r.quality > registration.quality - RIVAL_MARGIN]
+    if rivals:
+        problem = f"unregistered: could be {template.name} or {rivals[0]}: name the template"
+        return FoundForm(None, registration, problem)
+    return FoundForm(template, registration)
+
+
+def _register_likely(
+    form_print: FormPrint, templates: Sequence[FormTemplate]
+) -> list[tuple[Registration, FormTemplate]]:
+    """Register the templates in the order of their promise; once one is sure, only those as likely as it."""
+    ranked = []
+    for template in templates:
+        guesses = guess_places(form_print, landmark_arrays(template.landmarks), template.page_mm)
+        promise = guesses[0].agreeing / len(template.landmarks) if guesses else 0.0
+        ranked.append((promise, template, guesses))
+    ranked.sort(key=lambda entry: -entry[0])
+    found: list[tuple[Registration, FormTemplate]] = []
+    sure_promise = 0.0
+    for promise, template, guesses in ranked:
+        if promise < RIVAL_SHARE * sure_promise:
+            break
+        registration = _register(form_print, template, guesses)
+        found.append((registration, template))
+        if registration.quality > SURE and not sure_promise:
+            sure_promise = promise
+    return found
+
+
+def _register(form_print: FormPrint, template: FormTemplate, guesses: Sequence[Guess]) -> Registration:
+    fits = _distinct_fits(form_print, template, guesses)
+    if not fits:
+        return Registration(template.name, template.version, np.eye(3), 0.0)
+    best = fits[0]
+    lead = best.quality - (fits[1].quality if len(fits) > 1 else 0.0)
+    quality = round(best.quality * min(1.0, lead / RIVAL_MARGIN), 4)
+    page_from_mm = _page_from_reduced(form_print.reduction) @ best.homography
+    places_mm = landmark_arrays(template.landmarks).samples.mean(1)
+    return Registration(template.name, template.version, page_from_mm, quality, places_mm, best.found)
+
+
+def _page_from_reduced(reduction: int) -> Array:
+    """Return the map of pixel centres: reduced pixel i covers the page's pixels i*r to i*r + r - 1."""
+    shift = (reduction - 1) / 2
+    return np.array([[reduction, 0, shift], [0, reduction, shift], [0, 0, 1]], dtype=np.float64)
+
+
+def _distinct_fits(form_print: FormPrint, template: FormTemplate, guesses: Sequence[Guess]) -> list[Fit]:
+    """Return refined fits, best first, one for each place where the form may lie."""
+    marks = landmark_arrays(template.landmarks)
+    corners = _printed_corners(template)
+    fits: list[Fit] = []
+    seen: list[Array] = []
+    for guess in guesses:
+        if guess.agreeing < RIVAL_SHARE * guesses[0].agreeing:
+            break
+        if _is_known(project(guess.homography, corners), seen):
+            continue
+        fit = refine(guess.homography, form_print, marks)
+        if not is_plausible(fit.homography, corners):
+            continue
+        place = project(fit.homography, corners)
+        if not _is_known(place, seen):
+            fits.append(fit)
+            seen.append(place)
+    return sorted(fits, key=lambda fit: -fit.quality)
+
+
+def is_plausible(homography: Array, corners: Array) -> bool:
+    """Tell whether a map could be a scan or photo of a sheet: not mirrored, folded, stretched or leaning too far."""
+    depth = corners @ homography[2, :2] + homography[2, 2]
+    if (depth * depth[0] <= 0).any():
+        return False
+    px = project(homography, corners)
+    jacobians = (homography[None, :2, :2] - px[:, :, None] * homography[None, 2:, :2]) / depth[:, None, None]
+    scales = np.linalg.svd(jacobians, compute_uv=False)
+    upright = (np.linalg.det(jacobians) > 0).all()
+    stretched = (scales[:, 0] / np.maximum(scales[:, 1], 1e-9)).max()
+    leaning = scales[:, 0].max() / max(float(scales[:, 0].min()), 1e-9)
+    return bool(upright and stretched < MOST_STRETCH and leaning < MOST_LEAN)
+
+
+def _printed_corners(template: FormTemplate) -> Array:
+    """Return the corners (4, 2) mm of the upright box round all landmarks and fields.
+
+    A form may be a block of print in the corner of a page: beyond it a fit is extrapolated, and says nothing.
+    """
+    print_and_fields = [m.box_mm for m in template.landmarks] + [f.box_mm for f in template.fields]
+    boxes = np.array(print_and_fields, dtype=np.float64)
+    if not len(boxes):
+        boxes = np.array([[0.0, 0.0, *template.page_mm]])
+    low, high = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
+    corners: Array = corners_of(np.concatenate([low, high - low])[None])[0]
+    return corners
+
+
+def _is_known(place: Array, seen: list[Array]) -> bool:
+    apart = SAME_PLACE * float(np.ptp(place, axis=0).max())
+    return any(np.abs(place - other).max() <= apart for other in seen)

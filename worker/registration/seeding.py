@@ -1,0 +1,211 @@
+"""Guess where a template lies on a page: one printed shape taken for one landmark, then all that agree.
+
+A *seed* is the similarity that brings one landmark onto one shape of its kind and proportions, in one of four
+quarter turns. It is judged by how many other landmarks it brings onto shapes of their kind and size, and the best
+seeds are grown to a homography over all shapes that agree. ArUco markers need no guessing: where the page shows
+two of the template's, they say where it lies; corner marks seed by twos where boxes and lines are too few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.imaging.geometry import Array, project
+from worker.registration.fiducials import guess_by_markers, seeds_by_corner_marks, seen_markers
+from worker.registration.form_print import MARK, RULE, FormPrint
+from worker.registration.landmarks import Landmarks
+
+SEEDS_GROWN = 6
+LEAST_AGREEMENT = 0.4
+"""Seeds with less than this share of the best one's agreeing landmarks are not grown."""
+SCALE_RANGE = (0.25, 1.8)
+"""Picture pixels per mm, where 1 is the template's page filling the picture: photos from afar to cut-off scans."""
+PROPORTIONS = 0.35
+"""A shape's log aspect may differ from its landmark's by this much: perspective shortens one side."""
+MOST_SHAPES, MOST_LANDMARKS, MOST_SEEDS = 150, 40, 4000
+"""The largest are looked at, so that a page full of cells costs no more than one of boxes."""
+FEW_LINES = 12
+"""A template of fewer boxes and lines is seeded by its corner marks too: with more, they only cost time."""
+GROWTH = (0.04, 0.025, 0.012)
+"""How near a shape must lie to its landmark, in picture sides, at each round of growth."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guess:
+    """A homography from template mm to pixels of the reduced picture, and how many shapes agree with it."""
+
+    homography: Array
+    agreeing: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seeds:
+    """Similarities: ``turn`` (K,) radians, ``scale`` (K,) px per mm, ``shift`` (K, 2) px."""
+
+    turn: Array
+    scale: Array
+    shift: Array
+
+    def homography(self, k: int) -> Array:
+        c, s = np.cos(self.turn[k]) * self.scale[k], np.sin(self.turn[k]) * self.scale[k]
+        return np.array([[c, -s, self.shift[k, 0]], [s, c, self.shift[k, 1]], [0, 0, 1]])
+
+
+def guess_places(form_print: FormPrint, marks: Landmarks, page_mm: tuple[float, float]) -> list[Guess]:
+    """Return the places where the template may lie, the one with most agreeing shapes first."""
+    large = np.argsort(-marks.size.max(1), kind="stable")[:MOST_LANDMARKS]
+    by_markers = _guess_by_markers(form_print, marks)
+    if len(seen_markers(form_print, marks)) > 1:
+        return by_markers
+    seeds = _find_seeds(form_print, marks, large, page_mm)
+    if not len(seeds.scale):
+        return by_markers
+    agreeing = _count_agreeing(form_print, marks, large, seeds)
+    order = np.argsort(-agreeing, kind="stable")
+    grown = by_markers
+    for k in order:
+        if len(grown) >= SEEDS_GROWN or agreeing[k] < LEAST_AGREEMENT * agreeing[order[0]]:
+            break
+        homography = seeds.homography(int(k))
+        if not any(_same_place(homography, g.homography, marks) for g in grown):
+            grown.append(_grow(homography, form_print, marks))
+    return sorted(grown, key=lambda g: -g.agreeing)
+
+
+def _guess_by_markers(form_print: FormPrint, marks: Landmarks) -> list[Guess]:
+    """Return the place that the markers ask for, if any was seen; one alone says too little to extrapolate from."""
+    homography = guess_by_markers(form_print, marks)
+    if homography is None:
+        return []
+    count = len(seen_markers(form_print, marks))
+    if count == 1:
+        grown = _grow(homography, form_print, marks)
+        return [Guess(grown.homography, grown.agreeing + 1)]
+    shape, _ = _match(homography, form_print, marks, GROWTH[-1] * max(form_print.ink.shape))
+    return [Guess(homography, len(shape) + count)]
+
+
+def _find_seeds(
+    form_print: FormPrint, marks: Landmarks, large: NDArray[np.intp], page_mm: tuple[float, float]
+) -> _Seeds:
+    shapes = np.argsort(-form_print.size[:, 0], kind="stable")[:MOST_SHAPES]
+    fill = max(form_print.ink.shape) / max(page_mm)
+    found = []
+    for quarter in range(4):
+        size = form_print.size[shapes] if quarter % 2 == 0 else form_print.size[shapes][:, ::-1]
+        i, j = np.nonzero(_alike(form_print.kind[shapes], size, marks.kind[large], marks.size[large]))
+        shape, mark = shapes[i], large[j]
+        area_scale = np.sqrt(np.prod(size[i], 1) / np.prod(marks.size[mark], 1))
+        length_scale = size[i].max(1) / marks.size[mark].max(1)
+        scale = np.where(marks.kind[mark] == RULE, length_scale, area_scale)
+        keep = (scale > SCALE_RANGE[0] * fill) & (scale < SCALE_RANGE[1] * fill)
+        turn = form_print.angle[shape].astype(np.float64) + quarter * np.pi / 2
+        found.append((turn[keep], scale[keep], form_print.centre[shape][keep], marks.centre[mark][keep]))
+    turn, scale, at, centre = (np.concatenate(parts)[:MOST_SEEDS] for parts in zip(*found, strict=True))
+    shift = at - _rotate(centre, turn) * scale[:, None]
+    if (marks.kind[large] != MARK).sum() < FEW_LINES:
+        more = seeds_by_corner_marks(form_print, marks)
+        keep = (more[1] > SCALE_RANGE[0] * fill) & (more[1] < SCALE_RANGE[1] * fill)
+        turn, scale, shift = (np.concatenate([a, b[keep]]) for a, b in zip((turn, scale, shift), more, strict=True))
+    return _Seeds(turn, scale, shift)
+
+
+def _rotate(points: Array, turn: Array) -> Array:
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.stack([cos * points[:, 0] - sin * points[:, 1], sin * points[:, 0] + cos * points[:, 1]], 1)
+
+
+def _alike(
+    kind: NDArray[np.int8], size: NDArray[np.float32], mark_kind: NDArray[np.int8], mark_size: Array
+) -> NDArray[np.bool_]:
+    """(N, M): is the shape of the landmark's kind and proportions? Solid marks say too little to seed from."""
+    aspect = np.log(np.maximum(size[:, 0], 1e-3) / np.maximum(size[:, 1], 1e-3))[:, None]
+    mark_aspect = np.log(mark_size[:, 0] / np.maximum(mark_size[:, 1], 1e-3))[None]
+    same_way = (aspect > 0) == (mark_aspect > 0)
+    alike = np.where(mark_kind == RULE, same_way, np.abs(aspect - mark_aspect) < PROPORTIONS)
+    return np.asarray(alike & (kind[:, None] == mark_kind[None]) & (mark_kind != MARK), dtype=np.bool_)
+
+
+def _count_agreeing(
+    form_print: FormPrint, marks: Landmarks, large: NDArray[np.intp], seeds: _Seeds
+) -> NDArray[np.intp]:
+    """Count the landmarks that each seed brings near a shape of their kind and length."""
+    x, y = marks.centre[large].T.astype(np.float32)
+    cos = (np.cos(seeds.turn) * seeds.scale).astype(np.float32)[:, None]
+    sin = (np.sin(seeds.turn) * seeds.scale).astype(np.float32)[:, None]
+    shift = seeds.shift.astype(np.float32)
+    at_x, at_y = cos * x - sin * y + shift[:, :1], sin * x + cos * y + shift[:, 1:]
+    longer = (np.log(marks.size[large].max(1))[None] + np.log(seeds.scale)[:, None]).astype(np.float32)
+    near = 0.03 * max(form_print.ink.shape)
+    met = np.zeros(at_x.shape, dtype=np.bool_)
+    for n in np.argsort(-form_print.size[:, 0], kind="stable")[:MOST_SHAPES]:
+        here = np.abs(at_x - form_print.centre[n, 0]) < near
+        here &= np.abs(at_y - form_print.centre[n, 1]) < near
+        here &= np.abs(longer - np.log(form_print.size[n, 0])) < 0.2
+        met |= here & (marks.kind[large] == form_print.kind[n])
+    return np.asarray(met.sum(1), dtype=np.intp)
+
+
+def _same_place(a: Array, b: Array, marks: Landmarks) -> bool:
+    there = project(b, marks.centre)
+    gap = np.abs(project(a, marks.centre) - there).max(1)
+    return bool(np.median(gap) < 0.02 * np.abs(there).max())
+
+
+def _grow(homography: Array, form_print: FormPrint, marks: Landmarks) -> Guess:
+    """Refit to the shapes that agree, in narrowing circles."""
+    count = 0
+    for near in GROWTH:
+        shape, mark = _match(homography, form_print, marks, near * max(form_print.ink.shape))
+        count = len(shape)
+        corners = _shape_corners(homography, form_print, shape, marks.corners[mark])
+        mm = np.concatenate([marks.centre[mark], marks.corners[mark].reshape(-1, 2)])
+        px = np.concatenate([form_print.centre[shape].astype(np.float64), corners.reshape(-1, 2)])
+        fitted = _fit_points(mm, px) if count >= 2 else None
+        if fitted is None:
+            break
+        homography = fitted
+    return Guess(homography, count)
+
+
+def _match(
+    homography: Array, form_print: FormPrint, marks: Landmarks, near: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pair each landmark with the nearest shape of its kind and length: indices of shapes and of landmarks."""
+    at = project(homography, marks.centre)
+    outline = project(homography, marks.corners.reshape(-1, 2)).reshape(-1, 4, 2)
+    sides = np.hypot(*np.moveaxis(outline[:, 1:3] - outline[:, 0:2], 2, 0))
+    longer = np.log(np.maximum(sides.max(1), 1e-3))
+    gap = np.hypot(*np.moveaxis(at[None] - form_print.centre[:, None], 2, 0))
+    unlike = form_print.kind[:, None] != marks.kind[None]
+    unlike |= np.abs(np.log(form_print.size[:, :1]) - longer[None]) > 0.15
+    gap = np.where(unlike, np.inf, gap)
+    shape = np.argmin(gap, 0)
+    mark = np.nonzero(gap[shape, np.arange(len(at))] < near)[0]
+    return shape[mark], mark
+
+
+def _shape_corners(homography: Array, form_print: FormPrint, shape: NDArray[np.intp], corners_mm: Array) -> Array:
+    """Return the (N, 4, 2) corners of shapes in the order in which the landmarks' corners fall on them."""
+    c, s = np.cos(form_print.angle[shape]), np.sin(form_print.angle[shape])
+    half = form_print.size[shape] / 2
+    along, across = np.stack([c, s], 1) * half[:, :1], np.stack([-s, c], 1) * half[:, 1:]
+    ring = np.stack([-along - across, along - across, along + across, across - along], 1)
+    ring = ring + form_print.centre[shape][:, None]
+    expected = project(homography, corners_mm.reshape(-1, 2)).reshape(-1, 4, 2)
+    turned = np.stack([np.roll(ring, -k, 1) for k in range(4)], 1)
+    nearest = np.abs(turned - expected[:, None]).sum((2, 3)).argmin(1)
+    return np.asarray(turned[np.arange(len(shape)), nearest], dtype=np.float64)
+
+
+def _fit_points(mm: Array, px: Array) -> Array | None:
+    """Fit a homography to the points of six shapes or more, an affine map to fewer."""
+    if len(mm) >= 30:
+        homography, _ = cv2.findHomography(mm, px, cv2.RHO, 6.0)
+        return None if homography is None else np.asarray(homography, dtype=np.float64)
+    affine, *_ = np.linalg.lstsq(np.c_[mm, np.ones(len(mm))], px, rcond=None)
+    return np.vstack([affine.T, [0.0, 0.0, 1.0]])

@@ -1,1 +1,0 @@
-"""The operator's station for fields that need a person."""

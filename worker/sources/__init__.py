@@ -1,0 +1,1 @@
+"""Where scans lie: folders and object storage."""

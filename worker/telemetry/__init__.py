@@ -1,0 +1,1 @@
+"""What is left behind of a run: logs, traces, durations of stages."""

@@ -1,0 +1,1 @@
+"""Train, calibrate and evaluate the readers of whole fields."""

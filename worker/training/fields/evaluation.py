@@ -1,0 +1,87 @@
+"""The readers measured on labelled fields and photos, by the same functions that read in the worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from worker.decision import AcceptPolicy
+from worker.fields.line_reader.reading import read_sequence
+from worker.fields.reading import read_fields
+from worker.pipeline import read_page
+from worker.training.fields.measures import Scored
+from worker.training.fields.truth import LabelledField, read_rows
+from worker.values import Page, ReadField, Recognizers
+
+PHOTO_SOURCES = ("phone_photo_lines", "phone_photo_single", "scanned_digit_sheets")
+
+
+def score_fields(fields: Sequence[LabelledField], recognizers: Recognizers) -> list[tuple[Scored, ReadField]]:
+    """Read labelled fields one by one, as a page's fields are read, and set each beside its truth."""
+    scored = []
+    for labelled in fields:
+        (read,) = read_fields([labelled.crop], recognizers)
+        scored.append((Scored(labelled.source, labelled.truth, read.text, read.confidence), read))
+    return scored
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoScore:
+    """Digits of one photo: how many there are, how many were found and right, how many were invented."""
+
+    source: str
+    file: str
+    digits: int
+    right: int
+    invented: int
+
+
+def score_photos(
+    data_dir: Path, source: str, recognizers: Recognizers, *, development: bool
+) -> list[PhotoScore]:
+    """Read one half of a set of whole photos without a form, and count digits in reading order."""
+    folder = data_dir / "fields" / source
+    scores = []
+    for i, row in enumerate(read_rows(folder / "labels.csv")):
+        if (i % 2 == 0) != development:
+            continue
+        truth = "".join(c for c in row.get("lines") or row["digit"] if c.isdigit())
+        grey = cv2.imread(str(folder / row["file"]), cv2.IMREAD_GRAYSCALE)
+        page = Page(scan_id="photo", number=0, grey=np.asarray(grey, np.uint8))
+        reading = read_page(page, "free", recognizers, AcceptPolicy())
+        right, invented = count_right("".join(f.text for f in reading.fields), truth)
+        scores.append(PhotoScore(source, row["file"], len(truth), right, invented))
+    return scores
+
+
+def count_right(text: str, truth: str) -> tuple[int, int]:
+    """Return how many digits of ``truth`` a text has in order, and how many it has beyond."""
+    best = [[(0, 0)] * (len(truth) + 1) for _ in range(len(text) + 1)]  # (cost, right)
+    for i in range(len(text) + 1):
+        for j in range(len(truth) + 1):
+            if i == 0 or j == 0:
+                best[i][j] = (i + j, 0)
+                continue
+            same = text[i - 1] == truth[j - 1]
+            cost, right = best[i - 1][j - 1]
+            options = [(cost + (not same), right + same)]
+            options += [(c + 1, r) for c, r in (best[i - 1][j], best[i][j - 1])]
+            best[i][j] = min(options, key=lambda option: (option[0], -option[1]))
+    return best[-1][-1][1], max(0, len(text) - len(truth))
+
+
+def time_field_ms(field: LabelledField, recognizers: Recognizers, *, times: int = 50) -> float:
+    """Return the milliseconds of one thread from crop to reading of one free field: the median of several."""
+    cv2.setNumThreads(1)
+    read_sequence([field.crop], recognizers)
+    durations = []
+    for _ in range(times):
+        started = time.process_time()
+        read_sequence([field.crop], recognizers)
+        durations.append(time.process_time() - started)
+    return float(np.median(durations)) * 1000

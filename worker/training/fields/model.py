@@ -1,0 +1,169 @@
+"""From a trained network to the shipped model: ONNX, calibrated, with its card."""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.fields.judging.confidence import choose_promise
+from worker.fields.line_reader.decoding import ALPHABET
+from worker.models.card import ModelCard, TrainingSet, card_path, read_card, read_verified_model, write_model
+from worker.models.runtime import DIGITS, FIELDS, MODELS_DIR, load_recognizers
+from worker.training.export import quantize
+from worker.training.fields.calibration import (
+    Evidence,
+    collect_evidence,
+    collect_row_evidence,
+    draw_labelled,
+    draw_labelled_cells,
+    fit_calibration,
+    keep_promises,
+)
+from worker.training.fields.glyphs import load_shape_bank
+from worker.training.fields.net import FieldsNet, export_onnx, head_nodes
+from worker.training.fields.samples import draw_line
+from worker.training.fields.truth import LabelledField, load_fields, split
+
+DRAWN_TO_FIT = 8000
+DRAWN_TO_PROMISE = 24000
+DRAWN_FROM = {(False, False): 1, (False, True): 10, (True, False): 3, (True, True): 11}
+"""(in cells, held out) -> what is added to the seed. A held-out set is asked once: another model wants others."""
+CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
+"""Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
+CELL_SOURCES = ("cheque_dates_in", "exam_id_pages")
+MAX_SUBSTITUTION_RATE = 0.005
+DESCRIPTION = (
+    "Reads a line of handwritten digits whole: convolutional networks with CTC, trained on drawn strings only. "
+    "Calibrated together with the digit model of version"
+)
+SKELETONS = (
+    ("mnist", 53988, "public (NIST)"),
+    ("optdigits32", 2880, "CC BY 4.0"),
+    ("hwd1000", 1000, "MIT"),
+    ("semeion", 1593, "CC BY 4.0"),
+)
+"""The sets of ``fields_glyphs`` with the number of their digits that are drawn, and their licences."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedNet:
+    """A network and what the card says of its training: strings seen, minutes, seed."""
+
+    net: FieldsNet
+    seed: int
+    lines: int
+    minutes: float
+
+
+def make_model(
+    trained: Sequence[TrainedNet],
+    *,
+    data_dir: Path,
+    cache: Path,
+    models_dir: Path = MODELS_DIR,
+    report: Callable[[str], None] = print,
+) -> ModelCard:
+    """Export the networks, calibrate them with the digit model beside them, and write both files of the model.
+
+    The last layers stay in 32 bits: steps of 1/255 could not tell a probability of 0.998 from 0.9998.
+    """
+    whole = export_onnx([one.net for one in trained])
+    content = quantize(whole, _sample_lines(trained[0].seed), name="lines", keep=head_nodes(len(trained)))
+    write_model(models_dir / FIELDS, content, _card(trained))
+    if not (models_dir / DIGITS).exists():  # confidence is fitted with both readers
+        for name in (DIGITS, card_path(Path(DIGITS)).name):
+            shutil.copy(MODELS_DIR / name, models_dir / name)
+    report("calibrating")
+    return recalibrate(models_dir, data_dir=data_dir, cache=cache)
+
+
+def recalibrate(models_dir: Path, *, data_dir: Path, cache: Path) -> ModelCard:
+    """Fit the confidence of a folder's fields model anew with the digit model beside it, and keep it in the card."""
+    content, card = read_verified_model(models_dir / FIELDS)
+    kept = calibrate_model(models_dir, data_dir, cache, int(card.settings["seeds"][0]))
+    described = f"{DESCRIPTION} {read_card(card_path(models_dir / DIGITS)).version}"
+    fitted = card.model_copy(update={"calibration": kept, "description": described})
+    return write_model(models_dir / FIELDS, content, fitted)
+
+
+def _sample_lines(seed: int, count: int = 256, width: int = 128) -> NDArray[np.uint8]:
+    """Return drawn lines (count, 40, width), cut to one width, by which the layers' ranges are measured."""
+    rng = np.random.default_rng([seed, 78])
+    lines: list[NDArray[np.uint8]] = []
+    while len(lines) < count:
+        line = draw_line(rng)
+        if line is not None and line.image.shape[1] >= width:
+            lines.append(line.image[:, :width])
+    return np.stack(lines)
+
+
+def calibrate_model(models_dir: Path, data_dir: Path, cache: Path, seed: int) -> dict[str, Any]:
+    """Fit confidence on development halves and drawn fields, promise on other drawn ones; so too for rows of cells.
+
+    The four sets are read by two processes of their own.
+    """
+    sets = product((False, True), (False, True))
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as processes:
+        read = [
+            processes.submit(_gather, models_dir, data_dir, cache, seed, in_cells=in_cells, held_out=held_out)
+            for in_cells, held_out in sets
+        ]
+        fields, held_out_fields, rows, held_out_rows = (one.result() for one in read)
+    kept = keep_promises(fit_calibration(fields), held_out_fields) | {"fields": len(fields.correct)}
+    kept["cells"] = keep_promises(fit_calibration(rows), held_out_rows) | {"fields": len(rows.correct)}
+    return choose_promise(kept, MAX_SUBSTITUTION_RATE)
+
+
+def _gather(
+    models_dir: Path, data_dir: Path, cache: Path, seed: int, *, in_cells: bool, held_out: bool
+) -> Evidence:
+    """Read one set: free fields or rows of cells, to fit confidence (real ones, too) or to show the promise."""
+    cv2.setNumThreads(1)
+    draw, collect = (draw_labelled_cells, collect_row_evidence) if in_cells else (draw_labelled, collect_evidence)
+    count = DRAWN_TO_PROMISE if held_out else DRAWN_TO_FIT
+    fields = draw(count, seed + DRAWN_FROM[in_cells, held_out], load_shape_bank(data_dir, cache))
+    if not held_out:
+        fields = [*development_fields(data_dir, CELL_SOURCES if in_cells else CALIBRATION_SOURCES), *fields]
+    return collect(
+        [f for f in fields if not in_cells or f.crop.spec.layout == "cells"], load_recognizers(models_dir)
+    )
+
+
+def development_fields(data_dir: Path, sources: Sequence[str] = CALIBRATION_SOURCES) -> list[LabelledField]:
+    """Return the development halves of the sets that confidence is fitted on."""
+    return [f for source in sources for f in split(load_fields(data_dir, source), development=True)]
+
+
+def _card(trained: Sequence[TrainedNet]) -> ModelCard:
+    created = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    return ModelCard(
+        name="fields",
+        version=created.strftime("%Y.%m.%d-%H%M"),
+        sha256="",
+        created=created.isoformat(),
+        description=DESCRIPTION,
+        classes=[*ALPHABET, "blank"],
+        input="lines: (N, 40, W) uint8, 255 = ink, W a multiple of 4; see worker.fields.line_reader.normalization",
+        output="log_probabilities: (N, networks, W / 4, 18) float32",
+        training=[
+            TrainingSet(name=name, samples=count, used_for="skeletons drawn with other pens", licence=licence)
+            for name, count, licence in SKELETONS
+        ],
+        settings={
+            "seeds": [one.seed for one in trained],
+            "minutes": [round(one.minutes, 1) for one in trained],
+            "lines": [one.lines for one in trained],
+            "drawn": "worker.synthesis",
+        },
+    )
