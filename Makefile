@@ -29,6 +29,7 @@ test: poppler $(call installed,$(EXTRAS)) ## Set up and run every test, on a Red
 
 lint: $(call installed,lint) ## Check the style, the types and which room imports which
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -64,7 +64,7 @@ class FieldSpec(_Strict):
         if self.layout == "cells" and self.cells is None:
             raise ValueError("a field laid out in cells must say how many: add 'cells'")
         if self.layout == "free" and self.cells is not None:
-            raise ValueError("'cells' needs \"layout\": \"cells\"")
+            raise ValueError('\'cells\' needs "layout": "cells"')
         if self.decimals and self.kind != "amount":
             raise ValueError('\'decimals\' needs "kind": "amount"')
         if self.currency and self.kind != "amount":
@@ -96,7 +96,7 @@ class Landmark(_Strict):
     @model_validator(mode="after")
     def _markers_are_numbered(self) -> Self:
         if (self.kind == "aruco") != (self.number is not None):
-            raise ValueError('an "aruco" landmark, and only that, has a \'number\'')
+            raise ValueError("an \"aruco\" landmark, and only that, has a 'number'")
         most = {"4x4_50": 49, "5x5_100": 99, "6x6_250": 249, "original": 1023}[self.dictionary]
         if self.number is not None and self.number > most:
             raise ValueError(f"number {self.number} is not in the dictionary {self.dictionary} (0 to {most})")

@@ -70,9 +70,7 @@ class CheckDigitRule(_Rule):
     scheme: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)?$")]
 
 
-FieldRule = Annotated[
-    RangeRule | PatternRule | ListRule | DateRule | CheckDigitRule, Field(discriminator="rule")
-]
+FieldRule = Annotated[RangeRule | PatternRule | ListRule | DateRule | CheckDigitRule, Field(discriminator="rule")]
 
 
 class SumRule(_Rule):

@@ -20,9 +20,7 @@ from worker.sources.buckets import REST_S, BucketRoot, ObjectStorage, parse_root
 from worker.sources.places import Folders, Place, Places, Resting
 from worker.system.private_redis import socket_path
 
-if (
-    TYPE_CHECKING
-):  # the models and the decoders are loaded in the worker's children only, never in a parent that forks
+if TYPE_CHECKING:  # the models and the decoders are loaded in the worker's children only, never in a parent that forks
     from sqlalchemy import Engine
 
     from schemas.form_template import FormTemplate
@@ -47,14 +45,14 @@ def settings() -> Settings:
     try:
         read = Settings()
     except pydantic.ValidationError as error:
-        problems = "; ".join(
-            f"ICR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
-        )
+        problems = "; ".join(f"ICR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(problems) from error
     parse_roots(read.scan_roots)
     if read.visibility_timeout_s < read.job_time_limit_s + 20:
-        raise SettingsError("ICR_VISIBILITY_TIMEOUT_S must be at least 20 s more than ICR_JOB_TIME_LIMIT_S: "
-                            "a scan still being read would be handed out a second time")  # fmt: skip
+        raise SettingsError(
+            "ICR_VISIBILITY_TIMEOUT_S must be at least 20 s more than ICR_JOB_TIME_LIMIT_S: "
+            "a scan still being read would be handed out a second time"
+        )
     return read
 
 

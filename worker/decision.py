@@ -96,10 +96,17 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
         reasons.append(_too_little(read.confidence, needed))
     settled = FieldStatus.BLANK if read.blank else FieldStatus.ACCEPTED
     decided = FieldReading(
-        name=spec.name, text=read.text, confidence=read.confidence,
-        status=FieldStatus.REVIEW if reasons else settled, box_px=read.box_px, digits=read.digits,
-        reasons=tuple(reasons), alternatives=alternatives, accept_threshold=needed, value=value_of(spec, read.text),
-    )  # fmt: skip
+        name=spec.name,
+        text=read.text,
+        confidence=read.confidence,
+        status=FieldStatus.REVIEW if reasons else settled,
+        box_px=read.box_px,
+        digits=read.digits,
+        reasons=tuple(reasons),
+        alternatives=alternatives,
+        accept_threshold=needed,
+        value=value_of(spec, read.text),
+    )
     return _confirm_by_check_digits(spec, read, decided)
 
 
@@ -328,9 +335,7 @@ def _satisfying_first(rule: FieldRule, alternatives: tuple[Alternative, ...]) ->
 # --- across fields -----------------------------------------------------------------------------------------------
 
 
-def _form_rule_broken(
-    rule: FormRule, specs: Mapping[str, FieldSpec], fields: Mapping[str, FieldReading]
-) -> str | None:
+def _form_rule_broken(rule: FormRule, specs: Mapping[str, FieldSpec], fields: Mapping[str, FieldReading]) -> str | None:
     texts = {name: fields[name].text for name in fields_named(rule)}
     if isinstance(rule, AnyOfRule):
         return None if any(texts.values()) else f"none of {', '.join(texts)} is filled"
@@ -348,4 +353,3 @@ def _form_rule_broken(
 
 def _spell(texts: Mapping[str, str], joint: str) -> str:
     return joint.join(f"{name} {text or '(empty)'}" for name, text in texts.items())
-

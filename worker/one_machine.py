@@ -67,9 +67,13 @@ class Part:
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "worker", *self._arguments],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(),
-                start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=_environment(),
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),
+            )
 
     def revive(self) -> None:
         """Start the process again if it has died; one that dies at once is given growing pauses."""

@@ -101,8 +101,13 @@ def _page_reading(
 ) -> PageReading:
     height, width = page.grey.shape
     return PageReading(
-        page=page.number, width_px=width, height_px=height, fields=fields, model_versions=dict(recognizers.versions),
+        page=page.number,
+        width_px=width,
+        height_px=height,
+        fields=fields,
+        model_versions=dict(recognizers.versions),
         template=registration.template if registration and not problem else None,
         template_version=registration.version if registration and not problem else None,
-        registration=registration.quality if registration else None, problem=problem,
-    )  # fmt: skip
+        registration=registration.quality if registration else None,
+        problem=problem,
+    )

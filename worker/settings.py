@@ -14,16 +14,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ICR_", frozen=True, extra="ignore")
 
-    home: Annotated[
-        Path, Field(description="Where one-machine mode keeps its database, queue and folders")
-    ] = Path("var")
+    home: Annotated[Path, Field(description="Where one-machine mode keeps its database, queue and folders")] = Path(
+        "var"
+    )
     broker_url: Annotated[
         str | None,
         Field(repr=False, description="redis:// or rediss:// (TLS) of the queue; empty: a private Redis under home"),
     ] = None
-    database_url: Annotated[
-        str | None, Field(repr=False, description="SQLAlchemy URL; empty: SQLite under home")
-    ] = None
+    database_url: Annotated[str | None, Field(repr=False, description="SQLAlchemy URL; empty: SQLite under home")] = (
+        None
+    )
     job_key: Annotated[
         SecretStr | None,
         Field(min_length=16, description="Key that signs job messages; once set, unsigned ones are refused"),
@@ -39,25 +39,21 @@ class Settings(BaseSettings):
     duplicates: Annotated[
         Literal["skip", "link", "reprocess"], Field(description="What becomes of a scan seen before")
     ] = "skip"
-    settle_s: Annotated[
-        float, Field(gt=0, description="How long a file must stand still before it is taken")
-    ] = 1.0
-    rescan_s: Annotated[
-        float, Field(gt=0, description="How often the folder is looked through without any event")
-    ] = 10.0
+    settle_s: Annotated[float, Field(gt=0, description="How long a file must stand still before it is taken")] = 1.0
+    rescan_s: Annotated[float, Field(gt=0, description="How often the folder is looked through without any event")] = (
+        10.0
+    )
     concurrency: Annotated[int | None, Field(ge=1, description="Worker processes; empty: one a core")] = None
     job_time_limit_s: Annotated[
         int, Field(ge=5, description="A job running longer is killed and counted as failed")
     ] = 120
-    visibility_timeout_s: Annotated[
-        int, Field(ge=10, description="When an unacknowledged message runs again")
-    ] = 240
+    visibility_timeout_s: Annotated[int, Field(ge=10, description="When an unacknowledged message runs again")] = 240
     max_deliveries: Annotated[
         int, Field(ge=1, description="A job that was started so often without an end is dead")
     ] = 3
-    reconcile_s: Annotated[
-        float, Field(gt=0, description="How often lost jobs are looked for and published again")
-    ] = 30.0
+    reconcile_s: Annotated[float, Field(gt=0, description="How often lost jobs are looked for and published again")] = (
+        30.0
+    )
     canary_s: Annotated[
         float, Field(gt=0, description="How often each worker is sent a canary job, to show that it works")
     ] = 10.0
@@ -67,16 +63,12 @@ class Settings(BaseSettings):
     inbox_in_flight: Annotated[
         int, Field(ge=1, description="Most scans of the folder that wait in the queue at once")
     ] = 200
-    job_memory_mb: Annotated[
-        int, Field(ge=256, description="Most memory that reading one scan may take")
-    ] = 2048
+    job_memory_mb: Annotated[int, Field(ge=256, description="Most memory that reading one scan may take")] = 2048
     max_pages: Annotated[int, Field(ge=1, description="Most pages a scan may have")] = 200
     max_megapixels: Annotated[float, Field(gt=0, description="Most megapixels a page may have")] = 80.0
     max_file_mb: Annotated[float, Field(gt=0, description="Largest file that is opened")] = 100.0
     pdf_dpi: Annotated[int, Field(ge=72, le=1200, description="At what resolution PDF pages are drawn")] = 300
-    page_timeout_s: Annotated[
-        float, Field(gt=0, le=600, description="Longest time for drawing one PDF page")
-    ] = 30.0
+    page_timeout_s: Annotated[float, Field(gt=0, le=600, description="Longest time for drawing one PDF page")] = 30.0
     max_substitution_rate: Annotated[
         float, Field(gt=0, lt=1, description="The promise: at most this share of accepted fields is wrong")
     ] = 0.005
@@ -103,6 +95,4 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged")
     ] = "info"
-    data_dir: Annotated[
-        Path | None, Field(description="The handwriting sets, for training and evaluation only")
-    ] = None
+    data_dir: Annotated[Path | None, Field(description="The handwriting sets, for training and evaluation only")] = None

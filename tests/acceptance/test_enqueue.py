@@ -21,9 +21,7 @@ from tests.support.system import Home, draw_scan, wait_until
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("enqueue")]
 
-BLOCKS = re.findall(
-    r"```(sh|python)\n(.*?)```", (PROJECT / "docs" / "enqueue.md").read_text("utf-8"), re.DOTALL
-)
+BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", (PROJECT / "docs" / "enqueue.md").read_text("utf-8"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +55,7 @@ def test_icr_submit(home: Home, scan: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("library", "reference"), [("import Celery", "invoice-8"), ("import redis", "invoice-9")]
-)
+@pytest.mark.parametrize(("library", "reference"), [("import Celery", "invoice-8"), ("import redis", "invoice-9")])
 def test_a_program_that_imports_nothing_of_ours(home: Home, scan: Path, library: str, reference: str) -> None:
     program = _block("python", library)
     assert "worker" not in re.findall(r"(?:import|from) (\w+)", program)
@@ -174,17 +170,27 @@ def test_unknown_tasks_and_garbage_do_not_stop_the_worker(home: Home, scan: Path
 def _broken_messages() -> Iterator[dict[str, Any]]:
     """Celery messages that are almost good."""
     for path, value in [
-        (("body",), "not json"), (("body",), "[]"), (("body",), "[1, 2, 3]"),
+        (("body",), "not json"),
+        (("body",), "[]"),
+        (("body",), "[1, 2, 3]"),
         (("body",), '[[], {}, {"chain": 1}]'),
-        (("body",), 7), (("headers", "id"), None), (("headers", "id"), "x" * 5000), (("headers", "task"), 5),
-        (("headers", "timelimit"), ["a", "b"]), (("headers", "eta"), "never"),
+        (("body",), 7),
+        (("headers", "id"), None),
+        (("headers", "id"), "x" * 5000),
+        (("headers", "task"), 5),
+        (("headers", "timelimit"), ["a", "b"]),
+        (("headers", "eta"), "never"),
         (("headers", "expires"), "soon"),
-        (("properties", "delivery_tag"), None), (("properties", "body_encoding"), "rot13"),
-        (("properties", "body_encoding"), "base64"), (("properties", "priority"), "high"),
-        (("properties", "delivery_info"), 1), (("properties", "correlation_id"), {"a": 1}),
-        (("content-type",), "application/unknown"), (("content-encoding",), "utf-99"),
+        (("properties", "delivery_tag"), None),
+        (("properties", "body_encoding"), "rot13"),
+        (("properties", "body_encoding"), "base64"),
+        (("properties", "priority"), "high"),
+        (("properties", "delivery_info"), 1),
+        (("properties", "correlation_id"), {"a": 1}),
+        (("content-type",), "application/unknown"),
+        (("content-encoding",), "utf-99"),
         (("content-encoding",), 3),
-    ]:  # fmt: skip
+    ]:
         message = _message([{"uri": "/nowhere"}], str(uuid.uuid4()), "icr.read_scan")
         *way, last = path
         place = message
@@ -199,14 +205,16 @@ def _block(language: str, mark: str) -> str:
     return found
 
 
-def _run_block(
-    home: Home, scan: Path, command: list[str], text: str, **more: str
-) -> subprocess.CompletedProcess[str]:
+def _run_block(home: Home, scan: Path, command: list[str], text: str, **more: str) -> subprocess.CompletedProcess[str]:
     socket = home.folder / "redis" / "redis.sock"
     environment = {
-        **home.env, "SCAN": str(scan), "BROKER": f"redis+socket://{socket}", "REDIS": f"unix://{socket}",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **more,
-    }  # fmt: skip
+        **home.env,
+        "SCAN": str(scan),
+        "BROKER": f"redis+socket://{socket}",
+        "REDIS": f"unix://{socket}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **more,
+    }
     return subprocess.run(
         [*command, text], env=environment, cwd=home.folder, capture_output=True, text=True, timeout=90
     )
@@ -223,11 +231,15 @@ def _push(home: Home, arguments: list[Any], task: str = "icr.read_scan") -> str:
 def _message(arguments: list[Any], message_id: str, task: str) -> dict[str, Any]:
     return {
         "body": json.dumps([arguments, {}, {}]),
-        "content-type": "application/json", "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
         "headers": {"task": task, "id": message_id},
-        "properties": {"correlation_id": message_id, "delivery_tag": str(uuid.uuid4()),
-                       "delivery_info": {"exchange": "", "routing_key": "icr"}},
-    }  # fmt: skip
+        "properties": {
+            "correlation_id": message_id,
+            "delivery_tag": str(uuid.uuid4()),
+            "delivery_info": {"exchange": "", "routing_key": "icr"},
+        },
+    }
 
 
 def _ended(home: Home, job_id: str, timeout_s: float = 40) -> tuple[str, str | None]:

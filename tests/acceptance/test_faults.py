@@ -109,10 +109,13 @@ def test_a_clock_that_jumps_an_hour_to_and_fro_costs_no_scan(home: Home, tmp_pat
         "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
     )
     home.env |= {
-        "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
         "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
-    }  # fmt: skip
+    }
     for i in range(24):
         draw_scan(home.inbox / "field" / f"{i}.png", i)
     home.start("up")
@@ -149,9 +152,11 @@ def test_a_scan_that_nothing_can_interrupt_meets_the_hard_limit_and_is_dead(home
         "sys.addaudithook(watch)\n"
     )
     home.env |= {
-        "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "ICR_MAX_DELIVERIES": "1",
-        "ICR_JOB_TIME_LIMIT_S": "5", "ICR_VISIBILITY_TIMEOUT_S": "30",
-    }  # fmt: skip
+        "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
+        "ICR_MAX_DELIVERIES": "1",
+        "ICR_JOB_TIME_LIMIT_S": "5",
+        "ICR_VISIBILITY_TIMEOUT_S": "30",
+    }
     draw_scan(home.inbox / "field" / "deaf.png", 1)
     draw_scan(home.inbox / "field" / "fine.png", 2)
     done = home.icr("up", "--once", timeout_s=200)
@@ -172,9 +177,11 @@ def test_one_job_delivered_twice_at_once_on_two_workers_is_read_once(home: Home,
     broker = PrivateRedis(tmp_path / "broker")
     broker.start()
     home.env |= {
-        "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "ICR_CONCURRENCY": "1",
-        "ICR_BROKER_URL": f"unix://{broker.socket}", "ICR_SCAN_ROOTS": str(tmp_path / "scans"),
-    }  # fmt: skip
+        "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
+        "ICR_CONCURRENCY": "1",
+        "ICR_BROKER_URL": f"unix://{broker.socket}",
+        "ICR_SCAN_ROOTS": str(tmp_path / "scans"),
+    }
     scan = draw_scan(tmp_path / "scans" / "slow.png", 1)
     job = {"uri": str(scan), "id": str(uuid.uuid4()), "template": "field"}
     try:
@@ -200,9 +207,7 @@ def test_what_happens_can_be_followed_by_logs_and_metrics(home: Home) -> None:
     draw_scan(home.inbox / "field" / "a\nb\u202e.png", 706517)
     home.wait_for_states(done=1)
     wait_until(lambda: len(home.listed("done")) == 1, 30, home.said)
-    ((job_id, number),) = home.rows(
-        "SELECT job_id, text FROM pages JOIN fields ON page_id = pages.id"
-    )
+    ((job_id, number),) = home.rows("SELECT job_id, text FROM pages JOIN fields ON page_id = pages.id")
     wait_until(lambda: _told(home, job_id) == ["scan taken", "scan read", "scan ended"], 30, home.said)
     address = f"http://127.0.0.1:{home.env['ICR_METRICS_PORT']}"
     with urllib.request.urlopen(f"{address}/metrics", timeout=60) as answer:

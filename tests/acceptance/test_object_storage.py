@@ -31,8 +31,13 @@ def server() -> Iterator[S3Server]:
 
 @pytest.fixture
 def home(tmp_path: Path, server: S3Server) -> Iterator[Home]:
-    more = {"ICR_SCAN_ROOTS": "s3://scans/in", "ICR_LOG_LEVEL": "debug", "ICR_JOB_TIME_LIMIT_S": "12",
-            "ICR_CONCURRENCY": "1", "AWS_EC2_METADATA_DISABLED": "true"}  # fmt: skip
+    more = {
+        "ICR_SCAN_ROOTS": "s3://scans/in",
+        "ICR_LOG_LEVEL": "debug",
+        "ICR_JOB_TIME_LIMIT_S": "12",
+        "ICR_CONCURRENCY": "1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     home = Home(tmp_path / "home", **server.environment, **more)
     yield home
     home.stop()

@@ -49,9 +49,7 @@ def test_once_reads_what_is_there_and_tells_of_what_it_cannot(home: Home) -> Non
     assert home.listed("failed") == ["c.png", "c.png.reason.txt", "damaged.png", "damaged.png.reason.txt"]
     assert "no template 'no-such-form'" in (home.inbox / "failed/no-such-form/c.png.reason.txt").read_text()
     assert "damaged.png" in done.stdout
-    ((fields,),) = home.rows(
-        "SELECT count(*) FROM fields JOIN pages ON page_id = pages.id WHERE template IS NULL"
-    )
+    ((fields,),) = home.rows("SELECT count(*) FROM fields JOIN pages ON page_id = pages.id WHERE template IS NULL")
     assert fields >= 1
     assert sorted(p.name for p in home.inbox.iterdir() if not p.is_dir()) == [
         ".hidden.png",

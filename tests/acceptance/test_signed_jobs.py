@@ -80,7 +80,9 @@ def test_the_key_shows_nowhere(home: Home) -> None:
     kept = subprocess.run(["grep", "-rlF", KEY, str(home.folder)], capture_output=True, text=True)
     assert kept.stdout == ""
     short = subprocess.run(
-        [sys.executable, "-m", "worker", "status"], env={**os.environ, "ICR_JOB_KEY": "tooshort"},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "worker", "status"],
+        env={**os.environ, "ICR_JOB_KEY": "tooshort"},
+        capture_output=True,
+        text=True,
+    )
     assert short.returncode == 1 and "ICR_JOB_KEY" in short.stderr and "tooshort" not in short.stderr

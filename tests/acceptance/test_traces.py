@@ -68,8 +68,12 @@ def collector() -> Iterator[Collector]:
 
 def test_each_job_is_one_span_with_its_stages_and_nothing_that_was_read(collector: Collector, tmp_path: Path) -> None:
     """The exporter is told to wait ten minutes, so that what comes was sent by a child at its end."""
-    home = Home(tmp_path / "home", OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_BSP_SCHEDULE_DELAY="600000",
-                ICR_CONCURRENCY="1")  # fmt: skip
+    home = Home(
+        tmp_path / "home",
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+        OTEL_BSP_SCHEDULE_DELAY="600000",
+        ICR_CONCURRENCY="1",
+    )
     try:
         whole = draw_scan(home.inbox / "field" / "secret-706517.png", 706517).read_bytes()
         (home.inbox / "field" / "broken-401995.png").write_bytes(whole[:-200])
@@ -94,9 +98,15 @@ def test_each_job_is_one_span_with_its_stages_and_nothing_that_was_read(collecto
 
 def _span_of(spans: list[Any], job_id: str) -> Any:
     (found,) = [span for span in spans if _about(span).get("icr.job.id") == job_id]
-    assert found.name == "read_scan" and not found.parent_span_id and set(_about(found)) == {
-        "icr.job.id", "icr.job.outcome",
-    }  # fmt: skip
+    assert (
+        found.name == "read_scan"
+        and not found.parent_span_id
+        and set(_about(found))
+        == {
+            "icr.job.id",
+            "icr.job.outcome",
+        }
+    )
     return found
 
 

@@ -147,10 +147,11 @@ class _Run:
     def _push(self, job_id: str, path: Path) -> None:
         message = {
             "body": json.dumps([[{"uri": path.as_uri(), "id": job_id, "template": "field"}], {}, {}]),
-            "content-type": "application/json", "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
             "headers": {"task": "icr.read_scan", "id": job_id},
             "properties": {"delivery_tag": str(uuid.uuid4()), "delivery_info": {}, "priority": 4},
-        }  # fmt: skip
+        }
         with redis.Redis(unix_socket_path=str(self.system.redis_socket), socket_timeout=2) as client:
             client.lpush("icr", json.dumps(message))
 
@@ -184,8 +185,9 @@ class _Run:
         truth = _read_directly(self._outbox.parent / "truth", range(total))
         problems += [
             f"scan {Path(row[2]).stem} reads {row[5]!r}, not {truth[int(Path(row[2]).stem)]!r}"
-            for row in rows if row[5] != truth.get(int(Path(row[2]).stem))
-        ]  # fmt: skip
+            for row in rows
+            if row[5] != truth.get(int(Path(row[2]).stem))
+        ]
         missing = {f"{n}.png" for n in range(self.plan.scans)} - set(self.system.home.listed("done"))
         problems += [f"{name} is not in done/" for name in sorted(missing)]
         left = [p.name for p in (self.system.home.inbox / ".working").rglob("*.png")]

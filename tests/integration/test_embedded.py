@@ -85,9 +85,7 @@ def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path; from worker.system.private_redis import PrivateRedis\n"
         "r = PrivateRedis(Path(sys.argv[1])); r.start(); print(r.pid, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True
-    ) as parent:
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.kill()

@@ -52,13 +52,15 @@ def stream(content: bytes, entries: bytes = b"") -> bytes:
 
 def one_page_pdf(content: bytes, *more: bytes, resources: bytes = b"") -> bytes:
     page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 144 96] /Contents 4 0 R /Resources << %s >> >>"
-    return assembled_pdf([
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        page % resources,
-        content,
-        *more,
-    ])  # fmt: skip
+    return assembled_pdf(
+        [
+            b"<< /Type /Catalog /Pages 2 0 R >>",
+            b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+            page % resources,
+            content,
+            *more,
+        ]
+    )
 
 
 def nested_forms(depth: int, calls: int) -> bytes:

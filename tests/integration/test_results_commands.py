@@ -58,9 +58,7 @@ def test_results_are_one_line_a_field(engine: Engine, run: Run) -> None:
     assert len(lines(run("results", "--format", "jsonl", "--limit", 2))) == 2
 
 
-def test_the_table_shows_every_field_and_why(
-    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_table_shows_every_field_and_why(engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     read(engine, PAGE, PageReading(1, 10, 20, problem="does not register"))
     shown = run("results").stdout
@@ -84,9 +82,7 @@ def test_csv_opens_in_a_spreadsheet_without_running_anything(engine: Engine, run
     assert rows[1]["reasons"] == '["confidence below the threshold"]'
 
 
-def test_a_hostile_name_gives_the_terminal_no_orders(
-    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hostile_name_gives_the_terminal_no_orders(engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     read(engine, uri="file:///scans/%1B%5B2J%0A%E2%80%AEgnp.[red]x.png", reference="\x1b[31m")
     shown = run("results").stdout
@@ -129,8 +125,10 @@ def test_an_amount_and_a_date_say_what_they_mean(engine: Engine, run: Run) -> No
     read(engine, CHECK)
     found = lines(run("results", "--format", "jsonl"))
     assert [(f["name"], f["final_value"], f["currency"]) for f in found] == [
-        ("amount", 12345, "USD"), ("date", None, None), ("number", None, None)
-    ]  # fmt: skip
+        ("amount", 12345, "USD"),
+        ("date", None, None),
+        ("number", None, None),
+    ]
     assert found[0]["validation_sources"] == ["reader", "grammar US"]
     (page,) = lines(run("export"))
     assert [f["value"] for f in page["fields"]] == [{"minor_units": 12345, "currency": "USD"}, "2026-11-21", None]
@@ -145,8 +143,10 @@ def test_an_amount_and_a_date_say_what_they_mean(engine: Engine, run: Run) -> No
             "SELECT machine_value, final_value, currency FROM final_fields ORDER BY field_id"
         ).all()
     assert [tuple(row) for row in in_sql] == [
-        ("12345", None, "USD"), ("2026-11-21", "2026-11-21", None), (None, None, None)
-    ]  # fmt: skip
+        ("12345", None, "USD"),
+        ("2026-11-21", "2026-11-21", None),
+        (None, None, None),
+    ]
 
 
 def test_pages_that_gave_nothing_await_review_until_settled(
@@ -161,8 +161,9 @@ def test_pages_that_gave_nothing_await_review_until_settled(
     assert "2 pages, 0 fields: 'icr results --review'" in run("status").stdout
     waiting = lines(run("results", "--review", "--format", "jsonl"))
     assert [(w["error"], w["doubt"], w["page"]) for w in waiting] == [
-        ("unregistered", None, 0), (None, "no digits were found", 1)
-    ]  # fmt: skip
+        ("unregistered", None, 0),
+        (None, "no digits were found", 1),
+    ]
     shown = run("results").stdout
     assert "unregistered" in shown and "no digits were found" in shown and f"page {waiting[0]['page_id']}" in shown
     assert "unregistered" in run("settle", waiting[0]["page_id"], "--by", "anna").stdout
@@ -208,9 +209,7 @@ def test_purge_deletes_our_scans_and_no_others(engine: Engine, run: Run, tmp_pat
 
 
 def test_without_a_database_it_says_what_to_do(tmp_path: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ICR_")} | {
-        "ICR_HOME": str(tmp_path)
-    }
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ICR_")} | {"ICR_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "worker", "results"]
     result = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True)
     assert result.returncode == 1

@@ -58,9 +58,10 @@ def test_an_id_used_for_other_bytes_is_refused(engine: Engine) -> None:
     assert count(engine, ScanRow) == 1, "a refused job leaves nothing behind"
 
 
-@pytest.mark.parametrize("policy, expected, linked", [("skip", JobState.DUPLICATE, False),
-                                                      ("link", JobState.DUPLICATE, True),
-                                                      ("reprocess", JobState.QUEUED, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    "policy, expected, linked",
+    [("skip", JobState.DUPLICATE, False), ("link", JobState.DUPLICATE, True), ("reprocess", JobState.QUEUED, False)],
+)
 def test_the_same_bytes_again(engine: Engine, policy: str, expected: JobState, linked: bool) -> None:
     first = register(engine, sha256="ab" * 32, template="form")
     second = jobs.get_job(engine, register(engine, sha256="ab" * 32, template="form", duplicates=policy))
@@ -180,13 +181,13 @@ def test_digits_and_fields_lie_where_they_were_read(engine: Engine) -> None:
         query = select(DigitRow).where(DigitRow.field_id == fields[1].id).order_by(DigitRow.position)
         digits = connection.execute(query).all()
     assert [(f.name, f.text, f.final_text, f.origin) for f in fields] == [
-        ("sum", "701", "701", "machine"), ("count", "38", None, None), ("rest", "", "", "machine")
-    ]  # fmt: skip
+        ("sum", "701", "701", "machine"),
+        ("count", "38", None, None),
+        ("rest", "", "", "machine"),
+    ]
     assert fields[1].reasons == ["confidence below the threshold"]
     assert fields[1].alternatives == [{"text": "999", "confidence": 0.1}]
-    assert [(d.digit, d.box_x, d.box_y, d.box_w, d.box_h) for d in digits] == [
-        (3, 10, 30, 18, 28), (8, 30, 30, 18, 28)
-    ]  # fmt: skip
+    assert [(d.digit, d.box_x, d.box_y, d.box_w, d.box_h) for d in digits] == [(3, 10, 30, 18, 28), (8, 30, 30, 18, 28)]
     assert digits[0].confidence == pytest.approx(0.7)
     assert digits[0].second_confidence == pytest.approx(0.3 / 9)
     assert len({digits[0].digit, digits[0].second_digit, digits[0].third_digit}) == 3

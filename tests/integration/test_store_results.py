@@ -32,8 +32,10 @@ def test_pages_come_back_as_they_were_read(engine: Engine) -> None:
     read(engine, PageReading(0, 10, 20, problem="does not register", registration=0.21))
     pages = list(results.iter_pages(engine, Selection(), with_digits=True))
     assert [(p.job == first, p.page, p.error) for p in pages] == [
-        (True, 0, None), (True, 1, None), (False, 0, "does not register")
-    ]  # fmt: skip
+        (True, 0, None),
+        (True, 1, None),
+        (False, 0, "does not register"),
+    ]
     assert (pages[0].reference, pages[0].template, pages[0].registration) == ("order 7", "sample-form", 0.97)
     assert pages[0].model_versions == {"digits": "1.0"}
     total, count, rest = pages[0].fields
@@ -60,8 +62,13 @@ def test_batches_lose_and_double_nothing(engine: Engine, monkeypatch: pytest.Mon
 def test_selections(engine: Engine) -> None:
     one = read(engine, reference="a")
     read(engine, PageReading(0, 10, 20, template="other", template_version="1"), reference="b")
-    wanted = {Selection(job=one): 1, Selection(reference="b"): 1, Selection(reference="c"): 0,
-              Selection(template="sample-form"): 1, Selection(job=one, reference="b"): 0}  # fmt: skip
+    wanted = {
+        Selection(job=one): 1,
+        Selection(reference="b"): 1,
+        Selection(reference="c"): 0,
+        Selection(template="sample-form"): 1,
+        Selection(job=one, reference="b"): 0,
+    }
     for selection, expected in wanted.items():
         assert len(list(results.iter_pages(engine, selection))) == expected, selection
 
@@ -91,9 +98,7 @@ def test_a_correction_holds_and_what_the_machine_read_stays(engine: Engine) -> N
     assert (review.action, review.before, review.after, review.name) == ("correct", "38", "39", "count")
     assert results.list_review_queue(engine, limit=5) == []
     (page,) = results.iter_pages(engine, Selection(job=job))
-    assert [(f.text, f.final, f.origin) for f in page.fields if f.field_id == field_id] == [
-        ("38", "39", "reviewer")
-    ]
+    assert [(f.text, f.final, f.origin) for f in page.fields if f.field_id == field_id] == [("38", "39", "reviewer")]
     correct_field(engine, field_id, None, who="ben")
     kept = [(r.action, r.before, r.after, r.who) for r in rows(engine, ReviewRow)]
     assert kept == [("correct", "38", "39", "anna"), ("confirm", "39", "39", "ben")]
@@ -162,9 +167,7 @@ def test_a_purged_field_id_never_comes_back(engine: Engine) -> None:
     assert awaiting(engine) > field_id
 
 
-def test_an_interrupted_purge_goes_on_where_it_stopped(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_purge_goes_on_where_it_stopped(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purge, "BATCH", 2)
     for job_id in [read(engine) for _ in range(5)]:
         age(engine, job_id, 2)
@@ -219,9 +222,7 @@ def test_a_job_retried_meanwhile_is_not_purged(engine: Engine) -> None:
     assert claimed is not None
     jobs.fail_job(engine, claimed, kind="unreadable_scan", reason="truncated")
     age(engine, job_id, 100)
-    counts = purge.purge_older_than(
-        engine, timedelta(days=90), remove_scan=lambda _: jobs.retry_jobs(engine) and None
-    )
+    counts = purge.purge_older_than(engine, timedelta(days=90), remove_scan=lambda _: jobs.retry_jobs(engine) and None)
     assert counts.jobs == 0
     record = jobs.get_job(engine, job_id)
     assert record is not None
@@ -233,7 +234,5 @@ def test_views_answer_a_plain_sql_client(engine: Engine) -> None:
     with engine.connect() as connection:
         for view, expected in (("final_fields", 3), ("review_queue", 1), ("low_confidence_digits", 1)):
             assert connection.execute(text(f"SELECT count(*) FROM {view}")).scalar_one() == expected
-        total = connection.execute(
-            text("SELECT final_text, origin FROM final_fields WHERE name = 'sum'")
-        ).one()
+        total = connection.execute(text("SELECT final_text, origin FROM final_fields WHERE name = 'sum'")).one()
     assert tuple(total) == ("701", "machine")

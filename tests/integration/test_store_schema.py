@@ -61,8 +61,9 @@ def test_rows_of_the_former_schema_are_kept_up_and_down(database_url: str) -> No
     read(engine, CHECK)
     (old, new) = iter_pages(engine, Selection())
     assert [(f.name, f.text, f.value, f.validation_sources, f.final) for f in old.fields] == [
-        ("sum", "701", None, [], "701"), ("count", "38", None, [], None)
-    ]  # fmt: skip
+        ("sum", "701", None, [], "701"),
+        ("count", "38", None, [], None),
+    ]
     assert old.doubt is None and new.fields[0].value is not None
     assert [f.field_id for f in old.fields] == [1, 2]
     command.downgrade(store.alembic_config(engine), "0001")
@@ -137,7 +138,9 @@ def test_sqlite_commits_survive_a_power_cut_and_readers_do_not_wait(tmp_path: Pa
     engine = store.make_engine(f"sqlite:///{tmp_path / 'icr.db'}")
     store.upgrade_database(engine)
     with store.writing(engine), store.reading(engine) as reader:
-        pragmas = {name: reader.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in
-                   ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")}  # fmt: skip
+        pragmas = {
+            name: reader.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 60_000}
     engine.dispose()

@@ -139,7 +139,9 @@ def test_postgresql_with_tls_and_a_password(tls_postgresql: PostgresqlServer, au
         told.append(str(error.value))
     home = Home(tmp_path / "home", ICR_DATABASE_URL=checked)
     assert "answers, at revision" in (doctor := home.icr("doctor")).stdout
-    home.env["ICR_DATABASE_URL"] = f"postgresql://icr@localhost:{tls_postgresql.port}/x?password={DATABASE_PASSWORD}-wrong"
+    home.env["ICR_DATABASE_URL"] = (
+        f"postgresql://icr@localhost:{tls_postgresql.port}/x?password={DATABASE_PASSWORD}-wrong"
+    )
     refused = home.icr("doctor")
     assert "does not answer" in refused.stdout
     assert DATABASE_PASSWORD not in f"{told} {doctor.stdout} {refused.stdout} {refused.stderr}"

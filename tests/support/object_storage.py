@@ -72,9 +72,11 @@ class S3Server:
     def environment(self) -> dict[str, str]:
         """The standard AWS environment of a client."""
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.gate.port}", "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET,
-        }  # fmt: skip
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.gate.port}",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+        }
 
     def start(self) -> None:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)]
@@ -94,9 +96,12 @@ class S3Server:
         import boto3
 
         return boto3.client(
-            "s3", endpoint_url=f"http://127.0.0.1:{self._port}", region_name="us-east-1",
-            aws_access_key_id=KEY_ID, aws_secret_access_key=SECRET,
-        )  # fmt: skip
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{self._port}",
+            region_name="us-east-1",
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=SECRET,
+        )
 
     def put(self, key: str, content: bytes) -> None:
         self.client().put_object(Bucket="scans", Key=key, Body=content)

@@ -61,11 +61,14 @@ PAGE = make_page(
 
 CHECK = make_page(
     0,
-    replace(make_field("amount", "12345", FieldStatus.ACCEPTED), value=Money(12345, "USD"),
-            validation_sources=("reader", "grammar US")),
+    replace(
+        make_field("amount", "12345", FieldStatus.ACCEPTED),
+        value=Money(12345, "USD"),
+        validation_sources=("reader", "grammar US"),
+    ),
     replace(make_field("date", "11212026", FieldStatus.REVIEW, 0.7), value=dt.date(2026, 11, 21)),
     make_field("number", "104", FieldStatus.ACCEPTED),
-)  # fmt: skip
+)
 """One page whose first two fields have a meaning beside their digits."""
 
 

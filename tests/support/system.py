@@ -39,9 +39,7 @@ def draw_scan(path: Path, number: int) -> Path:
     return path
 
 
-def wait_until(
-    condition: Callable[[], Any], timeout_s: float = 40.0, what: str | Callable[[], str] = ""
-) -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 40.0, what: str | Callable[[], str] = "") -> Any:
     """Return the condition's first true value; fail with its last one."""
     deadline = time.monotonic() + timeout_s * PATIENCE
     while not (value := condition()):
@@ -67,16 +65,25 @@ class Home:
         """Run one command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "worker", *arguments],
-            env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=timeout_s * PATIENCE, check=False,
-        )  # fmt: skip
+            env=self.env,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s * PATIENCE,
+            check=False,
+        )
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command that stays; its words go to ``<command>.out``."""
         with (self.folder / f"{arguments[0]}.out").open("ab") as out:
             part = subprocess.Popen(
-                [sys.executable, "-m", "worker", *arguments], env=self.env, cwd=self.folder,
-                stdout=out, stderr=out, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-m", "worker", *arguments],
+                env=self.env,
+                cwd=self.folder,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
         self._parts.append(part)
         return part
 
@@ -116,9 +123,7 @@ class Home:
 
     def wait_for_states(self, timeout_s: float = 60.0, **wanted: int) -> None:
         """Wait until exactly these states have these numbers of jobs."""
-        wait_until(
-            lambda: self.states() == wanted, timeout_s, lambda: f"{wanted}: {self.states()}\n{self.said()}"
-        )
+        wait_until(lambda: self.states() == wanted, timeout_s, lambda: f"{wanted}: {self.states()}\n{self.said()}")
 
     def listed(self, folder: str) -> list[str]:
         """Return the names in ``done/``, ``failed/`` or ``duplicate/``."""

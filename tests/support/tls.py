@@ -33,10 +33,26 @@ class TlsServer:
     def __init__(self, folder: Path, certificate: Path) -> None:
         self.port = free_port()
         command = [
-            redis_server_binary(), "--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no",
-            "--tls-cert-file", str(certificate), "--tls-key-file", str(certificate),
-            "--tls-ca-cert-file", str(certificate), "--appendonly", "yes", "--dir", str(folder), "--save", "",
-        ]  # fmt: skip
+            redis_server_binary(),
+            "--port",
+            "0",
+            "--tls-port",
+            str(self.port),
+            "--tls-auth-clients",
+            "no",
+            "--tls-cert-file",
+            str(certificate),
+            "--tls-key-file",
+            str(certificate),
+            "--tls-ca-cert-file",
+            str(certificate),
+            "--appendonly",
+            "yes",
+            "--dir",
+            str(folder),
+            "--save",
+            "",
+        ]
         settings = f"requirepass {PASSWORD}\n".encode()  # by stdin: a command line can be read by everybody
         log = folder / "tls.log"
         with log.open("wb") as output:

@@ -82,8 +82,20 @@ def test_folders_and_buckets_stand_in_one_setting() -> None:
     assert buckets == list(ROOTS) and str(buckets[0]) == "s3://scans/in/today"
 
 
-@pytest.mark.parametrize("text", ["s3://", "s3:///in", "s3://a", "s3://Scans/in", "s3://scans/../in", "s3://scans//in",
-                                  "http://host/in", "/a:gs://scans/in", "s3://u:p@scans/in"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://",
+        "s3:///in",
+        "s3://a",
+        "s3://Scans/in",
+        "s3://scans/../in",
+        "s3://scans//in",
+        "http://host/in",
+        "/a:gs://scans/in",
+        "s3://u:p@scans/in",
+    ],
+)
 def test_a_root_that_is_no_place_is_refused_at_the_start(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="ICR_SCAN_ROOTS"):
         parse_roots(text)

@@ -12,15 +12,33 @@ from worker.values import Money
 @pytest.mark.parametrize(
     ("country", "written", "minor_units"),
     [
-        ("US", "$200.00", 20000), ("US", "1,234.56", 123456), ("US", "1.234.56", 123456), ("US", "##75.5", None),
-        ("US", "200-", None), ("US", "200.-", 20000), ("US", "25 50/100".replace(" ", ""), 2550), ("US", "20000", None),
-        ("US", "12,34.50", None), ("US", "0.00", 0), ("US", "#", None), ("US", "", None), ("US", "=12.30=", 1230),
-        ("IN", "3,97,000/-", 39_700_000), ("IN", "$110,00,00,000/-", 110_000_000_000), ("IN", "6520000/-", 652_000_000),
-        ("IN", "5,750.10", 575_010), ("IN", "1,2345", None), ("IN", "35,000", 3_500_000),
-        ("CL", "$1.234.567.-", 1_234_567), ("CL", "125.000", 125_000), ("CL", "125.00", None),
-        ("EU", "1.234,50", 123_450), ("EU", "50", None), ("EU", "50,-", 5000),
+        ("US", "$200.00", 20000),
+        ("US", "1,234.56", 123456),
+        ("US", "1.234.56", 123456),
+        ("US", "##75.5", None),
+        ("US", "200-", None),
+        ("US", "200.-", 20000),
+        ("US", "25 50/100".replace(" ", ""), 2550),
+        ("US", "20000", None),
+        ("US", "12,34.50", None),
+        ("US", "0.00", 0),
+        ("US", "#", None),
+        ("US", "", None),
+        ("US", "=12.30=", 1230),
+        ("IN", "3,97,000/-", 39_700_000),
+        ("IN", "$110,00,00,000/-", 110_000_000_000),
+        ("IN", "6520000/-", 652_000_000),
+        ("IN", "5,750.10", 575_010),
+        ("IN", "1,2345", None),
+        ("IN", "35,000", 3_500_000),
+        ("CL", "$1.234.567.-", 1_234_567),
+        ("CL", "125.000", 125_000),
+        ("CL", "125.00", None),
+        ("EU", "1.234,50", 123_450),
+        ("EU", "50", None),
+        ("EU", "50,-", 5000),
     ],
-)  # fmt: skip
+)
 def test_amounts_are_integers_of_minor_units(country: str, written: str, minor_units: int | None) -> None:
     locale = LOCALES[country]
     amount = parse_amount(written, locale)
@@ -33,13 +51,20 @@ def test_amounts_are_integers_of_minor_units(country: str, written: str, minor_u
 @pytest.mark.parametrize(
     ("country", "written", "date"),
     [
-        ("US", "11/12/2019", dt.date(2019, 11, 12)), ("IN", "11/12/2019", dt.date(2019, 12, 11)),
-        ("US", "5-5-15", dt.date(2015, 5, 5)), ("EU", "2019-11-12", dt.date(2019, 11, 12)),
-        ("US", "11122019", dt.date(2019, 11, 12)), ("IN", "29022016", dt.date(2016, 2, 29)),
-        ("US", "13/12/2019", None), ("US", "10625202019", None), ("US", "20,2019", None), ("IN", "31022016", None),
-        ("US", "1/14/209", None), ("US", "", None),
+        ("US", "11/12/2019", dt.date(2019, 11, 12)),
+        ("IN", "11/12/2019", dt.date(2019, 12, 11)),
+        ("US", "5-5-15", dt.date(2015, 5, 5)),
+        ("EU", "2019-11-12", dt.date(2019, 11, 12)),
+        ("US", "11122019", dt.date(2019, 11, 12)),
+        ("IN", "29022016", dt.date(2016, 2, 29)),
+        ("US", "13/12/2019", None),
+        ("US", "10625202019", None),
+        ("US", "20,2019", None),
+        ("IN", "31022016", None),
+        ("US", "1/14/209", None),
+        ("US", "", None),
     ],
-)  # fmt: skip
+)
 def test_dates_follow_the_country(country: str, written: str, date: dt.date | None) -> None:
     found = parse_written_date(written, LOCALES[country])
     assert found == date if date else isinstance(found, str)

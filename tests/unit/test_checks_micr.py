@@ -68,8 +68,10 @@ def test_a_wrong_routing_number_sends_the_whole_line_to_review() -> None:
     good = read_micr_fields(check_with_line("T021000021T 12345678U 1025"))
     bad = read_micr_fields(check_with_line("T021000031T 12345678U 1025"))
     assert [(f.name, f.text) for f in good] == [
-        ("micr_routing", "021000021"), ("micr_account", "12345678"), ("micr_serial", "1025"),
-    ]  # fmt: skip
+        ("micr_routing", "021000021"),
+        ("micr_account", "12345678"),
+        ("micr_serial", "1025"),
+    ]
     assert all("check digit us.rtn" in f.validation_sources for f in good)
     assert {f.status for f in bad} == {FieldStatus.REVIEW}
     assert all("check digit of 021000031 is wrong" in f.reasons[-1] for f in bad)

@@ -146,11 +146,13 @@ ACROSS = [
     ({"rule": "sum", "fields": ["a", "b"], "total": "c"}, ("1", "2", "3"), ("1", "2", "4"), "makes 3, but c says 4"),
     (
         {"rule": "difference", "minuend": "a", "subtrahend": "b", "result": "c"},
-        ("9", "2", "7"), ("9", "2", "6"), "makes 7, but c says 6",
+        ("9", "2", "7"),
+        ("9", "2", "6"),
+        "makes 7, but c says 6",
     ),
     ({"rule": "equal", "fields": ["a", "b"]}, ("12", "12", ""), ("12", "13", ""), "a 12 differs from b 13"),
     ({"rule": "at_least_one", "fields": ["a", "b"]}, ("", "1", ""), ("", "", "1"), "none of a, b is filled"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("rule", "kept", "broken", "reason"), ACROSS, ids=[str(a[0]["rule"]) for a in ACROSS])

@@ -60,8 +60,9 @@ def test_a_kept_check_digit_raises_the_odds_and_excuses_the_doubts_that_unsurene
 def test_what_is_still_not_sure_enough_keeps_its_doubts_and_says_its_new_confidence() -> None:
     unsure = ReadField("79927398713", 0.8, BOX, doubts=("touching digits",), accept_threshold=0.99)
     assert decide_field(LUHN, unsure, AcceptPolicy()).reasons == (
-        "touching digits", "confidence 0.976 is below the 0.990 needed",
-    )  # fmt: skip
+        "touching digits",
+        "confidence 0.976 is below the 0.990 needed",
+    )
 
 
 def test_a_check_digit_excuses_no_empty_cell_no_lost_place_and_no_rival_that_keeps_it_too() -> None:

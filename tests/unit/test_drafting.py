@@ -50,8 +50,11 @@ def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 def test_boxes_rows_of_cells_and_combs_become_fields_in_reading_order(form: Page) -> None:
     fields = draft_template(form, "drawn").fields
     assert [(f.name, f.layout, f.cells) for f in fields] == [
-        ("f01", "free", None), ("f02", "free", None), ("f03", "cells", 9), ("f04", "cells", 6),
-    ]  # fmt: skip
+        ("f01", "free", None),
+        ("f02", "free", None),
+        ("f03", "cells", 9),
+        ("f04", "cells", 6),
+    ]
     truth = [(20, 30, 40, 8), (90, 30.3, 25, 8), (20, 60, 54, 9), (20, 90, 48, 9)]
     assert all(overlap(f.box_mm, t) > 0.88 for f, t in zip(fields, truth, strict=True))
 

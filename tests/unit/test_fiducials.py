@@ -82,10 +82,11 @@ def cornered(places: tuple[tuple[int, int], ...]) -> FormTemplate:
     boxes = [[60, 100, 60, 9], [60, 130, 60, 9]]
     marks = [{"kind": "corner_mark", "box_mm": [x, y, 6, 6]} for x, y in places]
     content = {
-        "name": "cornered", "page_mm": [210, 297],
+        "name": "cornered",
+        "page_mm": [210, 297],
         "fields": [{"name": f"f{i}", "box_mm": b} for i, b in enumerate(boxes)],
         "landmarks": [*marks, *({"kind": "box", "box_mm": b} for b in boxes)],
-    }  # fmt: skip
+    }
     return FormTemplate.model_validate(content)
 
 

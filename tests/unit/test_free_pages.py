@@ -55,8 +55,10 @@ def test_squared_paper_is_no_form(pitch: int) -> None:
         cv2.line(grey, (0, along), (799, along + 5), 120, 1)
     crops = find_free_fields(Page("s", 0, grey))
     assert [(crop.spec.name, crop.spec.layout) for crop in crops] == [
-        ("line1_1", "free"), ("line2_1", "free"), ("line2_2", "free")
-    ]  # fmt: skip
+        ("line1_1", "free"),
+        ("line2_1", "free"),
+        ("line2_2", "free"),
+    ]
 
 
 def test_a_table_is_read_by_its_cells() -> None:

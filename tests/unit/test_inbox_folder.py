@@ -117,9 +117,7 @@ def settled(settling: Settling) -> list[tuple[str, str | None]]:
     return sorted((str(ready.name), ready.damage) for ready in settling.ready())
 
 
-def test_a_file_is_ready_when_it_stands_still_and_decodes(
-    inbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_ready_when_it_stands_still_and_decodes(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now, checked = [100.0], []
     monkeypatch.setattr("worker.inbox.settling.time.monotonic", lambda: now[0])
 

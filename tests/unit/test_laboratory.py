@@ -150,8 +150,10 @@ def test_part_of_each_batch_is_left_as_it_is() -> None:
 
 def test_two_epochs_see_the_same_images_each_in_an_order_of_its_own() -> None:
     epochs = AugmentedEpochs(tiny_pool(), Schedule(epochs=4, samples_an_epoch=128, batch=32, seed=3))
-    seen = [[(x.tobytes(), int(y)) for images, labels in epochs for x, y in zip(images.numpy(), labels, strict=True)]
-            for _ in range(3)]  # fmt: skip
+    seen = [
+        [(x.tobytes(), int(y)) for images, labels in epochs for x, y in zip(images.numpy(), labels, strict=True)]
+        for _ in range(3)
+    ]
     assert sorted(seen[0]) == sorted(seen[1])
     assert seen[0] != seen[1]
     assert sorted(seen[1]) != sorted(seen[2])

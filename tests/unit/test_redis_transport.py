@@ -61,10 +61,17 @@ def test_the_base64_of_celery_is_read_and_a_redelivery_stays_one() -> None:
 
 @pytest.mark.parametrize(
     "item",
-    [b"", b"\xff\xfe\x00", b"[" * 100_000, b"null", b"x" * 2_000_000,
-     json.dumps(message(headers={"task": "os.system", "id": "x"})).encode(),
-     json.dumps(message(body="[]")).encode(), json.dumps(message(properties={})).encode()],
-)  # fmt: skip
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b"null",
+        b"x" * 2_000_000,
+        json.dumps(message(headers={"task": "os.system", "id": "x"})).encode(),
+        json.dumps(message(body="[]")).encode(),
+        json.dumps(message(properties={})).encode(),
+    ],
+)
 def test_what_is_no_message_becomes_a_job_that_will_be_refused_and_kept(item: bytes) -> None:
     rebuilt = json.loads(rebuild_message(item, "icr"))
     ((text,), kwargs, _) = json.loads(rebuilt["body"])

@@ -47,9 +47,16 @@ def test_one_changed_character_is_refused(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [JOB, {**JOB, "hmac": "0" * 64}, {"job": json.dumps(JOB)}, {**sign_job(JOB, KEY), "priority": 9},
-     {**sign_job(JOB, KEY), "hmac": None}, {**sign_job(JOB, KEY), "job": JOB}, {}],
-)  # fmt: skip
+    [
+        JOB,
+        {**JOB, "hmac": "0" * 64},
+        {"job": json.dumps(JOB)},
+        {**sign_job(JOB, KEY), "priority": 9},
+        {**sign_job(JOB, KEY), "hmac": None},
+        {**sign_job(JOB, KEY), "job": JOB},
+        {},
+    ],
+)
 def test_what_is_not_signed_is_refused_once_there_is_a_key(message: dict[str, Any]) -> None:
     with pytest.raises(InvalidJobError, match="not signed"):
         parse(message)

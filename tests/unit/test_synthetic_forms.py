@@ -78,10 +78,7 @@ def test_the_print_lies_where_the_template_says(card: FormTemplate) -> None:
             assert page[round(y) + 1 : round(y + h) - 1, round(x) + 1 : round(x + w) - 1].max() < 30
         elif mark.kind == "box":
             for row in (y, y + h):
-                assert (
-                    page[round(row) - 1 : round(row) + 2, round(x + 3) : round(x + w - 3)].min(axis=0).max()
-                    < 128
-                )
+                assert page[round(row) - 1 : round(row) + 2, round(x + 3) : round(x + w - 3)].min(axis=0).max() < 128
 
 
 def test_only_filled_fields_hold_ink(card: FormTemplate) -> None:
@@ -165,15 +162,11 @@ def test_samples_have_the_shipped_truth() -> None:
     assert tuple(shipped[0]) == TRUTH_COLUMNS
     assert [[f, str(p), n, d] for f, p, n, d in truth_rows(samples)] == shipped[1:]
     assert {s.path for s in samples} == {
-        str(p.relative_to(SAMPLES))
-        for p in SAMPLES.rglob("*")
-        if p.is_file() and p.suffix not in (".csv", ".md")
+        str(p.relative_to(SAMPLES)) for p in SAMPLES.rglob("*") if p.is_file() and p.suffix not in (".csv", ".md")
     }
 
 
-@pytest.mark.parametrize(
-    "path", ["meter-card/card-1.png", "meter-card/card-2.png", "meter-card/cards-4-6.tiff"]
-)
+@pytest.mark.parametrize("path", ["meter-card/card-1.png", "meter-card/card-2.png", "meter-card/cards-4-6.tiff"])
 def test_shipped_cards_hold_ink_where_their_truth_says(card: FormTemplate, path: str) -> None:
     blank, scale = draw_blank(card, DPI), np.diag([DPI / 25.4, DPI / 25.4, 1.0])
     with (SAMPLES / "truth.csv").open(newline="") as file:

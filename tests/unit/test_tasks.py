@@ -135,18 +135,14 @@ def test_a_log_is_one_json_line_an_event_that_no_name_can_forge(monkeypatch: pyt
     try:
         configure_logging("info")
         with structlog.contextvars.bound_contextvars(job="7"):
-            structlog.get_logger("x").warning(
-                "taken", name='a\n{"event": "forged"}\u202e', url="redis://:pw@h"
-            )
+            structlog.get_logger("x").warning("taken", name='a\n{"event": "forged"}\u202e', url="redis://:pw@h")
         logging.getLogger("celery").error("broken %s", "amqp://u:pw@h")
         logging.getLogger("celery").info("args: (706,)")
     finally:
         logging.getLogger().handlers[:] = before
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["event"] for line in lines] == ["taken", "broken amqp://u:***@h"]
-    assert (
-        lines[0]["job"] == "7" and lines[0]["url"] == "redis://:***@h" and "\u202e" not in stream.getvalue()
-    )
+    assert lines[0]["job"] == "7" and lines[0]["url"] == "redis://:***@h" and "\u202e" not in stream.getvalue()
 
 
 def test_waiting_that_is_cut_off_by_the_time_limit_ends_as_what_was_away() -> None:

@@ -46,8 +46,8 @@ MISTAKES = [
     (changed(fields=[field(box_mm=[10, -4, 30, 8])]), "field a, box_mm[1]: Input should be greater than or equal to 0"),
     (changed(fields=[field(box_mm=[80, 10, 30, 8])]), "field a: box [80.0, 10.0, 30.0, 8.0] mm lies off the page"),
     (changed(landmarks=[{"kind": "box", "box_mm": [1, 1, 3, 99.5]}]), "landmark 0: box [1.0, 1.0, 3.0, 99.5]"),
-    (changed(landmarks=[{"kind": "aruco", "box_mm": [1, 1, 9, 9]}]), "an \"aruco\" landmark, and only that, has a 'nu"),
-    (changed(landmarks=[{"kind": "box", "box_mm": [1, 1, 9, 9], "number": 3}]), "an \"aruco\" landmark, and only that"),
+    (changed(landmarks=[{"kind": "aruco", "box_mm": [1, 1, 9, 9]}]), 'an "aruco" landmark, and only that, has a \'nu'),
+    (changed(landmarks=[{"kind": "box", "box_mm": [1, 1, 9, 9], "number": 3}]), 'an "aruco" landmark, and only that'),
     (changed(landmarks=[{"kind": "aruco", "box_mm": [1, 1, 9, 9], "number": 50}]), "number 50 is not in the"),
     (
         changed(landmarks=[{"kind": "aruco", "box_mm": [x, 1, 9, 9], "number": 7} for x in (1, 50)]),

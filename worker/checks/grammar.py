@@ -35,19 +35,47 @@ class CheckLocale:
 
 LOCALES: dict[str, CheckLocale] = {
     "US": CheckLocale(
-        "US", "USD", "$", 2, True, "MDY",
-        Zone(0.6, 0.22, 0.99, 0.62), Zone(0.55, 0.16, 0.92, 0.33), Zone(0.7, 0.03, 0.97, 0.2),
+        "US",
+        "USD",
+        "$",
+        2,
+        True,
+        "MDY",
+        Zone(0.6, 0.22, 0.99, 0.62),
+        Zone(0.55, 0.16, 0.92, 0.33),
+        Zone(0.7, 0.03, 0.97, 0.2),
     ),
     "IN": CheckLocale(
-        "IN", "INR", "₹", 2, False, "DMY", Zone(0.66, 0.26, 0.99, 0.62), Zone(0.66, 0.02, 0.99, 0.26),
+        "IN",
+        "INR",
+        "₹",
+        2,
+        False,
+        "DMY",
+        Zone(0.66, 0.26, 0.99, 0.62),
+        Zone(0.66, 0.02, 0.99, 0.26),
     ),
     "CL": CheckLocale(
-        "CL", "CLP", "$", 0, False, "DMY", Zone(0.55, 0.02, 0.99, 0.36), Zone(0.4, 0.18, 0.99, 0.48),
+        "CL",
+        "CLP",
+        "$",
+        0,
+        False,
+        "DMY",
+        Zone(0.55, 0.02, 0.99, 0.36),
+        Zone(0.4, 0.18, 0.99, 0.48),
     ),
     "EU": CheckLocale(
-        "EU", "EUR", "€", 2, True, "DMY", Zone(0.6, 0.2, 0.99, 0.6), Zone(0.45, 0.45, 0.99, 0.75),
+        "EU",
+        "EUR",
+        "€",
+        2,
+        True,
+        "DMY",
+        Zone(0.6, 0.2, 0.99, 0.6),
+        Zone(0.45, 0.45, 0.99, 0.75),
     ),
-}  # fmt: skip
+}
 """The countries known. US places are those of the development specimens; the others' follow the printed
 standards of their banks and were never measured on whole checks."""
 

@@ -199,6 +199,4 @@ def parse_micr(text: str) -> MicrFields:
     amount = _AMOUNT.search(text, routing.end())
     on_us = _ON_US.match(text, routing.end())
     serial = auxiliary.span(1) if auxiliary else on_us.span(2) if on_us and on_us[2] else None
-    return MicrFields(
-        routing.span(1), on_us.span(1) if on_us else None, serial, amount.span(1) if amount else None
-    )
+    return MicrFields(routing.span(1), on_us.span(1) if on_us else None, serial, amount.span(1) if amount else None)

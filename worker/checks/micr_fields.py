@@ -44,9 +44,7 @@ def read_micr_fields(check: Check) -> tuple[FieldReading, ...]:
         line = _reading("micr_line", symbols, top, check)
         return (doubt(line, "no routing number between two transit symbols"),)
     named = {"routing": spans.routing, "account": spans.account, "serial": spans.serial, "amount": spans.amount}
-    fields = [
-        _reading(f"micr_{name}", symbols[span[0] : span[1]], top, check) for name, span in named.items() if span
-    ]
+    fields = [_reading(f"micr_{name}", symbols[span[0] : span[1]], top, check) for name, span in named.items() if span]
     broken = broken_by(_ROUTING_RULE, fields[0].text)
     if broken:
         return tuple(doubt(field, f"rule check_digit: {broken}") for field in fields)
@@ -101,10 +99,14 @@ def _reading(name: str, symbols: Sequence[MicrSymbol], top: int, check: Check) -
     low, high = min(s.box.y for s in symbols), max(s.box.y + s.box.h for s in symbols)
     box = Box(first.x, low + top, last.x + last.w - first.x, high - low)
     return FieldReading(
-        name, "".join(s.character for s in symbols), UNSURE_CONFIDENCE if reasons else SURE_CONFIDENCE,
-        FieldStatus.REVIEW if reasons else FieldStatus.ACCEPTED, bounding_box_px(box, check.page_from_check),
-        reasons=reasons, validation_sources=("micr",),
-    )  # fmt: skip
+        name,
+        "".join(s.character for s in symbols),
+        UNSURE_CONFIDENCE if reasons else SURE_CONFIDENCE,
+        FieldStatus.REVIEW if reasons else FieldStatus.ACCEPTED,
+        bounding_box_px(box, check.page_from_check),
+        reasons=reasons,
+        validation_sources=("micr",),
+    )
 
 
 def _broken_spacing(symbols: Sequence[MicrSymbol]) -> tuple[str, ...]:

@@ -84,9 +84,11 @@ def find_amount(ink: Ink, zone: Zone, sign: str) -> Place | None:
         line = find_line(ink, zone)
         return Place(_without_lone_start(ink, line), "place") if line else None
     beside = Zone(
-        (found.x + found.w) / width, (found.y - 0.6 * found.h) / height,
-        min(zone.right, (found.x + 14 * found.h) / width), (found.y + 1.7 * found.h) / height,
-    )  # fmt: skip
+        (found.x + found.w) / width,
+        (found.y - 0.6 * found.h) / height,
+        min(zone.right, (found.x + 14 * found.h) / width),
+        (found.y + 1.7 * found.h) / height,
+    )
     line = find_line(ink, beside)
     return Place(line, "currency sign") if line else None
 
@@ -155,14 +157,17 @@ def draw_sign(sign: str) -> list[Grey]:
 
 _STROKES: dict[str, tuple[tuple[tuple[int, int], ...], ...]] = {
     "₹": (
-        ((0, 0), (70, 0)), ((0, 22), (70, 22)),
-        ((0, 0), (28, 0), (42, 6), (48, 20), (44, 36), (28, 45), (6, 46)), ((6, 46), (54, 104)),
+        ((0, 0), (70, 0)),
+        ((0, 22), (70, 22)),
+        ((0, 0), (28, 0), (42, 6), (48, 20), (44, 36), (28, 45), (6, 46)),
+        ((6, 46), (54, 104)),
     ),
     "€": (
         ((74, 14), (60, 4), (42, 2), (26, 12), (18, 32), (16, 52), (20, 76), (32, 94), (50, 100), (74, 90)),
-        ((0, 40), (58, 40)), ((0, 62), (54, 62)),
+        ((0, 40), (58, 40)),
+        ((0, 62), (54, 62)),
     ),
-}  # fmt: skip
+}
 """Signs that the stroke fonts lack, as polylines on a grid of 100 rows."""
 
 

@@ -27,11 +27,14 @@ data_dir_option = click.option(
 @click.command("train-fields")
 @data_dir_option
 @click.option("--minutes", default=75.0, show_default=True, help="How long to train each network.")
+@click.option("--decay", default=0.3, show_default=True, help="Share of that in which the learning rate falls.")
 @click.option(
-    "--decay", default=0.3, show_default=True, help="Share of that in which the learning rate falls."
-)
-@click.option(
-    "--seed", "seeds", type=int, multiple=True, default=(0, 1), show_default=True,
+    "--seed",
+    "seeds",
+    type=int,
+    multiple=True,
+    default=(0, 1),
+    show_default=True,
     help="Of a network; the model holds one for each.",
 )
 @click.option("--processes", default=1, show_default=True, help="Processes that draw strings.")
@@ -46,9 +49,16 @@ data_dir_option = click.option(
     help="Where the model goes; by default the shipped one's place.",
 )
 def train_fields(
-    data_dir: Path | None, minutes: float, decay: float, seeds: tuple[int, ...], processes: int, resume: bool,
-    calibrate_only: bool, folder: Path, models: Path | None,
-) -> None:  # fmt: skip
+    data_dir: Path | None,
+    minutes: float,
+    decay: float,
+    seeds: tuple[int, ...],
+    processes: int,
+    resume: bool,
+    calibrate_only: bool,
+    folder: Path,
+    models: Path | None,
+) -> None:
     """Train the sequence reader's networks on drawn strings, calibrate them, and write their ONNX and card."""
     try:
         from worker.training.fields.model import TrainedNet, make_model, recalibrate
@@ -76,12 +86,8 @@ def train_fields(
 
 @click.command("evaluate-fields")
 @data_dir_option
-@click.option(
-    "--truth", type=click.Path(path_type=Path), help="Your own labels.csv in place of the shared sets."
-)
-@click.option(
-    "--half", type=click.Choice(["reporting", "development"]), default="reporting", show_default=True
-)
+@click.option("--truth", type=click.Path(path_type=Path), help="Your own labels.csv in place of the shared sets.")
+@click.option("--half", type=click.Choice(["reporting", "development"]), default="reporting", show_default=True)
 @click.option("--format", "output", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)
 @click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report here.")
 @click.option("--photos/--no-photos", default=True, help="Also read the sets of whole photos.")
@@ -114,12 +120,8 @@ def evaluate_fields(
         reads += [(labelled, s, read) for labelled, (s, read) in zip(fields, scored, strict=True)]
         _print_measures(measures[-1], output, first=len(measures) == 1)
     if not truth:
-        six = next(
-            (f for f in groups["check_amounts_car_a"] if len(f.truth) == 6), groups["check_amounts_car_a"][0]
-        )
-        click.echo(
-            f"one field of {len(six.truth)} digits, crop to reading: {time_field_ms(six, recognizers):.2f} ms"
-        )
+        six = next((f for f in groups["check_amounts_car_a"] if len(f.truth) == 6), groups["check_amounts_car_a"][0])
+        click.echo(f"one field of {len(six.truth)} digits, crop to reading: {time_field_ms(six, recognizers):.2f} ms")
         for source in PHOTO_SOURCES if photos else ():
             _print_photos(score_photos(found, source, recognizers, development=development), output)
     if report:
@@ -128,15 +130,9 @@ def evaluate_fields(
 
 
 @click.command()
-@click.option(
-    "--truth", required=True, type=click.Path(path_type=Path), help="labels.csv: file, digits, box_x..."
-)
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Where the calibration goes, as JSON."
-)
-@click.option(
-    "--refit/--keep", default=False, help="Also fit what the evidence is worth (needs the extra 'train')."
-)
+@click.option("--truth", required=True, type=click.Path(path_type=Path), help="labels.csv: file, digits, box_x...")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the calibration goes, as JSON.")
+@click.option("--refit/--keep", default=False, help="Also fit what the evidence is worth (needs the extra 'train').")
 def calibrate(truth: Path, out: Path, refit: bool) -> None:
     """Choose the accept threshold from your own labelled fields; ICR_CALIBRATION names the file written."""
     try:
@@ -147,9 +143,7 @@ def calibrate(truth: Path, out: Path, refit: bool) -> None:
     from worker import bootstrap
 
     rate = bootstrap.settings().max_substitution_rate
-    kept = calibrate_own(
-        load_own_fields(truth), bootstrap.recognizers(), max_substitution_rate=rate, refit=refit
-    )
+    kept = calibrate_own(load_own_fields(truth), bootstrap.recognizers(), max_substitution_rate=rate, refit=refit)
     try:
         out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
@@ -183,14 +177,10 @@ def _print_measures(m: FieldMeasures, output: str, *, first: bool) -> None:
 def _print_photos(scores: list[PhotoScore], output: str) -> None:
     if not scores:
         return
-    digits, right, invented = (
-        sum(getattr(s, name) for s in scores) for name in ("digits", "right", "invented")
-    )
+    digits, right, invented = (sum(getattr(s, name) for s in scores) for name in ("digits", "right", "invented"))
     share, per_photo = right / digits, invented / len(scores)
     if output == "jsonl":
         row = {"set": scores[0].source, "photos": len(scores), "digits_right": round(share, 4)}
         click.echo(json.dumps({**row, "digits_invented_per_photo": round(per_photo, 2)}))
         return
-    click.echo(
-        f"{scores[0].source:<24}{len(scores):>10} photos, {share:.1%} of digits right, {per_photo:.1f} invented"
-    )
+    click.echo(f"{scores[0].source:<24}{len(scores):>10} photos, {share:.1%} of digits right, {per_photo:.1f} invented")

@@ -102,9 +102,7 @@ def _ready_engine() -> Engine:
     return bootstrap.engine()
 
 
-def _submit_scan(
-    engine: Engine, name: str, *, template: str | None, reference: str | None, priority: int
-) -> JobTicket:
+def _submit_scan(engine: Engine, name: str, *, template: str | None, reference: str | None, priority: int) -> JobTicket:
     """Enqueue one scan; a queue that does not answer is said, and the job is kept.
 
     Raises
@@ -205,11 +203,17 @@ def _collect_status(engine: Engine) -> dict[str, Any]:
         "oldest_running_s": summary.oldest_running_s,
         "workers": workers,
         "failures": [
-            {"job": f.id, "uri": f.uri, "state": f.state.value, "kind": f.kind, "reason": f.reason,
-             "finished_at": f.finished_at.isoformat()}
+            {
+                "job": f.id,
+                "uri": f.uri,
+                "state": f.state.value,
+                "kind": f.kind,
+                "reason": f.reason,
+                "finished_at": f.finished_at.isoformat(),
+            }
             for f in summary.failures
         ],
-    }  # fmt: skip
+    }
 
 
 def _print_status(found: dict[str, Any]) -> None:

@@ -76,9 +76,7 @@ def _train_classic(
     return train_classic(model, data, split, seed=seed, path=path), path
 
 
-def _train_digits(
-    model: str, data_dir: Path, runs: Path, seed: int, epochs: int | None
-) -> tuple[ModelCard, Path]:
+def _train_digits(model: str, data_dir: Path, runs: Path, seed: int, epochs: int | None) -> tuple[ModelCard, Path]:
     from worker.training.digits.laboratory import train_digit_cnn, train_digit_mlp
     from worker.training.digits.net import EPOCHS, Schedule
     from worker.training.digits.pool import cached_pool
@@ -129,9 +127,7 @@ def evaluate(
         _evaluate_run(model, data, data_dir or Settings().data_dir, runs, folds, fold_samples)
 
 
-def _evaluate_run(
-    model: str, data: str, data_dir: Path | None, runs: Path, folds: int, fold_samples: int
-) -> None:
+def _evaluate_run(model: str, data: str, data_dir: Path | None, runs: Path, folds: int, fold_samples: int) -> None:
     from worker.training.digits.laboratory import evaluate_run, model_path
     from worker.training.splits import load_split
 
@@ -163,10 +159,7 @@ def _print_table(table: Sequence[Measure]) -> None:
     click.echo(f"{'measure':<46} {'value':>9} {'odd rows':>9} {'floor':>8} {'aim':>8}  reached")
     for row in table:
         half = "" if row.reporting is None else f"{row.reporting:9.2f}"
-        click.echo(
-            f"{row.name:<46} {row.value:9.2f} {half:>9} {row.floor:8g} {row.aim:8g}  "
-            f"{row.verdict} ({row.unit})"
-        )
+        click.echo(f"{row.name:<46} {row.value:9.2f} {half:>9} {row.floor:8g} {row.aim:8g}  {row.verdict} ({row.unit})")
 
 
 def _evaluate_classics(data_dir: Path | None, runs: Path, only: tuple[str, ...]) -> None:

@@ -67,8 +67,13 @@ def results(
 
 
 @click.command("low-confidence")
-@click.option("--below", type=click.FloatRange(0, 0.99), default=0.95, show_default=True,
-              help="List the digits whose confidence is less; the index reaches up to 0.99.")  # fmt: skip
+@click.option(
+    "--below",
+    type=click.FloatRange(0, 0.99),
+    default=0.95,
+    show_default=True,
+    help="List the digits whose confidence is less; the index reaches up to 0.99.",
+)
 @_LIMIT
 @_FORMAT
 def low_confidence(below: float, limit: int | None, output: str) -> None:
@@ -77,20 +82,28 @@ def low_confidence(below: float, limit: int | None, output: str) -> None:
     from worker.store.results import iter_low_confidence
 
     lines = (_digit_line(row) for row in iter_low_confidence(_ready_engine(), below=below))
-    shown = ["field_id", "file", "page", "name", "text", "position", "digit", "confidence", "second_digit",
-             "second_confidence", "status", "final"]  # fmt: skip
+    shown = [
+        "field_id",
+        "file",
+        "page",
+        "name",
+        "text",
+        "position",
+        "digit",
+        "confidence",
+        "second_digit",
+        "second_confidence",
+        "status",
+        "final",
+    ]
     print_lines(lines, output, shown=shown, limit=limit or (TABLE_LIMIT if output == "table" else None))
 
 
 @click.command()
 @_selects
 @click.option("--format", "output", type=click.Choice(["csv", "jsonl"]), default="jsonl", show_default=True)
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output."
-)
-def export(
-    job: str | None, reference: str | None, template: str | None, output: str, out: Path | None
-) -> None:
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output.")
+def export(job: str | None, reference: str | None, template: str | None, output: str, out: Path | None) -> None:
     """Write all readings: jsonl is one object a page with its digits, csv one line a field."""
     from worker.commands.printing import write_lines
     from worker.store.results import Selection, iter_pages
@@ -131,17 +144,17 @@ def settle(page_id: int, who: str | None) -> None:
 
 
 @click.command()
-@click.option(
-    "--older-than", "age", required=True, help="As 90d, 12w or 36h, counted from the end of the job."
-)
+@click.option("--older-than", "age", required=True, help="As 90d, 12w or 36h, counted from the end of the job.")
 def purge(age: str) -> None:
     """Delete the scans, readings and jobs that ended long ago; their counts stay in the table 'purges'."""
     from worker.store.purge import purge_older_than
 
     counts = purge_older_than(_ready_engine(), _parse_age(age), remove_scan=_remove_scan)
     fields = counts.fields_accepted + counts.fields_review + counts.fields_blank
-    click.echo(f"deleted {counts.jobs} jobs, {counts.scans} scans, {counts.pages} pages, {fields} fields, "
-               f"{counts.digits} digits, {counts.reviews} reviews")  # fmt: skip
+    click.echo(
+        f"deleted {counts.jobs} jobs, {counts.scans} scans, {counts.pages} pages, {fields} fields, "
+        f"{counts.digits} digits, {counts.reviews} reviews"
+    )
     if counts.kept_jobs:
         click.echo(f"icr: kept {counts.kept_jobs} jobs whose file cannot be deleted", err=True)
 
@@ -197,27 +210,75 @@ def _final_value(field: StoredField) -> dict[str, Any]:
 def _review_line(row: AnyRow) -> dict[str, Any]:
     from worker.store.results import box_of
 
-    kept = ("field_id", "name", "confidence", "reasons", "validation_sources", "reference", "page", "page_id",
-            "template")  # fmt: skip
+    kept = (
+        "field_id",
+        "name",
+        "confidence",
+        "reasons",
+        "validation_sources",
+        "reference",
+        "page",
+        "page_id",
+        "template",
+    )
     line = {key: getattr(row, key) for key in kept}
-    return {**line, "text": row.machine_text, "status": "review", "final": None, "origin": None,
-            "box": box_of(row), "job": row.job_id, "source": row.uri, "error": None, "doubt": None,
-            "alternatives": row.alternatives, "read_at": row.read_at.isoformat()}  # fmt: skip
+    return {
+        **line,
+        "text": row.machine_text,
+        "status": "review",
+        "final": None,
+        "origin": None,
+        "box": box_of(row),
+        "job": row.job_id,
+        "source": row.uri,
+        "error": None,
+        "doubt": None,
+        "alternatives": row.alternatives,
+        "read_at": row.read_at.isoformat(),
+    }
 
 
 def _page_review_line(row: AnyRow) -> dict[str, Any]:
     kept = ("reference", "page", "page_id", "template", "doubt")
-    empty = ("field_id", "name", "confidence", "reasons", "validation_sources", "text", "final", "origin", "box",
-             "alternatives")  # fmt: skip
-    return {**dict.fromkeys(empty), **{key: getattr(row, key) for key in kept}, "status": "review",
-            "job": row.job_id, "source": row.uri, "error": row.problem, "read_at": row.read_at.isoformat()}  # fmt: skip
+    empty = (
+        "field_id",
+        "name",
+        "confidence",
+        "reasons",
+        "validation_sources",
+        "text",
+        "final",
+        "origin",
+        "box",
+        "alternatives",
+    )
+    return {
+        **dict.fromkeys(empty),
+        **{key: getattr(row, key) for key in kept},
+        "status": "review",
+        "job": row.job_id,
+        "source": row.uri,
+        "error": row.problem,
+        "read_at": row.read_at.isoformat(),
+    }
 
 
 def _digit_line(row: AnyRow) -> dict[str, Any]:
     from worker.store.results import box_of
 
-    kept = ("field_id", "position", "digit", "second_digit", "third_digit", "name", "status", "origin",
-            "reference", "page", "template")  # fmt: skip
+    kept = (
+        "field_id",
+        "position",
+        "digit",
+        "second_digit",
+        "third_digit",
+        "name",
+        "status",
+        "origin",
+        "reference",
+        "page",
+        "template",
+    )
     rounded = ("confidence", "second_confidence", "third_confidence", "outlier", "field_confidence")
     return {
         **{key: getattr(row, key) for key in kept},
@@ -234,9 +295,7 @@ def _digit_line(row: AnyRow) -> dict[str, Any]:
 def _parse_age(age: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([hdw])", age)
     if match is None:
-        raise click.BadParameter(
-            f"{age!r} is no age: a number and d, w or h, as 90d", param_hint="--older-than"
-        )
+        raise click.BadParameter(f"{age!r} is no age: a number and d, w or h, as 90d", param_hint="--older-than")
     unit = {"h": "hours", "d": "days", "w": "weeks"}[match[2]]
     return timedelta(**{unit: int(match[1])})
 

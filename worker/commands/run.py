@@ -62,11 +62,19 @@ def worker(concurrency: int | None, name: str) -> None:
     node = name_here(name)
     bound_shutdown(bootstrap.settings().shutdown_grace_s)
     processes = concurrency or bootstrap.settings().concurrency or os.cpu_count() or 1
-    app.worker_main([
-        "--quiet", "worker", "--pool=prefork", f"--concurrency={processes}", f"--hostname={node}",
-        f"--queues={canary_queue(node)},{QUEUE}",
-        "--without-gossip", "--without-mingle", "--without-heartbeat",
-    ])  # fmt: skip
+    app.worker_main(
+        [
+            "--quiet",
+            "worker",
+            "--pool=prefork",
+            f"--concurrency={processes}",
+            f"--hostname={node}",
+            f"--queues={canary_queue(node)},{QUEUE}",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ]
+    )
     forget_beat(bootstrap.shared_redis(), node)
 
 
@@ -182,10 +190,7 @@ class _Progress:
             self._status.stop()
 
     def __call__(self, summary: QueueSummary) -> None:
-        text = (
-            ", ".join(f"{count} {state.value}" for state, count in summary.counts.items() if count)
-            or "no jobs yet"
-        )
+        text = ", ".join(f"{count} {state.value}" for state, count in summary.counts.items() if count) or "no jobs yet"
         if self._status:
             self._status.update(text)
         elif text != self._last:
@@ -198,9 +203,7 @@ def _print_outcome(outcome: Outcome) -> None:
     from worker.store.tables import JobState
 
     ended = outcome.ended
-    click.echo(
-        f"{ended[JobState.DONE]} scans read, {outcome.failed} failed, {ended[JobState.DUPLICATE]} duplicates"
-    )
+    click.echo(f"{ended[JobState.DONE]} scans read, {outcome.failed} failed, {ended[JobState.DUPLICATE]} duplicates")
     for failure in outcome.summary.failures[: max(outcome.failed, 0)]:
         click.echo(f"  failed: {_name_of(failure.uri)}: {failure.reason}")
     if outcome.stuck:

@@ -60,9 +60,7 @@ def _segment(crop: FieldCrop) -> Sequence[DigitCrop | None]:
     return segment_field(crop) if crop.spec.cells is None else segment_cells(crop, crop.spec.cells)
 
 
-def _read_places(
-    crop: FieldCrop, places: Sequence[DigitCrop | None], digits: Sequence[DigitReading]
-) -> ReadField:
+def _read_places(crop: FieldCrop, places: Sequence[DigitCrop | None], digits: Sequence[DigitReading]) -> ReadField:
     return ReadField(
         text="".join(str(d.digit) for d in digits),
         confidence=_product(digits) if digits else _blank_confidence(crop),

@@ -72,9 +72,7 @@ def template_json(template: FormTemplate) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def draw_fields(
-    page: Page, template: FormTemplate, page_from_mm: NDArray[np.float64]
-) -> NDArray[np.uint8]:
+def draw_fields(page: Page, template: FormTemplate, page_from_mm: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return the page (H, W, 3) uint8 BGR with every field outlined and named, and every landmark in grey."""
     picture = np.asarray(cv2.cvtColor(page.grey, cv2.COLOR_GRAY2BGR), np.uint8)
     pen = max(1, round(max(page.grey.shape) / 1200))
@@ -88,9 +86,12 @@ def draw_fields(
 
 
 def _outline(
-    picture: NDArray[np.uint8], page_from_mm: NDArray[np.float64], box_mm: Iterable[float],
-    colour: tuple[int, int, int], pen: int,
-) -> NDArray[np.int32]:  # fmt: skip
+    picture: NDArray[np.uint8],
+    page_from_mm: NDArray[np.float64],
+    box_mm: Iterable[float],
+    colour: tuple[int, int, int],
+    pen: int,
+) -> NDArray[np.int32]:
     ring = project(page_from_mm, corners_of(np.array([list(box_mm)], dtype=np.float64))[0]).round().astype(np.int32)
     cv2.polylines(picture, [ring], True, colour, pen, cv2.LINE_AA)
     return ring
@@ -105,9 +106,7 @@ def _fields_of(layout: FormLayout) -> tuple[FieldSpec, ...]:
     found += layout.combs
     in_order = _reading_order([box for box, _ in found])
     digits = len(str(len(found)))
-    return tuple(
-        _spec(f"f{i + 1:0{max(2, digits)}d}", *found[k]) for i, k in enumerate(in_order)
-    )
+    return tuple(_spec(f"f{i + 1:0{max(2, digits)}d}", *found[k]) for i, k in enumerate(in_order))
 
 
 def _spec(name: str, box: Box, cells: int) -> FieldSpec:

@@ -114,9 +114,11 @@ def _measure(ink: Mask, hole: tuple[int, int, int, int], px_per_mm: float) -> Pr
     bottom, thick_bottom = _line_middle(across, y + h, 1, px_per_mm)
     outline = Box(left, top, right - left, bottom - top)
     inner = Box(
-        left + thick_left / 2, top + thick_top / 2,
-        right - left - (thick_left + thick_right) / 2, bottom - top - (thick_top + thick_bottom) / 2,
-    )  # fmt: skip
+        left + thick_left / 2,
+        top + thick_top / 2,
+        right - left - (thick_left + thick_right) / 2,
+        bottom - top - (thick_top + thick_bottom) / 2,
+    )
     return PrintedBox(_in_mm(inner, px_per_mm), _in_mm(outline, px_per_mm), _count_teeth(ink, hole, px_per_mm))
 
 

@@ -63,9 +63,7 @@ def find_rules(ink: Mask, *, flat_length: float, upright_length: float) -> list[
     return flat + turned
 
 
-def remove_rules(
-    grey: Grey, ink: Mask, rules: list[Rule], *, longest_hidden: int | None = None
-) -> tuple[Grey, Mask]:
+def remove_rules(grey: Grey, ink: Mask, rules: list[Rule], *, longest_hidden: int | None = None) -> tuple[Grey, Mask]:
     """Return ``grey`` with the rules painted over as white paper, and ``ink`` without them.
 
     A column of a rule stays where a stroke crosses it, and in the short gap between two places where a stroke
@@ -174,9 +172,7 @@ def _mostly_inked(ink: Mask, xs: NDArray[np.intp], ys: NDArray[np.floating]) -> 
     return int(inked.sum()) >= _LEAST_COVERAGE * xs.size
 
 
-def _fit_line(
-    xs: NDArray[np.float64], ys: NDArray[np.float64], weights: NDArray[np.float64]
-) -> tuple[float, float]:
+def _fit_line(xs: NDArray[np.float64], ys: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
     """Return offset and slope of the weighted least-squares line; slope 0 through a single point."""
     total = float(np.sum(weights))
     mean_x, mean_y = float(np.sum(weights * xs)) / total, float(np.sum(weights * ys)) / total
@@ -216,9 +212,7 @@ def _band(shape: tuple[int, ...], rule: Rule) -> tuple[tuple[slice, slice], NDAr
     return (slice(top, bottom), slice(left, right)), np.asarray(near, bool)
 
 
-def _erase_unless_crossed(
-    rule: Rule, strokes: Mask, erase: NDArray[np.bool_], *, longest_hidden: int | None
-) -> None:
+def _erase_unless_crossed(rule: Rule, strokes: Mask, erase: NDArray[np.bool_], *, longest_hidden: int | None) -> None:
     """Mark in ``erase`` the band of a flat rule, less the columns where strokes pass through it."""
     height, width = strokes.shape
     half = rule.thickness / 2 + 1
@@ -249,8 +243,6 @@ def _widened(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 
 def _bridged(flags: NDArray[np.bool_], longest: int) -> NDArray[np.bool_]:
     """Return the gaps of at most ``longest`` between set flags."""
-    row = cv2.copyMakeBorder(
-        flags.view(np.uint8)[None, :], 0, 0, longest, longest, cv2.BORDER_CONSTANT, value=0
-    )
+    row = cv2.copyMakeBorder(flags.view(np.uint8)[None, :], 0, 0, longest, longest, cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(row, cv2.MORPH_CLOSE, np.ones((1, longest | 1), np.uint8))
     return np.asarray((closed[0, longest : longest + flags.size] > 0) & ~flags, bool)

@@ -41,9 +41,7 @@ class Prober:
             self.close()
             raise UnreadableScanError(f"decoding takes longer than {settings.job_time_limit_s} s") from error
         except MemoryError as error:
-            raise UnreadableScanError(
-                f"decoding needs more than {settings.job_memory_mb} MB of memory"
-            ) from error
+            raise UnreadableScanError(f"decoding needs more than {settings.job_memory_mb} MB of memory") from error
 
     def close(self) -> None:
         """Stop the helper process, whatever it is doing."""

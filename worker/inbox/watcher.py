@@ -124,9 +124,7 @@ class Watcher:
             log.error("a scan cannot be read", job=claimed.job_id, reason=error.strerror)
             return
         except BrokerUnavailableError as error:
-            log.warning(
-                "queue away: the job is kept and published later", job=claimed.job_id, reason=str(error)
-            )
+            log.warning("queue away: the job is kept and published later", job=claimed.job_id, reason=str(error))
         self._in_flight[claimed.job_id] = self._unregistered.pop(claimed.job_id)
 
     def _enqueue(self, claimed: Claimed) -> None:
@@ -160,16 +158,12 @@ class Watcher:
         except OSError as error:
             if folder.sight(claimed.path) is not None:
                 if claimed.job_id not in self._stuck:
-                    log.error(
-                        "a scan cannot be moved", job=claimed.job_id, to=str(target), reason=error.strerror
-                    )
+                    log.error("a scan cannot be moved", job=claimed.job_id, to=str(target), reason=error.strerror)
                 self._stuck[claimed.job_id] = time.monotonic() + RETRY_S
                 return
             log.warning("a scan is gone from the working folder", job=claimed.job_id)
         else:
-            log.info(
-                "scan ended", job=claimed.job_id, state=state.value, name=str(claimed.name), reason=reason
-            )
+            log.info("scan ended", job=claimed.job_id, state=state.value, name=str(claimed.name), reason=reason)
         self._in_flight.pop(claimed.job_id, None)
         self._stuck.pop(claimed.job_id, None)
 

@@ -93,8 +93,12 @@ def _of_database() -> Iterator[Metric]:
     summary, latest = queue_summary(engine, failures=0), count_latest_fields(engine)
     yield _gauge("icr_jobs", "Jobs kept in the database", "state", {s.value: n for s, n in summary.counts.items()})
     ages = {"queued": summary.oldest_queued_s, "running": summary.oldest_running_s}
-    yield _gauge("icr_oldest_job_seconds", "Age of the oldest job, 0 if there is none", "state",
-                 {state: age or 0.0 for state, age in ages.items()})  # fmt: skip
+    yield _gauge(
+        "icr_oldest_job_seconds",
+        "Age of the oldest job, 0 if there is none",
+        "state",
+        {state: age or 0.0 for state, age in ages.items()},
+    )
     yield Gauge("icr_fields_awaiting_review", "Fields that a person must look at", count_review_queue(engine))
     yield _gauge("icr_latest_fields", f"The latest {LATEST} fields read, by outcome", "status", latest)
     presented = latest["accepted"] + latest["review"]
@@ -111,8 +115,12 @@ def _of_database() -> Iterator[Metric]:
 def _of_redis() -> Iterator[Metric]:
     with bootstrap.redis_client() as client:
         depth, ages, stages = queue_depth(client), beat_ages(client), stage_histograms(client)
-    yield _gauge("icr_queue_messages", "Messages in Redis: in line, and in a worker's hand", "place",
-                 {"waiting": depth.waiting, "in_hand": depth.in_hand})  # fmt: skip
+    yield _gauge(
+        "icr_queue_messages",
+        "Messages in Redis: in line, and in a worker's hand",
+        "place",
+        {"waiting": depth.waiting, "in_hand": depth.in_hand},
+    )
     yield _gauge("icr_last_beat_seconds", "Since a worker or watcher last showed that it works", "name", ages)
     durations = HistogramMetricFamily("icr_stage_seconds", "Time of one scan in each stage", labels=["stage"])
     for stage, found in stages.items():

@@ -49,9 +49,7 @@ def _field_out(field: FieldReading) -> FieldOut:
         status=field.status.value,
         reasons=list(field.reasons),
         box=_whole(field.box_px),
-        digits=[
-            DigitOut(digit=d.digit, confidence=round(d.confidence, 5), box=_whole(d.box_px)) for d in field.digits
-        ],
+        digits=[DigitOut(digit=d.digit, confidence=round(d.confidence, 5), box=_whole(d.box_px)) for d in field.digits],
         alternatives=[AlternativeOut(text=a.text, confidence=round(a.confidence, 5)) for a in field.alternatives],
         validation_sources=list(field.validation_sources),
         value=_value_out(field.value),

@@ -63,8 +63,13 @@ def enqueue_scan(engine: Engine, job: ScanJob, path: Path, *, source: str) -> Jo
 
 def republish(engine: Engine, record: JobRecord) -> None:
     """Publish a job from its row, as it was or as near as the row tells."""
-    message = {"uri": record.uri, "id": record.id, "template": record.template,
-               "reference": record.reference, "priority": record.priority}  # fmt: skip
+    message = {
+        "uri": record.uri,
+        "id": record.id,
+        "template": record.template,
+        "reference": record.reference,
+        "priority": record.priority,
+    }
     publish(engine, record.id, message, record.priority)
 
 

@@ -74,9 +74,7 @@ def read_scan(self: Task, *args: Any, **kwargs: Any) -> None:
         except PlaceUnavailableError as error:
             _put_last(args, str(self.request.id), job.priority, error)
         except (TransientError, SoftTimeLimitExceeded) as error:
-            log.warning(
-                "job handed back", reason=str(error) or "the time limit passed while the database was away"
-            )
+            log.warning("job handed back", reason=str(error) or "the time limit passed while the database was away")
             raise Reject(str(error), requeue=True) from error
 
 
@@ -98,9 +96,7 @@ def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = 
         Says what is wrong, without the values.
     """
     if len(args) != 1 or kwargs or not isinstance(args[0], dict):
-        raise InvalidJobError(
-            "the task takes one JSON object as its only argument: see 'icr schema scan-job'"
-        )
+        raise InvalidJobError("the task takes one JSON object as its only argument: see 'icr schema scan-job'")
     if len(json.dumps(args[0])) > MAX_MESSAGE_BYTES:
         raise InvalidJobError(f"the message is longer than {MAX_MESSAGE_BYTES} bytes")
     try:
@@ -222,13 +218,9 @@ def _fail(claim: ClaimedJob, deadline: float, kind: str, reason: str) -> str:
     return kind
 
 
-def _record_invalid(
-    args: Any, kwargs: Any, error: Exception, deadline: float, job: ScanJob | None = None
-) -> None:
+def _record_invalid(args: Any, kwargs: Any, error: Exception, deadline: float, job: ScanJob | None = None) -> None:
     """Keep a message that is no job, whatever it holds, with the reason."""
-    raw = json.dumps(
-        args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}, sort_keys=True
-    )
+    raw = json.dumps(args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}, sort_keys=True)
     job_id = str(job.id) if job else None
     ticket = _patiently(
         lambda: record_invalid_job(bootstrap.engine(), raw, str(error), job_id=job_id, source="message"),

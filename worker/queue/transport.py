@@ -130,10 +130,14 @@ def _read_parts(item: bytes) -> dict[str, Any]:
         raise ValueError("too deep")
     priority = properties.get("priority", 0)
     return {
-        "task": task, "id": message_id, "tag": tag, "args": args, "kwargs": kwargs,
+        "task": task,
+        "id": message_id,
+        "tag": tag,
+        "args": args,
+        "kwargs": kwargs,
         "priority": priority if priority in range(10) else 0,
         "redelivered": properties.get("delivery_info", {}).get("redelivered") is True,
-    }  # fmt: skip
+    }
 
 
 def _is_deeper_than(levels: int, value: Any) -> bool:

@@ -21,8 +21,7 @@ class RasterLimits:
         """Refuse a file of more bytes than allowed."""
         if size > self.max_file_mb * 2**20:
             raise UnreadableScanError(
-                f"a file of {size / 2**20:.1f} MB;"
-                f" the limit is {self.max_file_mb:g} (ICR_MAX_FILE_MB)"
+                f"a file of {size / 2**20:.1f} MB; the limit is {self.max_file_mb:g} (ICR_MAX_FILE_MB)"
             )
 
     def check_page_count(self, count: int) -> None:

@@ -80,8 +80,10 @@ def match_fiducials(homography: Array, form_print: FormPrint, marks: Landmarks, 
             owner.append(i)
     nothing = np.zeros((0, 2))
     return (
-        np.concatenate([nothing, *mm]), np.concatenate([nothing, *px]), np.array(owner, dtype=np.intp),
-    )  # fmt: skip
+        np.concatenate([nothing, *mm]),
+        np.concatenate([nothing, *px]),
+        np.array(owner, dtype=np.intp),
+    )
 
 
 def _is_alike(homography: Array, size: NDArray[np.float32], corners_mm: Array) -> bool:

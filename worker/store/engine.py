@@ -45,8 +45,9 @@ def make_engine(url: str) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite_engine(parsed)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise SettingsError("the database URL is malformed: use sqlite:////path/to/file.db "
-                            "or postgresql://user:password@host/name") from error  # fmt: skip
+        raise SettingsError(
+            "the database URL is malformed: use sqlite:////path/to/file.db or postgresql://user:password@host/name"
+        ) from error
     raise SettingsError(f"no database of the kind {parsed.get_backend_name()!r}: use sqlite or postgresql")
 
 

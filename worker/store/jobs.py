@@ -152,9 +152,7 @@ def record_place(engine: Engine, job_id: str, uri: str) -> None:
         connection.execute(update(JobRow).where(JobRow.id == job_id).values(uri=uri))
 
 
-def claim_job(
-    engine: Engine, job_id: str, *, worker: str, lease_s: float, max_deliveries: int
-) -> ClaimedJob | None:
+def claim_job(engine: Engine, job_id: str, *, worker: str, lease_s: float, max_deliveries: int) -> ClaimedJob | None:
     """Take a job that is queued, or whose holder's lease has run out; exactly one of many callers gets it.
 
     Returns None where there is nothing to do: it is done, failed, dead, unknown, or held by another worker. A
@@ -246,9 +244,7 @@ def find_lost_jobs(
     with reading(engine) as connection:
         now = database_now(connection)
         waited_s = unpublished_after_s if republish_after_s is None else republish_after_s
-        unpublished_before, waited_before = (
-            now - timedelta(seconds=s) for s in (unpublished_after_s, waited_s)
-        )
+        unpublished_before, waited_before = (now - timedelta(seconds=s) for s in (unpublished_after_s, waited_s))
         stale = or_(JobRow.published_at <= waited_before, JobRow.published_at > now + CLOCK_STEP)
         unpublished = and_(JobRow.published_at.is_(None), JobRow.queued_at <= unpublished_before)
         lease_over = or_(JobRow.lease_until <= now, JobRow.leased_at > now + CLOCK_STEP)
@@ -309,9 +305,7 @@ def queue_summary(engine: Engine, *, failures: int = 10) -> QueueSummary:
             connection.execute(select(func.min(column)).where(_IS_OPEN, JobRow.state == state)).scalar_one()
             for column, state in ((JobRow.queued_at, JobState.QUEUED), (JobRow.started_at, JobState.RUNNING))
         )
-        ended = [
-            f for state in (JobState.FAILED, JobState.DEAD) for f in _failures(connection, state, failures)
-        ]
+        ended = [f for state in (JobState.FAILED, JobState.DEAD) for f in _failures(connection, state, failures)]
     return QueueSummary(
         counts=counts,
         oldest_queued_s=(now - queued_at).total_seconds() if queued_at else None,
@@ -374,9 +368,7 @@ def _end(
 def _find_original(connection: Connection, scan_id: str, template: str | None, job_id: str) -> str | None:
     # The scan's row is locked first, so that two registrations of the same bytes see each other.
     connection.execute(select(ScanRow.id).where(ScanRow.id == scan_id).with_for_update(key_share=True))
-    same = and_(
-        JobRow.scan_id == scan_id, JobRow.template.is_not_distinct_from(template), JobRow.id != job_id
-    )
+    same = and_(JobRow.scan_id == scan_id, JobRow.template.is_not_distinct_from(template), JobRow.id != job_id)
     has_not_failed = JobRow.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.DONE])
     query = select(JobRow.id).where(same, has_not_failed).order_by(JobRow.created_at).limit(1)
     return connection.execute(query).scalar_one_or_none()
@@ -385,9 +377,7 @@ def _find_original(connection: Connection, scan_id: str, template: str | None, j
 def _refuse_other_bytes(connection: Connection, job_id: str, scan_id: str) -> None:
     known = connection.execute(select(JobRow.scan_id).where(JobRow.id == job_id)).scalar_one()
     if known is not None and known != scan_id:
-        raise InvalidJobError(
-            f"job id {job_id} belongs to a scan of other bytes: send this one under its own id"
-        )
+        raise InvalidJobError(f"job id {job_id} belongs to a scan of other bytes: send this one under its own id")
 
 
 def _is_same_message(connection: Connection, job_id: str, raw: str) -> bool:

@@ -65,9 +65,7 @@ def purge_older_than(engine: Engine, age: timedelta, *, remove_scan: Callable[[s
     """
     with writing(engine) as connection:
         now = database_now(connection)
-        started = (
-            insert(PurgeRow).values(started_at=now, older_than=now - age, **_zeros()).returning(PurgeRow.id)
-        )
+        started = insert(PurgeRow).values(started_at=now, older_than=now - age, **_zeros()).returning(PurgeRow.id)
         purge_id = connection.execute(started).scalar_one()
     total, after = PurgeCounts(), (datetime.min.replace(tzinfo=now.tzinfo), "")
     while batch := _next_batch(engine, now - age, after):
@@ -86,9 +84,7 @@ def _next_batch(
     engine: Engine, cutoff: datetime, after: tuple[datetime, str]
 ) -> list[tuple[str, str | None, datetime]]:
     younger = aliased(JobRow)
-    is_needed = exists().where(
-        younger.duplicate_of == JobRow.id, younger.linked, younger.finished_at >= cutoff
-    )
+    is_needed = exists().where(younger.duplicate_of == JobRow.id, younger.linked, younger.finished_at >= cutoff)
     key = (JobRow.finished_at, JobRow.id)
     query = (
         select(JobRow.id, JobRow.uri, JobRow.finished_at)

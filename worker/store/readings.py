@@ -16,17 +16,11 @@ from worker.store.tables import Base, DigitRow, FieldRow, ModelRow, PageRow, Sca
 from worker.values import DigitReading, FieldReading, FieldStatus, Money, PageReading
 
 
-def insert_readings(
-    connection: Connection, job_id: str, pages: Sequence[PageReading], *, now: datetime
-) -> None:
+def insert_readings(connection: Connection, job_id: str, pages: Sequence[PageReading], *, now: datetime) -> None:
     """Insert every row of a job's pages; ids come back in order, so that three statements write a scan."""
     _name_versions(connection, pages, now)
     page_ids = _insert_all(connection, PageRow, [_page_values(job_id, page) for page in pages])
-    fields = [
-        (page_id, i, f)
-        for page_id, page in zip(page_ids, pages, strict=True)
-        for i, f in enumerate(page.fields)
-    ]
+    fields = [(page_id, i, f) for page_id, page in zip(page_ids, pages, strict=True) for i, f in enumerate(page.fields)]
     field_ids = _insert_all(connection, FieldRow, [_field_values(*field) for field in fields])
     digits = [
         _digit_values(field_id, digit)
@@ -65,9 +59,7 @@ def _name_versions(connection: Connection, pages: Sequence[PageReading], now: da
                 upsert(connection, table, {"name": name, "version": version, "first_used_at": now})
 
 
-def _insert_all(
-    connection: Connection, table: type[PageRow | FieldRow], rows: list[dict[str, Any]]
-) -> list[int]:
+def _insert_all(connection: Connection, table: type[PageRow | FieldRow], rows: list[dict[str, Any]]) -> list[int]:
     if not rows:
         return []
     statement = sa.insert(table).returning(table.id, sort_by_parameter_order=True)

@@ -138,12 +138,8 @@ def _page_query(selection: Selection) -> Select[*tuple[Any, ...]]:
     return query
 
 
-def _fields_of(
-    connection: Connection, page_ids: list[int], *, with_digits: bool
-) -> dict[int, list[StoredField]]:
-    query = (
-        select(FieldRow).where(FieldRow.page_id.in_(page_ids)).order_by(FieldRow.page_id, FieldRow.position)
-    )
+def _fields_of(connection: Connection, page_ids: list[int], *, with_digits: bool) -> dict[int, list[StoredField]]:
+    query = select(FieldRow).where(FieldRow.page_id.in_(page_ids)).order_by(FieldRow.page_id, FieldRow.position)
     rows = connection.execute(query).all()
     digits = _digits_of(connection, page_ids) if with_digits else {}
     found: dict[int, list[StoredField]] = {}
@@ -192,8 +188,7 @@ def _stored_field(row: AnyRow, digits: list[DigitOut]) -> StoredField:
         box=box_of(row),
         digits=digits,
         alternatives=[
-            AlternativeOut(text=each["text"], confidence=round(each["confidence"], 5))
-            for each in row.alternatives
+            AlternativeOut(text=each["text"], confidence=round(each["confidence"], 5)) for each in row.alternatives
         ],
         validation_sources=row.validation_sources,
         value=_value_of(row.value, row.currency),

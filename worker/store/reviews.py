@@ -40,9 +40,7 @@ def correct_field(engine: Engine, field_id: int, number: str | None, *, who: str
     if not who.strip():
         raise InvalidReviewError("say who decides: --by WHO")
     if number is not None and not _NUMBER.fullmatch(number):
-        raise InvalidReviewError(
-            f"{number!r} is no number: digits, with '.', ',', '/', '-' or spaces between them"
-        )
+        raise InvalidReviewError(f"{number!r} is no number: digits, with '.', ',', '/', '-' or spaces between them")
     with writing(engine) as connection:
         query = select(FieldRow).where(FieldRow.id == field_id).with_for_update(key_share=True)
         field = connection.execute(query).one_or_none()

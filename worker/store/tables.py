@@ -135,13 +135,22 @@ class JobRow(Base):
     __table_args__ = (
         CheckConstraint("state IN ('queued','running','done','failed','dead','duplicate')", name="state"),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
-        Index("ix_jobs_open", "state", "queued_at", sqlite_where=text("state IN ('queued','running')"),
-              postgresql_where=text("state IN ('queued','running')")),
+        Index(
+            "ix_jobs_open",
+            "state",
+            "queued_at",
+            sqlite_where=text("state IN ('queued','running')"),
+            postgresql_where=text("state IN ('queued','running')"),
+        ),
         Index("ix_jobs_scan_id_template", "scan_id", "template"),
         Index("ix_jobs_state_finished_at", "state", "finished_at"),
-        Index("ix_jobs_reference", "reference", sqlite_where=text("reference IS NOT NULL"),
-              postgresql_where=text("reference IS NOT NULL")),
-    )  # fmt: skip
+        Index(
+            "ix_jobs_reference",
+            "reference",
+            sqlite_where=text("reference IS NOT NULL"),
+            postgresql_where=text("reference IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     scan_id: Mapped[str | None] = mapped_column(ForeignKey("scans.id"))
@@ -198,8 +207,12 @@ class PageRow(Base):
     __table_args__ = (
         Index("uq_pages_job_id_number", "job_id", "number", unique=True),
         ForeignKeyConstraint(["template", "template_version"], ["templates.name", "templates.version"]),
-        Index("ix_pages_awaiting_review", "id", sqlite_where=text(PAGE_AWAITS_REVIEW),
-              postgresql_where=text(PAGE_AWAITS_REVIEW)),
+        Index(
+            "ix_pages_awaiting_review",
+            "id",
+            sqlite_where=text(PAGE_AWAITS_REVIEW),
+            postgresql_where=text(PAGE_AWAITS_REVIEW),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -230,10 +243,14 @@ class FieldRow(Base):
         CheckConstraint("status IN ('accepted','review','blank')", name="status"),
         CheckConstraint("origin IN ('machine','reviewer')", name="origin"),
         Index("uq_fields_page_id_position", "page_id", "position", unique=True),
-        Index("ix_fields_awaiting_review", "id", sqlite_where=text("final_text IS NULL"),
-              postgresql_where=text("final_text IS NULL")),
+        Index(
+            "ix_fields_awaiting_review",
+            "id",
+            sqlite_where=text("final_text IS NULL"),
+            postgresql_where=text("final_text IS NULL"),
+        ),
         {"sqlite_autoincrement": True},  # an id never comes back: a reviewer may hold it after a purge
-    )  # fmt: skip
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
     page_id: Mapped[int] = mapped_column(ForeignKey("pages.id"))
@@ -261,11 +278,16 @@ class DigitRow(Base):
 
     __tablename__ = "digits"
     __table_args__ = (
-        Index("ix_digits_low_confidence", "confidence", "field_id", "position",
-              sqlite_where=text(f"confidence < {LOW_CONFIDENCE}"),
-              postgresql_where=text(f"confidence < {LOW_CONFIDENCE}")),
+        Index(
+            "ix_digits_low_confidence",
+            "confidence",
+            "field_id",
+            "position",
+            sqlite_where=text(f"confidence < {LOW_CONFIDENCE}"),
+            postgresql_where=text(f"confidence < {LOW_CONFIDENCE}"),
+        ),
         {"sqlite_with_rowid": False},  # kept in the order of the key: the digits of a field lie together
-    )  # fmt: skip
+    )
 
     field_id: Mapped[int] = mapped_column(Id, ForeignKey("fields.id"), primary_key=True, autoincrement=False)
     position: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)

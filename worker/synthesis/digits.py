@@ -16,9 +16,7 @@ from worker.synthesis.marks import MARKS, draw_scribble, strike_out
 from worker.synthesis.pen import Ink, Pen, draw_ink, draw_pen
 
 
-def draw_digit(
-    rng: np.random.Generator, hand: Hand | None = None, *, remnants: float = 0.25
-) -> tuple[Ink, int]:
+def draw_digit(rng: np.random.Generator, hand: Hand | None = None, *, remnants: float = 0.25) -> tuple[Ink, int]:
     """Draw one digit of a hand or a new writer, with its label; a share ``remnants`` carries dirt."""
     label = int(rng.integers(10))
     shape = hand.write(rng, label) if hand is not None else _one_off(rng, label)
@@ -42,9 +40,7 @@ def add_remnants(rng: np.random.Generator, ink: Ink) -> Ink:
         if kind < 0.35:  # a rule along or near one side
             thickness = int(rng.integers(1, max(2, H // 14) + 1))
             if rng.random() < 0.5:
-                y = int(
-                    rng.choice([rng.integers(0, max(1, H // 8)), H - 1 - rng.integers(0, max(1, H // 8))])
-                )
+                y = int(rng.choice([rng.integers(0, max(1, H // 8)), H - 1 - rng.integers(0, max(1, H // 8))]))
                 cv2.line(
                     ink,
                     (int(rng.integers(-W, W // 2)), y),
@@ -53,9 +49,7 @@ def add_remnants(rng: np.random.Generator, ink: Ink) -> Ink:
                     thickness,
                 )
             else:
-                x = int(
-                    rng.choice([rng.integers(0, max(1, W // 8)), W - 1 - rng.integers(0, max(1, W // 8))])
-                )
+                x = int(rng.choice([rng.integers(0, max(1, W // 8)), W - 1 - rng.integers(0, max(1, W // 8))]))
                 cv2.line(
                     ink,
                     (x, int(rng.integers(-H, H // 2))),
@@ -117,9 +111,7 @@ def _soften(rng: np.random.Generator, ink: Ink) -> Ink:
         noise = rng.integers(0, 80, ink.shape, dtype=np.uint8)
         ink = cv2.threshold(cv2.subtract(ink, noise), rng.uniform(60, 150), 255, cv2.THRESH_BINARY)[1]
     elif kind < 0.7:
-        faint = ink * rng.uniform(0.4, 0.95) + rng.uniform(0, 14) * rng.standard_normal(
-            ink.shape, dtype=np.float32
-        )
+        faint = ink * rng.uniform(0.4, 0.95) + rng.uniform(0, 14) * rng.standard_normal(ink.shape, dtype=np.float32)
         ink = faint.clip(0, 255).astype(np.uint8)
     return ink
 
@@ -164,11 +156,7 @@ def _half(rng: np.random.Generator, remnants: float) -> Ink:
 def _empty(rng: np.random.Generator, _remnants: float) -> Ink:
     """Draw an empty cell: grain, and mostly remains of its print."""
     H, W = (int(v) for v in rng.integers(12, 56, 2))
-    noise = (
-        np.abs(rng.uniform(0, 22) * rng.standard_normal((H, W), dtype=np.float32))
-        .clip(0, 255)
-        .astype(np.uint8)
-    )
+    noise = np.abs(rng.uniform(0, 22) * rng.standard_normal((H, W), dtype=np.float32)).clip(0, 255).astype(np.uint8)
     for _ in range(int(rng.integers(0, 3))):
         noise = add_remnants(rng, noise)
     return _soften(rng, noise)

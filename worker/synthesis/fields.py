@@ -291,9 +291,7 @@ def _underline(rng: np.random.Generator, width: float) -> Shape:
     return np.array(lines, np.float32)
 
 
-def _photograph(
-    rng: np.random.Generator, text: str, line: Line, pen: Pen, pitch: float, clean: bool
-) -> FieldSample:
+def _photograph(rng: np.random.Generator, text: str, line: Line, pen: Pen, pitch: float, clean: bool) -> FieldSample:
     """Put a written line on paper at a random size and give back pixels and boxes."""
     low, high = _extent_of(line)
     margins = rng.uniform(0.02, 0.35, 4) if rng.random() < 0.6 else rng.uniform(0.1, 1.2, 4)
@@ -323,9 +321,7 @@ def _photograph(
         strokes = np.concatenate([strokes, _intruders(rng, (H, W), height_px)])
     ink = draw_ink(rng, strokes, (H, W), pen, height_px)
     unrest = float(cv2.meanStdDev(paper)[1][0, 0]) / 80  # faint ink on busy paper cannot be read by anyone
-    darkness = min(
-        0.95, unrest + (rng.uniform(0.55, 0.95) if rng.random() < 0.75 else rng.uniform(0.25, 0.6))
-    )
+    darkness = min(0.95, unrest + (rng.uniform(0.55, 0.95) if rng.random() < 0.75 else rng.uniform(0.25, 0.6)))
     picture = add_ink(paper, ink, darkness)
     if len(line.printed):
         bold = replace(pen, width=float(rng.uniform(0.07, 0.14)), grain=0.0, gaps=0.0, blobs=0.0)

@@ -35,19 +35,16 @@ def draw_template(rng: np.random.Generator, name: str) -> FormTemplate:
         height = round(float(rng.uniform(7, 11)), 2)
         x = MARGIN_MM + (round(float(rng.uniform(0, 25)), 2) if rng.random() < 0.4 else 0.0)
         while x < page[0] - MARGIN_MM - 20:
-            field, mark = _draw_field(
-                rng, f"f{len(fields) + 1:02d}", (x, y), (page[0] - MARGIN_MM - x, height)
-            )
+            field, mark = _draw_field(rng, f"f{len(fields) + 1:02d}", (x, y), (page[0] - MARGIN_MM - x, height))
             fields.append(field)
             marks.append(mark)
             x = round(x + field.box_mm[2] + GAP_MM + float(rng.uniform(0, 25)), 2)
         if rng.random() < 0.3:
-            marks.append(
-                Landmark(kind="line", box_mm=(MARGIN_MM, y + height + 3.5, page[0] - 2 * MARGIN_MM, 0.3))
-            )
+            marks.append(Landmark(kind="line", box_mm=(MARGIN_MM, y + height + 3.5, page[0] - 2 * MARGIN_MM, 0.3)))
         y = round(y + height + float(rng.uniform(9, 24)), 2)
-    return FormTemplate(name=name, title=name.replace("-", " ").capitalize(), page_mm=page,
-                        landmarks=tuple(marks), fields=tuple(fields))  # fmt: skip
+    return FormTemplate(
+        name=name, title=name.replace("-", " ").capitalize(), page_mm=page, landmarks=tuple(marks), fields=tuple(fields)
+    )
 
 
 def _draw_field(

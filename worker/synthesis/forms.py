@@ -99,9 +99,9 @@ def draw_blank(template: FormTemplate, dpi: float) -> Grey:
 def _print_landmark(page: Grey, mark: Landmark, scale: float) -> None:
     x, y, w, h = mark.box_mm
     if mark.kind == "box":
-        _print_lines(page, [(x, y, x + w, y), (x + w, y, x + w, y + h), (x + w, y + h, x, y + h), (x, y + h,
-        x, y)],
-                     scale)  # fmt: skip
+        _print_lines(
+            page, [(x, y, x + w, y), (x + w, y, x + w, y + h), (x + w, y + h, x, y + h), (x, y + h, x, y)], scale
+        )
     elif mark.kind == "line":
         ends = (x, y + h / 2, x + w, y + h / 2) if w >= h else (x + w / 2, y, x + w / 2, y + h)
         _print_lines(page, [ends], scale)

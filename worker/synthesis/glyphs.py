@@ -44,9 +44,7 @@ def parse_strokes(text: str) -> tuple[tuple[NDArray[Any], NDArray[Any]], ...]:
     strokes = []
     for stroke in text.split("|"):
         words = stroke.split()
-        points = (
-            np.array([[float(v) for v in word.rstrip("!").split(",")] for word in words], np.float32) / 100
-        )
+        points = np.array([[float(v) for v in word.rstrip("!").split(",")] for word in words], np.float32) / 100
         closed = len(words) > 3 and words[0] == words[-1]
         strokes.append((points, spline_basis(tuple(word.endswith("!") for word in words), closed)))
     return tuple(strokes)

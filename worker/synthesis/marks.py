@@ -44,9 +44,7 @@ def draw_comma(rng: np.random.Generator) -> Shape:
     size = rng.uniform(0.12, 0.3) if rng.random() < 0.8 else rng.uniform(0.3, 0.7)
     lean, top = rng.uniform(0.0, 0.7), rng.normal(0.9, 0.07) - 0.2 * max(0.0, size - 0.3)
     bow = rng.uniform(-0.05, 0.2) * size
-    points = np.array(
-        [(lean * size, top), (lean * size * 0.8 + bow, top + size * 0.5), (0, top + size)], np.float32
-    )
+    points = np.array([(lean * size, top), (lean * size * 0.8 + bow, top + size * 0.5), (0, top + size)], np.float32)
     middle = (points[:-1] + points[1:]) / 2 + np.float32(0.1 * bow)
     return segments_of(np.array([points[0], middle[0], points[1], middle[1], points[2]], np.float32))
 
@@ -65,9 +63,7 @@ def draw_equals(rng: np.random.Generator) -> Shape:
     length, apart = rng.uniform(0.2, 0.7), rng.uniform(0.1, 0.26)
     y, rise = rng.uniform(0.3, 0.6), rng.normal(-0.05, 0.08)
     upper = np.array([(0, y), (length, y + rise)], np.float32)
-    lower = np.array(
-        [(rng.normal(0, 0.06), y + apart), (length * rng.uniform(0.7, 1.2), y + apart + rise)], np.float32
-    )
+    lower = np.array([(rng.normal(0, 0.06), y + apart), (length * rng.uniform(0.7, 1.2), y + apart + rise)], np.float32)
     strokes = [upper, lower]
     if rng.random() < 0.15:
         strokes.append(np.array([upper[1], lower[0]]))

@@ -28,9 +28,7 @@ class Distortion:
     perspective: tuple[float, float] = (0.0, 0.0)
 
 
-def draw_distortion(
-    rng: np.random.Generator, *, skew_deg: float = 3.0, perspective: float = 0.0
-) -> Distortion:
+def draw_distortion(rng: np.random.Generator, *, skew_deg: float = 3.0, perspective: float = 0.0) -> Distortion:
     """Draw a distortion up to a skew and a perspective, with a shift up to 2 % and a scale up to 3 %."""
     return Distortion(
         skew_deg=float(rng.uniform(-skew_deg, skew_deg)),

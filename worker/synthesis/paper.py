@@ -72,9 +72,7 @@ def _noise(rng: np.random.Generator, *, every: int) -> Paper:
 def _waves(rng: np.random.Generator) -> Paper:
     x, y = _grid()
     cx, cy = rng.uniform(-200, TILE_W + 200), rng.uniform(-200, TILE_H + 200)
-    radius = np.hypot(x - cx, y - cy) + rng.uniform(0, 10) * np.sin(
-        np.arctan2(y - cy, x - cx) * rng.integers(6, 40)
-    )
+    radius = np.hypot(x - cx, y - cy) + rng.uniform(0, 10) * np.sin(np.arctan2(y - cy, x - cx) * rng.integers(6, 40))
     return _thin_lines(radius / rng.uniform(4, 9), rng.uniform(15, 50))
 
 
@@ -108,9 +106,7 @@ def _words(rng: np.random.Generator) -> Paper:
     """Security print: a short word over and over, with a lattice."""
     tile = np.full((TILE_H, TILE_W), 255, np.uint8)
     word = "".join(rng.choice(list("ABCDEIKNORST"), int(rng.integers(4, 9))))
-    font = int(
-        rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX_SMALL])
-    )
+    font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX_SMALL]))
     scale, step = rng.uniform(0.3, 0.7), int(rng.integers(12, 30))
     for row, y in enumerate(range(step, TILE_H + step, step)):
         cv2.putText(tile, f"{word} " * 20, (-37 * (row % 5), y), font, scale, 0, 1, cv2.LINE_AA)
@@ -172,9 +168,7 @@ def degrade(rng: np.random.Generator, grey: Paper) -> Paper:
         grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.3, 1.3) * min(1.0, H / 40))
     if rng.random() < 0.12:
         share = rng.uniform(0.45, 0.8)
-        small = cv2.resize(
-            grey, (max(4, int(W * share)), max(4, int(H * share))), interpolation=cv2.INTER_AREA
-        )
+        small = cv2.resize(grey, (max(4, int(W * share)), max(4, int(H * share))), interpolation=cv2.INTER_AREA)
         grey = cv2.resize(small, (W, H), interpolation=cv2.INTER_LINEAR)
     bilevel = rng.random() < 0.14
     if not bilevel and rng.random() < 0.12:

@@ -50,9 +50,7 @@ def draw_pen(rng: np.random.Generator) -> Pen:
     )
 
 
-def draw_ink(
-    rng: np.random.Generator, segments: Shape, size: tuple[int, int], pen: Pen, height_px: float
-) -> Ink:
+def draw_ink(rng: np.random.Generator, segments: Shape, size: tuple[int, int], pen: Pen, height_px: float) -> Ink:
     """Draw segments, given in pixels, with a pen: (H, W) uint8, white ink on black.
 
     ``size`` is (H, W); ``height_px`` is the height of the writing, to which the pen's width is relative.
@@ -102,10 +100,7 @@ def thin(ink: Ink) -> NDArray[np.bool_]:
     while True:
         before = int(p.sum())
         for step in (0, 1):
-            n = [
-                np.roll(p, s, (0, 1))
-                for s in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
-            ]
+            n = [np.roll(p, s, (0, 1)) for s in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))]
             count = np.sum(n, axis=0)
             turns = np.sum([~a & b for a, b in zip(n, [*n[1:], n[0]], strict=True)], axis=0)
             north, east, south, west = n[0], n[2], n[4], n[6]

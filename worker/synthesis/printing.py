@@ -95,9 +95,7 @@ def print_around(rng: np.random.Generator, paper: Grey, place: Place, *, frame_s
         _print_text(paper, word, at, font, (place.height * 0.25, rule.tone))
 
 
-def _print_cells(
-    rng: np.random.Generator, paper: Grey, place: Place, span: tuple[float, float], rule: Rule
-) -> None:
+def _print_cells(rng: np.random.Generator, paper: Grey, place: Place, span: tuple[float, float], rule: Rule) -> None:
     """Print cells side by side, a comb, or boxes apart; often with letters or numbers under them."""
     top, bottom = span
     edges = place.left + place.pitch * np.arange(place.cells + 1)
@@ -123,9 +121,7 @@ def _print_cells(
         _print_cell_labels(rng, paper, place, bottom, rule.tone)
 
 
-def _print_cell_labels(
-    rng: np.random.Generator, paper: Grey, place: Place, bottom: float, tone: float
-) -> None:
+def _print_cell_labels(rng: np.random.Generator, paper: Grey, place: Place, bottom: float, tone: float) -> None:
     """Print a letter of the date, or a number, under each cell."""
     font = FONTS[int(rng.integers(len(FONTS)))]
     signs = "12345678901234567890"
@@ -139,9 +135,7 @@ def _print_cell_labels(
         _print_text(paper, sign, (x, baseline), font, size)
 
 
-def _print_frame(
-    rng: np.random.Generator, paper: Grey, place: Place, span: tuple[float, float], rule: Rule
-) -> None:
+def _print_frame(rng: np.random.Generator, paper: Grey, place: Place, span: tuple[float, float], rule: Rule) -> None:
     """Print a box, sometimes in part, with one side unlike the others, or with a cell for the currency."""
     top, bottom = span
     pad = place.height * rng.uniform(0, 0.5)
@@ -160,9 +154,7 @@ def _print_frame(
 def _print_baseline(rng: np.random.Generator, paper: Grey, place: Place, rule: Rule) -> None:
     W = paper.shape[1]
     y = place.top + place.height * rng.normal(1.12, 0.12)
-    draw_rule(
-        paper, (rng.uniform(-20, 0.2 * W), y), (W * rng.uniform(0.8, 1.1), y + rng.normal(0, 1.5)), rule
-    )
+    draw_rule(paper, (rng.uniform(-20, 0.2 * W), y), (W * rng.uniform(0.8, 1.1), y + rng.normal(0, 1.5)), rule)
 
 
 def _print_stray_rules(rng: np.random.Generator, paper: Grey, rule: Rule) -> None:
@@ -178,9 +170,7 @@ def _print_stray_rules(rng: np.random.Generator, paper: Grey, rule: Rule) -> Non
             draw_rule(paper, (x, 0), (x + rng.normal(0, 1), H), rule)
 
 
-def _print_text(
-    paper: Grey, text: str, at: tuple[float, float], font: int, size: tuple[float, float]
-) -> None:
+def _print_text(paper: Grey, text: str, at: tuple[float, float], font: int, size: tuple[float, float]) -> None:
     """Print a text, baseline left at ``at``; ``size`` is its capitals' height in pixels and its tone."""
     height, tone = size
     scale = height / cv2.getTextSize("H", font, 1.0, 1)[0][1]

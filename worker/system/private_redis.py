@@ -56,9 +56,7 @@ class HomeLock:
         except BlockingIOError:
             holder = os.pread(self._file, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._file)
-            raise SettingsError(
-                f"{self.path.parent} is in use already (process {holder}); stop that first"
-            ) from None
+            raise SettingsError(f"{self.path.parent} is in use already (process {holder}); stop that first") from None
         with contextlib.suppress(OSError):  # a full disk: the lock holds, only its holder's name is not told
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, str(os.getpid()).encode(), 0)
@@ -162,15 +160,34 @@ class PrivateRedis:
         self.socket.unlink(missing_ok=True)
         command = [
             redis_server_binary(),
-            "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700",
-            "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-            "--maxmemory-policy", "noeviction", "--daemonize", "no",
-        ]  # fmt: skip
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--unixsocketperm",
+            "700",
+            "--dir",
+            str(self.folder),
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "everysec",
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+            "--daemonize",
+            "no",
+        ]
         with (self.folder / "redis.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM),
-            )  # fmt: skip
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),
+            )
         deadline = time.monotonic() + timeout_s
         while not self._answers():
             if not self.alive or time.monotonic() > deadline:

@@ -10,9 +10,7 @@ from typing import Any
 
 import structlog
 
-_CREDENTIALS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/\s:@]*):(?P<secret>[^/\s]*)@", re.IGNORECASE
-)
+_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/\s:@]*):(?P<secret>[^/\s]*)@", re.IGNORECASE)
 _PASSWORD_PARAMETER = re.compile(r"(?P<name>password=)[^&\s'\"]+", re.IGNORECASE)
 _NOISY = (
     *("celery", "kombu", "amqp", "watchfiles", "alembic", "sqlalchemy"),

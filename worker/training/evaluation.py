@@ -48,9 +48,7 @@ class Evaluation:
     def per_class(self) -> list[tuple[str, float, float, float, int]]:
         """Return name, precision, recall, F1 and count of each class that occurs."""
         present = np.unique(np.concatenate([self.labels, self.predictions]))
-        scores = precision_recall_fscore_support(
-            self.labels, self.predictions, labels=present, zero_division=0
-        )
+        scores = precision_recall_fscore_support(self.labels, self.predictions, labels=present, zero_division=0)
         rows = zip(present, *scores, strict=True)
         return [(self.names[k], float(p), float(r), float(f), int(n)) for k, p, r, f, n in rows]
 

@@ -92,9 +92,7 @@ class _Samples(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-def quantize(
-    content: bytes, samples: NDArray[np.uint8], *, name: str = "images", keep: tuple[str, ...] = ()
-) -> bytes:
+def quantize(content: bytes, samples: NDArray[np.uint8], *, name: str = "images", keep: tuple[str, ...] = ()) -> bytes:
     """Return a network's graph with 8-bit weights and activations; samples of its input show their ranges.
 
     ``name`` is that input, (N, 28, 28) digits by default; nodes whose names ``keep`` has stay in 32 bits, too.

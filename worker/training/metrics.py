@@ -33,9 +33,7 @@ def accepted_at_precision(probabilities: Probabilities, labels: Labels, *, preci
     return float((good[-1] + 1) / len(labels)) if good.size else 0.0
 
 
-def refused_while_passing(
-    non_digits: Probabilities, digits: Probabilities, *, passing: float = 0.99
-) -> float:
+def refused_while_passing(non_digits: Probabilities, digits: Probabilities, *, passing: float = 0.99) -> float:
     """Return the share of non-digits refused by the threshold that this share of digits passes."""
     threshold = np.quantile(digits[:, NOT_A_DIGIT], passing)
     return float(np.mean(non_digits[:, NOT_A_DIGIT] > threshold))

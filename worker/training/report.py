@@ -71,9 +71,7 @@ def draw_confusion(evaluation: Evaluation) -> Figure:
     axes = figure.subplots()
     wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     names = list(evaluation.names)
-    sns.heatmap(
-        wrong, annot=counts, fmt="d", cmap="Reds", cbar=False, ax=axes, xticklabels=names, yticklabels=names
-    )
+    sns.heatmap(wrong, annot=counts, fmt="d", cmap="Reds", cbar=False, ax=axes, xticklabels=names, yticklabels=names)
     axes.set(xlabel="answer", ylabel="truth")
     return figure
 
@@ -113,9 +111,7 @@ def draw_reliability(evaluation: Evaluation) -> Figure:
     figure = Figure(figsize=(5, 5))
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    axes.plot(
-        [confidence[which == b].mean() for b in filled], [right[which == b].mean() for b in filled], "o-"
-    )
+    axes.plot([confidence[which == b].mean() for b in filled], [right[which == b].mean() for b in filled], "o-")
     axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
     return figure
 

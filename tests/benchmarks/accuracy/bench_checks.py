@@ -76,8 +76,10 @@ def measure_crops(folder: Path, half: str, locale: CheckLocale) -> None:
         accepted, right = accepted + taken, right + (good and taken)
         if half == "development":
             print(row["digits"], seen.written, amount, f"{judge(seen, calibration):.3f}")
-    print(f"{locale.country} amounts, {half}: digits whole {digits} of {len(rows)}, with their value {whole}, "
-          f"right among accepted {right} of {accepted}")  # fmt: skip
+    print(
+        f"{locale.country} amounts, {half}: digits whole {digits} of {len(rows)}, with their value {whole}, "
+        f"right among accepted {right} of {accepted}"
+    )
 
 
 def _crop(grey: Grey, locale: CheckLocale) -> FieldCrop:

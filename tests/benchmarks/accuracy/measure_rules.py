@@ -79,8 +79,9 @@ def collect_sheets(recognizers: Recognizers, sheets: int, seed: int) -> Iterator
         sample = draw_form(rng, template, sheet_values(rng), writer=writer, dpi=220)
         page = Page("", 0, np.asarray(degrade(rng, sample.grey), np.uint8))
         where = Registration(template.name, template.version, sample.page_from_mm, 1.0)
-        for spec, read in zip(template.fields, read_fields(extract_fields(page, template, where), recognizers),
-                              strict=True):  # fmt: skip
+        for spec, read in zip(
+            template.fields, read_fields(extract_fields(page, template, where), recognizers), strict=True
+        ):
             yield _row(f"sheet {sheet}", spec.name, sample.digits[spec.name], read)
 
 
@@ -100,9 +101,16 @@ def _row(source: str, name: str, truth: str, read: ReadField) -> Row:
     digits = [[*digit.top(2)[0], *digit.top(2)[1]] for digit in read.digits]
     others = [[a.text, a.confidence] for a in read.alternatives]
     return {
-        "source": source, "name": name, "truth": truth, "text": read.text, "confidence": read.confidence,
-        "needed": read.accept_threshold, "digits": digits, "alternatives": others, "doubts": list(read.doubts),
-    }  # fmt: skip
+        "source": source,
+        "name": name,
+        "truth": truth,
+        "text": read.text,
+        "confidence": read.confidence,
+        "needed": read.accept_threshold,
+        "digits": digits,
+        "alternatives": others,
+        "doubts": list(read.doubts),
+    }
 
 
 # --- what a kept rule is worth -----------------------------------------------------------------------------------
@@ -187,10 +195,15 @@ def _read_of(row: Row) -> ReadField:
         probabilities[[first, second]] = p, q
         digits.append(DigitReading(place, probabilities, 0.0, Box(0, 0, 1, 1)))
     return ReadField(
-        row["text"], row["confidence"], Box(0, 0, 1, 1), blank=not row["text"], digits=tuple(digits),
-        alternatives=tuple(Alternative(text, p) for text, p in row["alternatives"]), doubts=tuple(row["doubts"]),
+        row["text"],
+        row["confidence"],
+        Box(0, 0, 1, 1),
+        blank=not row["text"],
+        digits=tuple(digits),
+        alternatives=tuple(Alternative(text, p) for text, p in row["alternatives"]),
+        doubts=tuple(row["doubts"]),
         accept_threshold=row["needed"],
-    )  # fmt: skip
+    )
 
 
 def _of_sheets(rows: Iterable[Row]) -> list[Row]:

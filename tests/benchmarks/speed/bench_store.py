@@ -60,11 +60,15 @@ _LEFT_OUT = ("value", "currency", "validation_sources")
 """Columns of fields that have defaults, and no index."""
 
 QUEUE_PAGE = "SELECT * FROM review_queue WHERE field_id > {after} ORDER BY field_id LIMIT 50"
-LOW_PAGE = ("SELECT * FROM low_confidence_digits WHERE confidence < 0.95 AND "
-            "(confidence, field_id, position) > ({after}, 0, 0) "
-            "ORDER BY confidence, field_id, position LIMIT 50")  # fmt: skip
-STATES = ("SELECT state, count(*) FROM jobs WHERE state IN ('queued','running','failed','dead','duplicate') "
-          "GROUP BY state UNION ALL SELECT 'all', count(*) FROM jobs")  # fmt: skip
+LOW_PAGE = (
+    "SELECT * FROM low_confidence_digits WHERE confidence < 0.95 AND "
+    "(confidence, field_id, position) > ({after}, 0, 0) "
+    "ORDER BY confidence, field_id, position LIMIT 50"
+)
+STATES = (
+    "SELECT state, count(*) FROM jobs WHERE state IN ('queued','running','failed','dead','duplicate') "
+    "GROUP BY state UNION ALL SELECT 'all', count(*) FROM jobs"
+)
 
 
 class Timing(NamedTuple):
@@ -79,9 +83,7 @@ def fill(engine: Engine, pages: int, draw: np.random.Generator) -> None:
     """Write ``pages`` scans of one page each, with confidences as a calibrated reader would give."""
     with writing(engine) as connection:
         now = database_now(connection)
-        connection.execute(
-            insert(TemplateRow).values(name="sample-form", version="abc123", first_used_at=now)
-        )
+        connection.execute(insert(TemplateRow).values(name="sample-form", version="abc123", first_used_at=now))
         connection.execute(insert(ModelRow).values(name="digits", version="1.0", first_used_at=now))
     for first in range(0, pages, BLOCK):
         with writing(engine) as connection:
@@ -99,19 +101,24 @@ def write_block(connection: Connection, block: range, pages: int, draw: np.rando
     scans = [(str(uuid.uuid4()), str(uuid.uuid4()), now - timedelta(seconds=pages - i)) for i in block]
     connection.execute(insert(ScanRow), [_scan(scan, at) for scan, _, at in scans])
     connection.execute(insert(JobRow), [_job(scan, job, at) for scan, job, at in scans])
-    connection.execute(
-        insert(PageRow), [_page(i + 1, job) for i, (_, job, _) in zip(block, scans, strict=True)]
-    )
+    connection.execute(insert(PageRow), [_page(i + 1, job) for i, (_, job, _) in zip(block, scans, strict=True)])
     confidences = 1 - draw.beta(0.06, 4, (len(block) * FIELDS_A_PAGE, DIGITS_A_FIELD))  # 8% below 0.95
     ids = np.arange(len(confidences)) + block[0] * FIELDS_A_PAGE + 1
     sure = confidences.prod(axis=1)
-    write_rows(connection, FieldRow, (
-        _field(*each) for each in zip(ids.tolist(), sure.tolist(), itertools.repeat(SHARE_REVIEWED * pages))
-    ))  # fmt: skip
-    write_rows(connection, DigitRow, (
-        (field_id, k, k + 1, c, 7, (1 - c) / 2, 0, (1 - c) / 2, 0.01, 100 + 50 * k, 100, 45, 70)
-        for field_id, row in zip(ids.tolist(), confidences.tolist(), strict=True) for k, c in enumerate(row)
-    ))  # fmt: skip
+    write_rows(
+        connection,
+        FieldRow,
+        (_field(*each) for each in zip(ids.tolist(), sure.tolist(), itertools.repeat(SHARE_REVIEWED * pages))),
+    )
+    write_rows(
+        connection,
+        DigitRow,
+        (
+            (field_id, k, k + 1, c, 7, (1 - c) / 2, 0, (1 - c) / 2, 0.01, 100 + 50 * k, 100, 45, 70)
+            for field_id, row in zip(ids.tolist(), confidences.tolist(), strict=True)
+            for k, c in enumerate(row)
+        ),
+    )
 
 
 def write_rows(connection: Connection, table: type[Base], rows: Iterable[tuple[Any, ...]]) -> None:
@@ -163,10 +170,14 @@ def measure_queries(engine: Engine, fields: int, dice: random.Random) -> dict[st
             lambda: results.list_review_queue(engine, limit=PAGE_ROWS, after=dice.randrange(fields))
         ),
         "status": measure_ms(lambda: jobs.queue_summary(engine)),
-        "status and what awaits review": measure_ms(lambda: (
-            jobs.queue_summary(engine), results.count_review_queue(engine), results.count_page_review_queue(engine)
-        )),
-    }  # fmt: skip
+        "status and what awaits review": measure_ms(
+            lambda: (
+                jobs.queue_summary(engine),
+                results.count_review_queue(engine),
+                results.count_page_review_queue(engine),
+            )
+        ),
+    }
 
 
 @contextlib.contextmanager
@@ -187,9 +198,7 @@ def ahead_of_others(engine: Engine) -> Iterator[None]:
 
 def store_rate(engine: Engine) -> float:
     """Return how many scans of 28 fields a worker registers, claims and stores a second."""
-    page = make_page(
-        0, *(make_field(f"f{i:02}", "12345678", FieldStatus.ACCEPTED) for i in range(FIELDS_A_PAGE))
-    )
+    page = make_page(0, *(make_field(f"f{i:02}", "12345678", FieldStatus.ACCEPTED) for i in range(FIELDS_A_PAGE)))
     started = time.perf_counter()
     for _ in range(STORED_SCANS):
         claimed = claim(engine, register(engine))
@@ -238,14 +247,15 @@ def measure_kind(kind: str, make: Callable[[str], Engine], options: argparse.Nam
     queue_jobs(full, options.backlog)
     took_s = time.perf_counter() - started
     digits = options.fields * DIGITS_A_FIELD
-    print(f"{kind}: {options.fields} fields, {digits} digits, {options.backlog} jobs waiting, "
-          f"filled in {took_s:.0f} s; load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
+    print(
+        f"{kind}: {options.fields} fields, {digits} digits, {options.backlog} jobs waiting, "
+        f"filled in {took_s:.0f} s; load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
     with ahead_of_others(full) if options.real_time else contextlib.nullcontext():
         measured = measure_queries(full, options.fields, random.Random(options.seed))
     for name, each in measured.items():
-        print(
-            f"    {name:36}{each.best:8.2f} ms best{each.median:8.2f} median{each.p95:8.2f} p95", flush=True
-        )
+        print(f"    {name:36}{each.best:8.2f} ms best{each.median:8.2f} median{each.p95:8.2f} p95", flush=True)
     rates = [store_rate(engine) for _ in range(3) for engine in (empty, full)]
     start, end = statistics.median(rates[::2]), statistics.median(rates[1::2])
     print(f"    a worker stores {start:.1f} scans/s when empty, {end:.1f} when full: {end / start:.2f}")
@@ -276,27 +286,61 @@ def _scan(scan_id: str, at: Any) -> dict[str, Any]:
 
 
 def _job(scan_id: str, job_id: str, at: Any) -> dict[str, Any]:
-    return {"id": job_id, "scan_id": scan_id, "uri": f"file:///scans/{job_id}.png", "priority": 5,
-            "source": "inbox", "state": JobState.DONE, "attempts": 1, "deliveries": 1, "created_at": at,
-            "queued_at": at, "published_at": at, "started_at": at, "finished_at": at,
-            "linked": False}  # fmt: skip
+    return {
+        "id": job_id,
+        "scan_id": scan_id,
+        "uri": f"file:///scans/{job_id}.png",
+        "priority": 5,
+        "source": "inbox",
+        "state": JobState.DONE,
+        "attempts": 1,
+        "deliveries": 1,
+        "created_at": at,
+        "queued_at": at,
+        "published_at": at,
+        "started_at": at,
+        "finished_at": at,
+        "linked": False,
+    }
 
 
 def _page(page_id: int, job_id: str) -> dict[str, Any]:
-    return {"id": page_id, "job_id": job_id, "number": 0, "width_px": 2480, "height_px": 3508,
-            "template": "sample-form", "template_version": "abc123", "registration": 0.97,
-            "model_versions": {"digits": "1.0"}}  # fmt: skip
+    return {
+        "id": page_id,
+        "job_id": job_id,
+        "number": 0,
+        "width_px": 2480,
+        "height_px": 3508,
+        "template": "sample-form",
+        "template_version": "abc123",
+        "registration": 0.97,
+        "model_versions": {"digits": "1.0"},
+    }
 
 
 def _field(field_id: int, confidence: float, reviewed_before: float) -> tuple[Any, ...]:
     page, position = divmod(field_id - 1, FIELDS_A_PAGE)
     doubted, reviewed = confidence < REVIEW_BELOW, page < reviewed_before
     status, reasons = ("review", '["confidence below the threshold"]') if doubted else ("accepted", "[]")
-    final, origin = (
-        ("12345678", "reviewer" if doubted else "machine") if reviewed or not doubted else (None, None)
+    final, origin = ("12345678", "reviewer" if doubted else "machine") if reviewed or not doubted else (None, None)
+    return (
+        field_id,
+        page + 1,
+        position,
+        f"f{position:02}",
+        "12345678",
+        confidence,
+        status,
+        reasons,
+        "[]",
+        100,
+        100 + 100 * position,
+        400,
+        80,
+        0.98,
+        final,
+        origin,
     )
-    return (field_id, page + 1, position, f"f{position:02}", "12345678", confidence, status, reasons, "[]",
-            100, 100 + 100 * position, 400, 80, 0.98, final, origin)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -169,8 +169,10 @@ def main() -> None:
     given = parser.parse_args()
     redis_s = given.redis_ms / 1000 if given.redis_ms else measure_redis_s()
     size, digits = measure_disk()
-    print(f"a scan costs: reading {1000 * given.read_s:.0f} ms of a core, Redis {1000 * redis_s:.3f} ms, "
-          f"{size / 1000:.1f} kB of SQLite, {digits:.0%} of it digits")  # fmt: skip
+    print(
+        f"a scan costs: reading {1000 * given.read_s:.0f} ms of a core, Redis {1000 * redis_s:.3f} ms, "
+        f"{size / 1000:.1f} kB of SQLite, {digits:.0%} of it digits"
+    )
     for kind, lanes in (("sqlite", 1), ("postgresql", 2), ("postgresql", 8)):
         database_s, ours_s = (given.database_ms / 1000, 0.0) if given.database_ms else measure_database(kind)
         print(f"\n{kind}, {1000 * database_s:.1f} ms a scan, {lanes} at a time; worker {1000 * ours_s:.1f} ms")

@@ -126,27 +126,29 @@ def gather_evidence(seen: Transcript) -> Floats:
     strings = [c.digits for c in seen.candidates[:1]]
     others = sum(reading != strings[0] for reading in seen.readings)
     least, most = seen.crop.spec.digit_range
-    return np.array([
-        log_odds(best),
-        log_odds(second),
-        log_odds(min(d.confidence for d in seen.digits)),
-        log_odds(float(alone.min())),
-        math.log(max(float(in_line.min()), FLOOR)),
-        log_odds(float(seen.alone[:, NOT_A_DIGIT].max())),
-        min(differ, 3.0),
-        float(others),
-        log_odds(seen.least_agreed),
-        seen.uncertainty,
-        float("#" in seen.written),
-        math.log(count),
-        math.log1p(sum(cut.touching for cut in seen.cuts)),
-        _odd_size(seen),
-        _unread_ink(seen),
-        min(tallest_unread_stroke(seen), 1.5),
-        float(min(seen.line.left_out, 3)),
-        float(min(seen.lone_slashes, 2)),
-        float(count < least or (most is not None and count > most)),
-    ])  # fmt: skip
+    return np.array(
+        [
+            log_odds(best),
+            log_odds(second),
+            log_odds(min(d.confidence for d in seen.digits)),
+            log_odds(float(alone.min())),
+            math.log(max(float(in_line.min()), FLOOR)),
+            log_odds(float(seen.alone[:, NOT_A_DIGIT].max())),
+            min(differ, 3.0),
+            float(others),
+            log_odds(seen.least_agreed),
+            seen.uncertainty,
+            float("#" in seen.written),
+            math.log(count),
+            math.log1p(sum(cut.touching for cut in seen.cuts)),
+            _odd_size(seen),
+            _unread_ink(seen),
+            min(tallest_unread_stroke(seen), 1.5),
+            float(min(seen.line.left_out, 3)),
+            float(min(seen.lone_slashes, 2)),
+            float(count < least or (most is not None and count > most)),
+        ]
+    )
 
 
 def judge(seen: Transcript, calibration: FieldCalibration) -> float:

@@ -117,9 +117,7 @@ def _cut_out(line: Pixels, symbol: Symbol, left: _Seam, right: _Seam) -> Cut:
 
 def to_crop_box(box: Box, line: Line) -> Box:
     """Return a box of line pixels in pixels of the crop that the line was made of."""
-    return Box(
-        box.x / line.scale + line.x0, box.y / line.scale + line.y0, box.w / line.scale, box.h / line.scale
-    )
+    return Box(box.x / line.scale + line.x0, box.y / line.scale + line.y0, box.w / line.scale, box.h / line.scale)
 
 
 def to_page_box(box: Box, page_from_crop: NDArray[np.float64]) -> Box:

@@ -79,9 +79,7 @@ def normalize_line(grey: Grey) -> Line:
         An image of one empty stride where no ink is found.
     """
     height, width = grey.shape
-    rows = WORKING_HEIGHT * float(
-        np.clip(1.5 * height / width, 1, 2.2)
-    )  # in a tall crop the line is a small part
+    rows = WORKING_HEIGHT * float(np.clip(1.5 * height / width, 1, 2.2))  # in a tall crop the line is a small part
     working = min(1.0, rows / height, 1600 / width)
     darkness = flatten(_shrink(grey, working))
     pieces = _find_pieces(darkness)
@@ -90,9 +88,7 @@ def normalize_line(grey: Grey) -> Line:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
     top, bottom, left, right, ink = extent
     right = _reach_dashes(pieces.dashes, top, bottom, right)
-    if (
-        working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT
-    ):  # small writing in a large crop: look again, closer
+    if working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT:  # small writing in a large crop: look again, closer
         margin = 0.6 * (bottom - top)
         y, x = (max(0, int((v - margin) / working)) for v in (top, left))
         y2, x2 = (int((v + margin) / working) + 1 for v in (bottom, right))

@@ -110,9 +110,7 @@ def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Tra
 
 def _transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Transcript]:
     if recognizers.transcribe_fields is None:
-        raise ModelFileError(
-            "there is no model for whole fields (fields.onnx): restore it, or run `icr train-fields`"
-        )
+        raise ModelFileError("there is no model for whole fields (fields.onnx): restore it, or run `icr train-fields`")
     if not crops:
         return []
     lines = [normalize_line(crop.grey) for crop in crops]
@@ -173,13 +171,10 @@ def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript
     cuts = [cut for cut in seen.cuts if cut.symbol.character.isdigit()]
     both = fuse(seen.sequence, alone)
     page_boxes = [to_page_box(to_crop_box(cut.box, line), crop.page_from_crop) for cut in cuts]
-    digits = tuple(
-        DigitReading(i, both[i], float(alone[i, NOT_A_DIGIT]), box) for i, box in enumerate(page_boxes)
-    )
+    digits = tuple(DigitReading(i, both[i], float(alone[i, NOT_A_DIGIT]), box) for i, box in enumerate(page_boxes))
     read = iter(digits)
     symbols = [
-        Symbol(str(next(read).digit), s.start, s.stop, s.peak) if s.character.isdigit() else s
-        for s in seen.symbols
+        Symbol(str(next(read).digit), s.start, s.stop, s.peak) if s.character.isdigit() else s for s in seen.symbols
     ]
     return Transcript(
         crop=crop,

@@ -66,9 +66,13 @@ def extract_field(page: Page, spec: FieldSpec, registration: Registration) -> Fi
     mm_from_crop = np.array([[outer[2] / width, 0, outer[0]], [0, outer[3] / height, outer[1]], [0, 0, 1]])
     page_from_crop = registration.page_from_mm @ mm_from_crop
     grey = cv2.warpPerspective(
-        page.grey, page_from_crop, (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT, borderValue=255,
-    )  # fmt: skip
+        page.grey,
+        page_from_crop,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=255,
+    )
     box_px = bounding_box_px(Box(*spec.box_mm), registration.page_from_mm)
     quality = _local_quality(spec, registration)
     return FieldCrop(spec, freeze(grey), box_px, page_from_crop, quality)  # type: ignore[arg-type]

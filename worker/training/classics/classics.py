@@ -81,12 +81,8 @@ CLASSICS: dict[str, Classic] = {
         lambda _: splits.last_six_digits(),
         lambda _: SVC(gamma=0.001 * 16**2, C=100),
     ),
-    "knn": Classic(
-        "kNN, k=3, by distance, MNIST 60,000/10,000", "97.1 %", splits.load_mnist_split, _named("knn")
-    ),
-    "tree": Classic(
-        "Decision tree, MNIST 60,000/10,000", "about 88 %", splits.load_mnist_split, _named("tree")
-    ),
+    "knn": Classic("kNN, k=3, by distance, MNIST 60,000/10,000", "97.1 %", splits.load_mnist_split, _named("knn")),
+    "tree": Classic("Decision tree, MNIST 60,000/10,000", "about 88 %", splits.load_mnist_split, _named("tree")),
     "svc": Classic(
         "SVC RBF, C=10, MNIST's first 15,000 / 10,000",
         "98.5 % (on 60,000)",

@@ -130,9 +130,7 @@ def _bend(ink: Tensor, strength: Strength, generator: torch.Generator) -> Tensor
     slant = torch.randn(count, generator=generator) * strength.slant / 2
     stretch = torch.exp(_uniform(count, strength.aspect, generator))
     cos, sin = torch.cos(angle), torch.sin(angle)
-    matrix = torch.stack([cos * stretch, cos * slant - sin, sin * stretch, sin * slant + cos], 1).view(
-        -1, 2, 2
-    )
+    matrix = torch.stack([cos * stretch, cos * slant - sin, sin * stretch, sin * slant + cos], 1).view(-1, 2, 2)
     matrix = matrix * (CANVAS / SIZE / ZOOM)
     knots = torch.randn(count * 2, KNOTS * KNOTS, generator=generator) * (strength.elastic_px * 2 / CANVAS)
     bend = (knots @ SPREAD).view(count, 2, -1).transpose(1, 2)

@@ -22,10 +22,7 @@ def fit_shared_temperature(sources: Sequence[tuple[Logits, Labels]]) -> float:
 
     Without that, the source with the most errors alone would set it, and leave the clean ones underconfident.
     """
-    best = [
-        negative_log_likelihood(logits / fit_temperature(logits, labels), labels)
-        for logits, labels in sources
-    ]
+    best = [negative_log_likelihood(logits / fit_temperature(logits, labels), labels) for logits, labels in sources]
 
     def loss(temperature: float) -> float:
         losses = [negative_log_likelihood(logits / temperature, labels) for logits, labels in sources]

@@ -61,9 +61,7 @@ class _LabelledDigits:
         """Return the chosen rows."""
         writers = None if self.writers is None else self.writers[chosen]
         rows = None if self.rows is None else self.rows[chosen]
-        return replace(
-            self, images=self.images[chosen], labels=self.labels[chosen], writers=writers, rows=rows
-        )
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], writers=writers, rows=rows)
 
 
 class TrainingSet(_LabelledDigits):
@@ -134,9 +132,7 @@ def load_mnist(data_dir: Path) -> tuple[TrainingSet, TrainingSet, EvaluationSet]
 def load_optdigits(data_dir: Path) -> TrainingSet:
     """Return UCI optdigits: Turkish writers."""
     stored = _arrays(data_dir, "optdigits32.npz")
-    return TrainingSet(
-        "optdigits32", "CC BY 4.0", normalize_digits(stored["x_train"]), _labels(stored["y_train"])
-    )
+    return TrainingSet("optdigits32", "CC BY 4.0", normalize_digits(stored["x_train"]), _labels(stored["y_train"]))
 
 
 def load_semeion(data_dir: Path) -> TrainingSet:
@@ -208,9 +204,7 @@ def load_cvl(data_dir: Path) -> EvaluationSet:
 def load_usps(data_dir: Path) -> EvaluationSet:
     """Return USPS zip code digits."""
     stored = _arrays(data_dir, "usps_eval.npz")
-    return EvaluationSet(
-        "usps_eval", "unknown", normalize_digits(stored["images"]), _labels(stored["labels"])
-    )
+    return EvaluationSet("usps_eval", "unknown", normalize_digits(stored["images"]), _labels(stored["labels"]))
 
 
 def load_dida(data_dir: Path) -> EvaluationSet:
@@ -228,9 +222,7 @@ def load_car_a(data_dir: Path) -> EvaluationSet:
     folder = data_dir / "fields" / "check_amounts_car_a"
     boxes = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as rows:
-        files = [
-            (n, row["file"]) for n, row in enumerate(csv.DictReader(rows)) if row["audit"] != "ambiguous"
-        ]
+        files = [(n, row["file"]) for n, row in enumerate(csv.DictReader(rows)) if row["audit"] != "ambiguous"]
     crops, labels, rows_of = [], [], []
     for row, file in files:
         grey = _grey(cv2.imread(str(folder / file), cv2.IMREAD_GRAYSCALE))

@@ -41,9 +41,7 @@ def train_mlp(
     return estimator
 
 
-def _pass_once(
-    estimator: MLPClassifier, pixels: NDArray[np.float32], labels: NDArray[Any], *, rate: float
-) -> None:
+def _pass_once(estimator: MLPClassifier, pixels: NDArray[np.float32], labels: NDArray[Any], *, rate: float) -> None:
     classes = np.arange(11)
     for at in range(0, len(pixels), BATCH):
         estimator.partial_fit(pixels[at : at + BATCH], labels[at : at + BATCH], classes=classes)

@@ -84,9 +84,7 @@ def _rules(_: Uint8, rng: Rng) -> Uint8:
         cv2.line(canvas, (left, y), (right, y + int(rng.integers(-2, 3))), 255, thickness, cv2.LINE_AA)
     if rng.random() < 0.5:
         x = int(rng.choice([2, 3, 40, 41]))
-        cv2.line(
-            canvas, (x, int(rng.integers(0, 10))), (x, int(rng.integers(30, 44))), 255, thickness, cv2.LINE_AA
-        )
+        cv2.line(canvas, (x, int(rng.integers(0, 10))), (x, int(rng.integers(30, 44))), 255, thickness, cv2.LINE_AA)
     return canvas
 
 
@@ -97,9 +95,7 @@ def _separator(_: Uint8, rng: Rng) -> Uint8:
     jitter = rng.integers(-4, 5, size=4)
     kind = int(rng.integers(0, 4))
     if kind == 0:
-        cv2.ellipse(
-            canvas, (22, 22), (pen + 2, pen + int(rng.integers(2, 4))), 0, 0, 360, 255, -1, cv2.LINE_AA
-        )
+        cv2.ellipse(canvas, (22, 22), (pen + 2, pen + int(rng.integers(2, 4))), 0, 0, 360, 255, -1, cv2.LINE_AA)
     elif kind == 1:
         cv2.line(canvas, (4, 22 + int(jitter[0])), (40, 22 + int(jitter[1])), 255, pen, cv2.LINE_AA)
     elif kind == 2:

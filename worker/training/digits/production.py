@@ -135,9 +135,7 @@ def compare_speeds(classify: DigitClassifier, data_dir: Path) -> dict[str, float
     return {
         "model": digits_per_second(classify, images),
         "normalization and model": digits_per_second(lambda b: classify(normalize_digits(b)), split.x_test),
-        f"SVC of scikit-learn, trained on {SVC_TRAINING:,}": digits_per_second(
-            svc.predict, as_pixels(images)
-        ),
+        f"SVC of scikit-learn, trained on {SVC_TRAINING:,}": digits_per_second(svc.predict, as_pixels(images)),
     }
 
 
@@ -155,9 +153,7 @@ def calibrate(logits_of: Callable[[NDArray[np.uint8]], NDArray[np.floating]], da
     temperature = fit_shared_temperature(
         [(shift_non_digits(np.asarray(logits_of(s.images), np.float64)), s.labels) for s in held_out]
     )
-    lines = tuple(
-        TrainingSet(name=s.name, samples=len(s), used_for="calibration", licence=s.licence) for s in held_out
-    )
+    lines = tuple(TrainingSet(name=s.name, samples=len(s), used_for="calibration", licence=s.licence) for s in held_out)
     return Calibration(temperature, lines)
 
 

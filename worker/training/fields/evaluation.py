@@ -41,9 +41,7 @@ class PhotoScore:
     invented: int
 
 
-def score_photos(
-    data_dir: Path, source: str, recognizers: Recognizers, *, development: bool
-) -> list[PhotoScore]:
+def score_photos(data_dir: Path, source: str, recognizers: Recognizers, *, development: bool) -> list[PhotoScore]:
     """Read one half of a set of whole photos without a form, and count digits in reading order."""
     folder = data_dir / "fields" / source
     scores = []

@@ -65,9 +65,7 @@ def risk_coverage(
     return accepted[ends] / len(order), wrong[ends] / accepted[ends]
 
 
-def read_rate(
-    confidences: NDArray[np.float64], correct: NDArray[np.bool_], substitution_rate: float
-) -> float:
+def read_rate(confidences: NDArray[np.float64], correct: NDArray[np.bool_], substitution_rate: float) -> float:
     """Return the largest share of fields that a threshold accepts at no more than a substitution rate."""
     coverage, risk = risk_coverage(confidences, correct)
     kept = coverage[risk <= substitution_rate]

@@ -125,9 +125,7 @@ def calibrate_model(models_dir: Path, data_dir: Path, cache: Path, seed: int) ->
     return choose_promise(kept, MAX_SUBSTITUTION_RATE)
 
 
-def _gather(
-    models_dir: Path, data_dir: Path, cache: Path, seed: int, *, in_cells: bool, held_out: bool
-) -> Evidence:
+def _gather(models_dir: Path, data_dir: Path, cache: Path, seed: int, *, in_cells: bool, held_out: bool) -> Evidence:
     """Read one set: free fields or rows of cells, to fit confidence (real ones, too) or to show the promise."""
     cv2.setNumThreads(1)
     draw, collect = (draw_labelled_cells, collect_row_evidence) if in_cells else (draw_labelled, collect_evidence)
@@ -135,9 +133,7 @@ def _gather(
     fields = draw(count, seed + DRAWN_FROM[in_cells, held_out], load_shape_bank(data_dir, cache))
     if not held_out:
         fields = [*development_fields(data_dir, CELL_SOURCES if in_cells else CALIBRATION_SOURCES), *fields]
-    return collect(
-        [f for f in fields if not in_cells or f.crop.spec.layout == "cells"], load_recognizers(models_dir)
-    )
+    return collect([f for f in fields if not in_cells or f.crop.spec.layout == "cells"], load_recognizers(models_dir))
 
 
 def development_fields(data_dir: Path, sources: Sequence[str] = CALIBRATION_SOURCES) -> list[LabelledField]:

@@ -58,9 +58,7 @@ class FieldsNet(nn.Module):
         self.collapse = nn.Sequential(
             nn.Conv2d(c, d, (5, 3), padding=(0, 1), bias=False), nn.BatchNorm2d(d), nn.ReLU(inplace=True)
         )
-        self.context = nn.Sequential(
-            Residual(d, (1, 3)), nn.Dropout(0.1), Residual(d, (1, 3)), nn.Dropout(0.1)
-        )
+        self.context = nn.Sequential(Residual(d, (1, 3)), nn.Dropout(0.1), Residual(d, (1, 3)), nn.Dropout(0.1))
         self.head = nn.Conv2d(d, CLASSES, 1)
 
     def forward(self, x: Tensor) -> Tensor:

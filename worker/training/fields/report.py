@@ -61,9 +61,7 @@ def _draw_curves(scored: Sequence[Scored]) -> str:
     axes = figure.subplots()
     for source in sorted({s.source for s in scored}):
         own = [s for s in scored if s.source == source]
-        coverage, risk = risk_coverage(
-            np.array([s.confidence for s in own]), np.array([s.correct for s in own])
-        )
+        coverage, risk = risk_coverage(np.array([s.confidence for s in own]), np.array([s.correct for s in own]))
         axes.step(coverage, risk, where="post", label=f"{source} ({len(own)})")
     axes.set(xlabel="read rate", ylabel="substitution rate", ylim=(0, 0.2), xlim=(0, 1))
     axes.grid(alpha=0.3)
@@ -93,9 +91,7 @@ def _draw_cuts(labelled: LabelledField, read: ReadField) -> NDArray[np.uint8]:
     crop_from_page = np.linalg.inv(crop.page_from_crop)
     for digit in read.digits:
         x, y, w, h = digit.box_px
-        corners = cv2.perspectiveTransform(np.array([[[x, y], [x + w, y + h]]], np.float64), crop_from_page)[
-            0
-        ]
+        corners = cv2.perspectiveTransform(np.array([[[x, y], [x + w, y + h]]], np.float64), crop_from_page)[0]
         (x0, y0), (x1, y1) = (corners * scale).round().astype(int)
         cv2.rectangle(colour, (int(x0), int(y0)), (int(x1), int(y1)), (40, 40, 220), 1)
     return np.asarray(colour, np.uint8)

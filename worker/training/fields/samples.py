@@ -124,9 +124,7 @@ class SamplePool:
         self._queue: Queue[list[LineSample]] = context.Queue(maxsize=64)
         seeds = np.random.SeedSequence(self.seed).generate_state(self.processes)
         self._workers = [
-            context.Process(
-                target=_draw_forever, args=(int(s), self.data_dir, self.cache, self._queue), daemon=True
-            )
+            context.Process(target=_draw_forever, args=(int(s), self.data_dir, self.cache, self._queue), daemon=True)
             for s in seeds
         ]
         for worker in self._workers:
@@ -196,9 +194,7 @@ def vary_line(sample: LineSample, rng: np.random.Generator) -> LineSample:
             [0, scale_y, middle * (1 - scale_y) + shift],
         ]
     )
-    image = cv2.warpAffine(
-        sample.image, matrix, (new_width, LINE_HEIGHT), flags=cv2.INTER_LINEAR, borderValue=0
-    )
+    image = cv2.warpAffine(sample.image, matrix, (new_width, LINE_HEIGHT), flags=cv2.INTER_LINEAR, borderValue=0)
     if rng.random() < 0.2:  # as if scanned a little softer
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
     if rng.random() < 0.5:
