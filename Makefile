@@ -33,7 +33,7 @@ lint: $(call installed,lint) ## Check the style, the types and which room import
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: poppler $(call installed,test) ## Measure speed and memory (docs/performance.md keeps the figures)
+bench: poppler $(call installed,test) ## Measure speed and memory (docs/reference/performance.md keeps the figures)
 	$(BIN)/python -m tests.benchmarks
 
 chaos: poppler $(call installed,test) ## Throw faults at a run of 1,000 scans and show that none is lost (long)
@@ -51,11 +51,11 @@ train-fields: $(call installed,train) ## Train the field model
 evaluate-fields: $(call installed,train) ## Measure the field model on the sets in ICR_DATA_DIR
 	$(BIN)/icr evaluate-fields
 
-laboratory: $(call installed,train) ## Reproduce published results of classic estimators (docs/laboratory.md)
+laboratory: $(call installed,train) ## Reproduce published results of classic estimators (docs/explanation/digit-model.md)
 	$(BIN)/icr evaluate classics
 
-docs: setup ## Write docs/configuration.md anew from the settings
-	$(BIN)/python -m worker.commands.settings_page > docs/configuration.md
+docs: setup ## Write docs/reference/configuration.md anew from the settings
+	$(BIN)/python -m worker.commands.settings_page > docs/reference/configuration.md
 
 clean: ## Remove the environment and the caches; the results in var/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

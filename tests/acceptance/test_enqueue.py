@@ -1,4 +1,4 @@
-"""The three ways of docs/enqueue.md, run from the page itself, and messages that are no jobs."""
+"""The three ways of docs/how-to/enqueue.md, run from the page itself, and messages that are no jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tests.support.system import Home, draw_scan, wait_until
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("enqueue")]
 
-BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", (PROJECT / "docs" / "enqueue.md").read_text("utf-8"), re.DOTALL)
+ENQUEUE_PAGE = PROJECT / "docs" / "how-to" / "enqueue.md"
+BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", ENQUEUE_PAGE.read_text("utf-8"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")

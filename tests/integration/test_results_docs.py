@@ -1,4 +1,4 @@
-"""Every query of docs/results.md runs, and answers, on SQLite and PostgreSQL."""
+"""Every query of docs/reference/results.md runs, and answers, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.store.results import list_review_queue
 from worker.store.reviews import correct_field
 from worker.values import FieldStatus, PageReading
 
-TEXT = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
+TEXT = (PROJECT / "docs" / "reference" / "results.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"```sql\n(.*?)\n```", TEXT, re.DOTALL)
 
 

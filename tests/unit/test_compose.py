@@ -19,7 +19,7 @@ COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 OURS = ("migrate", "worker", "watcher", "metrics")
 TOLD = sorted(
     path
-    for pattern in ("Dockerfile", "docker-compose.yml", "Makefile", "README.md", "docs/*.md", "samples/*.md")
+    for pattern in ("Dockerfile", "docker-compose.yml", "Makefile", "README.md", "docs/**/*.md", "samples/*.md")
     for path in PROJECT.glob(pattern)
 )
 SETTINGS = {f"ICR_{name.upper()}" for name in Settings.model_fields}
@@ -41,6 +41,18 @@ def test_every_command_that_is_named_exists_with_its_options(path: Path) -> None
 def test_every_link_leads_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_page_that_code_names_exists() -> None:
+    """Comments and messages send readers to pages of the docs, which move."""
+    lost = [
+        (str(path.relative_to(PROJECT)), page)
+        for root in ("worker", "schemas", "migrations", "tests")
+        for path in (PROJECT / root).rglob("*.py")
+        for page in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8"))
+        if not (PROJECT / page).exists()
+    ]
+    assert lost == []
 
 
 def commands_in(path: Path) -> Iterator[list[str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from worker.commands.settings_page import describe_settings
 from worker.settings import Settings
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
 
 
 def test_the_page_is_written_from_the_settings() -> None:

@@ -78,7 +78,7 @@ def check_settings() -> str:
     named = {name for name in os.environ if name.upper().startswith("ICR_")}
     unknown = sorted(name for name in named if name.upper().removeprefix("ICR_").lower() not in known)
     if unknown:
-        raise FindingError(f"no such setting: {', '.join(unknown)} (docs/configuration.md lists them)")
+        raise FindingError(f"no such setting: {', '.join(unknown)} (docs/reference/configuration.md lists them)")
     return f"{len(named)} set in the environment" if named else "all at their defaults"
 
 

@@ -1,6 +1,6 @@
-"""The page of all settings, ``docs/configuration.md``, written from the settings themselves.
+"""The page of all settings, ``docs/reference/configuration.md``, written from the settings themselves.
 
-``python -m worker.commands.settings_page > docs/configuration.md``
+``python -m worker.commands.settings_page > docs/reference/configuration.md``
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The views, as the store's own queries read them; made in ``migrations/``, told in ``docs/results.md``."""
+"""The views, as the store's own queries read them; made in ``migrations/``, told in ``docs/reference/results.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast fields are drawn, and their proportions beside real ones; docs/synthesis.md keeps the figures.
+"""How fast fields are drawn, and their proportions beside real ones; docs/explanation/synthesis.md keeps the figures.
 
 Real proportions are measured on the development half (even rows) of ``check_amounts_car_a``, where it is.
 """

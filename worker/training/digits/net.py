@@ -25,7 +25,7 @@ IGNORED = -100
 """The label that the loss leaves out."""
 
 EPOCHS = 24
-"""Epochs of a training: a quarter of an hour on one core with AMX (docs/laboratory.md)."""
+"""Epochs of a training: a quarter of an hour on one core with AMX (docs/explanation/digit-model.md)."""
 
 PASSES = 2
 """Epochs that see the same augmented images, each in another order: making them costs as much as half a pass."""
