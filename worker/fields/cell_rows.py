@@ -29,7 +29,7 @@ from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading
 DISPUTED_BLANK = 0.97
 """Share of the line reader's trust in an empty row that is left where the cells show ink that may be digits."""
 SURE_LINE = 0.9
-"""A line whose networks agree counts from this probability on before cells that read otherwise (docs/explanation/reading.md)."""
+"""From this probability on a line whose networks agree outweighs cells that differ (docs/explanation/reading.md)."""
 FLOOR = 1e-4
 
 
