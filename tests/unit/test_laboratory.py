@@ -27,7 +27,7 @@ pytest.importorskip("torch", reason="the laboratory needs the train extra")
 
 import torch
 
-from worker.training import data
+from worker.training.digits import data
 from worker.training.digits.augmentation import MIXTURES, STRONG, augment, augment_mixture
 from worker.training.digits.cnn import train_cnn, train_distilled
 from worker.training.digits.data import DataUseError, EvaluationSet, TrainingSet
