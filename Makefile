@@ -2,17 +2,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# What `make test` installs beside the worker; CI adds the train extra (PyTorch).
-EXTRAS ?= test
 # The test processes; the machine of the promise ("every test in 10 minutes") has two cores.
 TEST_JOBS ?= 2
+PYTEST_ALL = $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup tests/acceptance tests/integration tests/unit
 # --no-compile halves the work: Python compiles the few modules that are used when they are first used.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 comma := ,
-installed = $(VENV)/.installed-$(subst $(comma),-,$(1))
+# The stamp of what is installed: $(call installed,test-train) is the worker with the extras test and train.
+installed = $(VENV)/.installed-$(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench train evaluate train-fields evaluate-fields laboratory chaos poppler \
+.PHONY: help setup run test test-train lint bench train evaluate train-fields evaluate-fields laboratory chaos poppler \
         constraints docs clean
 
 help: ## List the targets
@@ -24,8 +24,11 @@ run: setup ## Set up, read the shipped samples, and show the numbers (results in
 setup: $(call installed,worker) poppler ## Make the virtual environment with the packages; poppler, where allowed
 
 # The long tests first, so that both processes end together.
-test: poppler $(call installed,$(EXTRAS)) ## Set up and run every test, on a Redis and a PostgreSQL of its own
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup tests/acceptance tests/integration tests/unit $(PYTEST)
+test: poppler $(call installed,test) ## Set up and run every test, on a Redis and a PostgreSQL of its own
+	$(PYTEST_ALL) $(PYTEST)
+
+test-train: poppler $(call installed,test-train) ## Run the tests that need PyTorch, or the sets in ICR_DATA_DIR
+	$(PYTEST_ALL) -m "train or data" $(PYTEST)
 
 lint: $(call installed,lint) ## Check the style, the types and which room imports which
 	$(BIN)/ruff check .
@@ -61,7 +64,7 @@ clean: ## Remove the environment and the caches; the results in var/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-constraints: $(call installed,test,train,lint) ## Pin what is installed now in constraints.txt
+constraints: $(call installed,test-train-lint) ## Pin what is installed now in constraints.txt
 	@{ head -1 constraints.txt; $(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable \
 	  | sed -E 's/\+.*//; / @ /d'; } > constraints.new && mv constraints.new constraints.txt
 

@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from tests.support.data import find_obstacle
 from tests.support.servers import PostgresqlServer, find_postgresql
 from tests.support.system import PATIENCE
 from worker.store.engine import make_engine, upgrade_database
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests with a time limit of their own as many times that as ``TEST_PATIENCE`` says."""
+    """Skip what cannot run here; give tests with a time limit of their own as many times that as asked for."""
     for item in items:
+        if obstacle := find_obstacle(item):
+            item.add_marker(pytest.mark.skip(reason=obstacle))
         if PATIENCE != 1 and (limit := item.get_closest_marker("timeout")):
             item.add_marker(pytest.mark.timeout(limit.args[0] * PATIENCE), append=False)
 

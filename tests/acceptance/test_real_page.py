@@ -12,7 +12,7 @@ import pytest
 from tests.support.data import DATA_DIR, needs_data
 from tests.support.system import Home, processes_of, wait_until
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.data]
+pytestmark = pytest.mark.timeout(240)
 
 HSF = DATA_DIR / "fields" / "nist_hsf_pages"
 FIELDS = 28

@@ -81,6 +81,7 @@ def test_a_list_and_an_array_of_crops_give_the_same() -> None:
     assert normalize_digits([]).shape == (0, SIZE, SIZE)
 
 
+@pytest.mark.train
 def test_training_and_worker_call_one_function() -> None:
     from worker.digits import classification
     from worker.training.digits import augmentation, data

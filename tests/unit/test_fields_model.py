@@ -97,7 +97,10 @@ def test_the_model_is_small_enough() -> None:
 
 @pytest.mark.train
 def test_onnx_answers_as_the_network_does() -> None:
-    torch, onnx, onnxruntime = map(pytest.importorskip, ("torch", "onnx", "onnxruntime"))
+    import onnx
+    import onnxruntime
+    import torch
+
     from worker.training.fields.net import FieldsNet, Readers, export_onnx, head_nodes
 
     torch.manual_seed(0)

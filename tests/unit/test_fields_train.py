@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra 'train'")
+from tests.support.data import NEEDS_TRAIN
+
+torch = pytest.importorskip("torch", reason=NEEDS_TRAIN)
 torch.set_num_threads(1)  # as in training: threads that wait for each other starve on a busy machine
 
 from worker.fields.line_reader.normalization import Line  # noqa: E402
@@ -14,6 +16,8 @@ from worker.synthesis.fields import FieldSample  # noqa: E402
 from worker.training.fields.net import CLASSES  # noqa: E402
 from worker.training.fields.samples import LineSample, find_shown  # noqa: E402
 from worker.training.fields.train import SHARE_OF_LAST, TrainingState, _step, ctc_loss  # noqa: E402
+
+pytestmark = pytest.mark.train
 
 
 def _shift(state: TrainingState, by: float) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.support.data import DATA_DIR, needs_data
+from tests.support.data import DATA_DIR, NEEDS_TRAIN, needs_data
 from worker.cli import icr
 from worker.models.card import read_verified_model
 from worker.training import metrics, splits
@@ -23,7 +23,7 @@ from worker.training.estimators import ESTIMATORS, make_estimator
 from worker.training.evaluation import Evaluation
 from worker.training.report import write_report
 
-pytest.importorskip("torch", reason="the laboratory needs the train extra")
+pytest.importorskip("torch", reason=NEEDS_TRAIN)
 
 import torch
 
@@ -288,7 +288,6 @@ def test_small_classics_come_out_as_published(name: str, least: float) -> None:
     assert reproduce(CLASSICS[name], None).accuracy >= least
 
 
-@pytest.mark.data
 @needs_data("digits/mnist.npz")
 def test_sets_come_marked_with_their_use() -> None:
     train, calibration, test = data.load_mnist(DATA_DIR)

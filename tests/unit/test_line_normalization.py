@@ -19,8 +19,10 @@ def ink_rows(image: np.ndarray) -> int:
     return int(rows[-1] - rows[0] + 1)
 
 
+@pytest.mark.train
 def test_training_and_worker_share_one_function() -> None:
-    samples = pytest.importorskip("worker.training.fields.samples")
+    from worker.training.fields import samples
+
     assert samples.normalize_line is transcription.normalize_line
     rng = np.random.default_rng(5)
     line = next(found for found in (samples.draw_line(rng) for _ in range(20)) if found is not None)

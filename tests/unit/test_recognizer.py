@@ -98,7 +98,6 @@ def test_importing_the_recognizer_leaves_onnx_runtime_alone() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.data
 @needs_data("digits/mnist.npz")
 def test_the_shipped_model_reads_mnist() -> None:
     with np.load(DATA_DIR / "digits" / "mnist.npz", allow_pickle=False) as stored:
