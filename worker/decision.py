@@ -46,7 +46,7 @@ CHECK_DIGIT_ODDS = {
     "iso7064.mod_11_10": 10.0,
     "iso7064.mod_97_10": 30.0,
 }
-"""How much more often right than wrong readings keep a check digit, at least (docs/how-to/templates.md).
+"""How much more often right than wrong readings keep a check digit, at least (docs/reference/accuracy.md).
 
 Other schemes are held, and raise nothing: some of python-stdnum's look at a number's form alone."""
 TOTAL_ODDS = 10.0

@@ -19,7 +19,7 @@ BAND_SHARE = 0.26
 UNIT_PX = (2.2, 3.9)
 """0.013 in on a check of 6 to 8.5 in, laid flat 1600 px wide, takes 2.4 to 3.5 px."""
 SURE_LEAD = 0.08
-"""Least lead over the next likely character from which a character is sure (docs/how-to/checks.md)."""
+"""Least lead over the next likely character from which a character is sure (docs/reference/accuracy.md)."""
 SURE_CONFIDENCE, UNSURE_CONFIDENCE = 0.99, 0.5
 """Confidence of a field of sure characters, and of one with an unsure one: bounds by drawn lines, not calibrated."""
 WIDEST_GAP = 1.4

@@ -1,7 +1,7 @@
 """Rows of cells read twice: cell by cell by the digit model, and as one line by the sequence reader.
 
 Cutting at the dividers loses strokes that touch the print; a whole line can lose count of its digits. They fail
-unlike each other, so that their agreement is the best evidence that a row was read right (docs/explanation/reading.md).
+unlike each other, so their agreement is the best evidence that a row was read right (docs/lab-notebook/reading.md).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading
 DISPUTED_BLANK = 0.97
 """Share of the line reader's trust in an empty row that is left where the cells show ink that may be digits."""
 SURE_LINE = 0.9
-"""From this probability on a line whose networks agree outweighs cells that differ (docs/explanation/reading.md)."""
+"""From this probability on a line whose networks agree outweighs cells that differ (docs/lab-notebook/reading.md)."""
 FLOOR = 1e-4
 
 

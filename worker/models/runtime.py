@@ -28,7 +28,7 @@ FIELDS = "fields.onnx"
 
 DEFAULT_SUBSTITUTION_RATE = 0.005
 BATCH = 130
-"""Digits to a run: one page's worth; larger batches are no faster and cost memory (docs/explanation/digit-model.md)."""
+"""Digits to a run: one page's worth; larger batches are no faster and cost memory (docs/reference/accuracy.md)."""
 
 
 def load_recognizers(

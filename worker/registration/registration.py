@@ -29,7 +29,7 @@ SURE = 0.9
 """A form found this well leaves no need to look for others that promised half as much."""
 IDENTIFIED = 0.6
 """The least quality at which a page whose form nobody named is one: strangers among twelve forms reached 0.51, pages of
-the forms 0.8 (docs/how-to/templates.md)."""
+the forms 0.8 (docs/reference/accuracy.md)."""
 MOST_STRETCH, MOST_LEAN = 1.5, 2.2
 """A sheet photographed at 40 degrees is shortened by 1.3 one way and has twice the scale at its near edge."""
 SAME_PLACE = 0.02

@@ -96,7 +96,7 @@ def quantize(content: bytes, samples: NDArray[np.uint8], *, name: str = "images"
     """Return a network's graph with 8-bit weights and activations; samples of its input show their ranges.
 
     ``name`` is that input, (N, 28, 28) digits by default; nodes whose names ``keep`` has stay in 32 bits, too.
-    A quarter of the size and twice as fast with AVX-512 VNNI; what it costs is in docs/explanation/digit-model.md.
+    A quarter of the size and twice as fast with AVX-512 VNNI; what it costs is in docs/lab-notebook/digit-model.md.
     """
     with tempfile.TemporaryDirectory() as folder:
         whole, ready, small = (Path(folder) / name for name in ("whole.onnx", "ready.onnx", "small.onnx"))

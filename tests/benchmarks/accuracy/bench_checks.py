@@ -95,7 +95,7 @@ def _crop(grey: Grey, locale: CheckLocale) -> FieldCrop:
 
 
 def main() -> None:
-    """Print the figures of docs/how-to/checks.md."""
+    """Print the figures of docs/reference/accuracy.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", choices=["development", "reporting"], default="development")
     parser.add_argument("--only", choices=["specimens", "crops"])

@@ -161,7 +161,7 @@ def measure_redis_s() -> float:
 def main() -> None:
     """Measure what is not given, simulate, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--read-s", type=float, default=0.553, help="CPU time of a page: docs/reference/performance.md")
+    parser.add_argument("--read-s", type=float, default=0.128, help="CPU time of a page: docs/reference/performance.md")
     parser.add_argument("--database-ms", type=float, help="Instead of measuring it")
     parser.add_argument("--redis-ms", type=float, help="Instead of measuring it")
     parser.add_argument("--scans", type=int, default=20_000)

@@ -12,7 +12,7 @@ from worker.fields.line_reader.transcription import Transcript
 LEAST_SHARE = 0.7
 """The probability that the sequence reader leaves to strings that do not fit, where it sees nothing written."""
 EMPTY_CONFIDENCE = 0.97
-"""Least confidence of such a field: of drawn ones, half of them empty, 97 in 100 are (docs/explanation/cleaning.md)."""
+"""Least confidence of such a field: of drawn ones, half of them empty, 97 in 100 are (docs/lab-notebook/reading.md)."""
 SURE_DIGIT, SURELY_NONE = 0.6, 0.1
 """A mark that both readers hold for this digit, and hardly for no digit, is looked at by a person."""
 LIKE_PRINT = ("1", "7")

@@ -20,7 +20,7 @@ DIGIT_HEIGHT = 28
 WIDTH_STRIDE = 4
 MAX_WIDTH = 1000
 EMPTY_LEFT = 8
-"""Empty columns before a line: without them a leading thin 1 was taken for a frame (docs/explanation/reading.md)."""
+"""Empty columns before a line: without them a leading thin 1 was taken for a frame (docs/lab-notebook/reading.md)."""
 WORKING_HEIGHT = 72
 """Rows at which the line is looked for: the digits of the smallest real crops have about 20."""
 GUTTER_TONE = 0.3

@@ -40,7 +40,7 @@ from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Recognizers
 Floats = NDArray[np.float32]
 
 DIGIT_MODEL_SHARE = 0.25
-"""Weight of the digit model's log-probabilities beside the line reader's (measured: docs/explanation/reading.md)."""
+"""Weight of the digit model's log-probabilities beside the line reader's (measured: docs/lab-notebook/reading.md)."""
 FLOOR = 1e-4
 
 

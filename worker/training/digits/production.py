@@ -28,7 +28,7 @@ BATCH = 130
 """Digits to a batch where speed is measured: about the digits of one page."""
 
 NOT_A_DIGIT_SHIFT = -2.0
-"""Added to the logit of "not a digit": rarer in fields than in training (docs/explanation/digit-model.md)."""
+"""Added to the logit of "not a digit": rarer in fields than in training (docs/lab-notebook/digit-model.md)."""
 
 SVC_TRAINING = 5000
 """MNIST digits that the support vector machine of the speed comparison is trained on: enough for 98 %."""

@@ -20,7 +20,7 @@ BLANK = CLASSES - 1
 UNREADABLE = 1 / 32
 """Share of every batch's written lines that does not train: among drawings some show what nobody could read."""
 SHARE_OF_LAST = 2 / 3
-"""Weight of a prolonged training's end beside the former end (measured: docs/explanation/reading.md)."""
+"""Weight of a prolonged training's end beside the former end (measured: docs/lab-notebook/reading.md)."""
 
 
 @dataclass(frozen=True, slots=True)
