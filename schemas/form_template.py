@@ -103,8 +103,8 @@ class Landmark(_Strict):
         return self
 
 
-def _overlap(a: BoxMm, b: BoxMm) -> float:
-    """How deep two boxes lie in each other: the shorter side of what they share, in mm."""
+def overlap_mm(a: BoxMm, b: BoxMm) -> float:
+    """Return how deep two boxes lie in each other: the shorter side of what they share, in mm."""
     return min(min(a[i] + a[i + 2], b[i] + b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
 
 
@@ -157,7 +157,7 @@ class FormTemplate(_Strict):
         if self.reference is not None and self.landmarks:
             raise ValueError("'reference' and 'landmarks' exclude each other: the picture's print is looked for")
         for a, b in combinations(self.fields, 2):
-            if _overlap(a.box_mm, b.box_mm) > OVERLAP_ALLOWED_MM:
+            if overlap_mm(a.box_mm, b.box_mm) > OVERLAP_ALLOWED_MM:
                 raise ValueError(f"field {b.name}: its box overlaps that of field {a.name}")
         for i, rule in enumerate(self.rules):
             unknown = [n for n in fields_named(rule) if n not in names]

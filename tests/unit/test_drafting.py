@@ -1,12 +1,17 @@
+import contextlib
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from schemas.form_template import FormTemplate
 from tests.support.data import DATA_DIR, needs_data
 from tests.unit.test_registration import draw_form
+from worker.commands.template import template
 from worker.forms.drafting import NothingToDraftError, draft_template, draw_fields, guess_dpi, template_json
-from worker.forms.templates import load_templates
+from worker.forms.templates import load_template, load_templates
 from worker.registration.deskew import deskew_page, estimate_skew
 from worker.registration.registration import register_page
 from worker.values import Page
@@ -137,3 +142,75 @@ def moved(box_mm: tuple[float, ...], homography: np.ndarray) -> tuple[float, ...
     x, y, w, h = box_mm
     points = cv2.perspectiveTransform(np.array([[[x, y], [x + w, y + h]]]), homography)[0]
     return (*points[0], *(points[1] - points[0]))
+
+
+def draw_table(rows: int, columns: int, *, label_mm: float = 35.0, cell_mm: tuple[float, float] = (14.0, 8.0)) -> Page:
+    """Draw a table whose first column is for labels, on an A5 page."""
+    page = np.full(px(210, 148), 255, np.uint8)
+    for r in range(rows):
+        box(page, 12, 20 + cell_mm[1] * r, label_mm, cell_mm[1])
+        cv2.putText(page, f"Item {r + 1}", px(14, 26 + cell_mm[1] * r), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 0, 2)  # type: ignore[call-overload]
+        for c in range(columns):
+            box(page, 12 + label_mm + cell_mm[0] * c, 20 + cell_mm[1] * r, *cell_mm)
+    return Page("", 0, page, dpi=DPI)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(12, 6), (5, 3), (2, 4)])
+def test_a_table_is_drafted_cell_by_cell_and_finds_itself(rows: int, columns: int) -> None:
+    page = draw_table(rows, columns)
+    drafted = draft_template(page, "table")
+    names = {f.name for f in drafted.fields}
+    assert {f"r{r}c{c}" for r in range(1, rows + 1) for c in range(2, columns + 2)} <= names
+    assert all(f.layout == "free" for f in drafted.fields)
+    assert register_page(page, drafted).quality > 0.9
+
+
+def test_a_table_of_one_row_more_is_not_taken_for_the_drafted_one() -> None:
+    """It fits in two places, and nothing tells which."""
+    drafted = draft_template(draw_table(8, 5), "table")
+    assert register_page(draw_table(9, 5), drafted).quality < drafted.min_registration
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_table_photographed_askew_is_drafted_and_finds_itself(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    page = draw_table(int(rng.integers(3, 13)), int(rng.integers(2, 6)))
+    height, width = page.grey.shape
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    shift = rng.uniform(-0.06, 0.06, (4, 2)) * (width, height)
+    middle = corners + np.array([90, 120], np.float32)
+    lens = cv2.getPerspectiveTransform(corners, (middle + shift).astype(np.float32))
+    photo = cv2.warpPerspective(page.grey, lens, (width + 180, height + 240), borderValue=60)
+    drafted = draft_template(Page("", 0, photo, dpi=DPI), "photo")
+    assert len(drafted.fields) >= 0.9 * len(draft_template(page, "flat").fields)
+    assert register_page(Page("", 0, photo, dpi=DPI), drafted).quality > drafted.min_registration
+
+
+def test_stacked_rows_of_narrow_cells_stay_rows_of_digits() -> None:
+    page = np.full(px(210, 148), 255, np.uint8)
+    for r in range(3):
+        for c in range(8):
+            box(page, 20 + 6 * c, 30 + 9 * r, 6, 9)
+    assert [(f.layout, f.cells) for f in draft_template(Page("", 0, page, dpi=DPI), "rows").fields] == [
+        ("cells", 8)
+    ] * 3
+
+
+@pytest.mark.parametrize("name", ["Table Form.json", "CARD.json", "card.v2.json", "Zählerkarte.json"])
+def test_any_file_name_gives_a_template_that_loads(name: str, tmp_path: Path) -> None:
+    scan = tmp_path / "scan.png"
+    cv2.imwrite(str(scan), draw_table(4, 3).grey)
+    done = CliRunner().invoke(template, ["draft", str(scan), "--dpi", str(DPI), "--out", str(tmp_path / name)])
+    assert done.exit_code == 0, done.output
+    load_template(tmp_path / name)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_draft_of_any_boxes_is_a_template_or_says_that_there_is_nothing(seed: int) -> None:
+    """Boxes may overlap, lie in each other or reach over the page's rim."""
+    rng = np.random.default_rng(seed)
+    page = np.full(px(297, 210), 255, np.uint8)
+    for _ in range(40):
+        box(page, *rng.uniform(-5, 205, 2), *rng.uniform(3, 60, 2))
+    with contextlib.suppress(NothingToDraftError):
+        draft_template(Page("", 0, page, dpi=DPI), "any")

@@ -56,7 +56,7 @@ def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: floa
     from worker.registration.registration import register_page
 
     page = _page_of(file, number)
-    name = name or (out.stem if out else _name_from(file))
+    name = name or _name_from(out or file)
     target = out or file.with_name(f"{name}.json")
     if target.exists():
         raise IcrError(f"{target} is there already: name another with --out")
@@ -69,7 +69,10 @@ def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: floa
     click.echo(f"{target}: {len(drafted.fields)} fields, {cells} of them in cells, {len(drafted.landmarks)} landmarks")
     click.echo(f"{picture}: every field drawn and named; look at it, then correct the template in an editor")
     if found.quality < drafted.min_registration:
-        raise IcrError(f"the page does not find its own template (registration {found.quality:.2f}): too little print")
+        raise IcrError(
+            f"the page does not find its own template (registration {found.quality:.2f}): there is too little print, "
+            "or it fits in another place as well, as a lone row of equal cells does"
+        )
 
 
 @template.command()

@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.form_template import DigitRange, FieldSpec, FormTemplate, Landmark
+from schemas.form_template import OVERLAP_ALLOWED_MM, DigitRange, FieldSpec, FormTemplate, Landmark, overlap_mm
 from worker.errors import PermanentError
 from worker.forms.layout import FormLayout, PrintedBox, PrintedRow, find_layout
 from worker.imaging.geometry import corners_of, project
-from worker.registration.deskew import deskew_page
+from worker.registration.deskew import level_page
+from worker.registration.form_print import detect_print
+from worker.registration.landmarks import landmark_arrays
+from worker.registration.refinement import share_found
 from worker.values import Box, Grey, Page
 
 FIELD_HEIGHT_MM = (3.0, 18.0)
@@ -21,6 +24,8 @@ MOST_ASPECT = 10.0
 """A box longer than this holds words: even 16 digits in a row need only 9 heights."""
 DIGIT_PITCH = 0.45
 """The closest that people write digits, in heights of their box."""
+LEAST_SEEN = 0.5
+"""A landmark of which the drafted page shows less than this share is no print."""
 PAPERS_MM = ((215.9, 279.4), (210.0, 297.0), (148.0, 210.0), (105.0, 148.0))
 
 
@@ -31,26 +36,30 @@ class NothingToDraftError(PermanentError):
 def draft_template(page: Page, name: str, *, dpi: float | None = None) -> FormTemplate:
     """Return a template with a field for every box, row of cells and comb, named f01, f02... in reading order.
 
+    A cell of a table is a field of its own, named by row and column: r3c2.
+
     Raises
     ------
     NothingToDraftError
         No box is found.
     """
-    level, _ = deskew_page(page.grey)
+    level = level_page(page.grey)
     px_per_mm = (dpi or page.dpi or guess_dpi(page)) / 25.4
     layout = find_layout(level, px_per_mm)
-    fields = _fields_of(layout)
-    if not fields:
-        raise NothingToDraftError("no printed boxes, rows of cells or combs are found on this page")
     height, width = level.shape
     page_mm = (round(width / px_per_mm, 1), round(height / px_per_mm, 1))
-    return FormTemplate(name=name, page_mm=page_mm, fields=fields, landmarks=_landmarks_of(layout, page_mm))
+    fields = _keep_fitting(_fields_of(layout), page_mm)
+    if not fields:
+        raise NothingToDraftError("no printed boxes, rows of cells or combs are found on this page")
+    landmarks = _keep_seen(_landmarks_of(layout, page_mm), level, px_per_mm)
+    return FormTemplate(name=name, page_mm=page_mm, fields=fields, landmarks=landmarks)
 
 
 def find_landmarks(grey: Grey, page_mm: tuple[float, float]) -> tuple[Landmark, ...]:
     """Return the printed boxes and lines of a picture of the whole page, turned level first as for drafting."""
-    level, _ = deskew_page(grey)
-    return _landmarks_of(find_layout(level, level.shape[1] / page_mm[0]), page_mm)
+    level = level_page(grey)
+    px_per_mm = level.shape[1] / page_mm[0]
+    return _keep_seen(_landmarks_of(find_layout(level, px_per_mm), page_mm), level, px_per_mm)
 
 
 def guess_dpi(page: Page) -> float:
@@ -106,7 +115,23 @@ def _fields_of(layout: FormLayout) -> tuple[FieldSpec, ...]:
     found += layout.combs
     in_order = _reading_order([box for box, _ in found])
     digits = len(str(len(found)))
-    return tuple(_spec(f"f{i + 1:0{max(2, digits)}d}", *found[k]) for i, k in enumerate(in_order))
+    fields = [_spec(f"f{i + 1:0{max(2, digits)}d}", *found[k]) for i, k in enumerate(in_order)]
+    for number, table in enumerate(layout.tables, start=1):
+        of_table = f"t{number}." if len(layout.tables) > 1 else ""
+        cells = [(at, b) for at, b in sorted(table.cells.items()) if _is_field(b.outline)]
+        fields += [_spec(f"{of_table}r{r}c{c}", b.inner, b.teeth) for (r, c), b in cells]
+    return tuple(fields)
+
+
+def _keep_fitting(fields: Sequence[FieldSpec], page_mm: tuple[float, float]) -> tuple[FieldSpec, ...]:
+    """Leave out fields that reach off the page, and those that lie on one found before: a template refuses both."""
+    kept: list[FieldSpec] = []
+    for field in fields:
+        x, y, w, h = field.box_mm
+        on_page = x + w <= page_mm[0] and y + h <= page_mm[1]
+        if on_page and all(overlap_mm(field.box_mm, other.box_mm) <= OVERLAP_ALLOWED_MM for other in kept):
+            kept.append(field)
+    return tuple(kept)
 
 
 def _spec(name: str, box: Box, cells: int) -> FieldSpec:
@@ -153,10 +178,21 @@ def _reading_order(boxes: Sequence[Box]) -> list[int]:
 
 def _landmarks_of(layout: FormLayout, page_mm: tuple[float, float]) -> tuple[Landmark, ...]:
     outlines = [b.outline for b in layout.boxes] + [cell for row in layout.rows for cell in _cells_of(row)]
+    outlines += [b.outline for table in layout.tables for b in table.cells.values()]
     marks = [Landmark(kind="box", box_mm=_rounded(outline)) for outline in outlines]
     marks += [Landmark(kind="line", box_mm=_rounded(rule)) for rule in layout.rules]
     inside = [m for m in marks if m.box_mm[0] + m.box_mm[2] <= page_mm[0] and m.box_mm[1] + m.box_mm[3] <= page_mm[1]]
     return tuple(sorted(inside, key=lambda m: (m.box_mm[1], m.box_mm[0])))
+
+
+def _keep_seen(landmarks: tuple[Landmark, ...], level: Grey, px_per_mm: float) -> tuple[Landmark, ...]:
+    """Leave out what registration does not see as print on the very page: the edge of the sheet, a fold, a shadow."""
+    form_print = detect_print(level)
+    shift = (1 / form_print.reduction - 1) / 2
+    scale = px_per_mm / form_print.reduction
+    reduced_from_mm = np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
+    shares = share_found(reduced_from_mm, form_print, landmark_arrays(landmarks)) if landmarks else ()
+    return tuple(mark for mark, share in zip(landmarks, shares, strict=True) if share >= LEAST_SEEN)
 
 
 def _rounded(box: Box) -> tuple[float, float, float, float]:

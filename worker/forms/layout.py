@@ -1,4 +1,4 @@
-"""The boxes, cell rows, combs and rules printed on a level page: what a template is drafted from."""
+"""The boxes, cell rows, tables, combs and rules printed on a level page: what a template is drafted from."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ TOOTH_MM = 0.9
 MOST_TEETH = 24
 COMB_MM = 12.0
 COMB_PITCH_MM = (3.5, 14.0)
+TOUCHING_MM = 1.0
+"""Cells of a table share their lines: the middles of the same line, measured from both sides, differ by less."""
+NARROW = 0.95
+"""Cells narrower than this, of their height, hold one digit each; those of a table hold a number."""
 COMB_HEIGHT = 1.15
 """How high people write above a comb that has no box, in its pitches."""
 
@@ -51,10 +55,18 @@ class PrintedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PrintedTable:
+    """Boxes that share their lines, in two rows and two columns or more; ``cells`` by (row, column) from 1."""
+
+    cells: dict[tuple[int, int], PrintedBox]
+
+
+@dataclass(frozen=True, slots=True)
 class FormLayout:
-    """The print of a page: boxes, rows of like cells, combs (``Box``, cells) without a box, and other long rules."""
+    """The print of a page: boxes, tables, rows of like cells, combs (``Box``, cells) without a box, other rules."""
 
     boxes: tuple[PrintedBox, ...]
+    tables: tuple[PrintedTable, ...]
     rows: tuple[PrintedRow, ...]
     combs: tuple[tuple[Box, int], ...]
     rules: tuple[Box, ...]
@@ -66,11 +78,12 @@ def find_layout(grey: Grey, px_per_mm: float) -> FormLayout:
     flat = _straight(ink, px_per_mm, flat=True)
     upright = _straight(ink, px_per_mm, flat=False)
     boxes = _find_boxes(ink, flat | upright, px_per_mm)
-    rows, singles = _group_rows(boxes)
+    tables, others = _find_tables(boxes)
+    rows, singles = _group_rows(others)
     lines = _find_rules(flat, boxes, px_per_mm)
     combs = [comb for line in lines if (comb := _comb_on(ink, line, px_per_mm)) is not None]
     rules = [line for line in lines if line.w >= RULE_MM]
-    return FormLayout(tuple(singles), tuple(rows), tuple(combs), tuple(rules))
+    return FormLayout(tuple(singles), tuple(tables), tuple(rows), tuple(combs), tuple(rules))
 
 
 def _ink_of(grey: Grey, px_per_mm: float) -> Mask:
@@ -150,6 +163,52 @@ def _count_teeth(ink: Mask, hole: tuple[int, int, int, int], px_per_mm: float) -
     pitch = np.diff(np.r_[0, starts, w])
     even = len(starts) >= 2 and pitch.max() - pitch.min() < 0.25 * pitch.mean()
     return len(starts) + 1 if even else 1
+
+
+def _find_tables(boxes: Sequence[PrintedBox]) -> tuple[list[PrintedTable], list[PrintedBox]]:
+    """Part the boxes that share lines in rows and columns from the others; stacked rows of digit cells are no table."""
+    beside = {i: [j for j, b in enumerate(boxes) if _lies_beside(a.outline, b.outline)] for i, a in enumerate(boxes)}
+    below = {i: [j for j, b in enumerate(boxes) if _lies_below(a.outline, b.outline)] for i, a in enumerate(boxes)}
+    group = list(range(len(boxes)))
+    for i in range(len(boxes)):
+        for j in beside[i] + below[i]:
+            old, new = group[j], group[i]
+            group = [new if g == old else g for g in group]
+    tables, taken = [], set()
+    for name in sorted(set(group)):
+        members = [i for i, g in enumerate(group) if g == name]
+        in_rows, in_columns = any(beside[i] for i in members), any(below[i] for i in members)
+        shapes = [boxes[i].outline.w / boxes[i].outline.h for i in members]
+        if in_rows and in_columns and len(members) >= 4 and float(np.median(shapes)) > NARROW:
+            tables.append(_number_cells([boxes[i] for i in members]))
+            taken.update(members)
+    return tables, [box for i, box in enumerate(boxes) if i not in taken]
+
+
+def _lies_beside(a: Box, b: Box) -> bool:
+    """Tell whether ``b`` is the cell to the right of ``a``."""
+    level = abs(a.y - b.y) < TOUCHING_MM and abs(a.y + a.h - b.y - b.h) < TOUCHING_MM
+    return level and abs(a.x + a.w - b.x) < TOUCHING_MM
+
+
+def _lies_below(a: Box, b: Box) -> bool:
+    """Tell whether ``b`` is the cell below ``a``."""
+    in_column = abs(a.x - b.x) < TOUCHING_MM and abs(a.x + a.w - b.x - b.w) < TOUCHING_MM
+    return in_column and abs(a.y + a.h - b.y) < TOUCHING_MM
+
+
+def _number_cells(boxes: Sequence[PrintedBox]) -> PrintedTable:
+    """Give each cell of a table its row and its column."""
+    rows = _cluster([b.outline.y for b in boxes], [b.outline.h for b in boxes])
+    columns = _cluster([b.outline.x for b in boxes], [b.outline.w for b in boxes])
+    return PrintedTable({(r, c): box for r, c, box in zip(rows, columns, boxes, strict=True)})
+
+
+def _cluster(starts: Sequence[float], sizes: Sequence[float]) -> list[int]:
+    """Return for each start the number, from 1, of its row or column: starts within half the least size are one."""
+    near, ordered = min(sizes) / 2, sorted(starts)
+    firsts = [s for i, s in enumerate(ordered) if i == 0 or s - ordered[i - 1] > near]
+    return [sum(s > first - near for first in firsts) for s in starts]
 
 
 def _group_rows(boxes: Sequence[PrintedBox]) -> tuple[list[PrintedRow], list[PrintedBox]]:

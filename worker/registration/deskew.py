@@ -1,17 +1,28 @@
-"""How far a page is turned, by its own lines of print and writing."""
+"""Level a page by its own lines: turned by its skew, and rectified where a photo shows its rules in perspective."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
+from worker.imaging.geometry import project
 from worker.registration.form_print import INK_CONTRAST, INK_WINDOW_PX, reduce_page
 from worker.values import Grey
 
 WORKING_SIDE_PX = 1000
 MOST_POINTS = 40_000
 STEPS_DEG = (1.0, 0.2, 0.05)
+SHORTEST_RULE = 0.025
+"""Shortest stretch of a printed rule that tells perspective, of the picture's longer side: 7 mm on A4, longer than the
+strokes of letters."""
+MOST_SLOPE = 0.3
+"""Steepest rule of a levelled page: the sides of a sheet photographed at 40 degrees run together at 15."""
+FEWEST_RULES = 6
+"""Stretches each way that a rectification needs: two lines fix a vanishing point, more show whether they agree."""
+LEAST_SLOPE = 0.003
+"""Rules that stray less than this from level are a scanner's: only their skew is mended."""
 
 
 def estimate_skew(grey: Grey, *, limit_deg: float = 10.0) -> float:
@@ -42,6 +53,51 @@ def deskew_page(grey: Grey) -> tuple[Grey, NDArray[np.float64]]:
     level_from_page = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
     level = cv2.warpAffine(grey, level_from_page, (width, height), flags=cv2.INTER_LINEAR, borderValue=255)
     return np.asarray(level, np.uint8), np.linalg.inv(np.vstack([level_from_page, [0.0, 0.0, 1.0]]))
+
+
+def level_page(grey: Grey) -> Grey:
+    """Return the page level, of the same size; one whose rules run together is rectified as well.
+
+    The rectification is the homography that makes long rules of both directions parallel to the sides. It says nothing
+    of the page's proportions, which stay as they were in the middle.
+    """
+    level, _ = deskew_page(grey)
+    small, reduction = reduce_page(level, WORKING_SIDE_PX)
+    flat, upright = _find_rules(small)
+    if min(len(flat), len(upright)) < FEWEST_RULES:
+        return level
+    height, width = small.shape
+    unit = np.array([[1 / width, 0, -0.5], [0, 1 / width, -0.5 * height / width], [0, 0, 1]])
+
+    def slopes(tilt: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return by how much each stretch of rule strays from level, or upright, as rise over run."""
+        rectified = np.array([[1, tilt[0], 0], [tilt[1], 1, 0], [tilt[2], tilt[3], 1]]) @ unit
+        along, up = (project(rectified, ends[:, 1]) - project(rectified, ends[:, 0]) for ends in (flat, upright))
+        return np.concatenate([along[:, 1] / along[:, 0], up[:, 0] / up[:, 1]])
+
+    weight = np.sqrt(np.concatenate([np.abs(np.diff(ends, axis=1)).sum((1, 2)) for ends in (flat, upright)]))
+    fit = least_squares(lambda tilt: weight * slopes(tilt), np.zeros(4), loss="soft_l1", f_scale=0.02)
+    before, after = np.abs(slopes(np.zeros(4))).mean(), np.abs(slopes(fit.x)).mean()
+    if before < LEAST_SLOPE or after > before / 2:
+        return level
+    tilt = np.array([[1, fit.x[0], 0], [fit.x[1], 1, 0], [fit.x[2], fit.x[3], 1]])
+    to_small = np.diag([1 / reduction, 1 / reduction, 1.0])
+    homography = np.linalg.inv(unit @ to_small) @ tilt @ unit @ to_small
+    size = (level.shape[1], level.shape[0])
+    return np.asarray(cv2.warpPerspective(level, homography, size, flags=cv2.INTER_LINEAR, borderValue=255), np.uint8)
+
+
+def _find_rules(small: Grey) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends (N, 2, 2) of the long nearly level and nearly upright line segments of a picture.
+
+    Segments by LSD (Grompone von Gioi et al., "LSD: a line segment detector", IPOL 2012).
+    """
+    found = cv2.createLineSegmentDetector().detect(small)[0]
+    ends = np.zeros((0, 2, 2)) if found is None else np.asarray(found, np.float64).reshape(-1, 2, 2)
+    run, rise = np.abs(ends[:, 1] - ends[:, 0]).T
+    shortest = SHORTEST_RULE * max(small.shape)
+    flat = (run > shortest) & (rise < MOST_SLOPE * run)
+    return ends[flat], ends[(rise > shortest) & (run < MOST_SLOPE * rise)]
 
 
 def _sharpness(points: NDArray[np.float64], angle_deg: float) -> float:

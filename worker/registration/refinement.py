@@ -38,11 +38,12 @@ LEAST_MARKERS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """A refined homography, its quality in [0, 1], and which rungs (R,) were found; those off the page are not."""
+    """A refined homography, its quality in [0, 1], which rungs (R,) were found, and which lie off the page."""
 
     homography: Array
     quality: float
     found: NDArray[np.bool_]
+    off_page: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,9 +68,19 @@ def refine(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
     for search_mm in SEARCH_MM if len(few.samples) >= LEAST_RUNGS or marked else ():
         search = _search(homography, form_print, few, search_mm)
         if search_mm < SEARCH_MM[0] and not marked and _is_line(search).mean() < HOPELESS:
-            return Fit(homography, 0.0, np.zeros(len(marks.samples), dtype=np.bool_))
+            nothing = np.zeros(len(marks.samples), dtype=np.bool_)
+            return Fit(homography, 0.0, nothing, nothing)
         homography = _move(homography, search, few, match_fiducials(homography, form_print, marks, search_mm))
     return _judge(homography, form_print, marks)
+
+
+def share_found(homography: Array, form_print: FormPrint, marks: Landmarks) -> Array:
+    """Return for each landmark (M,) which share of its printed lines the page shows where the homography lays them."""
+    search = _search(homography, form_print, marks, FLANK_MM)
+    found = (np.abs(search.offset) <= FOUND_WITHIN_MM / FLANK_MM * search.reach) & _is_line(search)
+    count = len(marks.kind)
+    whole = np.bincount(marks.owner, marks.weight, count)
+    return np.asarray(np.bincount(marks.owner, marks.weight * found, count) / np.maximum(whole, 1e-9))
 
 
 def _is_line(search: _Search) -> NDArray[np.bool_]:
@@ -101,9 +112,9 @@ def _judge(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
     total = float(marks.weight.sum() + outline.sum())
     markers_met = len(set(met.tolist()) - set(marks.corner_marks))
     if markers_met < (LEAST_MARKERS if len(marks.samples) < LEAST_RUNGS else min(1, len(marks.markers))):
-        return Fit(homography, 0.0, found)
+        return Fit(homography, 0.0, found, ~visible)
     quality = float((share**2 * seen).sum()) / max(float(seen.sum()), LEAST_VISIBLE * total, 1e-9)
-    return Fit(homography, quality, found)
+    return Fit(homography, quality, found, ~visible)
 
 
 def _search(homography: Array, form_print: FormPrint, marks: Landmarks, search_mm: float) -> _Search:

@@ -30,6 +30,10 @@ SURE = 0.9
 IDENTIFIED = 0.6
 """The least quality at which a page whose form nobody named is one: strangers among twelve forms reached 0.51, pages of
 the forms 0.8 (docs/reference/accuracy.md)."""
+WHOLE = 0.95
+"""A fit of this quality finds all of the form's print, so that what a rival place does not find is not there."""
+LEAST_MISSING_MM = 100.0
+"""Printed line that a rival place must miss to be refuted: a table's row has more, one cell of a lone row has less."""
 MOST_STRETCH, MOST_LEAN = 1.5, 2.2
 """A sheet photographed at 40 degrees is shortened by 1.3 one way and has twice the scale at its near edge."""
 SAME_PLACE = 0.02
@@ -49,7 +53,8 @@ def register_page(page: Page, template: FormTemplate) -> Registration:
     """Return where ``template`` lies on ``page``, with a quality in [0, 1].
 
     Quality is the share of the template's print that is found within 0.6 mm of its place, lowered where another
-    place explains the page nearly as well. 0 means that nothing fitted; compare with ``min_registration``.
+    place explains the page nearly as well; a place that wants a table's row where none is printed does not. 0 means
+    that nothing fitted; compare with ``min_registration``.
     """
     form_print = add_markers(detect_print(page.grey), page.grey, [template])
     marks = landmark_arrays(template.landmarks)
@@ -124,11 +129,22 @@ def _register(form_print: FormPrint, template: FormTemplate, guesses: Sequence[G
     if not fits:
         return Registration(template.name, template.version, np.eye(3), 0.0)
     best = fits[0]
-    lead = best.quality - (fits[1].quality if len(fits) > 1 else 0.0)
+    rivals = [fit.quality for fit in fits[1:] if not _is_refuted(fit, best, template)]
+    lead = best.quality - max(rivals, default=0.0)
     quality = round(best.quality * min(1.0, lead / RIVAL_MARGIN), 4)
     page_from_mm = _page_from_reduced(form_print.reduction) @ best.homography
     places_mm = landmark_arrays(template.landmarks).samples.mean(1)
     return Registration(template.name, template.version, page_from_mm, quality, places_mm, best.found)
+
+
+def _is_refuted(rival: Fit, best: Fit, template: FormTemplate) -> bool:
+    """Tell whether a place is a table's own, shifted by a row or more: whole rows are not printed where it wants them.
+
+    The share of a table's print that such a place finds grows with the number of rows, and so says too little.
+    """
+    marks = landmark_arrays(template.landmarks)
+    missing = best.found & ~rival.found & ~rival.off_page
+    return best.quality >= WHOLE and float(marks.weight[missing].sum()) >= LEAST_MISSING_MM
 
 
 def _page_from_reduced(reduction: int) -> Array:
