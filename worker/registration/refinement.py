@@ -97,7 +97,7 @@ def _judge(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
     """
     search = _search(homography, form_print, marks, FLANK_MM)
     height, width = form_print.ink.shape
-    visible = ((search.middle > 1) & (search.middle < (width - 2, height - 2))).all(1)
+    visible = np.asarray(((search.middle > 1) & (search.middle < (width - 2, height - 2))).all(1), np.bool_)
     near = np.abs(search.offset) <= FOUND_WITHIN_MM / FLANK_MM * search.reach
     found = visible & near & _is_line(search)
     count = len(marks.kind)
@@ -112,9 +112,9 @@ def _judge(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
     total = float(marks.weight.sum() + outline.sum())
     markers_met = len(set(met.tolist()) - set(marks.corner_marks))
     if markers_met < (LEAST_MARKERS if len(marks.samples) < LEAST_RUNGS else min(1, len(marks.markers))):
-        return Fit(homography, 0.0, found, ~visible)
+        return Fit(homography, 0.0, found, np.logical_not(visible))
     quality = float((share**2 * seen).sum()) / max(float(seen.sum()), LEAST_VISIBLE * total, 1e-9)
-    return Fit(homography, quality, found, ~visible)
+    return Fit(homography, quality, found, np.logical_not(visible))
 
 
 def _search(homography: Array, form_print: FormPrint, marks: Landmarks, search_mm: float) -> _Search:
