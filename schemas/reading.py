@@ -31,6 +31,13 @@ class AlternativeOut(_Frozen):
     confidence: float
 
 
+class DoubtOut(_Frozen):
+    """One reason why a person should look: its kind, by which to count and filter, and the same in words."""
+
+    kind: str
+    words: str
+
+
 class MoneyOut(_Frozen):
     """An amount as an integer of the currency's minor units, with its ISO 4217 code."""
 
@@ -41,6 +48,7 @@ class MoneyOut(_Frozen):
 class FieldOut(_Frozen):
     """One field: ``confidence`` is the probability that ``text`` is right as a whole.
 
+    ``reasons`` say in words why a person should look, and ``doubts`` give the kind of each beside its words.
     ``value`` is what the text means where a grammar tells it; ``validation_sources`` name what spoke for it.
     """
 
@@ -49,6 +57,7 @@ class FieldOut(_Frozen):
     confidence: float
     status: Literal["accepted", "review", "blank"]
     reasons: list[str] = []
+    doubts: list[DoubtOut] = []
     box: BoxPx
     digits: list[DigitOut] = []
     alternatives: list[AlternativeOut] = []
@@ -59,7 +68,7 @@ class FieldOut(_Frozen):
 class PageOut(_Frozen):
     """One page of one file: ``error`` says why it could not be read, ``doubt`` why a person should look at it.
 
-    A page with a ``doubt`` was read: nothing was found on it, or its file is damaged.
+    A page with a ``doubt`` was read: nothing was found on it, or its file is damaged. ``doubts`` are the same by kind.
     """
 
     source: str
@@ -68,6 +77,7 @@ class PageOut(_Frozen):
     registration: float | None = None
     error: str | None = None
     doubt: str | None = None
+    doubts: list[DoubtOut] = []
     fields: list[FieldOut] = []
 
 

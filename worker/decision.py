@@ -27,10 +27,9 @@ from schemas.rules import (
     SumRule,
     fields_named,
 )
+from worker.doubts import Doubt, DoubtKind, Witness
 from worker.values import Alternative, FieldReading, FieldStatus, Money, ReadField
 
-DEFAULT_ACCEPT_THRESHOLD = 0.995
-"""Asked where no calibration says what keeps the promise: one wrong field in 200 if confidences are honest."""
 DEFAULT_BLANK_THRESHOLD = 0.95
 """An empty field needs less: its confidence says how little ink there is, not how clear a number."""
 MIN_REGISTRATION = 0.75
@@ -59,50 +58,49 @@ REPEAT_ODDS = 3.0
 class AcceptPolicy:
     """What a field needs to be accepted.
 
-    ``accept_threshold`` goes before the one that the reader's calibration chose; None leaves it to that, and to
-    ``DEFAULT_ACCEPT_THRESHOLD`` where a reader has none.
+    ``accept_threshold`` goes before the one that the reader's calibration chose; None leaves it to that.
     """
 
     accept_threshold: float | None = None
     min_registration: float = MIN_REGISTRATION
 
-    def threshold_for(self, read: ReadField) -> float:
-        """Return the confidence that this field needs."""
-        if self.accept_threshold is not None:
-            return self.accept_threshold
-        return DEFAULT_ACCEPT_THRESHOLD if read.accept_threshold is None else read.accept_threshold
+    def threshold_for(self, read: ReadField) -> float | None:
+        """Return the confidence that this field needs; None where no confidence is enough."""
+        if read.blank:
+            return DEFAULT_BLANK_THRESHOLD
+        return read.accept_threshold if self.accept_threshold is None else self.accept_threshold
 
 
 def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> FieldReading:
-    """Return the reading of one field with its status and, for a person, the reasons."""
-    reasons = [*read.doubts, *_registration_doubts(read, policy)]
+    """Return the reading of one field with its status and, for a person, what is doubted."""
+    doubts = [*read.doubts, *_registration_doubts(read, policy)]
     alternatives = read.alternatives
     if read.blank:
         if not spec.optional:
-            reasons.append("empty, but must be filled")
+            doubts.append(Doubt(DoubtKind.MUST_BE_FILLED))
     elif not read.text:
-        reasons.append("nothing could be read")
+        doubts.append(Doubt(DoubtKind.NOTHING_READ))
     else:
-        reasons += _count_problems(spec, read.text)
+        doubts += _count_problems(spec, read.text)
         for rule in spec.rules:
             broken = broken_by(rule, read.text)
             if broken:
                 repair = find_repair(rule, replace(read, alternatives=alternatives))
-                reasons.append(f"rule {rule.rule}: {broken}" + (f"; only {repair.text} keeps it" if repair else ""))
+                kept_by = (repair.text,) if repair else ()
+                doubts.append(Doubt(DoubtKind.RULE_BROKEN, subject=rule.rule, explanation=broken, readings=kept_by))
                 alternatives = _satisfying_first(rule, _with_repair(alternatives, repair))
-        reasons += _near_ties(read)
-    needed = DEFAULT_BLANK_THRESHOLD if read.blank else policy.threshold_for(read)
-    if read.confidence < needed:
-        reasons.append(_too_little(read.confidence, needed))
+        doubts += _near_ties(read)
+    needed = policy.threshold_for(read)
+    doubts += _too_little(read.confidence, needed)
     settled = FieldStatus.BLANK if read.blank else FieldStatus.ACCEPTED
     decided = FieldReading(
         name=spec.name,
         text=read.text,
         confidence=read.confidence,
-        status=FieldStatus.REVIEW if reasons else settled,
+        status=FieldStatus.REVIEW if doubts else settled,
         box_px=read.box_px,
         digits=read.digits,
-        reasons=tuple(reasons),
+        doubts=tuple(doubts),
         alternatives=alternatives,
         accept_threshold=needed,
         value=value_of(spec, read.text),
@@ -110,16 +108,9 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
     return _confirm_by_check_digits(spec, read, decided)
 
 
-def decide_form(
-    template: FormTemplate, fields: Sequence[FieldReading], reads: Sequence[ReadField] = ()
-) -> tuple[FieldReading, ...]:
-    """Hold the rules across fields: a broken one sends its fields to review, a kept one raises their confidence.
-
-    ``reads`` are what was decided on, in the order of ``fields``: a field that is sure enough once a rule confirms it
-    needs none of its reader's doubts. Without them its doubts keep it in review.
-    """
+def decide_form(template: FormTemplate, fields: Sequence[FieldReading]) -> tuple[FieldReading, ...]:
+    """Hold the rules across fields: a broken one sends its fields to review, a kept one raises their confidence."""
     by_name = {f.name: f for f in fields}
-    doubts = {f.name: _excused_doubts(read) for f, read in zip(fields, reads, strict=False)}
     specs = {spec.name: spec for spec in template.fields}
     confirmed: set[frozenset[str]] = set()
     for rule in template.rules:
@@ -127,16 +118,21 @@ def decide_form(
         names = fields_named(rule)
         if broken:
             for name in names:
-                field, reason = by_name[name], f"rule {rule.rule}: {broken}"
-                by_name[name] = replace(field, status=FieldStatus.REVIEW, reasons=(*field.reasons, reason))
+                doubt = Doubt(DoubtKind.RULE_BROKEN, subject=rule.rule, explanation=broken)
+                by_name[name] = add_doubt(by_name[name], doubt)
         elif _confirms(rule, by_name) and frozenset(names) not in confirmed:
             confirmed.add(frozenset(names))  # a + b = c and c - b = a are one evidence
             odds = REPEAT_ODDS if isinstance(rule, EqualRule) else TOTAL_ODDS
             all_right = raise_by_odds(math.prod(by_name[name].confidence for name in names), odds)
             for name in names:
                 source = f"{rule.rule} with {', '.join(n for n in names if n != name)}"
-                by_name[name] = confirm_field(by_name[name], all_right, source, doubts.get(name, ()))
+                by_name[name] = confirm_field(by_name[name], all_right, source, frozenset({Witness.FORM_RULE}))
     return tuple(by_name[f.name] for f in fields)
+
+
+def add_doubt(field: FieldReading, doubt: Doubt) -> FieldReading:
+    """Send a field to a person, for one more reason."""
+    return replace(field, status=FieldStatus.REVIEW, doubts=(*field.doubts, doubt))
 
 
 # --- what a kept rule is worth -----------------------------------------------------------------------------------
@@ -147,23 +143,21 @@ def raise_by_odds(confidence: float, ratio: float) -> float:
     return confidence * ratio / (confidence * ratio + 1 - confidence)
 
 
-def confirm_field(field: FieldReading, confidence: float, source: str, excused: Sequence[str] = ()) -> FieldReading:
+def confirm_field(field: FieldReading, confidence: float, source: str, witnesses: frozenset[Witness]) -> FieldReading:
     """Name a source that spoke for a field, raise its confidence to ``confidence``, and settle it if that is enough.
 
-    ``excused`` are its reasons that only say why it was not sure enough; any other keeps it in review.
+    A doubt that no witness excuses (``worker.doubts.EXCUSED_BY``) keeps the field in review.
     """
     field = replace(field, validation_sources=(*field.validation_sources, source))
     needed = field.accept_threshold
     if confidence <= field.confidence or needed is None:
         return field
-    too_little = _too_little(field.confidence, needed)
-    reasons = field.reasons
     if confidence >= needed:
-        reasons = tuple(r for r in reasons if r != too_little and r not in excused)
+        doubts = tuple(d for d in field.doubts if not d.is_excused_by(witnesses))
     else:
-        reasons = tuple(_too_little(confidence, needed) if r == too_little else r for r in reasons)
-    status = FieldStatus.REVIEW if reasons else FieldStatus.ACCEPTED
-    return replace(field, confidence=confidence, reasons=reasons, status=status)
+        doubts = tuple(replace(d, found=confidence) if d.kind is DoubtKind.LOW_CONFIDENCE else d for d in field.doubts)
+    status = FieldStatus.REVIEW if doubts else FieldStatus.ACCEPTED
+    return replace(field, confidence=confidence, doubts=doubts, status=status)
 
 
 def _confirms(rule: FormRule, fields: Mapping[str, FieldReading]) -> bool:
@@ -178,18 +172,13 @@ def _confirm_by_check_digits(spec: FieldSpec, read: ReadField, decided: FieldRea
     rules = [rule for rule in spec.rules if isinstance(rule, CheckDigitRule)]
     if any(broken_by(rule, read.text) for rule in rules):
         return decided
-    excused = list(_excused_doubts(read))
-    if rules and any(broken_by(rule, other.text) for rule in rules for other in read.alternatives[:1]):
-        excused += _near_ties(read)
+    witnesses = {Witness.CHECK_DIGIT}
+    if any(broken_by(rule, other.text) for rule in rules for other in read.alternatives[:1]):
+        witnesses.add(Witness.CHECK_DIGIT_REFUTES_RIVAL)
     for rule in sorted(rules, key=lambda rule: -CHECK_DIGIT_ODDS.get(rule.scheme, 1.0)):
         raised = raise_by_odds(read.confidence, CHECK_DIGIT_ODDS.get(rule.scheme, 1.0))
-        decided = confirm_field(decided, raised, f"check digit {rule.scheme}", excused)
+        decided = confirm_field(decided, raised, f"check digit {rule.scheme}", frozenset(witnesses))
     return decided
-
-
-def _excused_doubts(read: ReadField) -> tuple[str, ...]:
-    """Return the doubts that a calibrated reader lists because it is not sure enough; an empty cell stands."""
-    return () if read.accept_threshold is None else tuple(d for d in read.doubts if not d.startswith("cell "))
 
 
 def value_of(spec: FieldSpec, text: str) -> Money | dt.date | None:
@@ -267,33 +256,33 @@ def _wrong_date(rule: DateRule, text: str) -> str | None:
     return None
 
 
-def _too_little(confidence: float, needed: float) -> str:
-    if needed > 1:
-        return "no confidence is enough: the model is not calibrated on enough fields"
-    return f"confidence {confidence:.3f} is below the {needed:.3f} needed"
+def _too_little(confidence: float, needed: float | None) -> list[Doubt]:
+    if needed is None:
+        return [Doubt(DoubtKind.NOT_CALIBRATED)]
+    return [Doubt(DoubtKind.LOW_CONFIDENCE, found=confidence, needed=needed)] if confidence < needed else []
 
 
-def _count_problems(spec: FieldSpec, text: str) -> list[str]:
+def _count_problems(spec: FieldSpec, text: str) -> list[Doubt]:
     least, most = spec.digit_range
     count = sum(c.isdigit() for c in text)
     if count < least or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"{least} to {most}" if most else f"at least {least}"
-        return [f"{count} digits read, {wanted} expected"]
+        return [Doubt(DoubtKind.WRONG_COUNT, found=count, explanation=wanted)]
     return []
 
 
-def _near_ties(read: ReadField) -> list[str]:
+def _near_ties(read: ReadField) -> list[Doubt]:
     return [
-        f"two readings within {NEAR_TIE:g}: {read.text} or {other.text}"
+        Doubt(DoubtKind.NEAR_TIE, found=NEAR_TIE, readings=(read.text, other.text))
         for other in read.alternatives[:1]
         if read.confidence - other.confidence < NEAR_TIE
     ]
 
 
-def _registration_doubts(read: ReadField, policy: AcceptPolicy) -> list[str]:
+def _registration_doubts(read: ReadField, policy: AcceptPolicy) -> list[Doubt]:
     if read.registration is None or read.registration >= policy.min_registration:
         return []
-    return [f"its place on the page is uncertain: {read.registration:.0%} of the print around it is found"]
+    return [Doubt(DoubtKind.REGISTRATION_UNCERTAIN, found=read.registration, needed=policy.min_registration)]
 
 
 def find_repair(rule: FieldRule, read: ReadField) -> Alternative | None:

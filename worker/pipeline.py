@@ -11,7 +11,8 @@ import numpy as np
 from schemas.form_template import FieldSpec, FormTemplate, NamedForm
 from worker.checks.policy import CheckPolicy
 from worker.checks.reading import read_check
-from worker.decision import AcceptPolicy, decide_field, decide_form
+from worker.decision import AcceptPolicy, add_doubt, decide_field, decide_form
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.free_fields import find_free_fields
 from worker.fields.locating.cells import announce_cells
 from worker.fields.locating.extraction import extract_fields
@@ -21,7 +22,6 @@ from worker.values import (
     Box,
     FieldCrop,
     FieldReading,
-    FieldStatus,
     Page,
     PageReading,
     ReadField,
@@ -46,7 +46,9 @@ def read_page(
     field goes to review.
     """
     reading = _read_as(page, form, recognizers, policy)
-    return reading if page.damage is None else _doubt_all(reading, f"the file is damaged: {page.damage}")
+    if page.damage is None:
+        return reading
+    return _doubt_all(reading, Doubt(DoubtKind.DAMAGED_FILE, explanation=page.damage))
 
 
 def _read_as(
@@ -58,7 +60,7 @@ def _read_as(
     if isinstance(form, str):
         crops = [_whole_page(page)] if form == "field" else find_free_fields(page, recognizers)
         reading = _page_reading(page, _read(crops, recognizers, policy), recognizers)
-        return reading if crops else replace(reading, doubt="no handwritten digits were found on the page")
+        return reading if crops else replace(reading, doubts=(Doubt(DoubtKind.NO_WRITING_FOUND),))
     if isinstance(form, CheckPolicy):
         fields, problem = read_check(page, recognizers, policy, form)
         return _page_reading(page, fields, recognizers, problem=problem)
@@ -67,13 +69,13 @@ def _read_as(
         return _page_reading(page, (), recognizers, registration=found.registration, problem=found.problem)
     crops = extract_fields(page, found.template, found.registration)
     reads = read_fields(crops, recognizers)
-    fields = decide_form(found.template, _decide(crops, reads, policy), reads)
+    fields = decide_form(found.template, _decide(crops, reads, policy))
     return _page_reading(page, fields, recognizers, registration=found.registration)
 
 
-def _doubt_all(reading: PageReading, reason: str) -> PageReading:
-    doubted = [replace(f, status=FieldStatus.REVIEW, reasons=(*f.reasons, reason)) for f in reading.fields]
-    return replace(reading, fields=tuple(doubted), doubt=reason)
+def _doubt_all(reading: PageReading, doubt: Doubt) -> PageReading:
+    fields = tuple(add_doubt(field, doubt) for field in reading.fields)
+    return replace(reading, fields=fields, doubts=(*reading.doubts, doubt))
 
 
 def _read(crops: Sequence[FieldCrop], recognizers: Recognizers, policy: AcceptPolicy) -> tuple[FieldReading, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
+from worker.doubts import Doubt
 
 Grey = NDArray[np.uint8]
 """(H, W) uint8, 0 = ink, 255 = paper."""
@@ -152,13 +153,17 @@ class Alternative:
     confidence: float
 
 
+DEFAULT_ACCEPT_THRESHOLD = 0.995
+"""Asked of a reader without a calibration of its own: one wrong field in 200 if its confidences are honest."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadField:
     """What a reader made of one field, before it is decided what becomes of it.
 
     ``text`` holds digits only, '' where nothing was read; ``confidence`` is the calibrated probability that it is
     right as a whole or, if ``blank``, that the field is empty. ``doubts`` are the reader's own reasons for a review;
-    ``accept_threshold`` is the confidence from which its calibration keeps the promise, None where it has none.
+    ``accept_threshold`` is the confidence from which the reader may be believed, None where none is enough.
     """
 
     text: str
@@ -167,9 +172,9 @@ class ReadField:
     blank: bool = False
     digits: tuple[DigitReading, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
-    doubts: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     registration: float | None = None
-    accept_threshold: float | None = None
+    accept_threshold: float | None = DEFAULT_ACCEPT_THRESHOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +189,10 @@ class Money:
 class FieldReading:
     """One field read: ``confidence`` is the calibrated probability that ``text`` is right as a whole.
 
-    ``reasons`` say why a field needs a person (empty when accepted); ``alternatives`` are the runners-up.
-    ``accept_threshold`` is the confidence that this field would have needed. ``validation_sources`` name what
-    spoke for the reading beside its reader; ``value`` is what ``text`` means where a grammar tells it.
+    ``doubts`` say why a field needs a person (empty when accepted); ``alternatives`` are the runners-up.
+    ``accept_threshold`` is the confidence that this field needed, None where no confidence decides.
+    ``validation_sources`` name what spoke for the reading beside its reader; ``value`` is what ``text`` means where a
+    grammar tells it.
     """
 
     name: str
@@ -195,7 +201,7 @@ class FieldReading:
     status: FieldStatus
     box_px: Box
     digits: tuple[DigitReading, ...] = ()
-    reasons: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     accept_threshold: float | None = None
     validation_sources: tuple[str, ...] = ()
@@ -206,7 +212,7 @@ class FieldReading:
 class PageReading:
     """All that was read on one page; ``problem`` says why a page could not be read, as one line for a person.
 
-    ``doubt`` says why a person should look at a page that was read: nothing was found on it, or it is damaged.
+    ``doubts`` say why a person should look at a page that was read: nothing was found on it, or it is damaged.
     """
 
     page: int
@@ -218,7 +224,7 @@ class PageReading:
     registration: float | None = None
     model_versions: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
-    doubt: str | None = None
+    doubts: tuple[Doubt, ...] = ()
 
 
 DigitClassifier = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -237,6 +243,6 @@ class Recognizers:
     """
 
     classify_digits: DigitClassifier
-    transcribe_fields: SequenceTranscriber | None = None
+    transcribe_fields: SequenceTranscriber
     versions: dict[str, str] = field(default_factory=dict)
     field_calibration: dict[str, Any] = field(default_factory=dict)

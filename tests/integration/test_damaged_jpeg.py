@@ -13,6 +13,7 @@ from PIL import Image
 from tests.support.scan_files import encoded, write
 from worker import bootstrap
 from worker.decision import AcceptPolicy
+from worker.doubts import DoubtKind
 from worker.errors import UnreadableScanError
 from worker.pipeline import read_page
 from worker.rasterizer import RasterLimits, open_pages
@@ -73,6 +74,6 @@ def test_whole_files_give_the_pixels_that_opencv_gives(tmp_path: Path, mode: str
 def test_every_field_of_a_damaged_page_awaits_review(tmp_path: Path) -> None:
     page = open_one(tmp_path, damaged(encoded(picture(), "JPEG", quality=85), 1))
     reading = read_page(page, "field", bootstrap.recognizers(), AcceptPolicy(accept_threshold=0.0))
-    assert reading.problem is None and reading.doubt is not None and reading.doubt.startswith("the file is damaged: ")
+    assert reading.problem is None and [d.kind for d in reading.doubts] == [DoubtKind.DAMAGED_FILE]
     assert [f.status for f in reading.fields] == [FieldStatus.REVIEW]
-    assert reading.doubt in reading.fields[0].reasons
+    assert reading.doubts[0] in reading.fields[0].doubts

@@ -21,6 +21,7 @@ from tests.support.readings import CHECK, PAGE, make_field, make_page, read
 from worker import bootstrap
 from worker.cli import icr
 from worker.commands.printing import defuse
+from worker.doubts import Doubt, DoubtKind
 from worker.errors import InvalidReviewError
 from worker.store.engine import writing
 from worker.store.tables import JobRow
@@ -62,7 +63,7 @@ def test_the_table_shows_every_field_and_why(engine: Engine, run: Run, monkeypat
     monkeypatch.setenv("COLUMNS", "200")
     read(engine, PAGE, PageReading(1, 10, 20, problem="does not register"))
     shown = run("results").stdout
-    for part in ("701", "38", "confidence below the threshold", "does not register", "review", "machine"):
+    for part in ("701", "38", "confidence 0.700 is below the 0.980 needed", "does not register", "review", "machine"):
         assert part in shown
     assert "nothing there" in run("results", "--job", "unknown").stdout
 
@@ -79,7 +80,7 @@ def test_csv_opens_in_a_spreadsheet_without_running_anything(engine: Engine, run
     rows = list(csv.DictReader(io.StringIO(run("results", "--format", "csv").stdout)))
     assert [row["text"] for row in rows] == ["701", "38", ""]
     assert rows[0]["reference"] == '\'=HYPERLINK("http://example.org")'
-    assert rows[1]["reasons"] == '["confidence below the threshold"]'
+    assert rows[1]["reasons"] == '["confidence 0.700 is below the 0.980 needed"]'
 
 
 def test_a_hostile_name_gives_the_terminal_no_orders(engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +155,11 @@ def test_pages_that_gave_nothing_await_review_until_settled(
 ) -> None:
     """A job is done when it is read; what it could not make out must still be seen."""
     monkeypatch.setenv("COLUMNS", "200")
-    read(engine, PageReading(0, 10, 20, problem="unregistered"), PageReading(1, 10, 20, doubt="no digits were found"))
+    read(
+        engine,
+        PageReading(0, 10, 20, problem="unregistered"),
+        PageReading(1, 10, 20, doubts=(Doubt(DoubtKind.NO_WRITING_FOUND),)),
+    )
     read(engine, make_page(0, make_field("sum", "701", FieldStatus.ACCEPTED)))
     status = json.loads(run("status", "--format", "json").stdout)
     assert status["jobs"]["done"] == 2 and status["review"] == {"fields": 0, "pages": 2}
@@ -162,10 +167,14 @@ def test_pages_that_gave_nothing_await_review_until_settled(
     waiting = lines(run("results", "--review", "--format", "jsonl"))
     assert [(w["error"], w["doubt"], w["page"]) for w in waiting] == [
         ("unregistered", None, 0),
-        (None, "no digits were found", 1),
+        (None, "no handwritten digits were found on the page", 1),
     ]
     shown = run("results").stdout
-    assert "unregistered" in shown and "no digits were found" in shown and f"page {waiting[0]['page_id']}" in shown
+    assert (
+        "unregistered" in shown
+        and "no handwritten digits were found on the page" in shown
+        and f"page {waiting[0]['page_id']}" in shown
+    )
     assert "unregistered" in run("settle", waiting[0]["page_id"], "--by", "anna").stdout
     assert [w["page"] for w in lines(run("results", "--review", "--format", "jsonl"))] == [1]
     with pytest.raises(InvalidReviewError, match="awaits no review"):

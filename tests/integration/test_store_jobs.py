@@ -185,7 +185,7 @@ def test_digits_and_fields_lie_where_they_were_read(engine: Engine) -> None:
         ("count", "38", None, None),
         ("rest", "", "", "machine"),
     ]
-    assert fields[1].reasons == ["confidence below the threshold"]
+    assert fields[1].reasons == ["confidence 0.700 is below the 0.980 needed"]
     assert fields[1].alternatives == [{"text": "999", "confidence": 0.1}]
     assert [(d.digit, d.box_x, d.box_y, d.box_w, d.box_h) for d in digits] == [(3, 10, 30, 18, 28), (8, 30, 30, 18, 28)]
     assert digits[0].confidence == pytest.approx(0.7)

@@ -64,6 +64,7 @@ def test_rows_of_the_former_schema_are_kept_up_and_down(database_url: str) -> No
         ("sum", "701", None, [], "701"),
         ("count", "38", None, [], None),
     ]
+    assert [d.kind for f in (old.fields[1], new.fields[1]) for d in f.doubts] == ["low_confidence"]
     assert old.doubt is None and new.fields[0].value is not None
     assert [f.field_id for f in old.fields] == [1, 2]
     command.downgrade(store.alembic_config(engine), "0001")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine
 
+from worker.doubts import Doubt, DoubtKind, describe_doubt
 from worker.store.jobs import claim_job, register_job, store_readings
 from worker.store.records import ClaimedJob
 from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus, Money, PageReading
@@ -32,10 +33,15 @@ def make_field(name: str, text: str, status: FieldStatus, confidence: float = 0.
         status,
         Box(10, 30, 20 * max(len(text), 1), 28),
         tuple(digits),
-        reasons=("confidence below the threshold",) if doubted else (),
+        doubts=(Doubt(DoubtKind.LOW_CONFIDENCE, found=confidence, needed=0.98),) if doubted else (),
         alternatives=(Alternative("999", 0.1),) if doubted else (),
         accept_threshold=0.98,
     )
+
+
+def reasons_of(field: FieldReading) -> tuple[str, ...]:
+    """Return a field's doubts in words."""
+    return tuple(map(describe_doubt, field.doubts))
 
 
 def make_page(number: int = 0, *fields: FieldReading) -> PageReading:

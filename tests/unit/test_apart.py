@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
+from worker.doubts import DoubtKind
 from worker.fields.cutting.apart import MOST_CONFIDENCE, read_apart
 from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
 from worker.values import Box, DigitReading, FieldCrop, ReadField, Recognizers
@@ -38,7 +39,7 @@ def test_digits_far_apart_are_all_read_and_left_to_a_person(recognizers: Recogni
     crop = written("2357", 90)
     read = read_apart(crop, line_reading(crop, "27", [24, 294]), recognizers)
     assert read.text == "2357" and len(read.digits) == 4
-    assert read.confidence <= MOST_CONFIDENCE and "far apart" in read.doubts[0]
+    assert read.confidence <= MOST_CONFIDENCE and read.doubts[0].kind is DoubtKind.DIGITS_FAR_APART
 
 
 def test_digits_side_by_side_are_left_as_the_line_has_them(recognizers: Recognizers) -> None:

@@ -11,11 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
+from worker.decision import AcceptPolicy, decide_field
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows, settle_digits
 from worker.fields.judging.confidence import CELL_EVIDENCE
 from worker.fields.line_reader.decoding import ALPHABET
 from worker.synthesis.fields import draw_blank_field, draw_field
-from worker.values import Box, FieldCrop, Grey, Recognizers
+from worker.values import Box, FieldCrop, FieldStatus, Grey, Recognizers
 
 
 def make_crop(grey: Grey, cells: int) -> FieldCrop:
@@ -59,7 +61,7 @@ def test_agreement_is_evidence_and_a_difference_names_both_readings() -> None:
     assert gather_row_evidence(agreed)[agree] == 1
     assert gather_row_evidence(differing)[agree] == 0
     (read,) = read_cell_rows([draw_row("4071")], make_recognizers("4071", "4077"))
-    assert any("4077" in doubt and "4071" in doubt for doubt in read.doubts)
+    assert read.doubts == (Doubt(DoubtKind.CELLS_AND_LINE_DIFFER, readings=("4077", "4071")),)
 
 
 def test_the_reader_that_fills_the_row_counts_where_they_see_unlike_numbers_of_digits() -> None:
@@ -100,8 +102,10 @@ def test_an_empty_row_is_blank_and_less_surely_where_the_cells_show_ink() -> Non
 
 def test_without_calibration_no_row_is_accepted() -> None:
     (read,) = read_cell_rows([draw_row("4071")], make_recognizers("4071", "4071"))
-    assert read.accept_threshold is not None
-    assert read.confidence < read.accept_threshold
+    assert read.accept_threshold is None
+    assert (
+        decide_field(FieldSpec(name="row", box_mm=(0, 0, 100, 20)), read, AcceptPolicy()).status is FieldStatus.REVIEW
+    )
 
 
 @pytest.mark.parametrize("text", ["07", "5561", "90210344"])

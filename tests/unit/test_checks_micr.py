@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from stdnum.us import rtn
 
+from tests.support.readings import reasons_of
 from worker.checks.e13b import CHARACTERS, COLUMNS, ROWS, grid
 from worker.checks.finding import Check
 from worker.checks.micr import parse_micr, read_micr, spell
@@ -74,13 +75,13 @@ def test_a_wrong_routing_number_sends_the_whole_line_to_review() -> None:
     ]
     assert all("check digit us.rtn" in f.validation_sources for f in good)
     assert {f.status for f in bad} == {FieldStatus.REVIEW}
-    assert all("check digit of 021000031 is wrong" in f.reasons[-1] for f in bad)
+    assert all("check digit of 021000031 is wrong" in reasons_of(f)[-1] for f in bad)
 
 
 def test_a_hole_within_a_number_sends_it_to_review() -> None:
     account = read_micr_fields(check_with_line("T021000021T 1234 678U 1025"))[1]
     assert (account.text, account.status) == ("1234678", FieldStatus.REVIEW)
-    assert "characters 4 and 5 stand" in account.reasons[0]
+    assert "characters 4 and 5 stand" in reasons_of(account)[0]
 
 
 def reading(name: str, text: str) -> FieldReading:
@@ -91,5 +92,5 @@ def test_number_and_serial_speak_for_or_against_each_other() -> None:
     same = agree_on_number([reading("number", "1025"), reading("micr_serial", "001025")])
     assert [f.validation_sources for f in same] == [("micr serial",), ("printed number",)]
     other = agree_on_number([reading("number", "1025"), reading("micr_serial", "1026")])
-    assert {f.status for f in other} == {FieldStatus.REVIEW} and "differs" in other[0].reasons[0]
+    assert {f.status for f in other} == {FieldStatus.REVIEW} and "differs" in reasons_of(other[0])[0]
     assert agree_on_number([reading("number", "1025")])[0].status == FieldStatus.ACCEPTED

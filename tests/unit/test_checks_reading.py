@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.readings import reasons_of
 from worker import bootstrap
 from worker.checks.finding import find_checks
 from worker.checks.grammar import LOCALES
@@ -76,7 +77,7 @@ def test_an_amount_that_is_missing_goes_to_review_with_the_reason() -> None:
     blank = np.full((600, 1320), 240, np.uint8)
     amount = next(f for f in read(blank).fields if f.name == "amount")
     assert (amount.status, amount.text) == (FieldStatus.REVIEW, "")
-    assert amount.reasons == ("no amount is found on the check",)
+    assert reasons_of(amount) == ("no amount is found on the check",)
 
 
 @pytest.mark.parametrize("upside_down", [False, True])

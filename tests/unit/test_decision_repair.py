@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
+from tests.support.readings import reasons_of
 from worker.decision import AcceptPolicy, decide_field
+from worker.doubts import Doubt, DoubtKind
 from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus, ReadField
 
 BOX = Box(0, 0, 10, 10)
@@ -30,7 +32,7 @@ def decide(text: str, *alternatives: str, doubts: dict[int, tuple[int, float]] |
 def test_the_one_close_reading_that_keeps_the_check_digit_is_offered_and_not_accepted() -> None:
     decided = decide("79927398711", doubts={10: (3, 0.1)})
     assert (decided.text, decided.status) == ("79927398711", FieldStatus.REVIEW)
-    assert decided.reasons[0].endswith("; only 79927398713 keeps it")
+    assert reasons_of(decided)[0].endswith("; only 79927398713 keeps it")
     assert decided.alternatives[0].text == "79927398713"
 
 
@@ -41,33 +43,34 @@ def test_a_runner_up_that_keeps_it_is_offered_first() -> None:
 
 def test_two_that_keep_it_repair_nothing() -> None:
     decided = decide("79927398711", "79927398713", "79927393714")  # both pass Luhn
-    assert "only" not in decided.reasons[0]
+    assert "only" not in reasons_of(decided)[0]
 
 
 def test_an_unlikely_digit_repairs_nothing() -> None:
     decided = decide("79927398711", doubts={10: (3, 0.001)})
-    assert "only" not in decided.reasons[0] and decided.alternatives == ()
+    assert "only" not in reasons_of(decided)[0] and decided.alternatives == ()
 
 
 def test_a_kept_check_digit_raises_the_odds_and_excuses_the_doubts_that_unsureness_brought() -> None:
-    unsure = ReadField("79927398713", 0.97, BOX, doubts=("touching digits",), accept_threshold=0.99)
+    unsure = ReadField("79927398713", 0.97, BOX, doubts=(Doubt(DoubtKind.TOUCHING_DIGITS),), accept_threshold=0.99)
     decided = decide_field(LUHN, unsure, AcceptPolicy())
     assert decided.confidence == pytest.approx(0.97 * 10 / (0.97 * 10 + 0.03))
-    assert (decided.status, decided.reasons) == (FieldStatus.ACCEPTED, ())
+    assert (decided.status, reasons_of(decided)) == (FieldStatus.ACCEPTED, ())
     assert decided.validation_sources == ("check digit luhn",)
 
 
 def test_what_is_still_not_sure_enough_keeps_its_doubts_and_says_its_new_confidence() -> None:
-    unsure = ReadField("79927398713", 0.8, BOX, doubts=("touching digits",), accept_threshold=0.99)
-    assert decide_field(LUHN, unsure, AcceptPolicy()).reasons == (
+    unsure = ReadField("79927398713", 0.8, BOX, doubts=(Doubt(DoubtKind.TOUCHING_DIGITS),), accept_threshold=0.99)
+    assert reasons_of(decide_field(LUHN, unsure, AcceptPolicy())) == (
         "touching digits",
         "confidence 0.976 is below the 0.990 needed",
     )
 
 
 def test_a_check_digit_excuses_no_empty_cell_no_lost_place_and_no_rival_that_keeps_it_too() -> None:
-    gap = ReadField("79927398713", 0.97, BOX, doubts=("cell 3 is empty between digits",), accept_threshold=0.99)
-    assert decide_field(LUHN, gap, AcceptPolicy()).reasons == ("cell 3 is empty between digits",)
+    empty = Doubt(DoubtKind.EMPTY_CELL, position=3)
+    gap = ReadField("79927398713", 0.97, BOX, doubts=(empty,), accept_threshold=0.99)
+    assert decide_field(LUHN, gap, AcceptPolicy()).doubts == (empty,)
     lost = ReadField("79927398713", 0.97, BOX, registration=0.4, accept_threshold=0.99)
     assert decide_field(LUHN, lost, AcceptPolicy()).status is FieldStatus.REVIEW
     for rival, status in (("79927398712", FieldStatus.ACCEPTED), ("79927393714", FieldStatus.REVIEW)):
@@ -84,7 +87,7 @@ def test_a_check_of_form_alone_is_named_and_raises_nothing() -> None:
 
 
 def test_a_model_that_may_accept_nothing_accepts_nothing_by_a_check_digit() -> None:
-    assert decide_field(LUHN, ReadField("79927398713", 0.9999, BOX, accept_threshold=2.0), AcceptPolicy()).reasons
+    assert decide_field(LUHN, ReadField("79927398713", 0.9999, BOX, accept_threshold=None), AcceptPolicy()).doubts
 
 
 def test_a_reading_that_keeps_its_check_digit_is_left_alone() -> None:

@@ -5,7 +5,6 @@ import pytest
 
 from worker.fields.judging.confidence import (
     EVIDENCE,
-    NOTHING_ACCEPTED,
     FieldCalibration,
     binomial_tail,
     choose_promise,
@@ -33,7 +32,7 @@ def test_the_threshold_keeps_its_promise_on_fresh_fields() -> None:
 
 def test_too_few_fields_promise_nothing() -> None:
     threshold, words = choose_threshold([0.99] * 100, [True] * 100, max_substitution_rate=0.005)
-    assert threshold == NOTHING_ACCEPTED and "no promise" in words and "100 labelled" in words
+    assert threshold is None and "no promise" in words and "100 labelled" in words
 
 
 def test_enough_right_fields_promise_all() -> None:
@@ -81,4 +80,4 @@ def test_the_wanted_rate_chooses_the_promise() -> None:
     }
     assert choose_promise(kept, 0.005)["promise"] == "strict"
     assert choose_promise(kept, 0.01)["accept_threshold"] == 0.97
-    assert choose_promise(kept, 0.0001)["accept_threshold"] == NOTHING_ACCEPTED
+    assert choose_promise(kept, 0.0001)["accept_threshold"] is None

@@ -21,7 +21,7 @@ from worker.models.runtime import BATCH, MODELS_DIR, load_recognizers
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    for name in ("digits.onnx", "digits.json"):
+    for name in ("digits.onnx", "digits.json", "fields.onnx", "fields.json"):
         shutil.copy(MODELS_DIR / name, tmp_path / name)
     return tmp_path
 
@@ -80,7 +80,7 @@ def test_a_model_with_a_matching_card_but_no_graph_is_refused(models: Path) -> N
         load_recognizers(models)
 
 
-@pytest.mark.parametrize("missing", ["digits.onnx", "digits.json"])
+@pytest.mark.parametrize("missing", ["digits.onnx", "digits.json", "fields.onnx", "fields.json"])
 def test_a_missing_file_is_named(models: Path, missing: str) -> None:
     (models / missing).unlink()
     with pytest.raises(ModelFileError, match=missing):

@@ -10,7 +10,8 @@ from schemas.rules import CheckDigitRule
 from worker.checks.e13b import PITCH_UNITS, ROWS
 from worker.checks.finding import Check
 from worker.checks.micr import MicrSymbol, parse_micr, read_micr
-from worker.decision import broken_by, confirm_field, raise_by_odds
+from worker.decision import add_doubt, broken_by, confirm_field, raise_by_odds
+from worker.doubts import Doubt, DoubtKind, Witness
 from worker.fields.locating.extraction import bounding_box_px
 from worker.values import Box, FieldReading, FieldStatus
 
@@ -42,12 +43,13 @@ def read_micr_fields(check: Check) -> tuple[FieldReading, ...]:
     spans = parse_micr("".join(s.character for s in symbols))
     if spans.routing is None:
         line = _reading("micr_line", symbols, top, check)
-        return (doubt(line, "no routing number between two transit symbols"),)
+        return (add_doubt(line, Doubt(DoubtKind.NO_ROUTING_NUMBER)),)
     named = {"routing": spans.routing, "account": spans.account, "serial": spans.serial, "amount": spans.amount}
     fields = [_reading(f"micr_{name}", symbols[span[0] : span[1]], top, check) for name, span in named.items() if span]
     broken = broken_by(_ROUTING_RULE, fields[0].text)
     if broken:
-        return tuple(doubt(field, f"rule check_digit: {broken}") for field in fields)
+        doubt = Doubt(DoubtKind.RULE_BROKEN, subject=_ROUTING_RULE.rule, explanation=broken)
+        return tuple(add_doubt(field, doubt) for field in fields)
     return tuple(confirm(field, "check digit us.rtn") for field in fields)
 
 
@@ -59,11 +61,12 @@ def agree_on_number(fields: Sequence[FieldReading]) -> tuple[FieldReading, ...]:
         return tuple(fields)
     if number.text.lstrip("0") == serial.text.lstrip("0"):
         odds = SERIAL_ODDS if serial.status is FieldStatus.ACCEPTED else 1.0
-        by_name["number"] = confirm_field(number, raise_by_odds(number.confidence, odds), "micr serial")
+        raised = raise_by_odds(number.confidence, odds)
+        by_name["number"] = confirm_field(number, raised, "micr serial", frozenset({Witness.SECOND_PRINT}))
         by_name["micr_serial"] = confirm(serial, "printed number")
     else:
-        reason = f"the printed number {number.text} differs from the MICR serial {serial.text}"
-        by_name["number"], by_name["micr_serial"] = doubt(number, reason), doubt(serial, reason)
+        doubt = Doubt(DoubtKind.SOURCES_DIFFER, readings=(number.text, serial.text))
+        by_name["number"], by_name["micr_serial"] = add_doubt(number, doubt), add_doubt(serial, doubt)
     return tuple(by_name.values())
 
 
@@ -80,11 +83,6 @@ def _without_lone(symbols: list[MicrSymbol]) -> list[MicrSymbol]:
     return [s for s, before, after in zip(symbols, holes, holes[1:], strict=False) if not (before and after)]
 
 
-def doubt(field: FieldReading, reason: str) -> FieldReading:
-    """Send a field to a person, for one more reason."""
-    return replace(field, status=FieldStatus.REVIEW, reasons=(*field.reasons, reason))
-
-
 def confirm(field: FieldReading, source: str) -> FieldReading:
     """Note that a source spoke for a field, without a measure of what it is worth."""
     return replace(field, validation_sources=(*field.validation_sources, source))
@@ -92,27 +90,27 @@ def confirm(field: FieldReading, source: str) -> FieldReading:
 
 def _reading(name: str, symbols: Sequence[MicrSymbol], top: int, check: Check) -> FieldReading:
     least = min(symbols, key=lambda s: s.lead)
-    reasons = _broken_spacing(symbols)
+    doubts = _broken_spacing(symbols)
     if least.lead < SURE_LEAD:
-        reasons += (f"character {symbols.index(least) + 1} leads the next likely by only {least.lead:.2f}",)
+        doubts += (Doubt(DoubtKind.UNSURE_CHARACTER, position=symbols.index(least) + 1, found=least.lead),)
     first, last = symbols[0].box, symbols[-1].box
     low, high = min(s.box.y for s in symbols), max(s.box.y + s.box.h for s in symbols)
     box = Box(first.x, low + top, last.x + last.w - first.x, high - low)
     return FieldReading(
         name,
         "".join(s.character for s in symbols),
-        UNSURE_CONFIDENCE if reasons else SURE_CONFIDENCE,
-        FieldStatus.REVIEW if reasons else FieldStatus.ACCEPTED,
+        UNSURE_CONFIDENCE if doubts else SURE_CONFIDENCE,
+        FieldStatus.REVIEW if doubts else FieldStatus.ACCEPTED,
         bounding_box_px(box, check.page_from_check),
-        reasons=reasons,
+        doubts=doubts,
         validation_sources=("micr",),
     )
 
 
-def _broken_spacing(symbols: Sequence[MicrSymbol]) -> tuple[str, ...]:
+def _broken_spacing(symbols: Sequence[MicrSymbol]) -> tuple[Doubt, ...]:
     """Name the characters of a field that do not stand one pitch apart: between them one may be lost."""
     return tuple(
-        f"characters {i + 1} and {i + 2} stand {gap:.1f} pitches apart"
+        Doubt(DoubtKind.UNEVEN_PITCH, position=i + 1, found=gap, needed=WIDEST_GAP)
         for i, gap in enumerate(_pitches_apart(symbols))
         if gap > WIDEST_GAP
     )

@@ -9,10 +9,11 @@ import numpy as np
 from schemas.form_template import DigitRange, FieldSpec
 from worker.checks.finding import Check, find_checks
 from worker.checks.grammar import parse_amount, parse_written_date
-from worker.checks.micr_fields import FEWEST_SYMBOLS, agree_on_number, confirm, doubt, read_band, read_micr_fields
+from worker.checks.micr_fields import FEWEST_SYMBOLS, agree_on_number, confirm, read_band, read_micr_fields
 from worker.checks.places import Ink, Place, Zone, find_amount, find_ink, find_line, find_sign
 from worker.checks.policy import CheckPolicy
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision import AcceptPolicy, add_doubt, decide_field
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.confidence import UNCALIBRATED, FieldCalibration
 from worker.fields.line_reader.reading import describe_reading
 from worker.fields.line_reader.transcription import Transcript, transcribe
@@ -114,7 +115,8 @@ def _zone_box(check: Check, zone: Zone) -> Box:
 
 
 def _missing(name: str, box: Box) -> FieldReading:
-    return FieldReading(name, "", 0.0, FieldStatus.REVIEW, box, reasons=(f"no {name} is found on the check",))
+    doubt = Doubt(DoubtKind.FIELD_NOT_FOUND, subject=name)
+    return FieldReading(name, "", 0.0, FieldStatus.REVIEW, box, doubts=(doubt,))
 
 
 def _judge_amount(
@@ -125,14 +127,16 @@ def _judge_amount(
         return field
     amount = parse_amount(seen.written, rules.locale)
     if isinstance(amount, str):
-        return doubt(field, f"grammar {rules.locale.country}: {amount}")
+        return add_doubt(field, Doubt(DoubtKind.GRAMMAR_BROKEN, subject=rules.locale.country, explanation=amount))
     field = replace(field, value=amount, validation_sources=("reader", f"grammar {rules.locale.country}"))
     if told_by["amount"] == "place":
-        field = doubt(field, "no currency sign is found: taken from its usual place")
+        field = add_doubt(field, Doubt(DoubtKind.NO_CURRENCY_SIGN))
     else:
         field = replace(field, validation_sources=(*field.validation_sources, told_by["amount"]))
     broken = rules.broken_by_amount(amount)
-    return doubt(field, f"limits: {broken}") if broken else confirm(field, "limits")
+    if broken:
+        return add_doubt(field, Doubt(DoubtKind.LIMIT_BROKEN, subject="limits", explanation=broken))
+    return confirm(field, "limits")
 
 
 def _judge_date(field: FieldReading, seen: Transcript | None, rules: CheckPolicy) -> FieldReading:
@@ -141,7 +145,9 @@ def _judge_date(field: FieldReading, seen: Transcript | None, rules: CheckPolicy
         return field
     date = parse_written_date(seen.written, rules.locale)
     if isinstance(date, str):
-        return doubt(field, f"grammar {rules.locale.country}: {date}")
+        return add_doubt(field, Doubt(DoubtKind.GRAMMAR_BROKEN, subject=rules.locale.country, explanation=date))
     field = replace(field, value=date, validation_sources=("reader", f"grammar {rules.locale.country}"))
     broken = rules.broken_by_date(date)
-    return doubt(field, f"window: {broken}") if broken else confirm(field, "window")
+    if broken:
+        return add_doubt(field, Doubt(DoubtKind.LIMIT_BROKEN, subject="window", explanation=broken))
+    return confirm(field, "window")

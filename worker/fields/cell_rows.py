@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.digits.normalization import normalize_digits
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.confidence import (
     CELL_EVIDENCE,
     UNCALIBRATED_CELLS,
@@ -53,13 +54,7 @@ class CellRowReading:
 
 
 def read_cell_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
-    """Read every row by its cells and as a line; each has one calibrated confidence.
-
-    Raises
-    ------
-    ModelFileError
-        The recognizers hold no sequence reader.
-    """
+    """Read every row by its cells and as a line; each has one calibrated confidence."""
     kept = recognizers.field_calibration.get("cells")
     calibration = FieldCalibration.from_mapping(kept, CELL_EVIDENCE) if kept else UNCALIBRATED_CELLS
     return [_describe(row, calibration) for row in look_at_rows(crops, recognizers)]
@@ -142,7 +137,6 @@ def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
         sure = row.line.candidates[0].probability * (DISPUTED_BLANK if seen else 1.0)
         return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
     confidence = calibration.confidence(gather_row_evidence(row))
-    doubted = confidence < calibration.accept_threshold
     others = {row.cells_text, row.line.text} - {row.text, ""}
     return ReadField(
         text=row.text,
@@ -150,7 +144,7 @@ def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
         box_px=crop.box_px,
         digits=row.digits,
         alternatives=tuple(Alternative(text, (1 - confidence) / 2) for text in sorted(others)),
-        doubts=(*_gaps(row), *(_differences(row) if doubted else ())),
+        doubts=(*_gaps(row), *(() if calibration.is_enough(confidence) else _differences(row))),
         registration=crop.registration,
         accept_threshold=calibration.accept_threshold,
     )
@@ -162,17 +156,17 @@ def _cells_look_written(row: CellRowReading) -> bool:
     return len(sure) >= max(2, 0.34 * len(row.cells))
 
 
-def _differences(row: CellRowReading) -> list[str]:
+def _differences(row: CellRowReading) -> list[Doubt]:
     if row.cells_text == row.line.text:
         return list(list_doubts(row.line))
-    return [f"its cells read {row.cells_text or 'nothing'}, its line {row.line.text or 'nothing'}"]
+    return [Doubt(DoubtKind.CELLS_AND_LINE_DIFFER, readings=(row.cells_text, row.line.text))]
 
 
-def _gaps(row: CellRowReading) -> list[str]:
+def _gaps(row: CellRowReading) -> list[Doubt]:
     """Name the empty cells between filled ones, unless the line shows a digit in every cell."""
     filled = [i for i, cell in enumerate(row.cells) if cell is not None]
     inside = range(filled[0], filled[-1]) if filled and len(row.digits) < len(row.cells) else range(0)
-    return [f"cell {i + 1} is empty between digits" for i in inside if row.cells[i] is None]
+    return [Doubt(DoubtKind.EMPTY_CELL, position=i + 1) for i in inside if row.cells[i] is None]
 
 
 def _spell(digits: Sequence[DigitReading]) -> str:

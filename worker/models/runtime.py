@@ -44,20 +44,17 @@ def load_recognizers(
     Raises
     ------
     ModelFileError
-        The digit model is missing, a model's checksum is not the one in its card, or a calibration is none.
+        A model is missing, a model's checksum is not the one in its card, or a calibration is none.
     """
     folder = models_dir or MODELS_DIR
     session, card = _open_session(folder / DIGITS)
     versions = {card.name: card.version}
-    transcribe: SequenceTranscriber | None = None
-    kept: dict[str, Any] = {}
-    if (folder / FIELDS).exists():
-        fields_session, fields_card = _open_session(folder / FIELDS)
-        versions[fields_card.name] = fields_card.version
-        kept = _read_calibration(calibration) if calibration else fields_card.calibration
-        kept = choose_promise(kept, max_substitution_rate) if kept else kept
-        transcribe = _make_transcriber(fields_session)
-    return Recognizers(_make_classifier(session, len(card.classes)), transcribe, versions, kept)
+    fields_session, fields_card = _open_session(folder / FIELDS)
+    versions[fields_card.name] = fields_card.version
+    kept = _read_calibration(calibration) if calibration else fields_card.calibration
+    kept = choose_promise(kept, max_substitution_rate) if kept else kept
+    classify = _make_classifier(session, len(card.classes))
+    return Recognizers(classify, _make_transcriber(fields_session), versions, kept)
 
 
 def _read_calibration(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.doubts import describe_doubt
 from worker.values import Box, DigitReading, FieldReading, FieldStatus, Page, PageReading
 
 Picture = NDArray[np.uint8]
@@ -32,7 +33,7 @@ def draw_reading(page: Page, reading: PageReading) -> Picture:
     picture: Picture = np.repeat(faded[:, :, None], 3, axis=2)
     for field in reading.fields:
         _draw_field(picture, field)
-    if words := reading.problem or reading.doubt:
+    if words := reading.problem or "; ".join(map(describe_doubt, reading.doubts)):
         height = max(14.0, page.grey.shape[1] / 50)
         _draw_label(picture, words, (height / 2, 2 * height), height, COLOURS[FieldStatus.REVIEW])
     return picture

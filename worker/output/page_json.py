@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from schemas.reading import AlternativeOut, DigitOut, FieldOut, MoneyOut, PageOut
+from schemas.reading import AlternativeOut, DigitOut, DoubtOut, FieldOut, MoneyOut, PageOut
+from worker.doubts import Doubt, describe_doubt
 from worker.values import Box, FieldReading, Money, PageReading
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ def to_page_out(reading: PageReading, source: str) -> PageOut:
         template=reading.template,
         registration=None if reading.registration is None else round(reading.registration, 4),
         error=reading.problem,
-        doubt=reading.doubt,
+        doubt="; ".join(map(describe_doubt, reading.doubts)) or None,
+        doubts=_doubts_out(reading.doubts),
         fields=[_field_out(f) for f in reading.fields],
     )
 
@@ -47,13 +50,18 @@ def _field_out(field: FieldReading) -> FieldOut:
         text=field.text,
         confidence=round(field.confidence, 5),
         status=field.status.value,
-        reasons=list(field.reasons),
+        reasons=[describe_doubt(doubt) for doubt in field.doubts],
+        doubts=_doubts_out(field.doubts),
         box=_whole(field.box_px),
         digits=[DigitOut(digit=d.digit, confidence=round(d.confidence, 5), box=_whole(d.box_px)) for d in field.digits],
         alternatives=[AlternativeOut(text=a.text, confidence=round(a.confidence, 5)) for a in field.alternatives],
         validation_sources=list(field.validation_sources),
         value=_value_out(field.value),
     )
+
+
+def _doubts_out(doubts: Sequence[Doubt]) -> list[DoubtOut]:
+    return [DoubtOut(kind=doubt.kind.value, words=describe_doubt(doubt)) for doubt in doubts]
 
 
 def _value_out(value: Money | dt.date | None) -> MoneyOut | dt.date | None:

@@ -26,6 +26,7 @@ from worker.store.engine import database_now, reading, writing
 from worker.store.tables import (
     Base,
     DigitRow,
+    DoubtRow,
     FieldRow,
     JobRow,
     JobState,
@@ -124,6 +125,7 @@ def _delete_jobs(connection: Connection, purge_id: int, job_ids: list[str]) -> P
         digits=_delete(connection, DigitRow, DigitRow.field_id.in_(of_pages)),
         **{f"fields_{status}": count for status, count in fields_by_status},
     )
+    _delete(connection, DoubtRow, DoubtRow.page_id.in_(page_ids))
     _delete(connection, FieldRow, FieldRow.page_id.in_(page_ids))
     counts.pages = _delete(connection, PageRow, PageRow.id.in_(page_ids))
     counts.jobs = _delete(connection, JobRow, JobRow.id.in_(job_ids))

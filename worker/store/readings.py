@@ -12,12 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.store.tables import Base, DigitRow, FieldRow, ModelRow, PageRow, ScanRow, TemplateRow
+from worker.doubts import Doubt, describe_doubt
+from worker.store.tables import Base, DigitRow, DoubtRow, FieldRow, ModelRow, PageRow, ScanRow, TemplateRow
 from worker.values import DigitReading, FieldReading, FieldStatus, Money, PageReading
 
 
 def insert_readings(connection: Connection, job_id: str, pages: Sequence[PageReading], *, now: datetime) -> None:
-    """Insert every row of a job's pages; ids come back in order, so that three statements write a scan."""
+    """Insert every row of a job's pages; ids come back in order, so that four statements write a scan."""
     _name_versions(connection, pages, now)
     page_ids = _insert_all(connection, PageRow, [_page_values(job_id, page) for page in pages])
     fields = [(page_id, i, f) for page_id, page in zip(page_ids, pages, strict=True) for i, f in enumerate(page.fields)]
@@ -29,6 +30,9 @@ def insert_readings(connection: Connection, job_id: str, pages: Sequence[PageRea
     ]
     if digits:
         connection.execute(sa.insert(DigitRow), digits)
+    doubts = _doubt_values(page_ids, pages, field_ids)
+    if doubts:
+        connection.execute(sa.insert(DoubtRow), doubts)
 
 
 def insert_scan(connection: Connection, *, sha256: str, size: int | None, now: datetime) -> str:
@@ -77,7 +81,7 @@ def _page_values(job_id: str, page: PageReading) -> dict[str, Any]:
         "registration": None if page.registration is None else float(page.registration),
         "model_versions": page.model_versions,
         "problem": page.problem,
-        "doubt": page.doubt,
+        "doubt": "; ".join(map(describe_doubt, page.doubts)) or None,
     }
 
 
@@ -90,7 +94,7 @@ def _field_values(page_id: int, position: int, field: FieldReading) -> dict[str,
         "text": field.text,
         "confidence": float(field.confidence),
         "status": field.status.value,
-        "reasons": list(field.reasons),
+        "reasons": [describe_doubt(doubt) for doubt in field.doubts],
         "alternatives": [asdict(alternative) for alternative in field.alternatives],
         "accept_threshold": None if field.accept_threshold is None else float(field.accept_threshold),
         **_meaning(field.value),
@@ -99,6 +103,30 @@ def _field_values(page_id: int, position: int, field: FieldReading) -> dict[str,
         "origin": None if awaits_review else "machine",
         **_box_values(field.box_px.rounded()),
     }
+
+
+def _doubt_values(
+    page_ids: Sequence[int], pages: Sequence[PageReading], field_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return the doubts of pages and of their fields, counted on each page; ``field_ids`` run over all pages."""
+    values: list[dict[str, Any]] = []
+    next_ids = iter(field_ids)
+    for page_id, page in zip(page_ids, pages, strict=True):
+        doubts: list[tuple[int | None, Doubt]] = [(None, doubt) for doubt in page.doubts]
+        for field in page.fields:
+            field_id = next(next_ids)
+            doubts += [(field_id, doubt) for doubt in field.doubts]
+        values += [
+            {
+                "page_id": page_id,
+                "position": i,
+                "field_id": of_field,
+                "kind": doubt.kind.value,
+                "words": describe_doubt(doubt),
+            }
+            for i, (of_field, doubt) in enumerate(doubts)
+        ]
+    return values
 
 
 def _meaning(value: Money | date | None) -> dict[str, str | None]:

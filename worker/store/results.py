@@ -13,13 +13,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, case, func, select, text, tuple_
 
-from schemas.reading import AlternativeOut, DigitOut, MoneyOut, StoredField, StoredPage
+from schemas.reading import AlternativeOut, DigitOut, DoubtOut, MoneyOut, StoredField, StoredPage
 from worker.store.engine import reading
-from worker.store.tables import PAGE_AWAITS_REVIEW, DigitRow, FieldRow, JobRow, PageRow
+from worker.store.tables import PAGE_AWAITS_REVIEW, DigitRow, DoubtRow, FieldRow, JobRow, PageRow
 from worker.store.views import low_confidence_digits, page_review_queue, review_queue
 
 BATCH = 500
 AnyRow = Row[*tuple[Any, ...]]
+_Doubts = dict[tuple[int, int | None], list[DoubtOut]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,11 @@ def iter_pages(engine: Engine, selection: Selection, *, with_digits: bool = Fals
         with reading(engine) as connection:
             query = _page_query(selection).where(PageRow.id > last).order_by(PageRow.id).limit(BATCH)
             rows = connection.execute(query).all()
-            fields = _fields_of(connection, [row.id for row in rows], with_digits=with_digits)
+            page_ids = [row.id for row in rows]
+            doubts = _doubts_of(connection, page_ids)
+            fields = _fields_of(connection, page_ids, doubts, with_digits=with_digits)
         for row in rows:
-            yield _stored_page(row, fields.get(row.id, []))
+            yield _stored_page(row, fields.get(row.id, []), doubts.get((row.id, None), []))
         if len(rows) < BATCH:
             return
         last = rows[-1].id
@@ -138,13 +141,25 @@ def _page_query(selection: Selection) -> Select[*tuple[Any, ...]]:
     return query
 
 
-def _fields_of(connection: Connection, page_ids: list[int], *, with_digits: bool) -> dict[int, list[StoredField]]:
+def _fields_of(
+    connection: Connection, page_ids: list[int], doubts: _Doubts, *, with_digits: bool
+) -> dict[int, list[StoredField]]:
     query = select(FieldRow).where(FieldRow.page_id.in_(page_ids)).order_by(FieldRow.page_id, FieldRow.position)
     rows = connection.execute(query).all()
     digits = _digits_of(connection, page_ids) if with_digits else {}
     found: dict[int, list[StoredField]] = {}
     for row in rows:
-        found.setdefault(row.page_id, []).append(_stored_field(row, digits.get(row.id, [])))
+        field = _stored_field(row, digits.get(row.id, []), doubts.get((row.page_id, row.id), []))
+        found.setdefault(row.page_id, []).append(field)
+    return found
+
+
+def _doubts_of(connection: Connection, page_ids: list[int]) -> _Doubts:
+    """Return doubts by page and field; those of a page itself have no field."""
+    query = select(DoubtRow).where(DoubtRow.page_id.in_(page_ids)).order_by(DoubtRow.page_id, DoubtRow.position)
+    found: _Doubts = {}
+    for row in connection.execute(query):
+        found.setdefault((row.page_id, row.field_id), []).append(DoubtOut(kind=row.kind, words=row.words))
     return found
 
 
@@ -158,7 +173,7 @@ def _digits_of(connection: Connection, page_ids: list[int]) -> dict[int, list[Di
     return found
 
 
-def _stored_page(row: AnyRow, fields: list[StoredField]) -> StoredPage:
+def _stored_page(row: AnyRow, fields: list[StoredField], doubts: list[DoubtOut]) -> StoredPage:
     return StoredPage(
         job=row.job_id,
         reference=row.reference,
@@ -171,13 +186,14 @@ def _stored_page(row: AnyRow, fields: list[StoredField]) -> StoredPage:
         registration=None if row.registration is None else round(row.registration, 4),
         error=row.problem,
         doubt=row.doubt,
+        doubts=doubts,
         page_id=row.id,
         settled_by=row.settled_by,
         fields=fields,
     )
 
 
-def _stored_field(row: AnyRow, digits: list[DigitOut]) -> StoredField:
+def _stored_field(row: AnyRow, digits: list[DigitOut], doubts: list[DoubtOut]) -> StoredField:
     return StoredField(
         field_id=row.id,
         name=row.name,
@@ -185,6 +201,7 @@ def _stored_field(row: AnyRow, digits: list[DigitOut]) -> StoredField:
         confidence=round(row.confidence, 5),
         status=row.status,
         reasons=row.reasons,
+        doubts=doubts,
         box=box_of(row),
         digits=digits,
         alternatives=[

@@ -273,6 +273,26 @@ class FieldRow(Base):
     origin: Mapped[str | None]
 
 
+class DoubtRow(Base):
+    """One reason why a person should look at a page or, with a ``field_id``, at one of its fields.
+
+    ``kind`` is one of ``worker.doubts.DoubtKind``. The words are those of ``pages.doubt`` and ``fields.reasons``, which
+    are kept beside this so that one row shows a page or a field whole.
+    """
+
+    __tablename__ = "doubts"
+    __table_args__ = (
+        Index("ix_doubts_field_id", "field_id"),
+        {"sqlite_with_rowid": False},  # kept in the order of the key: the doubts of a page lie together
+    )
+
+    page_id: Mapped[int] = mapped_column(Id, ForeignKey("pages.id"), primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    field_id: Mapped[int | None] = mapped_column(Id, ForeignKey("fields.id"))
+    kind: Mapped[str]
+    words: Mapped[str]
+
+
 class DigitRow(Base):
     """One digit of a field: the three likeliest answers with their calibrated probabilities, best first."""
 

@@ -54,7 +54,7 @@ def measure_specimens(folder: Path, half: str) -> None:
         read, whole = read + 1, whole + good
         accepted, right = accepted + taken, right + (good and taken)
         if half == "development":
-            print(row["file"], truth, {n: (f.text, f.status.value, f.reasons[-1:]) for n, f in fields.items()})
+            print(row["file"], truth, {n: (f.text, f.status.value, f.doubts[-1:]) for n, f in fields.items()})
     print(f"specimens, {half}: amount whole {whole} of {read}, right among accepted {right} of {accepted}")
 
 
@@ -71,7 +71,7 @@ def measure_crops(folder: Path, half: str, locale: CheckLocale) -> None:
         read = "".join(c for c in seen.written if c.isdigit())
         truths = {int(row["digits"]), int(row["digits"]) * 100}  # labels hold digits without their point
         good = read == row["digits"] and isinstance(amount, Money) and amount.minor_units in truths
-        taken = isinstance(amount, Money) and judge(seen, calibration) >= calibration.accept_threshold
+        taken = isinstance(amount, Money) and calibration.is_enough(judge(seen, calibration))
         digits, whole = digits + (read == row["digits"]), whole + good
         accepted, right = accepted + taken, right + (good and taken)
         if half == "development":

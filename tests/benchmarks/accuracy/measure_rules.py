@@ -26,6 +26,7 @@ from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from schemas.rules import CheckDigitRule
 from tests.support.data import DATA_DIR
 from worker.decision import AcceptPolicy, broken_by, decide_field, find_check, find_repair
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.confidence import binomial_tail
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields
@@ -109,7 +110,7 @@ def _row(source: str, name: str, truth: str, read: ReadField) -> Row:
         "needed": read.accept_threshold,
         "digits": digits,
         "alternatives": others,
-        "doubts": list(read.doubts),
+        "doubts": [doubt.kind for doubt in read.doubts],
     }
 
 
@@ -201,7 +202,7 @@ def _read_of(row: Row) -> ReadField:
         blank=not row["text"],
         digits=tuple(digits),
         alternatives=tuple(Alternative(text, p) for text, p in row["alternatives"]),
-        doubts=tuple(row["doubts"]),
+        doubts=tuple(Doubt(DoubtKind(kind)) for kind in row["doubts"]),
         accept_threshold=row["needed"],
     )
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from worker.digits.normalization import normalize_digits
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.cell_rows import read_digit
 from worker.fields.cutting.cleaning import remove_print, writing_line
 from worker.fields.cutting.segmentation import InkPart, digit_crop, digit_parts
@@ -41,7 +42,7 @@ def read_apart(crop: FieldCrop, read: ReadField, recognizers: Recognizers) -> Re
     digits = tuple(read_digit(c, answer) for c, answer in zip(cut, answers, strict=True))
     if not all(d.confidence > SURE and d.outlier < SURELY_NONE for d in digits):
         return read
-    doubt = f"digits stand far apart: one by one they read {_spell(digits)}, as a line {read.text}"
+    doubt = Doubt(DoubtKind.DIGITS_FAR_APART, readings=(_spell(digits), read.text))
     confidence = min(read.confidence, MOST_CONFIDENCE)
     return replace(read, text=_spell(digits), digits=digits, confidence=confidence, doubts=(doubt, *read.doubts))
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.unread_ink import tallest_unread_stroke
 from worker.fields.line_reader.transcription import Transcript
 from worker.values import NOT_A_DIGIT
@@ -47,8 +48,6 @@ CELL_EVIDENCE = (*EVIDENCE, "cells_agree", "cells_as_many", "cells_weakest", "as
 """The evidence of a row of cells: that of its line, what its cells, read alone, say of it, and what was settled on."""
 
 FLOOR = 1e-4
-NOTHING_ACCEPTED = 2.0
-"""A threshold that no confidence reaches."""
 MANY_TRIES = 5
 """Starting points over which the certainty of ``choose_threshold`` is shared out."""
 
@@ -57,14 +56,14 @@ MANY_TRIES = 5
 class FieldCalibration:
     """A fitted logistic model of the evidence, and the threshold that keeps a promise.
 
-    ``accept_threshold`` is above 1 where nothing may be accepted; ``promise`` says what is promised.
+    ``accept_threshold`` is None where nothing may be accepted; ``promise`` says what is promised.
     """
 
     centre: Floats
     scale: Floats
     weights: Floats
     bias: float
-    accept_threshold: float
+    accept_threshold: float | None
     promise: str = ""
     names: tuple[str, ...] = EVIDENCE
 
@@ -73,9 +72,16 @@ class FieldCalibration:
         """Read a calibration kept as JSON; the evidence is matched by name."""
         by_name = kept["evidence"]
         rows = np.array([by_name[name] for name in names], np.float64)
-        threshold = float(kept["accept_threshold"])
-        promise = str(kept.get("promise", ""))
-        return cls(rows[:, 0], rows[:, 1], rows[:, 2], float(kept["bias"]), threshold, promise, names)
+        threshold = kept["accept_threshold"]
+        return cls(
+            centre=rows[:, 0],
+            scale=rows[:, 1],
+            weights=rows[:, 2],
+            bias=float(kept["bias"]),
+            accept_threshold=None if threshold is None else float(threshold),
+            promise=str(kept.get("promise", "")),
+            names=names,
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return what ``from_mapping`` reads: for each piece of evidence its centre, scale and weight."""
@@ -93,13 +99,17 @@ class FieldCalibration:
         standard = np.clip((evidence - self.centre) / self.scale, -6, 6)
         return float(1 / (1 + math.exp(-float(standard @ self.weights) - self.bias)))
 
+    def is_enough(self, confidence: float) -> bool:
+        """Tell whether a field of this confidence may be accepted."""
+        return self.accept_threshold is not None and confidence >= self.accept_threshold
+
 
 UNCALIBRATED = FieldCalibration(
     centre=np.zeros(len(EVIDENCE)),
     scale=np.ones(len(EVIDENCE)),
     weights=np.array([0.5, 0, 0.5, 0.2, 0, 0, -1.0, -1.0, 0.2, 0, -0.5, 0, 0, 0, 0, -0.5, -0.5, -0.5, -1.0]),
     bias=-1.5,
-    accept_threshold=NOTHING_ACCEPTED,
+    accept_threshold=None,
     promise="not calibrated: nothing is accepted",
 )
 """Stands in where a model comes without calibration: it orders fields, and accepts none."""
@@ -163,35 +173,35 @@ def blank_confidence(seen: Transcript) -> float:
     return 0.999 if not seen.line.ink else float(seen.candidates[0].probability)
 
 
-def list_doubts(seen: Transcript) -> tuple[str, ...]:
+def list_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     """Return, for a reviewer, what speaks against a reading."""
     if not seen.digits:
         return ()
     doubts = _runner_up(seen) + _differences(seen)
     joined = [i for i, cut in enumerate(seen.cuts) if cut.touching > 2]
     if joined:
-        doubts.append("touching digits")
+        doubts.append(Doubt(DoubtKind.TOUCHING_DIGITS))
     strange = [i for i in range(len(seen.digits)) if seen.alone[i, NOT_A_DIGIT] > 0.5]
-    doubts += [f"digit {i + 1} may be no digit" for i in strange]
+    doubts += [Doubt(DoubtKind.MAY_BE_NO_DIGIT, position=i + 1) for i in strange]
     if "#" in seen.written:
-        doubts.append("something beside the digits could not be read")
+        doubts.append(Doubt(DoubtKind.UNREAD_MARK))
     return tuple(doubts)
 
 
-def _runner_up(seen: Transcript) -> list[str]:
+def _runner_up(seen: Transcript) -> list[Doubt]:
     if len(seen.candidates) < 2 or seen.candidates[1].probability < 0.02:
         return []
     first, second = seen.candidates[:2]
     gap = max(0.0, first.probability - second.probability)
-    return [f"two readings within {gap:.2f}: {first.digits} / {second.digits}"]
+    return [Doubt(DoubtKind.CLOSE_READINGS, found=gap, readings=(first.digits, second.digits))]
 
 
-def _differences(seen: Transcript) -> list[str]:
+def _differences(seen: Transcript) -> list[Doubt]:
     doubts = []
     for i, (whole, alone) in enumerate(zip(seen.sequence, seen.alone, strict=True)):
         a, b = int(whole.argmax()), int(alone[:NOT_A_DIGIT].argmax())
         if a != b:
-            doubts.append(f"digit {i + 1} reads {a} among its neighbours and {b} alone")
+            doubts.append(Doubt(DoubtKind.READERS_DIFFER, position=i + 1, readings=(str(a), str(b))))
     return doubts
 
 
@@ -221,7 +231,7 @@ def choose_threshold(
     *,
     max_substitution_rate: float,
     delta: float = 0.05,
-) -> tuple[float, str]:
+) -> tuple[float | None, str]:
     """Choose the confidence from which fields may be accepted; return it with the promise in words.
 
     With certainty ``1 - delta`` over the draw of the labelled fields, the substitution rate among accepted
@@ -231,7 +241,7 @@ def choose_threshold(
     binomial p-values. Candidate thresholds are the labelled fields' own confidences in falling order, which
     their labels do not influence; a starting point is a number of accepted fields.
 
-    ``NOTHING_ACCEPTED`` comes of too few labelled fields, or too many errors among them.
+    The confidence is None, and nothing may be accepted, with too few labelled fields, or too many errors among them.
     """
     order = np.argsort(-np.asarray(confidences, np.float64), kind="stable")
     scores = np.asarray(confidences, np.float64)[order]
@@ -243,7 +253,7 @@ def choose_threshold(
     for start in np.geomspace(fewest, max(fewest, len(scores)), MANY_TRIES):
         best = max(best, _test_downwards(errors, ends[ends + 1 >= int(start)], level, max_substitution_rate))
     if best < 0:
-        return NOTHING_ACCEPTED, (
+        return None, (
             f"no promise: {len(scores)} labelled fields cannot show a substitution rate of "
             f"{max_substitution_rate:.2%} or less with {1 - delta:.0%} certainty (at least {fewest} needed)"
         )
@@ -264,7 +274,7 @@ def choose_promise(kept: Mapping[str, Any], max_substitution_rate: float) -> dic
     within = [p for p in kept.get("promises", ()) if p["rate"] <= max_substitution_rate + 1e-12]
     if not within:
         words = f"no promise: nothing is known of a substitution rate of {max_substitution_rate:.2%}"
-        return {**kept, "accept_threshold": NOTHING_ACCEPTED, "promise": words}
+        return {**kept, "accept_threshold": None, "promise": words}
     best = max(within, key=lambda p: float(p["rate"]))
     return {**kept, "accept_threshold": best["accept_threshold"], "promise": best["promise"]}
 

@@ -13,13 +13,7 @@ MOST_ALTERNATIVES = 3
 
 
 def read_sequence(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
-    """Read free fields with the sequence reader and the digit model; each has one calibrated confidence.
-
-    Raises
-    ------
-    ModelFileError
-        The recognizers hold no sequence reader.
-    """
+    """Read free fields with the sequence reader and the digit model; each has one calibrated confidence."""
     kept = recognizers.field_calibration
     calibration = FieldCalibration.from_mapping(kept) if kept else UNCALIBRATED
     return [describe_reading(seen, calibration) for seen in transcribe(crops, recognizers)]
@@ -31,7 +25,6 @@ def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadFie
         sure = empty_confidence(seen)
         return ReadField("", sure, seen.crop.box_px, blank=True, registration=seen.crop.registration)
     confidence = judge(seen, calibration)
-    doubted = confidence < calibration.accept_threshold
     return ReadField(
         text=seen.text,
         confidence=confidence,
@@ -39,9 +32,9 @@ def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadFie
         blank=not seen.digits,
         digits=seen.digits,
         alternatives=_alternatives(seen),
-        doubts=list_doubts(seen) if doubted else (),
+        doubts=() if calibration.is_enough(confidence) else list_doubts(seen),
         registration=seen.crop.registration,
-        accept_threshold=calibration.accept_threshold if seen.digits else None,
+        accept_threshold=calibration.accept_threshold,
     )
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
 from worker.digits.normalization import normalize_digits
-from worker.errors import ModelFileError
 from worker.fields.cutting.cleaning import clean_field
 from worker.fields.line_reader.alignment import Cut, cut_lines, to_crop_box, to_page_box
 from worker.fields.line_reader.decoding import (
@@ -94,11 +93,6 @@ def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Tra
     """Read every crop with both readers; all digits of all crops are classified in one batch.
 
     Print is removed from tall crops first; one that then reads as nothing is read as it is.
-
-    Raises
-    ------
-    ModelFileError
-        The recognizers hold no sequence reader.
     """
     transcripts = _transcribe([clean_field(crop) if _is_tall(crop) else crop for crop in crops], recognizers)
     emptied = [i for i, seen in enumerate(transcripts) if not seen.digits and _is_tall(crops[i])]
@@ -109,8 +103,6 @@ def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Tra
 
 
 def _transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Transcript]:
-    if recognizers.transcribe_fields is None:
-        raise ModelFileError("there is no model for whole fields (fields.onnx): restore it, or run `icr train-fields`")
     if not crops:
         return []
     lines = [normalize_line(crop.grey) for crop in crops]

@@ -16,7 +16,6 @@ from worker.fields.cell_rows import gather_row_evidence, look_at_rows
 from worker.fields.judging.confidence import (
     CELL_EVIDENCE,
     EVIDENCE,
-    NOTHING_ACCEPTED,
     UNCALIBRATED_CELLS,
     FieldCalibration,
     choose_promise,
@@ -141,7 +140,7 @@ def fit_calibration(evidence: Evidence) -> FieldCalibration:
             break
         used &= ~wrong
     weights, bias = model.coef_[0] * used, float(model.intercept_[0])
-    return FieldCalibration(centre, scale, weights, bias, NOTHING_ACCEPTED, names=evidence.names)
+    return FieldCalibration(centre, scale, weights, bias, None, names=evidence.names)
 
 
 def keep_promises(
@@ -157,7 +156,7 @@ def keep_promises(
     strictest = 0.0
     for rate in sorted(rates, reverse=True):
         threshold, words = choose_threshold(confidences, evidence.correct, max_substitution_rate=rate)
-        if threshold >= NOTHING_ACCEPTED:
+        if threshold is None:
             threshold = max(1 - rate, strictest)
             words += f"; until they do, fields of confidence {threshold:.3f} and more are accepted"
         strictest = max(strictest, threshold)

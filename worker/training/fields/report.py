@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from worker.doubts import describe_doubt
 from worker.training.fields.measures import SUBSTITUTION_RATES, FieldMeasures, Scored, risk_coverage
 from worker.training.fields.truth import LabelledField
 from worker.values import ReadField
@@ -76,7 +77,7 @@ def _figure(labelled: LabelledField, scored: Scored, read: ReadField) -> str:
     encoded = base64.b64encode(cv2.imencode(".png", picture)[1].tobytes()).decode("ascii")
     others = " / ".join(f"{a.text} {a.confidence:.2f}" for a in read.alternatives)
     caption = f"{scored.source}: {scored.truth} read {scored.text} at {scored.confidence:.3f}; {others}"
-    doubts = "; ".join(read.doubts)
+    doubts = "; ".join(map(describe_doubt, read.doubts))
     return (
         f"<figure><img src='data:image/png;base64,{encoded}'>"
         f"<figcaption>{html.escape(caption)}<br>{html.escape(doubts)}</figcaption></figure>"

@@ -1,0 +1,186 @@
+"""Why a person should look: the kinds of doubt, what may excuse each, and the words for people.
+
+A doubt is made where something is noticed, and judged in ``worker.decision``. Both know it by its kind, never by its
+words: those are made by ``describe_doubt`` where a reading leaves the program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class DoubtKind(StrEnum):
+    """What is doubted; the database keeps these names, so that they stay what they are."""
+
+    LOW_CONFIDENCE = "low_confidence"
+    NOT_CALIBRATED = "not_calibrated"
+    CLOSE_READINGS = "close_readings"
+    NEAR_TIE = "near_tie"
+    READERS_DIFFER = "readers_differ"
+    CELLS_AND_LINE_DIFFER = "cells_and_line_differ"
+    TOUCHING_DIGITS = "touching_digits"
+    MAY_BE_NO_DIGIT = "may_be_no_digit"
+    UNREAD_MARK = "unread_mark"
+    UNREAD_INK = "unread_ink"
+    UNEXPECTED_MARK = "unexpected_mark"
+    MISSING_MARK = "missing_mark"
+    STRUCK_DIGIT = "struck_digit"
+    EMPTY_CELL = "empty_cell"
+    DIGITS_FAR_APART = "digits_far_apart"
+    MUST_BE_FILLED = "must_be_filled"
+    NOTHING_READ = "nothing_read"
+    WRONG_COUNT = "wrong_count"
+    RULE_BROKEN = "rule_broken"
+    REGISTRATION_UNCERTAIN = "registration_uncertain"
+    DAMAGED_FILE = "damaged_file"
+    NO_WRITING_FOUND = "no_writing_found"
+    FIELD_NOT_FOUND = "field_not_found"
+    GRAMMAR_BROKEN = "grammar_broken"
+    NO_CURRENCY_SIGN = "no_currency_sign"
+    LIMIT_BROKEN = "limit_broken"
+    SOURCES_DIFFER = "sources_differ"
+    NO_ROUTING_NUMBER = "no_routing_number"
+    UNSURE_CHARACTER = "unsure_character"
+    UNEVEN_PITCH = "uneven_pitch"
+
+
+class Witness(StrEnum):
+    """What can speak for a reading beside its reader."""
+
+    CHECK_DIGIT = "check_digit"
+    CHECK_DIGIT_REFUTES_RIVAL = "check_digit_refutes_rival"
+    FORM_RULE = "form_rule"
+    SECOND_PRINT = "second_print"
+
+
+_KEPT_RULES = frozenset({Witness.CHECK_DIGIT, Witness.FORM_RULE})
+
+EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
+    # The reader was not sure enough. A kept rule that makes it sure enough answers that.
+    DoubtKind.LOW_CONFIDENCE: frozenset(Witness),
+    DoubtKind.CLOSE_READINGS: _KEPT_RULES,
+    DoubtKind.READERS_DIFFER: _KEPT_RULES,
+    DoubtKind.CELLS_AND_LINE_DIFFER: _KEPT_RULES,
+    DoubtKind.TOUCHING_DIGITS: _KEPT_RULES,
+    DoubtKind.MAY_BE_NO_DIGIT: _KEPT_RULES,
+    DoubtKind.NEAR_TIE: frozenset({Witness.CHECK_DIGIT_REFUTES_RIVAL}),
+    # The paper, the page or the form is in doubt. No number that fits a rule answers that.
+    **dict.fromkeys(
+        (
+            DoubtKind.NOT_CALIBRATED,
+            DoubtKind.UNREAD_MARK,
+            DoubtKind.UNREAD_INK,
+            DoubtKind.UNEXPECTED_MARK,
+            DoubtKind.MISSING_MARK,
+            DoubtKind.STRUCK_DIGIT,
+            DoubtKind.EMPTY_CELL,
+            DoubtKind.DIGITS_FAR_APART,
+            DoubtKind.MUST_BE_FILLED,
+            DoubtKind.NOTHING_READ,
+            DoubtKind.WRONG_COUNT,
+            DoubtKind.RULE_BROKEN,
+            DoubtKind.REGISTRATION_UNCERTAIN,
+            DoubtKind.DAMAGED_FILE,
+            DoubtKind.NO_WRITING_FOUND,
+            DoubtKind.FIELD_NOT_FOUND,
+            DoubtKind.GRAMMAR_BROKEN,
+            DoubtKind.NO_CURRENCY_SIGN,
+            DoubtKind.LIMIT_BROKEN,
+            DoubtKind.SOURCES_DIFFER,
+            DoubtKind.NO_ROUTING_NUMBER,
+            DoubtKind.UNSURE_CHARACTER,
+            DoubtKind.UNEVEN_PITCH,
+        ),
+        frozenset[Witness](),
+    ),
+}
+"""Which witnesses answer a doubt of each kind, once they have raised the confidence to what is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One reason why a person should look, with what is known of it.
+
+    ``position`` counts digits, cells or characters from 1. ``readings`` are what the place or the field may read, or
+    what each of two readers makes of it, the better one first. ``found`` is a measured value, ``needed`` what would
+    have done. ``subject`` names the rule, grammar or field that is meant, and ``explanation`` is what its own module
+    says, as half a sentence.
+    """
+
+    kind: DoubtKind
+    position: int | None = None
+    readings: tuple[str, ...] = ()
+    found: float | None = None
+    needed: float | None = None
+    subject: str = ""
+    explanation: str = ""
+
+    def is_excused_by(self, witnesses: frozenset[Witness]) -> bool:
+        """Tell whether one of the witnesses answers this doubt."""
+        return not EXCUSED_BY[self.kind].isdisjoint(witnesses)
+
+
+_WORDS = {
+    DoubtKind.LOW_CONFIDENCE: "confidence {found} is below the {needed} needed",
+    DoubtKind.NOT_CALIBRATED: "no confidence is enough: the model is not calibrated on enough fields",
+    DoubtKind.CLOSE_READINGS: "two readings within {found}: {both}",
+    DoubtKind.NEAR_TIE: "two readings within {found}: {either}",
+    DoubtKind.READERS_DIFFER: "digit {position} reads {first} among its neighbours and {second} alone",
+    DoubtKind.CELLS_AND_LINE_DIFFER: "its cells read {first}, its line {second}",
+    DoubtKind.TOUCHING_DIGITS: "touching digits",
+    DoubtKind.MAY_BE_NO_DIGIT: "digit {position} may be no digit",
+    DoubtKind.UNREAD_MARK: "something beside the digits could not be read",
+    DoubtKind.UNREAD_INK: "ink beside the digits was not read",
+    DoubtKind.UNEXPECTED_MARK: "a mark that the field does not expect: {first}",
+    DoubtKind.MISSING_MARK: "a mark is missing that the field expects: {first}",
+    DoubtKind.STRUCK_DIGIT: "digit {position} may be struck out",
+    DoubtKind.EMPTY_CELL: "cell {position} is empty between digits",
+    DoubtKind.DIGITS_FAR_APART: "digits stand far apart: one by one they read {first}, as a line {second}",
+    DoubtKind.MUST_BE_FILLED: "empty, but must be filled",
+    DoubtKind.NOTHING_READ: "nothing could be read",
+    DoubtKind.WRONG_COUNT: "{found} digits read, {explanation} expected",
+    DoubtKind.RULE_BROKEN: "rule {subject}: {explanation}",
+    DoubtKind.REGISTRATION_UNCERTAIN: "its place on the page is uncertain: {found} of the print around it is found",
+    DoubtKind.DAMAGED_FILE: "the file is damaged: {explanation}",
+    DoubtKind.NO_WRITING_FOUND: "no handwritten digits were found on the page",
+    DoubtKind.FIELD_NOT_FOUND: "no {subject} is found on the check",
+    DoubtKind.GRAMMAR_BROKEN: "grammar {subject}: {explanation}",
+    DoubtKind.NO_CURRENCY_SIGN: "no currency sign is found: taken from its usual place",
+    DoubtKind.LIMIT_BROKEN: "{subject}: {explanation}",
+    DoubtKind.SOURCES_DIFFER: "the printed number {first} differs from the MICR serial {second}",
+    DoubtKind.NO_ROUTING_NUMBER: "no routing number between two transit symbols",
+    DoubtKind.UNSURE_CHARACTER: "character {position} leads the next likely by only {found}",
+    DoubtKind.UNEVEN_PITCH: "characters {position} and {next_position} stand {found} pitches apart",
+}
+
+
+def describe_doubt(doubt: Doubt) -> str:
+    """Return a doubt in words, as one line for a person."""
+    first, second = (*doubt.readings, "", "")[:2]
+    found, needed = _spell_numbers(doubt)
+    words = _WORDS[doubt.kind].format(
+        position=doubt.position,
+        next_position=(doubt.position or 0) + 1,
+        first=first or "nothing",
+        second=second or "nothing",
+        either=" or ".join(doubt.readings),
+        both=" / ".join(doubt.readings),
+        found=found,
+        needed=needed,
+        subject=doubt.subject,
+        explanation=doubt.explanation,
+    )
+    repairs = doubt.readings if doubt.kind is DoubtKind.RULE_BROKEN else ()
+    return words + (f"; only {repairs[0]} keeps it" if repairs else "")
+
+
+def _spell_numbers(doubt: Doubt) -> tuple[str, str]:
+    found, needed = doubt.found or 0.0, doubt.needed or 0.0
+    if doubt.kind is DoubtKind.LOW_CONFIDENCE:
+        places = next((n for n in range(3, 8) if f"{found:.{n}f}" != f"{needed:.{n}f}"), 8)
+        return f"{found:.{places}f}", f"{needed:.{places}f}"
+    if doubt.kind is DoubtKind.REGISTRATION_UNCERTAIN:
+        return f"{found:.0%}", ""
+    decimals = {DoubtKind.CLOSE_READINGS: ".2f", DoubtKind.UNSURE_CHARACTER: ".2f", DoubtKind.UNEVEN_PITCH: ".1f"}
+    return format(found, decimals.get(doubt.kind, "g")), ""
