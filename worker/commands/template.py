@@ -47,12 +47,14 @@ def list_templates() -> None:
 @click.option("--name", help="Name of the template; else that of the file.")
 @click.option("--page", "number", default=1, show_default=True, help="Which page of the file.")
 @click.option("--dpi", type=float, help="Resolution, where the file does not say it or lies.")
-def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: float | None) -> None:
+@click.option("--labels/--no-labels", default=True, help="Name fields by the labels beside them (needs Tesseract).")
+def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: float | None, labels: bool) -> None:
     """Draft a template from a blank or filled form: every printed box, row of cells and comb becomes a field.
 
     Writes the template and, beside it, a picture with every field drawn and named.
     """
     from worker.forms.drafting import draft_template, draw_fields, template_json
+    from worker.forms.labels import NoOcrError
     from worker.registration.registration import register_page
 
     page = _page_of(file, number)
@@ -60,7 +62,11 @@ def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: floa
     target = out or file.with_name(f"{name}.json")
     if target.exists():
         raise IcrError(f"{target} is there already: name another with --out")
-    drafted = draft_template(page, name, dpi=dpi)
+    try:
+        drafted = draft_template(page, name, dpi=dpi, named=labels)
+    except NoOcrError as error:
+        click.echo(f"fields are numbered: {error}", err=True)
+        drafted = draft_template(page, name, dpi=dpi)
     found = register_page(page, drafted)
     _write(target, template_json(drafted).encode())
     picture = target.with_suffix(".png")

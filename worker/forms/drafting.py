@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.form_template import OVERLAP_ALLOWED_MM, DigitRange, FieldSpec, FormTemplate, Landmark, overlap_mm
 from worker.errors import PermanentError
+from worker.forms.labels import name_fields, read_labels
 from worker.forms.layout import FormLayout, PrintedBox, PrintedRow, find_layout
 from worker.imaging.geometry import corners_of, project
 from worker.registration.deskew import level_page
@@ -33,15 +34,18 @@ class NothingToDraftError(PermanentError):
     """The page shows no printed box that could be a field."""
 
 
-def draft_template(page: Page, name: str, *, dpi: float | None = None) -> FormTemplate:
+def draft_template(page: Page, name: str, *, dpi: float | None = None, named: bool = False) -> FormTemplate:
     """Return a template with a field for every box, row of cells and comb, named f01, f02... in reading order.
 
-    A cell of a table is a field of its own, named by row and column: r3c2.
+    A cell of a table is a field of its own, named by row and column: r3c2. With ``named`` the labels beside the boxes
+    are read and name the fields.
 
     Raises
     ------
     NothingToDraftError
         No box is found.
+    NoOcrError
+        Fields are to be ``named``, and Tesseract is not there.
     """
     level = level_page(page.grey)
     px_per_mm = (dpi or page.dpi or guess_dpi(page)) / 25.4
@@ -49,6 +53,8 @@ def draft_template(page: Page, name: str, *, dpi: float | None = None) -> FormTe
     height, width = level.shape
     page_mm = (round(width / px_per_mm, 1), round(height / px_per_mm, 1))
     fields = _keep_fitting(_fields_of(layout), page_mm)
+    if named:
+        fields = name_fields(fields, layout.tables, read_labels(level, px_per_mm))
     if not fields:
         raise NothingToDraftError("no printed boxes, rows of cells or combs are found on this page")
     landmarks = _keep_seen(_landmarks_of(layout, page_mm), level, px_per_mm)

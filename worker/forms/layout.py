@@ -86,6 +86,16 @@ def find_layout(grey: Grey, px_per_mm: float) -> FormLayout:
     return FormLayout(tuple(singles), tuple(tables), tuple(rows), tuple(combs), tuple(rules))
 
 
+def erase_lines(grey: Grey, px_per_mm: float) -> Grey:
+    """Return the page with its printed straight lines painted over with the paper beside them."""
+    ink = _ink_of(grey, px_per_mm)
+    lines = _straight(ink, px_per_mm, flat=True) | _straight(ink, px_per_mm, flat=False)
+    reach = round(0.35 * px_per_mm) * 2 + 1
+    thick = np.asarray(cv2.dilate(lines, np.ones((reach, reach), np.uint8)), np.uint8)
+    window = round(8 * px_per_mm) | 1
+    return np.where(thick > 0, cv2.dilate(grey, np.ones((window, window), np.uint8)), grey).astype(np.uint8)
+
+
 def _ink_of(grey: Grey, px_per_mm: float) -> Mask:
     window = round(8 * px_per_mm) | 1
     paper = cv2.blur(grey, (window, window))

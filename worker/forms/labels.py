@@ -1,0 +1,211 @@
+"""Names for drafted fields, from the labels that are printed beside them: Tesseract reads, this module places.
+
+Tesseract is a program of its own (``apt install tesseract-ocr``), which the extra ``ocr`` calls through pytesseract.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import cv2
+
+from schemas.form_template import FieldSpec
+from worker.errors import IcrError
+from worker.forms.layout import PrintedTable, erase_lines
+from worker.values import Box, Grey
+
+OCR_DPI = 300.0
+"""Resolution at which Tesseract reads best, by its own manual."""
+LEAST_CONFIDENCE = 55.0
+"""Words that Tesseract is less sure of, of 100, are no labels: handwriting and remnants of rules stay below."""
+WORD_GAP = 1.2
+"""Widest space between words of one label, in heights of the line."""
+ABOVE_MM, LEFT_MM = 7.0, 45.0
+"""How far a label may lie above its field, and to the left of it."""
+MOST_NAME = 40
+
+
+class NoOcrError(IcrError):
+    """Tesseract, or the package that calls it, is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A line of printed words and where it lies, in millimetres."""
+
+    text: str
+    box_mm: Box
+
+
+def read_labels(grey: Grey, px_per_mm: float) -> list[Label]:
+    """Return the printed words of a level page, joined to labels; printed lines are taken out first.
+
+    Raises
+    ------
+    NoOcrError
+        Tesseract is not there.
+    """
+    try:
+        import pytesseract
+    except ImportError as error:
+        raise NoOcrError("names from labels need the extra ocr: pip install '.[ocr]'") from error
+    scale = OCR_DPI / 25.4 / px_per_mm
+    picture = cv2.resize(erase_lines(grey, px_per_mm), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    try:
+        found = pytesseract.image_to_data(picture, config="--psm 11", output_type=pytesseract.Output.DICT)
+    except pytesseract.TesseractNotFoundError as error:
+        raise NoOcrError("names from labels need Tesseract: sudo apt install tesseract-ocr") from error
+    words = [
+        Label(text.strip(), Box(*(side * 25.4 / OCR_DPI for side in sides)))
+        for text, sure, *sides in zip(
+            *(found[key] for key in ("text", "conf", "left", "top", "width", "height")), strict=True
+        )
+        if float(sure) >= LEAST_CONFIDENCE and re.search(r"[^\W_]", text)
+    ]
+    return _join_words(words)
+
+
+def name_fields(
+    fields: Sequence[FieldSpec], tables: Sequence[PrintedTable], labels: Sequence[Label]
+) -> tuple[FieldSpec, ...]:
+    """Return the fields named by the labels beside them; a cell of a table by its row's and its column's.
+
+    Cells that hold a label are no fields. A field without a label keeps its name.
+    """
+    places = _place_in_tables(tables)
+    headings = [_headings_of(table, labels) for table in tables]
+    named: list[FieldSpec] = []
+    taken: set[str] = set()
+    for field in fields:
+        at = next((place for box, place in places if _is_inside(field.box_mm, box)), None)
+        if at is None:
+            label = _label_beside(field, fields, labels)
+            name = _slug(label) if label else ""
+        else:
+            number, row, column = at
+            rows, columns, labelled = headings[number]
+            if (row, column) in labelled:
+                continue
+            label = ", ".join(text for text in (rows.get(row, ""), columns.get(column, "")) if text)
+            name = f"{_slug(rows.get(row, '')) or f'r{row}'}.{_slug(columns.get(column, '')) or f'c{column}'}"
+            name = name if rows or columns else ""
+        name = _unique(name or field.name, taken)
+        taken.add(name)
+        named.append(field.model_copy(update={"name": name, "label": label}))
+    return tuple(named)
+
+
+def _join_words(words: Iterable[Label]) -> list[Label]:
+    """Join words that stand side by side on one line."""
+    labels: list[Label] = []
+    for word in sorted(words, key=lambda w: w.box_mm.x):
+        before = next((label for label in labels if _follows(label.box_mm, word.box_mm)), None)
+        if before is None:
+            labels.append(word)
+            continue
+        labels[labels.index(before)] = Label(f"{before.text} {word.text}", _around(before.box_mm, word.box_mm))
+    return sorted(labels, key=lambda label: (label.box_mm.y, label.box_mm.x))
+
+
+def _follows(a: Box, b: Box) -> bool:
+    height = max(a.h, b.h)
+    level = abs(a.y + a.h / 2 - b.y - b.h / 2) < 0.6 * height
+    return level and -0.5 * height < b.x - a.x - a.w < WORD_GAP * height
+
+
+def _around(a: Box, b: Box) -> Box:
+    x, y = min(a.x, b.x), min(a.y, b.y)
+    return Box(x, y, max(a.x + a.w, b.x + b.w) - x, max(a.y + a.h, b.y + b.h) - y)
+
+
+def _place_in_tables(tables: Sequence[PrintedTable]) -> list[tuple[Box, tuple[int, int, int]]]:
+    return [
+        (cell.outline, (number, row, column))
+        for number, table in enumerate(tables)
+        for (row, column), cell in table.cells.items()
+    ]
+
+
+def _headings_of(
+    table: PrintedTable, labels: Sequence[Label]
+) -> tuple[Mapping[int, str], Mapping[int, str], set[tuple[int, int]]]:
+    """Return the labels of a table's rows and of its columns, and the cells (row, column) that hold one.
+
+    A row or column is headed where most of the table's first column, or first row, holds words; a heading may also
+    stand above the table's first row, without a box. Numbers in other cells are what somebody wrote.
+    """
+    texts = {
+        at: " ".join(label.text for label in labels if _is_inside(label.box_mm, cell.outline))
+        for at, cell in table.cells.items()
+    }
+    first_column, first_row = min(column for _, column in texts), min(row for row, _ in texts)
+    rows = {row: text for (row, column), text in texts.items() if column == first_column and _is_words(text)}
+    columns = {column: text for (row, column), text in texts.items() if row == first_row and _is_words(text)}
+    in_first_column = sum(column == first_column for _, column in texts)
+    in_first_row = sum(row == first_row for row, _ in texts)
+    rows = rows if 2 * len(rows) >= in_first_column else {}
+    columns = columns if 2 * len(columns) >= in_first_row else {}
+    labelled = {at for at in texts if (rows and at[1] == first_column) or (columns and at[0] == first_row)}
+    for (row, column), cell in table.cells.items():
+        if row == first_row and column not in columns and not columns.keys() - {first_column}:
+            above = _nearest_above(cell.outline, labels)
+            columns = {**columns, column: above} if above else columns
+    return rows, columns, labelled
+
+
+def _is_words(text: str) -> bool:
+    return sum(c.isalpha() for c in text) >= 2
+
+
+def _label_beside(field: FieldSpec, fields: Sequence[FieldSpec], labels: Sequence[Label]) -> str:
+    """Return the label above a field or to its left, whichever is nearer; '' where there is none."""
+    box = Box(*field.box_mm)
+    above = _nearest_above(box, labels)
+    if above:
+        return above
+    left = [
+        label
+        for label in labels
+        if abs(label.box_mm.y + label.box_mm.h / 2 - box.y - box.h / 2) < box.h / 2
+        and 0 <= box.x - label.box_mm.x - label.box_mm.w < LEFT_MM
+        and not any(_lies_between(label.box_mm, Box(*other.box_mm), box) for other in fields)
+    ]
+    return max(left, key=lambda label: label.box_mm.x + label.box_mm.w).text if left else ""
+
+
+def _nearest_above(box: Box, labels: Sequence[Label]) -> str:
+    above = [
+        label
+        for label in labels
+        if _is_words(label.text)
+        and 0 <= box.y - label.box_mm.y - label.box_mm.h + 0.5 < ABOVE_MM
+        and min(label.box_mm.x + label.box_mm.w, box.x + box.w) - max(label.box_mm.x, box.x) > 0.3 * label.box_mm.w
+    ]
+    return max(above, key=lambda label: label.box_mm.y + label.box_mm.h).text if above else ""
+
+
+def _lies_between(label: Box, other: Box, box: Box) -> bool:
+    level = other.y < box.y + box.h / 2 < other.y + other.h
+    return level and label.x + label.w <= other.x + 0.5 and other.x + other.w <= box.x + 0.5
+
+
+def _is_inside(inner: Sequence[float], outer: Box) -> bool:
+    x, y = inner[0] + inner[2] / 2, inner[1] + inner[3] / 2
+    return outer.x < x < outer.x + outer.w and outer.y < y < outer.y + outer.h
+
+
+def _slug(text: str) -> str:
+    """Return a label as a field name: plain letters, digits and underscores, beginning with a letter."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:MOST_NAME].rstrip("_")
+    return name if not name or name[0].isalpha() else f"n{name}"
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    if name not in taken:
+        return name
+    return next(f"{name}_{i}" for i in count(2) if f"{name}_{i}" not in taken)
