@@ -1,12 +1,13 @@
-"""Where the parts are put together: settings are read once here, and everybody gets small explicit values."""
+"""Where the parts are put together: an entry point builds one runtime from the settings and passes it in."""
 
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import pydantic
@@ -29,13 +30,146 @@ if TYPE_CHECKING:  # the models and the decoders are loaded in the worker's chil
     from worker.rasterizer import RasterLimits
     from worker.values import Recognizers
 
+T = TypeVar("T")
+
 SOCKET_TIMEOUT_S = 15.0
 """A Redis that is silent for longer is taken as gone, so that nobody waits on a dead connection for ever."""
 
 
-@functools.lru_cache(maxsize=1)
-def settings() -> Settings:
-    """Read every ``ICR_*`` setting, once a process.
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """All that one process works with: its settings, what follows from them, and what is opened or loaded once.
+
+    What is called is made when it is first asked for, once a process: a forked child makes its own, because neither
+    connections (celery#1564) nor OpenCV and ONNX Runtime (opencv#5150) live through a fork. So ``recognizers`` and
+    ``limits`` are asked for in the worker's children only, never in the parent that forks.
+    """
+
+    settings: Settings
+    engine: Callable[[], Engine]
+    redis_client: Callable[[], redis.Redis]
+    places: Callable[[], Places]
+    limits: Callable[[], RasterLimits]
+    templates: Callable[[], dict[str, FormTemplate]]
+    recognizers: Callable[[], Recognizers]
+
+    @property
+    def home(self) -> Path:
+        """Return the absolute folder of one-machine mode."""
+        return self.settings.home.absolute()
+
+    @property
+    def inbox(self) -> Path:
+        """Return the absolute watched folder."""
+        return (self.settings.inbox or self.home / "inbox").absolute()
+
+    @property
+    def scan_roots(self) -> tuple[Path, ...]:
+        """Return the folders under which a job may name files, links resolved; the inbox is one."""
+        named, _ = parse_roots(self.settings.scan_roots)
+        return tuple(folder.resolve() for folder in [self.inbox, *named])
+
+    @property
+    def scan_buckets(self) -> tuple[BucketRoot, ...]:
+        """Return the places in object storage under which a job may name objects."""
+        return tuple(parse_roots(self.settings.scan_roots)[1])
+
+    @property
+    def copies_folder(self) -> Path:
+        """Return where copies of scans from object storage lie while they are read."""
+        return self.home / "tmp"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Return where the parts of one-machine mode leave their logs."""
+        return self.home / "logs"
+
+    @property
+    def database_url(self) -> str:
+        """Return the database: the one that is set, else SQLite under home."""
+        return self.settings.database_url or f"sqlite:///{self.home / 'icr.db'}"
+
+    @property
+    def job_key(self) -> str | None:
+        """Return the key that signs job messages, None where jobs need no signature."""
+        key = self.settings.job_key
+        return key.get_secret_value() if key else None
+
+    @property
+    def redis_url(self) -> str:
+        """Return the broker as redis-py wants it: the one that is set, else the private Redis of home."""
+        url = self.settings.broker_url or f"unix://{socket_path(self.home)}"
+        if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:  # kombu would take any certificate
+            url += ("&" if "?" in url else "?") + "ssl_cert_reqs=required"
+        return url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
+
+    @property
+    def broker_url(self) -> str:
+        """Return the broker as Celery wants it: a Unix socket has a scheme of its own there."""
+        parts = urlsplit(self.redis_url)
+        if parts.scheme != "unix":
+            return self.redis_url
+        return f"redis+socket://{parts.path}?{parts.query.replace('db=', 'virtual_host=') or 'virtual_host=0'}"
+
+    @property
+    def accept_policy(self) -> AcceptPolicy:
+        """Return what a field needs to be accepted."""
+        from worker.decision import AcceptPolicy
+
+        return AcceptPolicy()
+
+    @property
+    def check_policy(self) -> CheckPolicy:
+        """Return what a check read today must hold to."""
+        from worker.checks.grammar import LOCALES
+        from worker.checks.policy import CheckPolicy
+
+        return CheckPolicy(
+            locale=LOCALES[self.settings.check_locale],
+            today=dt.date.today(),
+            months_back=self.settings.check_months_back,
+            months_ahead=self.settings.check_months_ahead,
+            max_amount=self.settings.check_max_amount,
+        )
+
+
+class OncePerProcess(Generic[T]):
+    """Makes a value when it is first called, and returns that one; a forked child makes its own."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: tuple[int, T] | None = None
+
+    def __call__(self) -> T:
+        """Return the value of this process."""
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = os.getpid(), self._make()
+        return self._made[1]
+
+
+def build_runtime(settings: Settings | None = None) -> Runtime:
+    """Build the runtime of this process, from the settings in the environment unless others are given.
+
+    Raises
+    ------
+    SettingsError
+        If a setting is malformed or two contradict; names each.
+    """
+    settings = settings or read_settings()
+    runtime = Runtime(
+        settings=settings,
+        engine=OncePerProcess(lambda: _open_database(runtime)),
+        redis_client=OncePerProcess(lambda: connect_redis(runtime.redis_url)),
+        places=OncePerProcess(lambda: Places(Folders(runtime.scan_roots), _open_storage(runtime))),
+        limits=OncePerProcess(lambda: read_limits(settings)),
+        templates=OncePerProcess(lambda: _load_templates(settings)),
+        recognizers=OncePerProcess(lambda: _load_recognizers(settings)),
+    )
+    return runtime
+
+
+def read_settings() -> Settings:
+    """Read every ``ICR_*`` setting from the environment.
 
     Raises
     ------
@@ -43,88 +177,24 @@ def settings() -> Settings:
         If one is malformed or two contradict; names each.
     """
     try:
-        read = Settings()
+        settings = Settings()
     except pydantic.ValidationError as error:
         problems = "; ".join(f"ICR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(problems) from error
-    parse_roots(read.scan_roots)
-    if read.visibility_timeout_s < read.job_time_limit_s + 20:
+    parse_roots(settings.scan_roots)
+    if settings.visibility_timeout_s < settings.job_time_limit_s + 20:
         raise SettingsError(
             "ICR_VISIBILITY_TIMEOUT_S must be at least 20 s more than ICR_JOB_TIME_LIMIT_S: "
             "a scan still being read would be handed out a second time"
         )
-    return read
+    return settings
 
 
-def home() -> Path:
-    """Return the absolute folder of one-machine mode."""
-    return settings().home.absolute()
-
-
-def inbox() -> Path:
-    """Return the absolute watched folder."""
-    return (settings().inbox or home() / "inbox").absolute()
-
-
-def scan_roots() -> tuple[Path, ...]:
-    """Return the folders under which a job may name files, links resolved; the inbox is one."""
-    named, _ = parse_roots(settings().scan_roots)
-    return tuple(folder.resolve() for folder in [inbox(), *named])
-
-
-def scan_buckets() -> tuple[BucketRoot, ...]:
-    """Return the places in object storage under which a job may name objects."""
-    return tuple(parse_roots(settings().scan_roots)[1])
-
-
-def copies_folder() -> Path:
-    """Return where copies of scans from object storage lie while they are read."""
-    return home() / "tmp"
-
-
-def scan_places() -> Places:
-    """Return every place that a job may name scans in."""
-    return Places(Folders(scan_roots()), _storage())
-
-
-@functools.lru_cache(maxsize=1)
-def _storage() -> Place | None:
-    buckets = scan_buckets()
-    return Resting(ObjectStorage(buckets, copies_folder(), raster_limits()), REST_S) if buckets else None
-
-
-def database_url() -> str:
-    """Return the database: the one that is set, else SQLite under home."""
-    return settings().database_url or f"sqlite:///{home() / 'icr.db'}"
-
-
-def job_key() -> str | None:
-    """Return the key that signs job messages, None where jobs need no signature."""
-    key = settings().job_key
-    return key.get_secret_value() if key else None
-
-
-def redis_url() -> str:
-    """Return the broker as redis-py wants it: the one that is set, else the private Redis of home."""
-    url = settings().broker_url or f"unix://{socket_path(home())}"
-    if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:  # kombu would take any certificate
-        url += ("&" if "?" in url else "?") + "ssl_cert_reqs=required"
-    return url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
-
-
-def broker_url() -> str:
-    """Return the broker as Celery wants it: a Unix socket has a scheme of its own there."""
-    parts = urlsplit(redis_url())
-    if parts.scheme != "unix":
-        return redis_url()
-    return f"redis+socket://{parts.path}?{parts.query.replace('db=', 'virtual_host=') or 'virtual_host=0'}"
-
-
-def redis_client() -> redis.Redis:
+def connect_redis(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
     """Return a new client of the broker; it connects when first used."""
     client: redis.Redis = redis.Redis.from_url(
-        redis_url(),
-        socket_timeout=SOCKET_TIMEOUT_S,
+        url,
+        socket_timeout=timeout_s,
         retry=Retry(NoBackoff(), 1),
         decode_responses=True,
         client_name="icr",
@@ -132,78 +202,39 @@ def redis_client() -> redis.Redis:
     return client
 
 
-def shared_redis() -> redis.Redis:
-    """Return the client of this process."""
-    return _redis_of(os.getpid())
-
-
-@functools.lru_cache(maxsize=1)
-def _redis_of(_pid: int) -> redis.Redis:
-    return redis_client()
-
-
-def engine() -> Engine:
-    """Return the database engine of this process: a forked child never shares its parent's connections."""
-    return _engine_of(os.getpid())
-
-
-@functools.lru_cache(maxsize=1)
-def _engine_of(_pid: int) -> Engine:
-    from worker.store.engine import make_engine
-
-    if settings().database_url is None:
-        home().mkdir(parents=True, exist_ok=True)
-    return make_engine(database_url())
-
-
-def raster_limits() -> RasterLimits:
-    """Return what a scan may ask of the machine."""
+def read_limits(settings: Settings) -> RasterLimits:
+    """Return what a scan may ask of the machine; this loads the decoders."""
     from worker.rasterizer import RasterLimits
 
-    read = settings()
     return RasterLimits(
-        max_pages=read.max_pages,
-        max_megapixels=read.max_megapixels,
-        max_file_mb=read.max_file_mb,
-        pdf_dpi=read.pdf_dpi,
-        page_timeout_s=read.page_timeout_s,
+        max_pages=settings.max_pages,
+        max_megapixels=settings.max_megapixels,
+        max_file_mb=settings.max_file_mb,
+        pdf_dpi=settings.pdf_dpi,
+        page_timeout_s=settings.page_timeout_s,
     )
 
 
-@functools.lru_cache(maxsize=1)
-def recognizers() -> Recognizers:
-    """Load the models of this process: call it in a worker's child, never in the parent that forks."""
-    from worker.models.runtime import load_recognizers
+def _open_database(runtime: Runtime) -> Engine:
+    from worker.store.engine import make_engine
 
-    read = settings()
-    return load_recognizers(calibration=read.calibration, max_substitution_rate=read.max_substitution_rate)
+    if runtime.settings.database_url is None:
+        runtime.home.mkdir(parents=True, exist_ok=True)
+    return make_engine(runtime.database_url)
 
 
-@functools.lru_cache(maxsize=1)
-def templates() -> dict[str, FormTemplate]:
-    """Load the form templates of this process, the shipped ones and the user's own, by name."""
+def _open_storage(runtime: Runtime) -> Place | None:
+    buckets = runtime.scan_buckets
+    return Resting(ObjectStorage(buckets, runtime.copies_folder, runtime.limits()), REST_S) if buckets else None
+
+
+def _load_templates(settings: Settings) -> dict[str, FormTemplate]:
     from worker.forms.templates import load_templates
 
-    return load_templates(settings().templates)
+    return load_templates(settings.templates)
 
 
-def accept_policy() -> AcceptPolicy:
-    """Return what a field needs to be accepted."""
-    from worker.decision import AcceptPolicy
+def _load_recognizers(settings: Settings) -> Recognizers:
+    from worker.models.runtime import load_recognizers
 
-    return AcceptPolicy()
-
-
-def check_policy() -> CheckPolicy:
-    """Return what a check read today must hold to."""
-    from worker.checks.grammar import LOCALES
-    from worker.checks.policy import CheckPolicy
-
-    read = settings()
-    return CheckPolicy(
-        locale=LOCALES[read.check_locale],
-        today=dt.date.today(),
-        months_back=read.check_months_back,
-        months_ahead=read.check_months_ahead,
-        max_amount=read.check_max_amount,
-    )
+    return load_recognizers(calibration=settings.calibration, max_substitution_rate=settings.max_substitution_rate)

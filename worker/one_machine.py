@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 import structlog
 
-from worker import bootstrap
+from worker.bootstrap import Runtime
 from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
 from worker.queue.canary import beat_ages, name_here, silence_limit_s
 from worker.store.engine import upgrade_database, wait_for_database
@@ -45,10 +45,11 @@ WATCHER_IS_STUCK = 3
 class Part:
     """One child process: started, started again when it dies, stopped by its id."""
 
-    def __init__(self, name: str, arguments: list[str], logs: Path) -> None:
+    def __init__(self, runtime: Runtime, name: str, arguments: list[str]) -> None:
         self.name = name
         self._arguments = arguments
-        self._log = logs / f"{name}.log"
+        self._environment = _environment(runtime)
+        self._log = runtime.logs_folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._pause_s = 0.5
         self.started = 0.0
@@ -70,7 +71,7 @@ class Part:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=_environment(),
+                env=self._environment,
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGTERM),
             )
@@ -131,16 +132,18 @@ class Outcome:
 class OneMachine:
     """The parts of one home and the loop that keeps them going."""
 
-    def __init__(self, *, once: bool, show: Callable[[QueueSummary], None], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, runtime: Runtime, *, once: bool, show: Callable[[QueueSummary], None], say: Callable[[str], None]
+    ) -> None:
+        self._runtime = runtime
         self._once = once
         self._show = show
         self._say = say
         self._stop = threading.Event()
-        self._redis = None if bootstrap.settings().broker_url else PrivateRedis(bootstrap.home())
-        logs = bootstrap.home() / "logs"
-        self._worker = Part("worker", ["worker"], logs)
-        self._watcher = Part("watcher", ["watch", "--once"] if once else ["watch"], logs)
-        self._metrics = Part("metrics", ["metrics"], logs) if bootstrap.settings().metrics_port else None
+        self._redis = None if runtime.settings.broker_url else PrivateRedis(runtime.home)
+        self._worker = Part(runtime, "worker", ["worker"])
+        self._watcher = Part(runtime, "watcher", ["watch", "--once"] if once else ["watch"])
+        self._metrics = Part(runtime, "metrics", ["metrics"]) if runtime.settings.metrics_port else None
         self._silent_since: float | None = None
         self._silence_patience_s = SILENCE_PATIENCE_S
         self._heal_at = 0.0
@@ -153,14 +156,13 @@ class OneMachine:
         SettingsError
             Another process runs this home.
         """
-        home = bootstrap.home()
-        _make_folder(home / "logs")
-        with HomeLock(home / "icr.lock"), _signals(self._stop), contextlib.ExitStack() as stack:
-            self._say(f"watching {bootstrap.inbox()}" + ("" if self._once else "  (Ctrl-C stops)"))
+        _make_folder(self._runtime.logs_folder)
+        with HomeLock(self._runtime.home / "icr.lock"), _signals(self._stop), contextlib.ExitStack() as stack:
+            self._say(f"watching {self._runtime.inbox}" + ("" if self._once else "  (Ctrl-C stops)"))
             if self._redis:
                 stack.callback(self._redis.stop)
                 self._redis.start()
-            engine = bootstrap.engine()
+            engine = self._runtime.engine()
             wait_for_database(engine, START_PATIENCE_S, self._say)
             upgrade_database(engine)
             before = queue_summary(engine)
@@ -178,7 +180,7 @@ class OneMachine:
         self._stop.set()
 
     def _keep_going(self) -> QueueSummary:
-        summary = queue_summary(bootstrap.engine(), failures=100)
+        summary = queue_summary(self._runtime.engine(), failures=100)
         while not self._stop.wait(TICK_S):
             self._revive_redis()
             self._worker.revive()
@@ -188,7 +190,7 @@ class OneMachine:
             if not self._watcher_is_through:
                 self._watcher.revive()
             with contextlib.suppress(DatabaseUnavailableError):
-                summary = queue_summary(bootstrap.engine(), failures=100)
+                summary = queue_summary(self._runtime.engine(), failures=100)
                 with contextlib.suppress(OSError):  # what we print may lie on a full disk
                     self._show(summary)
                 if self._watcher_is_through and not _is_open(summary):
@@ -214,11 +216,11 @@ class OneMachine:
             return
         self._heal_at = time.monotonic() + HEAL_S
         try:
-            age_s = beat_ages(bootstrap.shared_redis()).get(name_here("worker"), float("inf"))
+            age_s = beat_ages(self._runtime.redis_client()).get(name_here("worker"), float("inf"))
         except redis.RedisError:
             return
         now = time.monotonic()
-        if age_s <= silence_limit_s():
+        if age_s <= silence_limit_s(self._runtime.settings):
             self._silent_since, self._silence_patience_s = None, SILENCE_PATIENCE_S
         elif self._silent_since is None or self._silent_since < self._worker.started:
             self._silent_since = now
@@ -228,7 +230,7 @@ class OneMachine:
             self._silent_since, self._silence_patience_s = None, 2 * self._silence_patience_s
 
     def _stop_parts(self) -> None:
-        grace_s = bootstrap.settings().shutdown_grace_s + COLD_STOP_S
+        grace_s = self._runtime.settings.shutdown_grace_s + COLD_STOP_S
         parts = [part for part in (self._watcher, self._worker, self._metrics) if part]
         for part in parts:
             part.ask_to_stop()
@@ -247,9 +249,9 @@ def _is_open(summary: QueueSummary) -> bool:
     return bool(summary.counts[JobState.QUEUED] or summary.counts[JobState.RUNNING])
 
 
-def _environment() -> dict[str, str]:
+def _environment(runtime: Runtime) -> dict[str, str]:
     """Return the environment of the parts: the same home and inbox wherever they are started from."""
-    return {**os.environ, "ICR_HOME": str(bootstrap.home()), "ICR_INBOX": str(bootstrap.inbox())}
+    return {**os.environ, "ICR_HOME": str(runtime.home), "ICR_INBOX": str(runtime.inbox)}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Every setting of the system, read once from ``ICR_*`` in the environment; ``bootstrap`` hands out small values."""
+"""Every setting of the system, read from ``ICR_*`` in the environment once, at the start of a process."""
 
 from __future__ import annotations
 

@@ -197,14 +197,14 @@ class _Run:
 
 def _read_directly(folder: Path, numbers: range) -> dict[int, str]:
     """Read the same scans in this process, with no queue and no fault."""
-    from worker import bootstrap
+    from worker.bootstrap import build_runtime
     from worker.pipeline import read_page
     from worker.rasterizer import open_pages
 
-    texts = {}
+    runtime, texts = build_runtime(), {}
     for number in numbers:
         path = draw_scan(folder / f"{number}.png", number)
-        (page,) = open_pages(path, scan_id="truth", limits=bootstrap.raster_limits())
-        reading = read_page(page, "field", bootstrap.recognizers(), bootstrap.accept_policy())
+        (page,) = open_pages(path, scan_id="truth", limits=runtime.limits())
+        reading = read_page(page, "field", runtime.recognizers(), runtime.accept_policy)
         texts[number] = reading.fields[0].text
     return texts

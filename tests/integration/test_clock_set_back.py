@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from worker.bootstrap import build_runtime
 from worker.queue import reconciler
 from worker.queue.canary import REMEMBERED_S, beat_ages, record_beat
+from worker.queue.publishing import make_publisher
+from worker.settings import Settings
 from worker.system.private_redis import PrivateRedis
 
 AN_HOUR_MS = 3_600_000
@@ -30,9 +34,10 @@ def test_the_reconciler_takes_its_turn_though_the_last_one_lies_ahead(
 ) -> None:
     turns: list[Any] = []
     monkeypatch.setattr(reconciler, "reconcile", lambda *given: turns.append(given))
+    publisher = make_publisher(replace(build_runtime(Settings()), redis_client=lambda: client))
     client.set("icr:reconcile", "taken", px=AN_HOUR_MS)
     for _ in range(3):
-        reconciler.reconcile_in_turn(None, client)  # type: ignore[arg-type]
+        reconciler.reconcile_in_turn(publisher)
     assert len(turns) == 1, "once, and then not before its time"
 
 

@@ -8,6 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from tests.support.readings import PAGE, claim, read, register
-from worker import bootstrap
+from worker.bootstrap import build_runtime
 from worker.monitoring.exporter import make_exporter
 from worker.queue.canary import name_here, record_beat
 from worker.system.private_redis import PrivateRedis
@@ -52,14 +53,12 @@ def exporter(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     server = PrivateRedis(tmp_path)
     server.start()
     monkeypatch.setenv("ICR_HOME", str(tmp_path))
-    bootstrap.settings.cache_clear()
-    monkeypatch.setattr(bootstrap, "engine", lambda: engine)
-    with make_exporter("127.0.0.1", 0) as http, bootstrap.redis_client() as client:
+    runtime = replace(build_runtime(), engine=lambda: engine)
+    with make_exporter(runtime, "127.0.0.1", 0) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield Exporter(http.server_port, server, client)
+        yield Exporter(http.server_port, server, runtime.redis_client())
         http.shutdown()
     server.stop()
-    bootstrap.settings.cache_clear()
 
 
 def test_it_tells_of_jobs_queue_stages_rates_and_models(exporter: Exporter, engine: Engine) -> None:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sqlalchemy import Engine, select, update
 
 from tests.support.data import PROJECT
 from tests.support.readings import CHECK, PAGE, make_field, make_page, read
-from worker import bootstrap
+from worker.bootstrap import build_runtime
 from worker.cli import icr
 from worker.commands.printing import defuse
 from worker.doubts import Doubt, DoubtKind
@@ -34,9 +35,8 @@ Run = Callable[..., Result]
 def run(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("ICR_DATABASE_URL", engine.url.render_as_string(hide_password=False))
     monkeypatch.setenv("ICR_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(bootstrap, "engine", lambda: engine)
-    bootstrap.settings.cache_clear()
-    return lambda *arguments: CliRunner().invoke(icr, [str(a) for a in arguments], catch_exceptions=False)
+    runtime = replace(build_runtime(), engine=lambda: engine)
+    return lambda *arguments: CliRunner().invoke(icr, [str(a) for a in arguments], obj=runtime, catch_exceptions=False)
 
 
 def lines(result: Result) -> list[dict]:

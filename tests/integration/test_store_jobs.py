@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from sqlalchemy import Engine, func, select, text, update
 
 from tests.support.readings import PAGE, claim, make_page, read, register
-from worker import bootstrap
+from worker.bootstrap import build_runtime
 from worker.errors import InvalidJobError
 from worker.queue import tasks
+from worker.settings import Settings
 from worker.store import jobs
 from worker.store.engine import reading, writing
 from worker.store.tables import DigitRow, FieldRow, JobRow, JobState, ModelRow, PageRow, ScanRow, TemplateRow
@@ -333,11 +335,11 @@ def test_a_process_ended_by_its_hard_limit_keeps_its_delivery_and_one_ended_by_a
     job_id = register(engine)
     taken = claim(engine, job_id)
     assert taken is not None
-    limit_s = bootstrap.settings().job_time_limit_s
+    runtime = replace(build_runtime(Settings()), engine=lambda: engine)
+    limit_s = runtime.settings.job_time_limit_s
     assert limit_s == 120
-    monkeypatch.setattr(tasks.bootstrap, "engine", lambda: engine)
     monkeypatch.setattr(tasks, "read_scan_pages", end)
     with pytest.raises(SystemExit):
-        tasks._run(taken, time.monotonic() - age_s + tasks.DATABASE_PATIENCE * limit_s)
+        tasks._run(runtime, taken, time.monotonic() - age_s + tasks.DATABASE_PATIENCE * limit_s)
     record = jobs.get_job(engine, job_id)
     assert record is not None and record.deliveries == deliveries

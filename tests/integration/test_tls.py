@@ -16,7 +16,7 @@ from sqlalchemy import text
 from tests.support.servers import PostgresqlServer, find_postgresql
 from tests.support.system import Home, draw_scan, processes_of, wait_until
 from tests.support.tls import PASSWORD, TlsRedis, TlsServer, TlsTerminator
-from worker import bootstrap
+from worker.bootstrap import build_runtime
 from worker.errors import DatabaseUnavailableError
 from worker.queue.transport import use_hardened_transport
 from worker.store.engine import make_engine, upgrade_database
@@ -82,16 +82,13 @@ def test_a_certificate_that_proves_nothing_is_refused_by_every_client(
     """Kombu alone would take any certificate where the URL does not say otherwise."""
     url = f"rediss://:{PASSWORD}@{host}:{tls_redis.port}/0" + query.format(ca=authority / "ca.pem")
     monkeypatch.setenv("ICR_BROKER_URL", url)
-    bootstrap.settings.cache_clear()
-    try:
-        with bootstrap.redis_client() as client, pytest.raises(redis.ConnectionError, match="certificate") as ours:
-            client.ping()
-        use_hardened_transport()
-        with Connection(bootstrap.broker_url()) as celerys, pytest.raises(OperationalError, match="certificate") as its:
-            celerys.ensure_connection(max_retries=1, timeout=10)
-        assert PASSWORD not in f"{ours.value} {its.value}"
-    finally:
-        bootstrap.settings.cache_clear()
+    runtime = build_runtime()
+    with pytest.raises(redis.ConnectionError, match="certificate") as ours:
+        runtime.redis_client().ping()
+    use_hardened_transport()
+    with Connection(runtime.broker_url) as celerys, pytest.raises(OperationalError, match="certificate") as its:
+        celerys.ensure_connection(max_retries=1, timeout=10)
+    assert PASSWORD not in f"{ours.value} {its.value}"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import bootstrap
+from worker.bootstrap import read_settings
 from worker.commands.results import _remove_scan
 from worker.errors import InvalidJobError, SettingsError
 from worker.sources.buckets import COPY_LIFE_S, BucketRoot, locate_object, parse_roots, remove_left_copies
@@ -100,13 +100,8 @@ def test_a_root_that_is_no_place_is_refused_at_the_start(text: str, monkeypatch:
     with pytest.raises(SettingsError, match="ICR_SCAN_ROOTS"):
         parse_roots(text)
     monkeypatch.setenv("ICR_SCAN_ROOTS", text)
-    bootstrap.settings.cache_clear()
-    try:
-        with pytest.raises(SettingsError):
-            bootstrap.settings()
-    finally:
-        monkeypatch.undo()
-        bootstrap.settings.cache_clear()
+    with pytest.raises(SettingsError):
+        read_settings()
 
 
 def test_without_the_extra_a_bucket_is_refused_and_the_extra_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,14 +127,11 @@ def test_copies_of_the_dead_are_deleted_and_those_of_the_living_are_not(tmp_path
     assert remove_left_copies(tmp_path / "missing") == 0
 
 
-def test_purging_the_rows_of_an_object_deletes_no_file_of_the_same_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bootstrap, "inbox", lambda: tmp_path)
+def test_purging_the_rows_of_an_object_deletes_no_file_of_the_same_path(tmp_path: Path) -> None:
     scan = tmp_path / "done" / "a.png"
     scan.parent.mkdir()
     scan.touch()
-    _remove_scan(f"s3://bucket{scan}")
+    _remove_scan(tmp_path, f"s3://bucket{scan}")
     assert scan.exists()
-    _remove_scan(scan.as_uri())
+    _remove_scan(tmp_path, scan.as_uri())
     assert not scan.exists()

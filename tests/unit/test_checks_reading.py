@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.readings import reasons_of
-from worker import bootstrap
+from worker.bootstrap import build_runtime
 from worker.checks.finding import find_checks
 from worker.checks.grammar import LOCALES
 from worker.checks.places import find_amount, find_ink, find_sign
@@ -16,6 +16,7 @@ from worker.decision import AcceptPolicy
 from worker.pipeline import read_page
 from worker.values import FieldStatus, Grey, Page, PageReading
 
+RUNTIME = build_runtime()
 RULES = CheckPolicy(LOCALES["US"], dt.date(2019, 12, 1))
 
 
@@ -45,7 +46,7 @@ ASKEW = [(260, 330), (1580, 240), (1640, 850), (300, 930)]
 
 
 def read(grey: Grey) -> PageReading:
-    return read_page(Page("scan", 0, grey), RULES, bootstrap.recognizers(), AcceptPolicy())
+    return read_page(Page("scan", 0, grey), RULES, RUNTIME.recognizers(), AcceptPolicy())
 
 
 def test_a_check_on_a_table_is_found_by_its_corners() -> None:

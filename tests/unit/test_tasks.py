@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.bootstrap import build_runtime
 from worker.errors import (
     DatabaseUnavailableError,
     FolderUnavailableError,
@@ -28,6 +30,7 @@ from worker.errors import (
 )
 from worker.queue import reading_job
 from worker.queue.tasks import _patiently, parse_message
+from worker.settings import Settings
 from worker.sources.places import Folders, Places, Resting, ScanFile, locate_scan
 from worker.store.records import ClaimedJob
 from worker.system.process_identity import is_dead, name_process
@@ -108,11 +111,11 @@ def test_a_scan_that_vanishes_while_it_is_read_waits_for_its_folder_and_fails_al
             path.unlink()
         raise FileNotFoundError(path)
 
-    monkeypatch.setattr(reading_job.bootstrap, "scan_places", lambda: Places(Folders((root,))))
+    runtime = replace(build_runtime(Settings()), places=lambda: Places(Folders((root,))))
     monkeypatch.setattr(reading_job, "hash_file", vanish)
     claim = ClaimedJob("1", Scan("1", str(root / "a.png"), "ab" * 32), "field", None, 0, 1, 1)
     with pytest.raises(UnreadableScanError if gone == "scan" else FolderUnavailableError):
-        reading_job.read_scan_pages(claim, Stopwatch())
+        reading_job.read_scan_pages(runtime, claim, Stopwatch())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from urllib.parse import unquote
 
 import click
 
-from worker import bootstrap
+from worker.bootstrap import Runtime
+from worker.commands.entry import pass_runtime
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -31,22 +32,22 @@ SAMPLES = Path("samples")
     show_default=True,
     help="The folder of scans; copies of them are read.",
 )
-@click.pass_context
-def demo(context: click.Context, samples: Path) -> None:
+@pass_runtime
+def demo(runtime: Runtime, samples: Path) -> None:
     """Read the shipped samples as 'icr up --once' would, and show the numbers.
 
     A sample is damaged on purpose, so that a failure is seen too. Exit code 2 if nothing was read at all.
     """
     from worker.commands.run import up
 
-    count = copy_scans(samples, bootstrap.inbox())
-    click.echo(f"{count} scans copied from {samples}/ to {_short(bootstrap.inbox())}/ ...", err=True)
+    count = copy_scans(samples, runtime.inbox)
+    click.echo(f"{count} scans copied from {samples}/ to {_short(runtime.inbox)}/ ...", err=True)
     try:
-        context.invoke(up, once=True, inbox=None)
+        click.get_current_context().invoke(up, once=True, inbox=None)
     except SystemExit as end:
         if end.code != 2:  # 2: a scan failed, as one of the samples should
             raise
-    if not _show_results():
+    if not _show_results(runtime):
         raise SystemExit(2)
 
 
@@ -70,24 +71,24 @@ def copy_scans(samples: Path, inbox: Path) -> int:
     return len(paths)
 
 
-def _show_results() -> int:
+def _show_results(runtime: Runtime) -> int:
     """Print what the database holds; return how many pages."""
     from rich.console import Console
 
     from worker.store.results import Selection, count_review_queue, iter_pages
 
-    pages = list(iter_pages(bootstrap.engine(), Selection()))
+    pages = list(iter_pages(runtime.engine(), Selection()))
     rows = list(_rows(pages))
     # A pipe has no width: a log should not break the lines of the table.
     console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
     console.print(_table(rows))
     tally = Counter(field.status for page in pages for field in page.fields)
-    waiting = count_review_queue(bootstrap.engine())
+    waiting = count_review_queue(runtime.engine())
     console.print(
         f"{tally.total()} fields: {tally['accepted']} accepted, {tally['review']} doubted"
         f" ({waiting} await review), {tally['blank']} blank."
     )
-    console.print(_next_steps(pages), soft_wrap=True)
+    console.print(_next_steps(runtime, pages), soft_wrap=True)
     return len(pages)
 
 
@@ -125,13 +126,13 @@ def _table(rows: list[tuple[str, ...]]) -> object:
     return table
 
 
-def _next_steps(pages: list[StoredPage]) -> str:
+def _next_steps(runtime: Runtime, pages: list[StoredPage]) -> str:
     from worker.store.engine import describe
 
-    program, inbox = _short(Path(sys.executable).with_name("icr")), _short(bootstrap.inbox())
+    program, inbox = _short(Path(sys.executable).with_name("icr")), _short(runtime.inbox)
     doubted = next((f.field_id for page in pages for f in page.fields if f.final is None), "FIELD_ID")
     return (
-        f"\nThe database is {describe(bootstrap.engine())}, the scans lie in {inbox}/. Try next:\n"
+        f"\nThe database is {describe(runtime.engine())}, the scans lie in {inbox}/. Try next:\n"
         f"  {program} results --format csv\n"
         f"  {program} correct {doubted} NUMBER --by {os.environ.get('USER') or 'me'}\n"
         f"  {program} up   (and drop your own scans into {inbox}/)"

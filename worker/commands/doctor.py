@@ -14,7 +14,7 @@ from typing import Any
 import click
 import redis
 
-from worker import bootstrap
+from worker.bootstrap import Runtime, build_runtime, connect_redis, read_settings
 from worker.errors import IcrError, InvalidJobError, StorageUnavailableError
 from worker.sources.buckets import BucketRoot
 from worker.system.private_redis import redis_server_binary, socket_path
@@ -49,20 +49,21 @@ def _checks() -> Iterator[tuple[str, Check]]:
     yield "settings", check_settings
     if not _run_check(check_settings)[0]:
         return
+    runtime = build_runtime()
     yield "poppler", check_poppler
     yield "models", check_models
-    yield "templates", check_templates
-    yield "redis", check_redis
-    yield "database", check_database
+    yield "templates", partial(check_templates, runtime)
+    yield "redis", partial(check_redis, runtime)
+    yield "database", partial(check_database, runtime)
     if is_asked_for():
         yield "traces", check_tracing
-    for folder in dict.fromkeys((bootstrap.home(), bootstrap.inbox())):
+    for folder in dict.fromkeys((runtime.home, runtime.inbox)):
         yield "folder", partial(check_folder, folder)
-    for folder in bootstrap.scan_roots():
-        if folder != bootstrap.inbox().resolve():
+    for folder in runtime.scan_roots:
+        if folder != runtime.inbox.resolve():
             yield "folder", partial(check_readable, folder)
-    for bucket in bootstrap.scan_buckets():
-        yield "bucket", partial(check_bucket, bucket)
+    for bucket in runtime.scan_buckets:
+        yield "bucket", partial(check_bucket, runtime, bucket)
 
 
 def _run_check(check: Check) -> tuple[bool, str]:
@@ -74,7 +75,7 @@ def _run_check(check: Check) -> tuple[bool, str]:
 
 def check_settings() -> str:
     """Find settings that are malformed, contradict each other, or do not exist."""
-    known = type(bootstrap.settings()).model_fields
+    known = type(read_settings()).model_fields
     named = {name for name in os.environ if name.upper().startswith("ICR_")}
     unknown = sorted(name for name in named if name.upper().removeprefix("ICR_").lower() not in known)
     if unknown:
@@ -103,23 +104,20 @@ def check_models() -> str:
     return ", ".join(f"{card.name} {card.version}" for card in cards) + ": checksums agree with their cards"
 
 
-def check_templates() -> str:
+def check_templates(runtime: Runtime) -> str:
     """Read every form template."""
-    from worker.forms.templates import load_templates
-
-    return ", ".join(sorted(load_templates(bootstrap.settings().templates)))
+    return ", ".join(sorted(runtime.templates()))
 
 
-def check_redis() -> str:
+def check_redis(runtime: Runtime) -> str:
     """Ask Redis for an answer and for the settings without which it loses or drops jobs."""
-    if bootstrap.settings().broker_url is None and not socket_path(bootstrap.home()).exists():
+    if runtime.settings.broker_url is None and not socket_path(runtime.home).exists():
         return f"a private one starts with 'icr up', by {redis_server_binary()}"
     try:
-        with bootstrap.redis_client() as client:
-            client.connection_pool.connection_kwargs.update(socket_timeout=_REDIS_TIMEOUT_S)
+        with connect_redis(runtime.redis_url, _REDIS_TIMEOUT_S) as client:
             about: dict[str, Any] = client.info()
     except redis.RedisError as error:
-        told = f"{bootstrap.redis_url()} does not answer ({error}): start it, or mend ICR_BROKER_URL"
+        told = f"{runtime.redis_url} does not answer ({error}): start it, or mend ICR_BROKER_URL"
         raise FindingError(told) from error
     if about.get("maxmemory_policy", "noeviction") != "noeviction":
         raise FindingError("Redis may drop jobs when its memory is full: set maxmemory-policy noeviction")
@@ -128,12 +126,12 @@ def check_redis() -> str:
     return f"version {about['redis_version']} answers, keeps its log, evicts nothing"
 
 
-def check_database() -> str:
+def check_database(runtime: Runtime) -> str:
     """Ask the database for an answer and compare its revision with this program's."""
     from worker.store.engine import database_revision, describe, require_database
 
-    engine = bootstrap.engine()
-    if bootstrap.settings().database_url is None and database_revision(engine) is None:
+    engine = runtime.engine()
+    if runtime.settings.database_url is None and database_revision(engine) is None:
         return f"{describe(engine)} is made by the first 'icr up'"
     require_database(engine)
     return f"{describe(engine)} answers, at revision {database_revision(engine)}"
@@ -172,10 +170,10 @@ def check_tracing() -> str:
     return "OTEL_EXPORTER_OTLP_ENDPOINT is set, the exporter is installed"
 
 
-def check_bucket(root: BucketRoot) -> str:
+def check_bucket(runtime: Runtime, root: BucketRoot) -> str:
     """Ask the object storage of ``ICR_SCAN_ROOTS`` for an object that is not there."""
     try:
-        with bootstrap.scan_places().fetch(f"{str(root).rstrip('/')}/icr-doctor"):
+        with runtime.places().fetch(f"{str(root).rstrip('/')}/icr-doctor"):
             return f"{root} answers"
     except InvalidJobError as error:
         return f"{root} answers: {error}"

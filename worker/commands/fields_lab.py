@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.bootstrap import Runtime, read_settings
+from worker.commands.entry import pass_runtime
 from worker.errors import IcrError
 
 if TYPE_CHECKING:
@@ -91,8 +93,15 @@ def train_fields(
 @click.option("--format", "output", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)
 @click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report here.")
 @click.option("--photos/--no-photos", default=True, help="Also read the sets of whole photos.")
+@pass_runtime
 def evaluate_fields(
-    data_dir: Path | None, truth: Path | None, half: str, output: str, report: Path | None, photos: bool
+    runtime: Runtime,
+    data_dir: Path | None,
+    truth: Path | None,
+    half: str,
+    output: str,
+    report: Path | None,
+    photos: bool,
 ) -> None:
     """Measure the readers: whole fields, digit errors, read rates at substitution rates, calibration."""
     try:
@@ -102,9 +111,8 @@ def evaluate_fields(
         from worker.training.fields.truth import SOURCES, load_fields, load_own_fields, split
     except ModuleNotFoundError as error:
         raise IcrError(NEEDS.format(error.name)) from error
-    from worker import bootstrap
 
-    recognizers, development = bootstrap.recognizers(), half == "development"
+    recognizers, development = runtime.recognizers(), half == "development"
     groups: dict[str, list[LabelledField]] = {}
     if truth:
         for labelled in load_own_fields(truth):
@@ -133,17 +141,17 @@ def evaluate_fields(
 @click.option("--truth", required=True, type=click.Path(path_type=Path), help="labels.csv: file, digits, box_x...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the calibration goes, as JSON.")
 @click.option("--refit/--keep", default=False, help="Also fit what the evidence is worth (needs the extra 'train').")
-def calibrate(truth: Path, out: Path, refit: bool) -> None:
+@pass_runtime
+def calibrate(runtime: Runtime, truth: Path, out: Path, refit: bool) -> None:
     """Choose the accept threshold from your own labelled fields; ICR_CALIBRATION names the file written."""
     try:
         from worker.training.fields.calibration import calibrate_own
         from worker.training.fields.truth import load_own_fields
     except ModuleNotFoundError as error:
         raise IcrError(NEEDS.format(error.name)) from error
-    from worker import bootstrap
 
-    rate = bootstrap.settings().max_substitution_rate
-    kept = calibrate_own(load_own_fields(truth), bootstrap.recognizers(), max_substitution_rate=rate, refit=refit)
+    rate = runtime.settings.max_substitution_rate
+    kept = calibrate_own(load_own_fields(truth), runtime.recognizers(), max_substitution_rate=rate, refit=refit)
     try:
         out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
@@ -152,9 +160,7 @@ def calibrate(truth: Path, out: Path, refit: bool) -> None:
 
 
 def _data_dir(given: Path | None) -> Path:
-    from worker import bootstrap
-
-    found = given or bootstrap.settings().data_dir
+    found = given or read_settings().data_dir
     if found is None or not (found / "fields").is_dir():
         raise IcrError("where are the handwriting sets? Give --data-dir or set ICR_DATA_DIR")
     return found

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker import bootstrap
+from worker.bootstrap import Runtime
+from worker.commands.entry import pass_runtime
 from worker.errors import BrokerUnavailableError, IcrError
 from worker.sources.places import STORAGE_SCHEME
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from schemas.scan_job import ScanJob
+    from worker.queue.publishing import Publisher
     from worker.store.records import JobTicket
 
 POLL_S = 0.2
@@ -31,13 +33,23 @@ _SCHEMAS = ("scan-job", "form-template", "reading")
 @click.option("--reference", help="Your own reference, kept with the results.")
 @click.option("--priority", type=click.IntRange(0, 9), default=5, show_default=True, help="9 is most urgent.")
 @click.option("--wait", is_flag=True, help="Wait until all have ended; exit code 2 if one failed.")
-def submit(files: tuple[str, ...], template: str | None, reference: str | None, priority: int, wait: bool) -> None:
+@pass_runtime
+def submit(
+    runtime: Runtime,
+    files: tuple[str, ...],
+    template: str | None,
+    reference: str | None,
+    priority: int,
+    wait: bool,
+) -> None:
     """Enqueue scans, files or s3://bucket/key; prints one line each: the job's id, its state, the scan."""
-    engine = _ready_engine()
+    from worker.queue.publishing import make_publisher
+
+    engine, publisher = _ready_engine(runtime), make_publisher(runtime)
     refused, ids = False, []
     for name in files:
         try:
-            ticket = _submit_scan(engine, name, template=template, reference=reference, priority=priority)
+            ticket = _submit_scan(publisher, name, template=template, reference=reference, priority=priority)
         except (IcrError, OSError) as error:
             click.echo(f"icr: {name}: {getattr(error, 'strerror', None) or error}", err=True)
             refused = True
@@ -50,9 +62,10 @@ def submit(files: tuple[str, ...], template: str | None, reference: str | None, 
 
 @click.command()
 @click.option("--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def status(output: str) -> None:
+@pass_runtime
+def status(runtime: Runtime, output: str) -> None:
     """Show the queue's depth, who is alive, how old the oldest jobs are, and the latest failures."""
-    found = _collect_status(_ready_engine())
+    found = _collect_status(runtime)
     if output == "json":
         click.echo(json.dumps(found, indent=2))
     else:
@@ -62,18 +75,20 @@ def status(output: str) -> None:
 @click.command()
 @click.argument("jobs", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every job that failed or died.")
-def retry(jobs: tuple[str, ...], everything: bool) -> None:
+@pass_runtime
+def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
     """Queue failed jobs again; scans in the folder's failed/ come back from there."""
     if bool(jobs) == everything:
         raise click.UsageError("name the jobs, or --all")
     from worker.inbox.reopening import reopen_scan
+    from worker.queue.publishing import make_publisher
     from worker.store.jobs import retry_jobs
 
-    engine = _ready_engine()
+    engine, publisher = _ready_engine(runtime), make_publisher(runtime)
     tickets = retry_jobs(engine, None if everything else list(jobs))
     for ticket in tickets:
-        reopen_scan(bootstrap.inbox(), engine, ticket.id)
-        _publish_again(engine, ticket.id)
+        reopen_scan(runtime.inbox, engine, ticket.id)
+        _publish_again(publisher, ticket.id)
         click.echo(f"{ticket.id}  {ticket.state.value}")
     unknown = set(jobs) - {ticket.id for ticket in tickets}
     for job_id in sorted(unknown):
@@ -95,14 +110,16 @@ def schema(name: str) -> None:
     click.echo(json.dumps(models[name].model_json_schema(), indent=2))
 
 
-def _ready_engine() -> Engine:
+def _ready_engine(runtime: Runtime) -> Engine:
     from worker.store.engine import require_database
 
-    require_database(bootstrap.engine())
-    return bootstrap.engine()
+    require_database(runtime.engine())
+    return runtime.engine()
 
 
-def _submit_scan(engine: Engine, name: str, *, template: str | None, reference: str | None, priority: int) -> JobTicket:
+def _submit_scan(
+    publisher: Publisher, name: str, *, template: str | None, reference: str | None, priority: int
+) -> JobTicket:
     """Enqueue one scan; a queue that does not answer is said, and the job is kept.
 
     Raises
@@ -118,39 +135,37 @@ def _submit_scan(engine: Engine, name: str, *, template: str | None, reference: 
     from worker.errors import InvalidJobError
 
     in_storage = name.startswith(STORAGE_SCHEME)
-    with bootstrap.scan_places().fetch(name if in_storage else str(Path(name).absolute())) as path:
+    with publisher.runtime.places().fetch(name if in_storage else str(Path(name).absolute())) as path:
         try:
             uri = name if in_storage else path.as_uri()
             job = ScanJob(uri=uri, id=uuid.uuid4(), template=template, reference=reference, priority=priority)
         except ValidationError as error:
             raise InvalidJobError(error.errors()[0]["msg"]) from error
-        return _enqueue(engine, job, path)
+        return _enqueue(publisher, job, path)
 
 
-def _enqueue(engine: Engine, job: ScanJob, path: Path) -> JobTicket:
-    from worker.queue.publishing import enqueue_scan
+def _enqueue(publisher: Publisher, job: ScanJob, path: Path) -> JobTicket:
     from worker.store.jobs import get_job
     from worker.store.records import JobTicket
 
     try:
-        return enqueue_scan(engine, job, path, source="submit")
+        return publisher.enqueue_scan(job, path, source="submit")
     except BrokerUnavailableError as error:
         click.echo(f"icr: {error}; the job is kept and runs when the queue is back", err=True)
-        record = get_job(engine, str(job.id))
+        record = get_job(publisher.runtime.engine(), str(job.id))
         assert record is not None
         return JobTicket(record.id, record.state)
 
 
-def _publish_again(engine: Engine, job_id: str) -> None:
-    from worker.queue.publishing import republish
+def _publish_again(publisher: Publisher, job_id: str) -> None:
     from worker.store.jobs import get_job
     from worker.store.tables import JobState
 
-    record = get_job(engine, job_id)
+    record = get_job(publisher.runtime.engine(), job_id)
     if record is None or record.state is not JobState.QUEUED:
         return
     try:
-        republish(engine, record)
+        publisher.republish(record)
     except BrokerUnavailableError as error:
         click.echo(f"icr: {error}; the job is kept and runs when the queue is back", err=True)
 
@@ -174,7 +189,7 @@ def _wait_for(engine: Engine, ids: list[str]) -> bool:
     return failed
 
 
-def _collect_status(engine: Engine) -> dict[str, Any]:
+def _collect_status(runtime: Runtime) -> dict[str, Any]:
     """Gather the status as plain values; what Redis would tell is None where it does not answer."""
     import redis
 
@@ -183,16 +198,16 @@ def _collect_status(engine: Engine) -> dict[str, Any]:
     from worker.store.jobs import queue_summary
     from worker.store.results import count_page_review_queue, count_review_queue
 
-    summary = queue_summary(engine)
+    engine, client = _ready_engine(runtime), runtime.redis_client()
+    summary, limit_s = queue_summary(engine), silence_limit_s(runtime.settings)
     workers, depth = None, None
     try:
-        with bootstrap.redis_client() as client:
-            counted = queue_depth(client)
-            depth = {"waiting": counted.waiting, "in_hand": counted.in_hand}
-            workers = [
-                {"name": name, "last_beat_s": round(age, 1), "alive": age <= silence_limit_s()}
-                for name, age in beat_ages(client).items()
-            ]
+        counted = queue_depth(client)
+        depth = {"waiting": counted.waiting, "in_hand": counted.in_hand}
+        workers = [
+            {"name": name, "last_beat_s": round(age, 1), "alive": age <= limit_s}
+            for name, age in beat_ages(client).items()
+        ]
     except redis.RedisError:
         pass
     return {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.bootstrap import read_settings
 from worker.errors import PermanentError, SettingsError
-from worker.settings import Settings
 
 if TYPE_CHECKING:  # PyTorch and scikit-learn load when a command runs
     from worker.models.card import ModelCard
@@ -58,7 +58,7 @@ def train(
     elif model == "cnn":
         raise click.UsageError("cnn trains on --data all: normalized digits of every training set")
     else:
-        card, path = _train_classic(model, data, data_dir or Settings().data_dir, runs, seed, samples)
+        card, path = _train_classic(model, data, data_dir or read_settings().data_dir, runs, seed, samples)
     click.echo(f"{card.name} {card.version}: {path}")
     for name, value in card.metrics.items():
         click.echo(f"  {name}: {value}")
@@ -122,9 +122,9 @@ def evaluate(
     if model == "production":
         _evaluate_production(_need_data_dir(data_dir), runs)
     elif model == "classics":
-        _evaluate_classics(data_dir or Settings().data_dir, runs, only)
+        _evaluate_classics(data_dir or read_settings().data_dir, runs, only)
     else:
-        _evaluate_run(model, data, data_dir or Settings().data_dir, runs, folds, fold_samples)
+        _evaluate_run(model, data, data_dir or read_settings().data_dir, runs, folds, fold_samples)
 
 
 def _evaluate_run(model: str, data: str, data_dir: Path | None, runs: Path, folds: int, fold_samples: int) -> None:
@@ -193,7 +193,7 @@ def _write_report(evaluation: Evaluation, path: Path) -> None:
 
 
 def _need_data_dir(given: Path | None) -> Path:
-    data_dir = given or Settings().data_dir
+    data_dir = given or read_settings().data_dir
     if data_dir is None:
         raise SettingsError("name the folder of handwriting sets by --data-dir or ICR_DATA_DIR")
     return data_dir

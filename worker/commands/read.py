@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from worker.bootstrap import Runtime
+from worker.commands.entry import pass_runtime
 from worker.errors import IcrError, UnreadableScanError
 
 if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when a command runs, so that `icr --help` does not wait for them
@@ -30,14 +32,22 @@ if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when a command runs, so that `
 )
 @click.option("--format", "output", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)
 @click.option("--draw", type=click.Path(path_type=Path), help="Paint the readings: a .png, or a folder.")
-def read(files: tuple[Path, ...], template: str | None, layout: str | None, output: str, draw: Path | None) -> None:
+@pass_runtime
+def read(
+    runtime: Runtime,
+    files: tuple[Path, ...],
+    template: str | None,
+    layout: str | None,
+    output: str,
+    draw: Path | None,
+) -> None:
     """Read scans (PNG, JPEG, TIFF, PDF) and print one object, or one table, a page."""
     if template and layout:
         raise click.UsageError("--template and --layout exclude each other")
-    form = _choose_form(template, layout)
+    form = _choose_form(runtime, template, layout)
     failed = False
     for path in files:
-        for page, reading, out in _read_file(path, form):
+        for page, reading, out in _read_file(runtime, path, form):
             failed |= out.error is not None
             _print_page(out, output)
             if draw and page is not None and reading is not None:
@@ -48,15 +58,15 @@ def read(files: tuple[Path, ...], template: str | None, layout: str | None, outp
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the probabilities go, as .npy.")
-def classify(file: Path, out: Path) -> None:
+@pass_runtime
+def classify(runtime: Runtime, file: Path, out: Path) -> None:
     """Classify single digits: 'images' (N, H, W) uint8, white on black, to (N, 11) calibrated probabilities."""
     import numpy as np
 
-    from worker import bootstrap
     from worker.digits.classification import classify_images
 
     images = _load_images(file)
-    probabilities = classify_images(images, bootstrap.recognizers())
+    probabilities = classify_images(images, runtime.recognizers())
     try:
         with out.open("wb") as target:
             np.save(target, probabilities)
@@ -64,31 +74,28 @@ def classify(file: Path, out: Path) -> None:
         raise IcrError(f"cannot write {out}: {error.strerror}") from error
 
 
-def _choose_form(template: str | None, layout: str | None) -> Form:
-    from worker import bootstrap
+def _choose_form(runtime: Runtime, template: str | None, layout: str | None) -> Form:
     from worker.forms.templates import find_form
 
     if layout == "check":
-        return bootstrap.check_policy()
+        return runtime.check_policy
     if layout is not None:
         return "free" if layout == "free" else "field"
-    known = bootstrap.templates()
+    known = runtime.templates()
     return find_form(template, known) if template else list(known.values())
 
 
-def _read_file(path: Path, form: Form) -> Iterator[tuple[Page | None, PageReading | None, PageOut]]:
+def _read_file(runtime: Runtime, path: Path, form: Form) -> Iterator[tuple[Page | None, PageReading | None, PageOut]]:
     """Yield every page of a file as it was read; a file that fails ends with an object that says why."""
     from schemas.reading import PageOut
-    from worker import bootstrap
-    from worker.decision import AcceptPolicy
     from worker.output.page_json import to_page_out
     from worker.pipeline import read_page
     from worker.rasterizer import open_pages
 
     number = 0
     try:
-        for page in open_pages(path, scan_id=path.name, limits=bootstrap.raster_limits()):
-            reading = read_page(page, form, bootstrap.recognizers(), AcceptPolicy())
+        for page in open_pages(path, scan_id=path.name, limits=runtime.limits()):
+            reading = read_page(page, form, runtime.recognizers(), runtime.accept_policy)
             yield page, reading, to_page_out(reading, str(path))
             number = page.number + 1
     except UnreadableScanError as error:

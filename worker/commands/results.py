@@ -6,13 +6,15 @@ import getpass
 import itertools
 import re
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import click
 
-from worker import bootstrap
+from worker.bootstrap import Runtime
+from worker.commands.entry import pass_runtime
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
     from collections.abc import Iterable, Iterator
@@ -46,8 +48,15 @@ def _selects(command: click.decorators.FC) -> click.decorators.FC:
 @click.option("--review", is_flag=True, help="Only what awaits review, the longest waiting first: pages, then fields.")
 @_LIMIT
 @_FORMAT
+@pass_runtime
 def results(
-    job: str | None, reference: str | None, template: str | None, review: bool, limit: int | None, output: str
+    runtime: Runtime,
+    job: str | None,
+    reference: str | None,
+    template: str | None,
+    review: bool,
+    limit: int | None,
+    output: str,
 ) -> None:
     """Show what was read, one line a field; a page that could not be read is a line with the error."""
     from worker.commands.printing import print_lines
@@ -55,7 +64,7 @@ def results(
 
     if review and (job or reference or template):
         raise click.UsageError("--review shows the whole queue: leave out --job, --reference and --template")
-    engine = _ready_engine()
+    engine = _ready_engine(runtime)
     lines: Iterator[dict[str, Any]]
     if review:
         pages = (_page_review_line(row) for row in iter_page_review_queue(engine))
@@ -76,12 +85,13 @@ def results(
 )
 @_LIMIT
 @_FORMAT
-def low_confidence(below: float, limit: int | None, output: str) -> None:
+@pass_runtime
+def low_confidence(runtime: Runtime, below: float, limit: int | None, output: str) -> None:
     """List doubtful digits, one line a digit, the most doubtful first."""
     from worker.commands.printing import print_lines
     from worker.store.results import iter_low_confidence
 
-    lines = (_digit_line(row) for row in iter_low_confidence(_ready_engine(), below=below))
+    lines = (_digit_line(row) for row in iter_low_confidence(_ready_engine(runtime), below=below))
     shown = [
         "field_id",
         "file",
@@ -103,12 +113,20 @@ def low_confidence(below: float, limit: int | None, output: str) -> None:
 @_selects
 @click.option("--format", "output", type=click.Choice(["csv", "jsonl"]), default="jsonl", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output.")
-def export(job: str | None, reference: str | None, template: str | None, output: str, out: Path | None) -> None:
+@pass_runtime
+def export(
+    runtime: Runtime,
+    job: str | None,
+    reference: str | None,
+    template: str | None,
+    output: str,
+    out: Path | None,
+) -> None:
     """Write all readings: jsonl is one object a page with its digits, csv one line a field."""
     from worker.commands.printing import write_lines
     from worker.store.results import Selection, iter_pages
 
-    engine, selection = _ready_engine(), Selection(job, reference, template)
+    engine, selection = _ready_engine(runtime), Selection(job, reference, template)
     if output == "jsonl":
         lines: Iterable[Any] = iter_pages(engine, selection, with_digits=True)
     else:
@@ -121,13 +139,14 @@ def export(job: str | None, reference: str | None, template: str | None, output:
 @click.argument("number", required=False)
 @click.option("--confirm", is_flag=True, help="The machine is right: keep what it read.")
 @click.option("--by", "who", help="Who decides.  [default: your login name]")
-def correct(field_id: int, number: str | None, confirm: bool, who: str | None) -> None:
+@pass_runtime
+def correct(runtime: Runtime, field_id: int, number: str | None, confirm: bool, who: str | None) -> None:
     """Set the right NUMBER of a field ('' if blank), or --confirm it; it leaves the review queue."""
     if confirm == (number is not None):
         raise click.UsageError("give the right number, or --confirm")
     from worker.store.reviews import correct_field
 
-    review = correct_field(_ready_engine(), field_id, number, who=who or _login_name())
+    review = correct_field(_ready_engine(runtime), field_id, number, who=who or _login_name())
     verb = "confirmed" if confirm else f"was {review.before!r}, is"
     click.echo(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
 
@@ -135,21 +154,23 @@ def correct(field_id: int, number: str | None, confirm: bool, who: str | None) -
 @click.command()
 @click.argument("page_id", type=int)
 @click.option("--by", "who", help="Who has looked at it.  [default: your login name]")
-def settle(page_id: int, who: str | None) -> None:
+@pass_runtime
+def settle(runtime: Runtime, page_id: int, who: str | None) -> None:
     """Take a page that could not be read, or is doubted, off the review queue; its fields stay there."""
     from worker.store.reviews import settle_page
 
-    reason = settle_page(_ready_engine(), page_id, who=who or _login_name())
+    reason = settle_page(_ready_engine(runtime), page_id, who=who or _login_name())
     click.echo(f"page {page_id} is settled: {reason}")
 
 
 @click.command()
 @click.option("--older-than", "age", required=True, help="As 90d, 12w or 36h, counted from the end of the job.")
-def purge(age: str) -> None:
+@pass_runtime
+def purge(runtime: Runtime, age: str) -> None:
     """Delete the scans, readings and jobs that ended long ago; their counts stay in the table 'purges'."""
     from worker.store.purge import purge_older_than
 
-    counts = purge_older_than(_ready_engine(), _parse_age(age), remove_scan=_remove_scan)
+    counts = purge_older_than(_ready_engine(runtime), _parse_age(age), remove_scan=partial(_remove_scan, runtime.inbox))
     fields = counts.fields_accepted + counts.fields_review + counts.fields_blank
     click.echo(
         f"deleted {counts.jobs} jobs, {counts.scans} scans, {counts.pages} pages, {fields} fields, "
@@ -166,11 +187,11 @@ def _login_name() -> str:
         return ""
 
 
-def _ready_engine() -> Engine:
+def _ready_engine(runtime: Runtime) -> Engine:
     from worker.store.engine import require_database
 
-    require_database(bootstrap.engine())
-    return bootstrap.engine()
+    require_database(runtime.engine())
+    return runtime.engine()
 
 
 def _field_lines(engine: Engine, selection: Selection) -> Iterator[dict[str, Any]]:
@@ -300,7 +321,7 @@ def _parse_age(age: str) -> timedelta:
     return timedelta(**{unit: int(match[1])})
 
 
-def _remove_scan(uri: str) -> None:
+def _remove_scan(inbox: Path, uri: str) -> None:
     """Delete a scan that ended in the watched folder, and its reason file; files elsewhere are not ours."""
     from worker.inbox.folder import OUTCOMES, REASON_SUFFIX
 
@@ -308,7 +329,7 @@ def _remove_scan(uri: str) -> None:
     if parts.scheme not in ("", "file"):
         return
     path = Path(unquote(parts.path))
-    ours = [(bootstrap.inbox() / outcome).resolve() for outcome in OUTCOMES]
+    ours = [(inbox / outcome).resolve() for outcome in OUTCOMES]
     if any(path.parent.resolve().is_relative_to(folder) for folder in ours):
         path.unlink(missing_ok=True)
         path.with_name(path.name + REASON_SUFFIX).unlink(missing_ok=True)

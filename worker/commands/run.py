@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
-from worker import bootstrap
+from worker.bootstrap import Runtime, build_runtime
+from worker.commands.entry import pass_runtime
 from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
 from worker.telemetry.logs import configure_logging, mask_secrets
 from worker.telemetry.tracing import find_obstacle
@@ -28,17 +29,17 @@ DATABASE_PATIENCE_S = 3600.0
 @click.command()
 @click.option("--once", is_flag=True, help="Read what is there and end; exit code 2 if a scan failed.")
 @click.option("--inbox", type=click.Path(path_type=Path), help="The watched folder, instead of ICR_INBOX.")
-def up(once: bool, inbox: Path | None) -> None:
+@pass_runtime
+def up(runtime: Runtime, once: bool, inbox: Path | None) -> None:
     """Run everything on this machine: a private Redis, the worker, the watcher."""
     if inbox is not None:
-        os.environ["ICR_INBOX"] = str(inbox.absolute())
-        bootstrap.settings.cache_clear()
-    configure_logging(bootstrap.settings().log_level)
+        runtime = build_runtime(runtime.settings.model_copy(update={"inbox": inbox}))
+    configure_logging(runtime.settings.log_level)
     from worker.one_machine import OneMachine
 
     with _Progress() as show:
-        outcome = OneMachine(once=once, show=show, say=_say).run()
-    _print_outcome(outcome)
+        outcome = OneMachine(runtime, once=once, show=show, say=_say).run()
+    _print_outcome(runtime, outcome)
     if once and (outcome.failed or outcome.stuck):
         sys.exit(2)
 
@@ -46,44 +47,28 @@ def up(once: bool, inbox: Path | None) -> None:
 @click.command()
 @click.option("--concurrency", type=click.IntRange(min=1), help="Processes; instead of ICR_CONCURRENCY.")
 @click.option("--name", default="worker", show_default=True, help="Tells workers on one machine apart.")
-def worker(concurrency: int | None, name: str) -> None:
+@pass_runtime
+def worker(runtime: Runtime, concurrency: int | None, name: str) -> None:
     """Run a Celery worker: it takes scans from the queue until it is told to stop."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # one thread a process: the processes are the parallelism
-    configure_logging(bootstrap.settings().log_level)
+    configure_logging(runtime.settings.log_level)
     _check_models()
-    _wait_for_database()
+    _wait_for_database(runtime)
     if obstacle := find_obstacle():
         structlog.get_logger(__name__).warning(obstacle)
-    from worker.queue.app import QUEUE, app
-    from worker.queue.canary import canary_queue, forget_beat, name_here
-    from worker.queue.shutdown import bound_shutdown
+    from worker.queue.celery_worker import run_worker
 
-    node = name_here(name)
-    bound_shutdown(bootstrap.settings().shutdown_grace_s)
-    processes = concurrency or bootstrap.settings().concurrency or os.cpu_count() or 1
-    app.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--pool=prefork",
-            f"--concurrency={processes}",
-            f"--hostname={node}",
-            f"--queues={canary_queue(node)},{QUEUE}",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-        ]
-    )
-    forget_beat(bootstrap.shared_redis(), node)
+    run_worker(runtime, name=name, processes=concurrency or runtime.settings.concurrency or os.cpu_count() or 1)
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="End when everything that lies in the folder has been read.")
-def watch(once: bool) -> None:
+@pass_runtime
+def watch(runtime: Runtime, once: bool) -> None:
     """Watch the folder and hand its scans to the queue."""
-    configure_logging(bootstrap.settings().log_level)
-    _wait_for_database()
+    configure_logging(runtime.settings.log_level)
+    _wait_for_database(runtime)
     from worker.inbox.loop import ROLE, watch_inbox
     from worker.one_machine import WATCHER_IS_STUCK
     from worker.queue.canary import forget_beat, name_here
@@ -91,33 +76,35 @@ def watch(once: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    moved_all = watch_inbox(bootstrap.inbox(), once=once, stop=stop)
-    forget_beat(bootstrap.shared_redis(), name_here(ROLE))
+    moved_all = watch_inbox(runtime, once=once, stop=stop)
+    forget_beat(runtime.redis_client(), name_here(ROLE))
     sys.exit(0 if moved_all or not once else WATCHER_IS_STUCK)
 
 
 @click.command()
-def migrate() -> None:
+@pass_runtime
+def migrate(runtime: Runtime) -> None:
     """Bring the database to the newest schema; waits for a database that does not answer yet."""
     from worker.store.engine import describe, upgrade_database, wait_for_database
 
-    engine = bootstrap.engine()
+    engine = runtime.engine()
     wait_for_database(engine, DATABASE_PATIENCE_S, _say)
     upgrade_database(engine)
     click.echo(f"the database {describe(engine)} is up to date")
 
 
 @click.command()
-def metrics() -> None:
+@pass_runtime
+def metrics(runtime: Runtime) -> None:
     """Serve /metrics (Prometheus), /healthz and /readyz on ICR_METRICS_PORT until told to stop."""
-    port, host = bootstrap.settings().metrics_port, bootstrap.settings().metrics_host
+    port, host = runtime.settings.metrics_port, runtime.settings.metrics_host
     if port is None:
         raise SettingsError("set ICR_METRICS_PORT, as to 9464")
-    configure_logging(bootstrap.settings().log_level)
+    configure_logging(runtime.settings.log_level)
     from worker.monitoring.exporter import make_exporter
 
     try:
-        server = make_exporter(host, port)
+        server = make_exporter(runtime, host, port)
     except OSError as error:
         raise SettingsError(f"{host}:{port} (ICR_METRICS_HOST, ICR_METRICS_PORT): {error.strerror}") from error
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -128,7 +115,8 @@ def metrics() -> None:
 
 @click.command()
 @click.option("--ready", is_flag=True, help="Ask instead whether a scan sent now would be read, by any machine.")
-def health(ready: bool) -> None:
+@pass_runtime
+def health(runtime: Runtime, ready: bool) -> None:
     """Exit with 0 if what runs on this machine works (a canary came through lately), with 1 if not."""
     import redis
 
@@ -136,18 +124,19 @@ def health(ready: bool) -> None:
     from worker.queue.canary import silence_limit_s
 
     if ready:
-        obstacles = find_obstacles()
+        obstacles = find_obstacles(runtime)
         click.echo("\n".join(mask_secrets(each) for each in obstacles) or "ready")
         sys.exit(1 if obstacles else 0)
     try:
-        here = ages_here(bootstrap.redis_client())
+        here = ages_here(runtime.redis_client())
     except redis.RedisError as error:
         raise BrokerUnavailableError(f"Redis does not answer: {error}") from error
+    limit_s = silence_limit_s(runtime.settings)
     for name, age in here.items():
-        click.echo(f"{'silent' if age > silence_limit_s() else 'ok    '}  {name}  {age:.0f} s ago")
+        click.echo(f"{'silent' if age > limit_s else 'ok    '}  {name}  {age:.0f} s ago")
     if not here:
         click.echo("nothing on this machine has been heard of", err=True)
-    sys.exit(0 if here and max(here.values()) <= silence_limit_s() else 1)
+    sys.exit(0 if here and max(here.values()) <= limit_s else 1)
 
 
 def _check_models() -> None:
@@ -158,12 +147,13 @@ def _check_models() -> None:
     read_verified_model(MODELS_DIR / DIGITS)
 
 
-def _wait_for_database() -> None:
+def _wait_for_database(runtime: Runtime) -> None:
     from worker.store.engine import require_database, wait_for_database
 
-    wait_for_database(bootstrap.engine(), DATABASE_PATIENCE_S, _say)
-    require_database(bootstrap.engine())
-    bootstrap.engine().dispose()
+    engine = runtime.engine()
+    wait_for_database(engine, DATABASE_PATIENCE_S, _say)
+    require_database(engine)
+    engine.dispose()
 
 
 def _say(text: str) -> None:
@@ -198,7 +188,7 @@ class _Progress:
         self._last = text
 
 
-def _print_outcome(outcome: Outcome) -> None:
+def _print_outcome(runtime: Runtime, outcome: Outcome) -> None:
     from worker.store.engine import describe
     from worker.store.tables import JobState
 
@@ -208,16 +198,16 @@ def _print_outcome(outcome: Outcome) -> None:
         click.echo(f"  failed: {_name_of(failure.uri)}: {failure.reason}")
     if outcome.stuck:
         click.echo("  some scans cannot be moved to where they belong: see the watcher's log")
-    _print_review()
-    logs = bootstrap.home() / "logs"
-    click.echo(f"results in {describe(bootstrap.engine())}; scans in {bootstrap.inbox()}; logs in {logs}")
+    _print_review(runtime)
+    database = describe(runtime.engine())
+    click.echo(f"results in {database}; scans in {runtime.inbox}; logs in {runtime.logs_folder}")
 
 
-def _print_review() -> None:
+def _print_review(runtime: Runtime) -> None:
     from worker.store.results import count_page_review_queue, count_review_queue
 
     with contextlib.suppress(DatabaseUnavailableError):
-        pages, fields = (count(bootstrap.engine()) for count in (count_page_review_queue, count_review_queue))
+        pages, fields = (count(runtime.engine()) for count in (count_page_review_queue, count_review_queue))
         if pages or fields:
             click.echo(f"{pages} pages and {fields} fields await review: 'icr results --review'")
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.bootstrap import Runtime
+from worker.commands.entry import pass_runtime
 from worker.errors import IcrError, UnreadableScanError
 
 if TYPE_CHECKING:
@@ -26,15 +28,14 @@ def template() -> None:
 
 
 @template.command("list")
-def list_templates() -> None:
+@pass_runtime
+def list_templates(runtime: Runtime) -> None:
     """List the known templates: the shipped ones and those of ICR_TEMPLATES."""
     from rich.console import Console
     from rich.table import Table
 
-    from worker import bootstrap
-
     table = Table("name", "form, page", "version", "fields", "page (mm)", "title")
-    for known in bootstrap.templates().values():
+    for known in runtime.templates().values():
         size = f"{known.page_mm[0]:g} x {known.page_mm[1]:g}"
         belongs = f"{known.form}, {known.page}" if known.form else ""
         table.add_row(known.name, belongs, known.version, str(len(known.fields)), size, known.title)
@@ -48,7 +49,10 @@ def list_templates() -> None:
 @click.option("--page", "number", default=1, show_default=True, help="Which page of the file.")
 @click.option("--dpi", type=float, help="Resolution, where the file does not say it or lies.")
 @click.option("--labels/--no-labels", default=True, help="Name fields by the labels beside them (needs Tesseract).")
-def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: float | None, labels: bool) -> None:
+@pass_runtime
+def draft(
+    runtime: Runtime, file: Path, out: Path | None, name: str | None, number: int, dpi: float | None, labels: bool
+) -> None:
     """Draft a template from a blank or filled form: every printed box, row of cells and comb becomes a field.
 
     Writes the template and, beside it, a picture with every field drawn and named.
@@ -57,7 +61,7 @@ def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: floa
     from worker.forms.labels import NoOcrError
     from worker.registration.registration import register_page
 
-    page = _page_of(file, number)
+    page = _page_of(runtime, file, number)
     name = name or _name_from(out or file)
     target = out or file.with_name(f"{name}.json")
     if target.exists():
@@ -85,17 +89,17 @@ def draft(file: Path, out: Path | None, name: str | None, number: int, dpi: floa
 @click.argument("template_file", metavar="TEMPLATE")
 @click.argument("scans", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", default="check", show_default=True, type=click.Path(path_type=Path), help="Folder for pictures.")
-def check(template_file: str, scans: tuple[Path, ...], out: Path) -> None:
+@pass_runtime
+def check(runtime: Runtime, template_file: str, scans: tuple[Path, ...], out: Path) -> None:
     """Draw a template's fields over real scans and say what does not fit; exit code 1 if a page does not."""
-    from worker import bootstrap
     from worker.forms.drafting import draw_fields
     from worker.forms.templates import find_form
     from worker.registration.registration import register_page
 
-    pages_of_form = find_form(template_file, bootstrap.templates()).pages
+    pages_of_form = find_form(template_file, runtime.templates()).pages
     bad = False
     for path in scans:
-        for page, problem in _pages_of(path):
+        for page, problem in _pages_of(runtime, path):
             if page is None:
                 click.echo(f"{path}: {problem}")
                 bad = True
@@ -122,19 +126,18 @@ def _remarks(form: FormTemplate, quality: float, page: Page, page_from_mm: NDArr
     return [f"field {name}: {1 - share:.0%} of it lies off the page" for name, share in shares.items() if share < 0.98]
 
 
-def _pages_of(path: Path) -> Iterator[tuple[Page | None, str | None]]:
-    from worker import bootstrap
+def _pages_of(runtime: Runtime, path: Path) -> Iterator[tuple[Page | None, str | None]]:
     from worker.rasterizer import open_pages
 
     try:
-        for page in open_pages(path, scan_id=path.name, limits=bootstrap.raster_limits()):
+        for page in open_pages(path, scan_id=path.name, limits=runtime.limits()):
             yield page, None
     except UnreadableScanError as error:
         yield None, str(error)
 
 
-def _page_of(path: Path, number: int) -> Page:
-    for page, problem in _pages_of(path):
+def _page_of(runtime: Runtime, path: Path, number: int) -> Page:
+    for page, problem in _pages_of(runtime, path):
         if page is None:
             raise UnreadableScanError(f"{path}: {problem}")
         if page.number == number - 1:

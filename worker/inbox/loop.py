@@ -11,12 +11,13 @@ import redis
 import structlog
 import watchfiles
 
-from worker import bootstrap
+from worker.bootstrap import Runtime
 from worker.errors import IcrError
 from worker.inbox import folder
 from worker.inbox.probing import Prober
 from worker.inbox.watcher import Watcher
 from worker.queue.canary import name_here, record_beat
+from worker.queue.publishing import Publisher, make_publisher
 from worker.queue.reconciler import reconcile_in_turn
 from worker.system.private_redis import HomeLock
 
@@ -26,26 +27,27 @@ TICK_S = 0.25
 ROLE = "watcher"
 
 
-def watch_inbox(inbox: Path, *, once: bool, stop: threading.Event) -> bool:
-    """Watch a folder until told to stop or, if ``once``, until all has ended; False if something is stuck.
+def watch_inbox(runtime: Runtime, *, once: bool, stop: threading.Event) -> bool:
+    """Watch the folder until told to stop or, if ``once``, until all has ended; False if something is stuck.
 
     Raises
     ------
     SettingsError
         Another watcher has this folder.
     """
+    inbox, publisher = runtime.inbox, make_publisher(runtime)
     folder.prepare(inbox)
-    prober, changed = Prober(), threading.Event()
+    prober, changed = Prober(runtime.settings), threading.Event()
     with HomeLock(inbox / folder.WORKING / "lock"), contextlib.closing(prober):
         threading.Thread(target=_listen, args=(inbox, changed, stop), daemon=True).start()
-        watcher = Watcher(inbox, bootstrap.engine(), prober)
+        watcher = Watcher(publisher, prober)
         rescan_at = 0.0
         while not stop.is_set():
             try:
                 if time.monotonic() >= rescan_at:
                     watcher.recover()
                     changed.set()
-                    rescan_at = time.monotonic() + bootstrap.settings().rescan_s
+                    rescan_at = time.monotonic() + runtime.settings.rescan_s
                 if changed.is_set() or watcher.wants_more:
                     changed.clear()
                     watcher.look()
@@ -55,16 +57,16 @@ def watch_inbox(inbox: Path, *, once: bool, stop: threading.Event) -> bool:
             except (IcrError, OSError) as error:
                 log.warning("the watcher waits", reason=str(error))
                 stop.wait(1.0)
-            _do_rounds()
+            _do_rounds(publisher)
             stop.wait(TICK_S)
         return not watcher.stuck
 
 
-def _do_rounds() -> None:
+def _do_rounds(publisher: Publisher) -> None:
     """Show that the watcher works, and look for lost jobs."""
     try:
-        record_beat(bootstrap.shared_redis(), name_here(ROLE))
-        reconcile_in_turn(bootstrap.engine(), bootstrap.shared_redis())
+        record_beat(publisher.runtime.redis_client(), name_here(ROLE))
+        reconcile_in_turn(publisher)
     except (IcrError, redis.RedisError) as error:
         log.debug("could not look for lost jobs", reason=str(error))
 

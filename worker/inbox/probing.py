@@ -8,15 +8,17 @@ from concurrent.futures import TimeoutError as ProbeTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from worker import bootstrap
+from worker.bootstrap import read_limits
 from worker.errors import UnreadableScanError
+from worker.settings import Settings
 from worker.system.child import prepare_child
 
 
 class Prober:
     """One helper process that decodes; a new one is started after each that died or hung."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._pool: ProcessPoolExecutor | None = None
 
     def check(self, path: Path) -> None:
@@ -27,13 +29,13 @@ class Prober:
         UnreadableScanError
             It does not decode, killed the process that tried, or ran past the time limit.
         """
-        settings = bootstrap.settings()
+        settings = self._settings
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 1, multiprocessing.get_context("spawn"), prepare_child, (settings.job_memory_mb,)
             )
         try:
-            self._pool.submit(_probe, path).result(settings.job_time_limit_s)
+            self._pool.submit(_probe, path, settings).result(settings.job_time_limit_s)
         except BrokenProcessPool as error:
             self.close()
             raise UnreadableScanError("the decoder crashed on this file") from error
@@ -52,7 +54,7 @@ class Prober:
             self._pool = None
 
 
-def _probe(path: Path) -> None:
+def _probe(path: Path, settings: Settings) -> None:
     from worker.rasterizer import probe  # in the helper only: the watcher itself loads no decoder
 
-    probe(path, bootstrap.raster_limits())
+    probe(path, read_limits(settings))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import Engine
 
 from schemas.scan_job import ScanJob
-from worker import bootstrap
 from worker.errors import BrokerUnavailableError, InvalidJobError
 from worker.inbox import folder
 from worker.inbox.folder import Claimed
 from worker.inbox.probing import Prober
 from worker.inbox.settling import Ready, Settling
-from worker.queue.publishing import enqueue_scan
+from worker.queue.publishing import Publisher
 from worker.store.holders import find_states
 from worker.store.jobs import get_job, record_invalid_job, record_place
 from worker.store.tables import JobState
@@ -43,16 +40,17 @@ _OUTCOME = {
 class Watcher:
     """One folder and its scans in flight; what a kill interrupts, the next watcher finishes."""
 
-    def __init__(self, inbox: Path, engine: Engine, prober: Prober) -> None:
-        settings = bootstrap.settings()
-        self._inbox = inbox
-        self._engine = engine
+    def __init__(self, publisher: Publisher, prober: Prober) -> None:
+        settings = publisher.runtime.settings
+        self._publisher = publisher
+        self._inbox = publisher.runtime.inbox
+        self._engine = publisher.runtime.engine()
         self._most = settings.inbox_in_flight
         self._in_flight: dict[str, Claimed] = {}
         self._stuck: dict[str, float] = {}
         self._unregistered: dict[str, Claimed] = {}
         self._settling = Settling(
-            inbox, settle_s=settings.settle_s, capacity=WATCHED_PER_JOB * self._most, check=prober.check
+            self._inbox, settle_s=settings.settle_s, capacity=WATCHED_PER_JOB * self._most, check=prober.check
         )
 
     def recover(self) -> None:
@@ -131,7 +129,7 @@ class Watcher:
         uri = claimed.path.as_uri()
         try:
             job = ScanJob.model_validate({"uri": uri, "id": claimed.job_id, "template": claimed.template})
-            enqueue_scan(self._engine, job, claimed.path, source="inbox")
+            self._publisher.enqueue_scan(job, claimed.path, source="inbox")
         except (ValidationError, InvalidJobError) as error:
             reason = f"the folder or the file has a name that no job can have: {_first_problem(error)}"
             record_invalid_job(self._engine, uri, reason, job_id=claimed.job_id, source="inbox")

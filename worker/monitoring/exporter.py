@@ -18,7 +18,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
-from worker import bootstrap
+from worker.bootstrap import Runtime
 from worker.errors import DatabaseUnavailableError
 from worker.monitoring.health import find_obstacles, silent_here
 from worker.queue.canary import beat_ages
@@ -35,12 +35,15 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 class IcrCollector(Collector):
     """Gathers the metrics; a part that does not answer leaves its own out and is told of in ``icr_answers``."""
 
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family."""
         answers = Gauge("icr_answers", "Whether the part answers (1) or not (0)", labels=["part"])
         for part, gather in (("database", _of_database), ("redis", _of_redis)):
             try:
-                families = list(gather())
+                families = list(gather(self._runtime))
             except (DatabaseUnavailableError, redis.RedisError):
                 families = []
             answers.add_metric([part], float(bool(families)))
@@ -48,10 +51,10 @@ class IcrCollector(Collector):
         yield answers
 
 
-def make_application() -> Callable[[dict[str, Any], StartResponse], Iterable[bytes]]:
+def make_application(runtime: Runtime) -> Callable[[dict[str, Any], StartResponse], Iterable[bytes]]:
     """Return the WSGI application of the three addresses."""
     registry = CollectorRegistry()
-    registry.register(IcrCollector())
+    registry.register(IcrCollector(runtime))
     metrics = make_wsgi_app(registry)
 
     def serve(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -59,18 +62,18 @@ def make_application() -> Callable[[dict[str, Any], StartResponse], Iterable[byt
         if path == "/metrics":
             return metrics(environ, start_response)  # type: ignore[no-any-return]
         if path == "/healthz":
-            return _verdict([f"{name} is silent" for name in silent_here()], start_response)
+            return _verdict([f"{name} is silent" for name in silent_here(runtime)], start_response)
         if path == "/readyz":
-            return _verdict(find_obstacles(), start_response)
+            return _verdict(find_obstacles(runtime), start_response)
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b"/metrics, /healthz, /readyz\n"]
 
     return serve
 
 
-def make_exporter(host: str, port: int) -> WSGIServer:
+def make_exporter(runtime: Runtime, host: str, port: int) -> WSGIServer:
     """Open the exporter's port; ``serve_forever`` serves it."""
-    return make_server(host, port, make_application(), ThreadingWSGIServer, _QuietHandler)
+    return make_server(host, port, make_application(runtime), ThreadingWSGIServer, _QuietHandler)
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -88,8 +91,8 @@ def _verdict(obstacles: list[str], start_response: StartResponse) -> list[bytes]
     return [json.dumps({"ok": not obstacles, "obstacles": [mask_secrets(each) for each in obstacles]}).encode() + b"\n"]
 
 
-def _of_database() -> Iterator[Metric]:
-    engine = bootstrap.engine()
+def _of_database(runtime: Runtime) -> Iterator[Metric]:
+    engine = runtime.engine()
     summary, latest = queue_summary(engine, failures=0), count_latest_fields(engine)
     yield _gauge("icr_jobs", "Jobs kept in the database", "state", {s.value: n for s, n in summary.counts.items()})
     ages = {"queued": summary.oldest_queued_s, "running": summary.oldest_running_s}
@@ -112,9 +115,9 @@ def _of_database() -> Iterator[Metric]:
     yield models
 
 
-def _of_redis() -> Iterator[Metric]:
-    with bootstrap.redis_client() as client:
-        depth, ages, stages = queue_depth(client), beat_ages(client), stage_histograms(client)
+def _of_redis(runtime: Runtime) -> Iterator[Metric]:
+    client = runtime.redis_client()
+    depth, ages, stages = queue_depth(client), beat_ages(client), stage_histograms(client)
     yield _gauge(
         "icr_queue_messages",
         "Messages in Redis: in line, and in a worker's hand",

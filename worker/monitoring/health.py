@@ -6,7 +6,7 @@ import socket
 
 import redis
 
-from worker import bootstrap
+from worker.bootstrap import Runtime
 from worker.errors import IcrError
 from worker.queue.canary import beat_ages, silence_limit_s
 
@@ -16,28 +16,28 @@ def ages_here(client: redis.Redis) -> dict[str, float]:
     return {name: age for name, age in beat_ages(client).items() if name.endswith(f"@{socket.gethostname()}")}
 
 
-def silent_here() -> list[str]:
+def silent_here(runtime: Runtime) -> list[str]:
     """Return who on this machine is silent; nobody while Redis does not answer, for then nobody can be heard."""
+    limit_s = silence_limit_s(runtime.settings)
     try:
-        with bootstrap.redis_client() as client:
-            return [name for name, age in ages_here(client).items() if age > silence_limit_s()]
+        return [name for name, age in ages_here(runtime.redis_client()).items() if age > limit_s]
     except redis.RedisError:
         return []
 
 
-def find_obstacles() -> list[str]:
+def find_obstacles(runtime: Runtime) -> list[str]:
     """Return what keeps a scan that is sent now from being read, one line each; nothing if all is well."""
     from worker.store.engine import require_database
 
     obstacles = []
     try:
-        require_database(bootstrap.engine())
+        require_database(runtime.engine())
     except IcrError as error:
         obstacles.append(str(error))
+    limit_s = silence_limit_s(runtime.settings)
     try:
-        with bootstrap.redis_client() as client:
-            ages = beat_ages(client)
-        if not any(age <= silence_limit_s() for name, age in ages.items() if not name.startswith("watcher@")):
+        ages = beat_ages(runtime.redis_client())
+        if not any(age <= limit_s for name, age in ages.items() if not name.startswith("watcher@")):
             obstacles.append("no worker has been heard of lately")
     except redis.RedisError as error:
         obstacles.append(f"Redis does not answer: {error}")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from celery import Celery
-from celery.signals import setup_logging
 
-from worker import bootstrap
+from worker.bootstrap import SOCKET_TIMEOUT_S, Runtime
 from worker.queue.transport import use_hardened_transport
-from worker.telemetry.logs import configure_logging
 
 QUEUE = "icr"
 READ_SCAN = "icr.read_scan"
@@ -22,16 +20,16 @@ def wire_priority(priority: int) -> int:
     return MOST_URGENT - priority
 
 
-def make_app() -> Celery:
-    """Build the application from the settings.
+def make_app(runtime: Runtime) -> Celery:
+    """Build the application of one process; a worker's needs its tasks beside it (``start_worker``).
 
     Late acknowledgement and ``reject_on_worker_lost`` hand a dead worker's message to the next one; the SQL
     job row counts the deliveries, so that a scan that kills its worker is not handed round for ever. The
     remote control is off: nobody who can write to Redis may order a worker about.
     """
-    settings = bootstrap.settings()
+    settings = runtime.settings
     use_hardened_transport()
-    app = Celery("icr", broker=bootstrap.broker_url(), include=["worker.queue.tasks"], set_as_current=True)
+    app = Celery("icr", broker=runtime.broker_url)
     app.conf.update(
         accept_content=["json"],
         broker_connection_max_retries=None,
@@ -40,7 +38,7 @@ def make_app() -> Celery:
             "visibility_timeout": settings.visibility_timeout_s,
             "priority_steps": list(range(MOST_URGENT + 1)),
             "queue_order_strategy": "priority",
-            "socket_timeout": bootstrap.SOCKET_TIMEOUT_S,
+            "socket_timeout": SOCKET_TIMEOUT_S,
             "socket_keepalive": True,
             "health_check_interval": 10,
             "unacked_restore_interval": 10,
@@ -58,11 +56,3 @@ def make_app() -> Celery:
         worker_proc_alive_timeout=60,  # a child loads its model first: 4 s are too few
     )
     return app
-
-
-@setup_logging.connect  # type: ignore[untyped-decorator]
-def _our_logging(**_: object) -> None:
-    configure_logging(bootstrap.settings().log_level)
-
-
-app = make_app()

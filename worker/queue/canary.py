@@ -14,11 +14,12 @@ from typing import Any
 
 import redis
 import structlog
-from celery import bootsteps
+from celery import Celery, bootsteps
 from kombu.exceptions import OperationalError
 
-from worker import bootstrap
-from worker.queue.app import CANARY, HARD_LIMIT_MARGIN_S, app, wire_priority
+from worker.bootstrap import Runtime
+from worker.queue.app import CANARY, HARD_LIMIT_MARGIN_S, wire_priority
+from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
 _BEATS = "icr:beat:"
@@ -32,9 +33,8 @@ def canary_queue(node: str) -> str:
     return f"icr.canary.{node}"
 
 
-def silence_limit_s() -> float:
+def silence_limit_s(settings: Settings) -> float:
     """Return how long a working worker may be silent: all its processes may be at the longest job allowed."""
-    settings = bootstrap.settings()
     return settings.job_time_limit_s + HARD_LIMIT_MARGIN_S + 3 * settings.canary_s
 
 
@@ -72,16 +72,16 @@ class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is un
     """Sends the worker its canary from the worker's own event loop: a stuck loop sends none."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
+    runtime: Runtime
 
     def __init__(self, _consumer: Any, **_: Any) -> None:
         self._timer: Any = None
-        self._client = bootstrap.redis_client()
 
     def start(self, consumer: Any) -> None:
         """Send a canary at once and then periodically; called again after each lost connection."""
-        queue = canary_queue(consumer.hostname)
-        self._timer = consumer.timer.call_repeatedly(bootstrap.settings().canary_s, self._send, (queue,))
-        self._send(queue)
+        given = (consumer.app, canary_queue(consumer.hostname))
+        self._timer = consumer.timer.call_repeatedly(self.runtime.settings.canary_s, self._send, given)
+        self._send(*given)
 
     def stop(self, _consumer: Any) -> None:
         """Stop sending."""
@@ -89,12 +89,14 @@ class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is un
             self._timer.cancel()
             self._timer = None
 
-    def _send(self, queue: str) -> None:
+    def _send(self, app: Celery, queue: str) -> None:
         try:
-            if self._client.llen(queue) == 0:
+            if self.runtime.redis_client().llen(queue) == 0:
                 app.send_task(CANARY, queue=queue, priority=wire_priority(9), retry=False)
         except (redis.RedisError, OperationalError, OSError) as error:
             log.warning("canary not sent", reason=str(error))
 
 
-app.steps["consumer"].add(CanaryStep)
+def add_canary(app: Celery, runtime: Runtime) -> None:
+    """Have the workers of an application send themselves canaries; Celery builds the step from its class alone."""
+    app.steps["consumer"].add(type("CanaryStep", (CanaryStep,), {"runtime": runtime}))

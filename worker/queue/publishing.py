@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from celery import Celery
 from kombu.exceptions import OperationalError
-from sqlalchemy import Engine
 
 from schemas.scan_job import ScanJob
-from worker import bootstrap
+from worker.bootstrap import Runtime
 from worker.errors import BrokerUnavailableError
-from worker.queue.app import MOST_URGENT, QUEUE, READ_SCAN, app, wire_priority
+from worker.queue.app import MOST_URGENT, QUEUE, READ_SCAN, make_app, wire_priority
 from worker.queue.signing import sign_job
 from worker.store.jobs import mark_published, register_job
 from worker.store.records import JobRecord, JobTicket
@@ -30,68 +30,76 @@ def hash_file(path: Path) -> tuple[str, int]:
         return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
 
 
-def register_scan(engine: Engine, job: ScanJob, path: Path, *, source: str) -> JobTicket:
-    """Write the job row of a scan that lies at ``path``; ``job.id`` must be set."""
-    sha256, size = hash_file(path)
-    return register_job(
-        engine,
-        job_id=str(job.id),
-        uri=job.uri,
-        sha256=sha256,
-        size=size,
-        template=job.template,
-        reference=job.reference,
-        priority=job.priority,
-        source=source,
-        duplicates=bootstrap.settings().duplicates,
-    )
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Writes the job rows of one process and puts their messages on the queue."""
+
+    runtime: Runtime
+    app: Celery
+
+    def register_scan(self, job: ScanJob, path: Path, *, source: str) -> JobTicket:
+        """Write the job row of a scan that lies at ``path``; ``job.id`` must be set."""
+        sha256, size = hash_file(path)
+        return register_job(
+            self.runtime.engine(),
+            job_id=str(job.id),
+            uri=job.uri,
+            sha256=sha256,
+            size=size,
+            template=job.template,
+            reference=job.reference,
+            priority=job.priority,
+            source=source,
+            duplicates=self.runtime.settings.duplicates,
+        )
+
+    def enqueue_scan(self, job: ScanJob, path: Path, *, source: str) -> JobTicket:
+        """Write a scan's job row, commit it, then publish its message.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            The row is committed and the queue does not answer: the reconciler publishes it later.
+        """
+        ticket = self.register_scan(job, path, source=source)
+        if ticket.state is JobState.QUEUED:
+            self._publish(str(job.id), job.model_dump(mode="json"), job.priority)
+        return ticket
+
+    def republish(self, record: JobRecord) -> None:
+        """Publish a job from its row, as it was or as near as the row tells."""
+        message = {
+            "uri": record.uri,
+            "id": record.id,
+            "template": record.template,
+            "reference": record.reference,
+            "priority": record.priority,
+        }
+        self._publish(record.id, message, record.priority)
+
+    def _publish(self, job_id: str, message: dict[str, Any], priority: int) -> None:
+        """Put a job's message on the queue, signed where there is a key, and note so in its row."""
+        key = self.runtime.job_key
+        self.send_message([sign_job(message, key) if key else message], job_id, priority)
+        mark_published(self.runtime.engine(), job_id)
+
+    def send_message(self, args: Any, message_id: str, priority: int) -> None:
+        """Put a message at the end of the queue.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            The queue does not answer.
+        """
+        try:
+            self.app.send_task(READ_SCAN, args=args, task_id=message_id, priority=wire_priority(priority), retry=False)
+        except (OperationalError, redis.RedisError, OSError) as error:
+            raise BrokerUnavailableError(f"the queue does not take jobs: {error}") from error
 
 
-def enqueue_scan(engine: Engine, job: ScanJob, path: Path, *, source: str) -> JobTicket:
-    """Write a scan's job row, commit it, then publish its message.
-
-    Raises
-    ------
-    BrokerUnavailableError
-        The row is committed and the queue does not answer: the reconciler publishes it later.
-    """
-    ticket = register_scan(engine, job, path, source=source)
-    if ticket.state is JobState.QUEUED:
-        publish(engine, str(job.id), job.model_dump(mode="json"), job.priority)
-    return ticket
-
-
-def republish(engine: Engine, record: JobRecord) -> None:
-    """Publish a job from its row, as it was or as near as the row tells."""
-    message = {
-        "uri": record.uri,
-        "id": record.id,
-        "template": record.template,
-        "reference": record.reference,
-        "priority": record.priority,
-    }
-    publish(engine, record.id, message, record.priority)
-
-
-def publish(engine: Engine, job_id: str, message: dict[str, Any], priority: int) -> None:
-    """Put a job's message on the queue, signed where there is a key, and note so in its row."""
-    key = bootstrap.job_key()
-    send_message([sign_job(message, key) if key else message], job_id, priority)
-    mark_published(engine, job_id)
-
-
-def send_message(args: Any, message_id: str, priority: int) -> None:
-    """Put a message at the end of the queue.
-
-    Raises
-    ------
-    BrokerUnavailableError
-        The queue does not answer.
-    """
-    try:
-        app.send_task(READ_SCAN, args=args, task_id=message_id, priority=wire_priority(priority), retry=False)
-    except (OperationalError, redis.RedisError, OSError) as error:
-        raise BrokerUnavailableError(f"the queue does not take jobs: {error}") from error
+def make_publisher(runtime: Runtime) -> Publisher:
+    """Return the publisher of a process that is no worker, with an application of its own."""
+    return Publisher(runtime, make_app(runtime))
 
 
 @dataclass(frozen=True, slots=True)

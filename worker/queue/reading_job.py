@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from worker import bootstrap
+from worker.bootstrap import Runtime
 from worker.errors import FolderUnavailableError, InvalidJobError, UnreadableScanError
 from worker.queue.publishing import hash_file
 from worker.store.records import ClaimedJob
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from worker.checks.policy import CheckPolicy
 
 
-def read_scan_pages(claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
+def read_scan_pages(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
     """Read every page of a claimed scan, one in memory at a time; ``watch`` is charged with the stages.
 
     Raises
@@ -29,28 +29,28 @@ def read_scan_pages(claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[Pag
         The place that the scan lies in is away.
     """
     try:
-        found = watch.time("fetch", bootstrap.scan_places().fetch, claim.scan.uri)
+        found = watch.time("fetch", runtime.places().fetch, claim.scan.uri)
     except InvalidJobError as error:
         raise UnreadableScanError(str(error)) from error
     with found as path:
         try:
-            return _read_file(path, claim, watch)
+            return _read_file(runtime, path, claim, watch)
         except UnreadableScanError as error:
             if isinstance(error.__cause__, FileNotFoundError) or not path.exists():
-                _ask_where_it_is(claim.scan.uri, error)
+                _ask_where_it_is(runtime, claim.scan.uri, error)
             raise
 
 
-def _ask_where_it_is(uri: str, error: UnreadableScanError) -> None:
+def _ask_where_it_is(runtime: Runtime, uri: str, error: UnreadableScanError) -> None:
     """Tell a scan that vanished while it was read from one whose whole folder did, and may come back."""
     try:
-        bootstrap.scan_places().fetch(uri)
+        runtime.places().fetch(uri)
     except InvalidJobError:
         return
     raise FolderUnavailableError("the scan was away for a moment") from error
 
 
-def _read_file(path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
+def _read_file(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
     from worker.pipeline import read_page
     from worker.rasterizer import open_pages
 
@@ -58,17 +58,18 @@ def _read_file(path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, l
         sha256, _ = hash_file(path)
     except OSError as error:
         raise UnreadableScanError(str(error)) from error
-    form = _choose_form(claim.template)
-    policy = bootstrap.accept_policy()
+    form = _choose_form(runtime, claim.template)
+    policy = runtime.accept_policy
     scan = Scan(claim.scan.id, claim.scan.uri, sha256)
-    pages = open_pages(path, scan_id=scan.id, limits=bootstrap.raster_limits())
+    pages = open_pages(path, scan_id=scan.id, limits=runtime.limits())
     return scan, [
-        watch.time("read", read_page, page, form, bootstrap.recognizers(), policy)
-        for page in watch.each("decode", pages)
+        watch.time("read", read_page, page, form, runtime.recognizers(), policy) for page in watch.each("decode", pages)
     ]
 
 
-def _choose_form(name: str | None) -> NamedForm | list[FormTemplate] | CheckPolicy | Literal["field", "free"]:
+def _choose_form(
+    runtime: Runtime, name: str | None
+) -> NamedForm | list[FormTemplate] | CheckPolicy | Literal["field", "free"]:
     """Return the form of that name, the layout of that name, or without one every template known."""
     from worker.forms.templates import find_form
 
@@ -77,6 +78,6 @@ def _choose_form(name: str | None) -> NamedForm | list[FormTemplate] | CheckPoli
     if name == "free":
         return "free"
     if name == "check":
-        return bootstrap.check_policy()
-    known = bootstrap.templates()
+        return runtime.check_policy
+    known = runtime.templates()
     return find_form(name, known) if name else list(known.values())

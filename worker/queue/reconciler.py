@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import redis
 import structlog
 from sqlalchemy import Engine
 
-from worker import bootstrap
-from worker.queue.publishing import queue_depth, republish
+from worker.queue.publishing import Publisher, queue_depth
 from worker.store.holders import count_published, list_holders, take_back_jobs
 from worker.store.jobs import find_lost_jobs, get_job
 from worker.system.process_identity import is_dead
@@ -26,16 +24,17 @@ BACKLOG_PATIENCE_S = 6 * 3600.0
 _TURN = "icr:reconcile"
 
 
-def reconcile_in_turn(engine: Engine, client: redis.Redis) -> None:
+def reconcile_in_turn(publisher: Publisher) -> None:
     """Reconcile unless somebody did lately; every worker and every watcher calls this often."""
-    turn_ms = round(bootstrap.settings().reconcile_s * 1000)
+    client = publisher.runtime.redis_client()
+    turn_ms = round(publisher.runtime.settings.reconcile_s * 1000)
     if client.set(_TURN, "taken", nx=True, px=turn_ms):
-        reconcile(engine, client)
+        reconcile(publisher)
     elif int(client.pttl(_TURN)) > turn_ms:  # the clock was set back: else nobody has a turn for as long
         client.delete(_TURN)
 
 
-def reconcile(engine: Engine, client: redis.Redis) -> int:
+def reconcile(publisher: Publisher) -> int:
     """Publish again what the queue has forgotten; return how many.
 
     First the rows never published and those whose worker died. Then, if fewer messages wait in Redis than there are
@@ -43,11 +42,13 @@ def reconcile(engine: Engine, client: redis.Redis) -> int:
     too many is dropped by the claim, and the next turn finds those that are still missing. Messages in hand do not
     count: a worker that was killed before its claim leaves them there until the visibility timeout.
     """
+    engine = publisher.runtime.engine()
     take_back_from_the_dead(engine)
-    count = _republish(engine, patience_s=BACKLOG_PATIENCE_S, limit=BATCH)
-    missing = count_published(engine) - queue_depth(client).waiting
+    count = _republish(publisher, patience_s=BACKLOG_PATIENCE_S, limit=BATCH)
+    missing = count_published(engine) - queue_depth(publisher.runtime.redis_client()).waiting
     if missing > 0:
-        count += _republish(engine, patience_s=bootstrap.settings().reconcile_s, limit=min(BATCH, missing))
+        patience_s = publisher.runtime.settings.reconcile_s
+        count += _republish(publisher, patience_s=patience_s, limit=min(BATCH, missing))
     if count:
         log.warning("published lost jobs again", jobs=count)
     return count
@@ -60,11 +61,12 @@ def take_back_from_the_dead(engine: Engine) -> None:
             log.warning("took back the jobs of a dead process", holder=holder, jobs=take_back_jobs(engine, holder))
 
 
-def _republish(engine: Engine, *, patience_s: float, limit: int) -> int:
+def _republish(publisher: Publisher, *, patience_s: float, limit: int) -> int:
     """Publish what was never published, and what was published more than ``patience_s`` ago and not taken."""
+    engine = publisher.runtime.engine()
     lost = find_lost_jobs(engine, unpublished_after_s=UNPUBLISHED_AFTER_S, republish_after_s=patience_s, limit=limit)
     for ticket in lost:
         record = get_job(engine, ticket.id)
         if record is not None:
-            republish(engine, record)
+            publisher.republish(record)
     return len(lost)

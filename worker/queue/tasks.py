@@ -13,13 +13,12 @@ import redis
 import structlog
 import tenacity
 from billiard.exceptions import SoftTimeLimitExceeded
-from celery import Task, shared_task
+from celery import Celery, Task
 from celery.exceptions import Reject
-from celery.signals import task_postrun, task_prerun, worker_process_init, worker_process_shutdown
 from pydantic import ValidationError
 
 from schemas.scan_job import ScanJob
-from worker import bootstrap
+from worker.bootstrap import Runtime
 from worker.errors import (
     DatabaseUnavailableError,
     IcrError,
@@ -29,20 +28,17 @@ from worker.errors import (
     TransientError,
 )
 from worker.queue.app import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
-from worker.queue.canary import record_beat
-from worker.queue.publishing import register_scan, send_message
+from worker.queue.publishing import Publisher
 from worker.queue.reading_job import read_scan_pages
 from worker.queue.reconciler import reconcile_in_turn
 from worker.queue.signing import open_job
-from worker.sources.buckets import prepare_storage, remove_left_copies
 from worker.store.holders import take_back_jobs
 from worker.store.jobs import claim_job, fail_job, get_job, record_invalid_job, release_job, store_readings
 from worker.store.records import ClaimedJob
 from worker.store.tables import JobState
-from worker.system.child import prepare_child
 from worker.system.process_identity import is_dead, name_process
 from worker.telemetry.stages import Stopwatch, record_stages
-from worker.telemetry.tracing import READ, flush_traces, prepare_tracing, trace_job
+from worker.telemetry.tracing import READ, trace_job
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -54,37 +50,45 @@ DATABASE_PATIENCE = 0.75
 """Part of the time limit for which a job waits for a database that does not answer."""
 
 
-@shared_task(name=READ_SCAN, bind=True, typing=False)  # type: ignore[untyped-decorator]
-def read_scan(self: Task, *args: Any, **kwargs: Any) -> None:
+def add_tasks(app: Celery, runtime: Runtime) -> None:
+    """Register the two tasks of the queue on an application."""
+    publisher = Publisher(runtime, app)
+
+    @app.task(name=READ_SCAN, bind=True, typing=False)  # type: ignore[untyped-decorator]
+    def read_scan(self: Task, *args: Any, **kwargs: Any) -> None:
+        redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+        run_message(publisher, args, kwargs, message_id=str(self.request.id), redelivered=redelivered)
+
+    @app.task(name=CANARY, typing=False)  # type: ignore[untyped-decorator]
+    def canary(*_: Any, **__: Any) -> None:
+        """Show that this worker works (the beat is left by every task that ends), and look for lost jobs."""
+        try:
+            reconcile_in_turn(publisher)
+        except (IcrError, redis.RedisError) as error:
+            log.warning("could not look for lost jobs", reason=str(error))
+
+
+def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str, redelivered: bool) -> None:
     """Read the scan of one message; what is wrong with it is recorded, only a lost database hands it back."""
-    deadline = time.monotonic() + DATABASE_PATIENCE * bootstrap.settings().job_time_limit_s
-    redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+    runtime = publisher.runtime
+    deadline = time.monotonic() + DATABASE_PATIENCE * runtime.settings.job_time_limit_s
     try:
-        job = parse_message(args, kwargs, message_id=str(self.request.id), key=bootstrap.job_key())
+        job = parse_message(args, kwargs, message_id=message_id, key=runtime.job_key)
     except InvalidJobError as error:
-        _record_invalid(args, kwargs, error, deadline)
+        _record_invalid(runtime, args, kwargs, error, deadline)
         return
     with structlog.contextvars.bound_contextvars(job=str(job.id)):
         try:
-            claim = _take(job, redelivered=redelivered, deadline=deadline)
+            claim = _take(publisher, job, redelivered=redelivered, deadline=deadline)
             if claim is not None:
-                _run(claim, deadline)
+                _run(runtime, claim, deadline)
         except InvalidJobError as error:
-            _record_invalid(args, kwargs, error, deadline, job)
+            _record_invalid(runtime, args, kwargs, error, deadline, job)
         except PlaceUnavailableError as error:
-            _put_last(args, str(self.request.id), job.priority, error)
+            _put_last(publisher, args, message_id, job.priority, error)
         except (TransientError, SoftTimeLimitExceeded) as error:
             log.warning("job handed back", reason=str(error) or "the time limit passed while the database was away")
             raise Reject(str(error), requeue=True) from error
-
-
-@shared_task(name=CANARY, typing=False)  # type: ignore[untyped-decorator]
-def canary(*_: Any, **__: Any) -> None:
-    """Show that this worker works (the beat is left by every task that ends), and look for lost jobs."""
-    try:
-        reconcile_in_turn(bootstrap.engine(), bootstrap.shared_redis())
-    except (IcrError, redis.RedisError) as error:
-        log.warning("could not look for lost jobs", reason=str(error))
 
 
 def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = None) -> ScanJob:
@@ -114,23 +118,24 @@ def _stable_uuid(message_id: str) -> uuid.UUID:
         return uuid.uuid5(uuid.NAMESPACE_OID, message_id)
 
 
-def _put_last(args: Any, message_id: str, priority: int, error: PlaceUnavailableError) -> None:
+def _put_last(publisher: Publisher, args: Any, message_id: str, priority: int, error: PlaceUnavailableError) -> None:
     """Let other scans go before one that is away and has no row yet: its message is all there is of it."""
     log.warning("job handed back", reason=str(error))
     time.sleep(PAUSE_S)
     try:
-        send_message(args, message_id, priority)
+        publisher.send_message(args, message_id, priority)
     except TransientError:
         raise Reject(str(error), requeue=True) from error
 
 
-def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | None:
+def _take(publisher: Publisher, job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | None:
     """Claim the job of a message, writing its row first if there is none; None if there is nothing to do."""
-    engine, settings, job_id = bootstrap.engine(), bootstrap.settings(), str(job.id)
+    runtime, job_id = publisher.runtime, str(job.id)
+    engine, settings = runtime.engine(), runtime.settings
     record = _patiently(lambda: get_job(engine, job_id), deadline)
     if record is None:
-        with bootstrap.scan_places().fetch(job.uri) as path:
-            ticket = _patiently(lambda: register_scan(engine, job, path, source="message"), deadline)
+        with runtime.places().fetch(job.uri) as path:
+            ticket = _patiently(lambda: publisher.register_scan(job, path, source="message"), deadline)
         log.info("job registered", state=ticket.state.value)
     elif redelivered and record.state is JobState.RUNNING and record.leased_by and is_dead(record.leased_by):
         holder = record.leased_by
@@ -150,23 +155,23 @@ def _take(job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | N
     return claim
 
 
-def _run(claim: ClaimedJob, deadline: float) -> None:
+def _run(runtime: Runtime, claim: ClaimedJob, deadline: float) -> None:
     """Read a claimed scan and end its job, once; then tell of it."""
     watch, outcome = Stopwatch(), "handed_back"
     try:
-        outcome = _read_and_end(claim, watch, deadline)
+        outcome = _read_and_end(runtime, claim, watch, deadline)
     finally:
         trace_job(claim.id, watch, outcome=outcome)
 
 
-def _read_and_end(claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:
+def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:
     """Return how the job ended: ``read``, ``dropped`` or the kind of failure.
 
     At a shutdown, and while its place is away, it is handed back uncounted.
     """
-    engine = bootstrap.engine()
+    engine = runtime.engine()
     try:
-        scan, pages = read_scan_pages(claim, watch)
+        scan, pages = read_scan_pages(runtime, claim, watch)
         stored = watch.time("store", _patiently, lambda: store_readings(engine, claim, scan, pages), deadline)
         log.info(
             "scan read" if stored else "reading dropped: another worker took over",
@@ -174,7 +179,7 @@ def _read_and_end(claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:
             seconds={stage: round(taken_s, 3) for stage, taken_s in watch.seconds.items()},
         )
         if stored:
-            _leave_stages(watch)
+            _leave_stages(runtime, watch)
         return READ if stored else "dropped"
     except PlaceUnavailableError as error:  # the reconciler publishes it again: others come first
         release_job(engine, claim)
@@ -183,47 +188,51 @@ def _read_and_end(claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:
     except TransientError:
         raise
     except SoftTimeLimitExceeded:
-        limit = bootstrap.settings().job_time_limit_s
-        return _fail(claim, deadline, "time_limit", f"took longer than {limit} s (ICR_JOB_TIME_LIMIT_S)")
+        limit = runtime.settings.job_time_limit_s
+        return _fail(runtime, claim, deadline, "time_limit", f"took longer than {limit} s (ICR_JOB_TIME_LIMIT_S)")
     except MemoryError:
-        limit = bootstrap.settings().job_memory_mb
-        return _fail(claim, deadline, "memory_limit", f"needs more than {limit} MB of memory (ICR_JOB_MEMORY_MB)")
+        limit = runtime.settings.job_memory_mb
+        return _fail(
+            runtime, claim, deadline, "memory_limit", f"needs more than {limit} MB of memory (ICR_JOB_MEMORY_MB)"
+        )
     except PermanentError as error:
-        return _fail(claim, deadline, type(error).__name__.removesuffix("Error"), str(error))
+        return _fail(runtime, claim, deadline, type(error).__name__.removesuffix("Error"), str(error))
     except Exception as error:
         log.exception("a mistake in the program")
-        return _fail(claim, deadline, "Internal", f"a mistake in the program: {type(error).__name__}")
+        return _fail(runtime, claim, deadline, "Internal", f"a mistake in the program: {type(error).__name__}")
     except (SystemExit, KeyboardInterrupt):
-        if not _is_over_time(deadline):
+        if not _is_over_time(runtime, deadline):
             release_job(engine, claim)
         raise
 
 
-def _is_over_time(deadline: float) -> bool:
+def _is_over_time(runtime: Runtime, deadline: float) -> bool:
     """Tell whether a signal to end is that of the hard limit, and no shutdown's: that delivery counts."""
-    limit = bootstrap.settings().job_time_limit_s
+    limit = runtime.settings.job_time_limit_s
     return time.monotonic() >= deadline + (1 - DATABASE_PATIENCE) * limit
 
 
-def _leave_stages(watch: Stopwatch) -> None:
+def _leave_stages(runtime: Runtime, watch: Stopwatch) -> None:
     try:
-        record_stages(bootstrap.shared_redis(), watch.seconds)
+        record_stages(runtime.redis_client(), watch.seconds)
     except redis.RedisError as error:
         log.debug("no durations left", reason=str(error))
 
 
-def _fail(claim: ClaimedJob, deadline: float, kind: str, reason: str) -> str:
-    _patiently(lambda: fail_job(bootstrap.engine(), claim, kind=kind, reason=reason), deadline)
+def _fail(runtime: Runtime, claim: ClaimedJob, deadline: float, kind: str, reason: str) -> str:
+    _patiently(lambda: fail_job(runtime.engine(), claim, kind=kind, reason=reason), deadline)
     log.warning("scan failed", kind=kind, reason=reason)
     return kind
 
 
-def _record_invalid(args: Any, kwargs: Any, error: Exception, deadline: float, job: ScanJob | None = None) -> None:
+def _record_invalid(
+    runtime: Runtime, args: Any, kwargs: Any, error: Exception, deadline: float, job: ScanJob | None = None
+) -> None:
     """Keep a message that is no job, whatever it holds, with the reason."""
     raw = json.dumps(args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}, sort_keys=True)
     job_id = str(job.id) if job else None
     ticket = _patiently(
-        lambda: record_invalid_job(bootstrap.engine(), raw, str(error), job_id=job_id, source="message"),
+        lambda: record_invalid_job(runtime.engine(), raw, str(error), job_id=job_id, source="message"),
         deadline,
     )
     log.warning("job refused", job=ticket.id, reason=str(error))
@@ -253,27 +262,3 @@ def _patiently(act: Callable[[], T], deadline: float) -> T:
         if away and away[-1]:
             raise away[-1] from None
         raise
-
-
-@worker_process_init.connect  # type: ignore[untyped-decorator]
-def _on_child_start(**_: Any) -> None:
-    prepare_child(bootstrap.settings().job_memory_mb)
-    remove_left_copies(bootstrap.copies_folder())
-    if bootstrap.scan_buckets():
-        prepare_storage()
-    bootstrap.recognizers()
-    prepare_tracing()
-
-
-@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
-def _on_child_end(**_: Any) -> None:
-    flush_traces()
-
-
-@task_prerun.connect  # type: ignore[untyped-decorator]
-@task_postrun.connect  # type: ignore[untyped-decorator]
-def _leave_beat(task: Task, **_: Any) -> None:
-    try:
-        record_beat(bootstrap.shared_redis(), task.request.hostname)
-    except redis.RedisError as error:
-        log.warning("no beat left", reason=str(error))

@@ -15,7 +15,7 @@ import numpy as np
 
 from schemas.form_template import FieldSpec
 from tests.support.data import DATA_DIR
-from worker import bootstrap
+from worker.bootstrap import build_runtime
 from worker.checks.finding import Check
 from worker.checks.grammar import LOCALES, CheckLocale, parse_amount
 from worker.checks.places import find_amount, find_ink
@@ -43,10 +43,11 @@ def measure_specimens(folder: Path, half: str) -> None:
     """Read whole checks; the window is opened to their dates, which are of 2015 to 2019."""
     rules = CheckPolicy(LOCALES["US"], dt.date(2019, 12, 31), months_back=60)
     policy, read, accepted, right, whole = AcceptPolicy(), 0, 0, 0, 0
+    recognizers = build_runtime().recognizers()
     rows = rows_of(folder, half)
     for row in rows:
         page = Page("check", 0, grey_of(folder / row["file"]))
-        fields = {f.name: f for f in read_page(page, rules, bootstrap.recognizers(), policy).fields}
+        fields = {f.name: f for f in read_page(page, rules, recognizers, policy).fields}
         amount = fields.get("amount")
         truth = round(float(row["amount"]) * 100)
         good = amount is not None and isinstance(amount.value, Money) and amount.value.minor_units == truth
@@ -62,7 +63,7 @@ def measure_crops(folder: Path, half: str, locale: CheckLocale) -> None:
     """Read crops of amount boxes by the grammar of India."""
     rows = [r for r in rows_of(folder, "development") if r["field"] == "amount"]  # amounts stand on even rows only
     rows = rows[0 if half == "development" else 1 :: 2]
-    recognizers = bootstrap.recognizers()
+    recognizers = build_runtime().recognizers()
     calibration = FieldCalibration.from_mapping(recognizers.field_calibration)
     crops = [_crop(grey_of(folder / row["file"]), locale) for row in rows]
     digits = whole = accepted = right = 0

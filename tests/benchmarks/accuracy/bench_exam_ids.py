@@ -62,9 +62,9 @@ def main() -> None:
     """Measure one half."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", choices=["development", "reporting"], default="development")
-    from worker import bootstrap
+    from worker.bootstrap import build_runtime
 
-    measure(parser.parse_args().half, bootstrap.recognizers())
+    measure(parser.parse_args().half, build_runtime().recognizers())
 
 
 if __name__ == "__main__":

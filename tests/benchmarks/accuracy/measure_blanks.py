@@ -13,11 +13,11 @@ from collections import Counter
 import numpy as np
 
 from schemas.form_template import FieldSpec
-from worker import bootstrap
+from worker.bootstrap import build_runtime
 from worker.decision import AcceptPolicy, decide_field
 from worker.fields.reading import read_fields
 from worker.synthesis.fields import draw_blank_field, draw_field
-from worker.values import Box, FieldCrop, FieldReading, Grey
+from worker.values import Box, FieldCrop, FieldReading, Grey, Recognizers
 
 STATUSES = ("blank", "review", "accepted")
 
@@ -30,12 +30,12 @@ def draw(rng: np.random.Generator, cells: int, *, written: bool) -> Grey:
     return draw_field(rng, text, in_cells=bool(cells)).grey
 
 
-def read(grey: Grey, cells: int) -> FieldReading:
+def read(grey: Grey, cells: int, recognizers: Recognizers) -> FieldReading:
     """Read one drawn field and decide about it."""
     layout = {"layout": "cells", "cells": cells} if cells else {"layout": "free"}
     spec = FieldSpec.model_validate({"name": "drawn", "box_mm": (0, 0, 100, 20), **layout})
     crop = FieldCrop(spec, grey, Box(0, 0, grey.shape[1], grey.shape[0]), np.eye(3))
-    (found,) = read_fields([crop], bootstrap.recognizers())
+    (found,) = read_fields([crop], recognizers)
     return decide_field(spec, found, AcceptPolicy())
 
 
@@ -44,11 +44,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fields", type=int, default=500)
     count = parser.parse_args().fields
+    recognizers = build_runtime().recognizers()
     for name, in_cells in (("boxes", False), ("rows of cells", True)):
         for written in (False, True):
             rng = np.random.default_rng([31, in_cells, written])
             cells = [int(rng.integers(3, 10)) if in_cells else 0 for _ in range(count)]
-            found = Counter(read(draw(rng, n, written=written), n).status.value for n in cells)
+            found = Counter(read(draw(rng, n, written=written), n, recognizers).status.value for n in cells)
             parts = [f"{status} {found[status] / count:6.1%}" for status in STATUSES]
             print(f"{'written' if written else 'empty':<8}{name:<16}" + "   ".join(parts))
 

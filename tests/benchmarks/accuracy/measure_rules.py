@@ -244,11 +244,11 @@ def main() -> None:
     if given.what == "report":
         report([json.loads(line) for line in given.file.read_text().splitlines()])
         return
-    from worker import bootstrap
+    from worker.bootstrap import build_runtime
 
     cv2.setNumThreads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    recognizers, started = bootstrap.recognizers(), time.monotonic()
+    recognizers, started = build_runtime().recognizers(), time.monotonic()
     with given.file.open("w") as out:
         rows = collect_real(recognizers) if given.real else collect_sheets(recognizers, given.sheets, given.seed)
         for count, row in enumerate(rows):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.accuracy.measure_free_pages import edit_distance
 from tests.support.data import DATA_DIR
-from worker import bootstrap
+from worker.bootstrap import build_runtime
 from worker.decision import AcceptPolicy
 from worker.pipeline import read_page
 from worker.synthesis.pages import photograph
@@ -87,7 +87,7 @@ def _tighten(digit: Images) -> Images:
 def main(sheets: int, wrong: bool) -> None:
     """Print one line a kind."""
     _, held_out, _ = load_mnist(DATA_DIR)
-    recognizers = bootstrap.recognizers()
+    recognizers = build_runtime().recognizers()
     for kind, (name, take) in product(("plain", "ruled", "squared"), {"scan": scan, "photo": photo}.items()):
         rng = np.random.default_rng(77)
         errors = digits = surplus = 0
