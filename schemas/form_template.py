@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from schemas.rules import FieldRule, FormRule, fields_named
+from schemas.rules import FieldRule, FormRule, expand_patterns, fields_named
 
 Millimetres = Annotated[float, Field(ge=0, le=5000)]
 BoxMm = tuple[Millimetres, Millimetres, PositiveFloat, PositiveFloat]
@@ -116,12 +117,34 @@ def _refuse_off_page(what: str, box: BoxMm, page_mm: tuple[float, float]) -> Non
 TemplateName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
+class RepeatedRows(_Strict):
+    """Fields that repeat down the page, as the rows of a table do.
+
+    ``fields`` are those of the first row. Row i of ``count`` lies ``(i - 1) * pitch_mm`` lower, and its fields are
+    called ``row1.amount``, ``row2.amount``... with ``name`` in place of ``row``.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,30}$")] = "row"
+    count: Annotated[int, Field(ge=2, le=200)]
+    pitch_mm: PositiveFloat
+    fields: Annotated[tuple[FieldSpec, ...], Field(min_length=1)]
+
+    def unrolled(self) -> Iterator[FieldSpec]:
+        """Yield the fields of all rows, row by row."""
+        for i in range(self.count):
+            for field in self.fields:
+                x, y, w, h = field.box_mm
+                box_mm = (x, round(y + i * self.pitch_mm, 3), w, h)
+                yield field.model_copy(update={"name": f"{self.name}{i + 1}.{field.name}", "box_mm": box_mm})
+
+
 class FormTemplate(_Strict):
     """A form, or one page of a form of several: its page size, its printed landmarks and its fields.
 
     The pages of one form are templates that name the same ``form``; each has a ``page`` number of its own, and a page
     that is only to be known may have no fields. ``reference`` is a picture of the page, beside the template's file,
-    whose print is looked for in place of ``landmarks``: ``worker.forms.templates`` puts it there.
+    whose print is looked for in place of ``landmarks``: ``worker.forms.templates`` puts it there. In JSON the single
+    fields and the rules stand under ``fields`` and ``rules``; these attributes hold the ``rows`` field by field, too.
     """
 
     name: TemplateName
@@ -129,11 +152,23 @@ class FormTemplate(_Strict):
     form: TemplateName | None = None
     page: PositiveInt | None = None
     page_mm: tuple[PositiveFloat, PositiveFloat]
-    fields: tuple[FieldSpec, ...]
+    single_fields: tuple[FieldSpec, ...] = Field(alias="fields")
+    rows: tuple[RepeatedRows, ...] = ()
     landmarks: tuple[Landmark, ...] = ()
     reference: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     min_registration: Annotated[float, Field(ge=0, le=1)] = 0.5
-    rules: tuple[FormRule, ...] = ()
+    written_rules: tuple[FormRule, ...] = Field(default=(), alias="rules")
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """All fields, those of repeated rows included."""
+        return (*self.single_fields, *(field for rows in self.rows for field in rows.unrolled()))
+
+    @property
+    def rules(self) -> tuple[FormRule, ...]:
+        """All rules across fields, the patterns in them replaced by the names that they match."""
+        names = [field.name for field in self.fields]
+        return tuple(expand_patterns(rule, names) for rule in self.written_rules)
 
     @model_validator(mode="after")
     def _fields_fit(self) -> Self:
@@ -168,7 +203,7 @@ class FormTemplate(_Strict):
     @property
     def version(self) -> str:
         """A short hash of the template's meaning: the same content has the same version everywhere."""
-        meaning = self.model_dump(mode="json", exclude_defaults=True)
+        meaning = self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
         canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

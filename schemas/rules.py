@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
+FieldPattern = Annotated[str, Field(pattern=r"^[A-Za-z*][A-Za-z0-9_.*-]{0,62}$")]
+"""A field's name, or a pattern for those of repeated rows: ``row*.amount``."""
 
 
 class _Rule(BaseModel):
@@ -74,10 +78,10 @@ FieldRule = Annotated[RangeRule | PatternRule | ListRule | DateRule | CheckDigit
 
 
 class SumRule(_Rule):
-    """The numbers of ``fields`` add up to that of ``total``."""
+    """The numbers of ``fields`` add up to that of ``total``; an empty field counts as nothing."""
 
     rule: Literal["sum"]
-    fields: Annotated[tuple[FieldName, ...], Field(min_length=2)]
+    fields: Annotated[tuple[FieldPattern, ...], Field(min_length=1)]
     total: FieldName
 
 
@@ -94,17 +98,39 @@ class EqualRule(_Rule):
     """All ``fields`` hold the same text."""
 
     rule: Literal["equal"]
-    fields: Annotated[tuple[FieldName, ...], Field(min_length=2)]
+    fields: Annotated[tuple[FieldPattern, ...], Field(min_length=1)]
 
 
 class AnyOfRule(_Rule):
     """At least one of ``fields`` is filled."""
 
     rule: Literal["at_least_one"]
-    fields: Annotated[tuple[FieldName, ...], Field(min_length=2)]
+    fields: Annotated[tuple[FieldPattern, ...], Field(min_length=1)]
 
 
 FormRule = Annotated[SumRule | DifferenceRule | EqualRule | AnyOfRule, Field(discriminator="rule")]
+
+
+def expand_patterns(rule: FormRule, names: Sequence[str]) -> FormRule:
+    """Return a rule whose patterns are replaced by the names that match them, in the order of ``names``.
+
+    Raises
+    ------
+    ValueError
+        A pattern matches nothing, or fewer than two fields are left.
+    """
+    if isinstance(rule, DifferenceRule):
+        return rule
+    total = rule.total if isinstance(rule, SumRule) else None
+    expanded: list[str] = []
+    for wanted in rule.fields:
+        matching = [n for n in names if n != total and fnmatchcase(n, wanted)] if "*" in wanted else [wanted]
+        if not matching:
+            raise ValueError(f"no field is named like {wanted}")
+        expanded += [n for n in matching if n not in expanded]
+    if len(expanded) < 2:
+        raise ValueError("a rule across fields needs two fields at least")
+    return rule.model_copy(update={"fields": tuple(expanded)})
 
 
 def fields_named(rule: FormRule) -> tuple[str, ...]:

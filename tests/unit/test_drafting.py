@@ -160,7 +160,8 @@ def test_a_table_is_drafted_cell_by_cell_and_finds_itself(rows: int, columns: in
     page = draw_table(rows, columns)
     drafted = draft_template(page, "table")
     names = {f.name for f in drafted.fields}
-    assert {f"r{r}c{c}" for r in range(1, rows + 1) for c in range(2, columns + 2)} <= names
+    named = "row{r}.c{c}" if rows > 2 else "r{r}c{c}"
+    assert {named.format(r=r, c=c) for r in range(1, rows + 1) for c in range(2, columns + 2)} <= names
     assert all(f.layout == "free" for f in drafted.fields)
     assert register_page(page, drafted).quality > 0.9
 
@@ -214,3 +215,11 @@ def test_a_draft_of_any_boxes_is_a_template_or_says_that_there_is_nothing(seed: 
         box(page, *rng.uniform(-5, 205, 2), *rng.uniform(3, 60, 2))
     with contextlib.suppress(NothingToDraftError):
         draft_template(Page("", 0, page, dpi=DPI), "any")
+
+
+def test_the_rows_of_a_table_are_written_once() -> None:
+    drafted = draft_template(draw_table(6, 3), "table")
+    assert drafted.single_fields == ()
+    assert [(rows.count, len(rows.fields)) for rows in drafted.rows] == [(6, 4)]
+    assert drafted.rows[0].pitch_mm == pytest.approx(8, abs=0.1)
+    assert FormTemplate.model_validate_json(template_json(drafted)) == drafted

@@ -13,6 +13,7 @@ from schemas.form_template import OVERLAP_ALLOWED_MM, DigitRange, FieldSpec, For
 from worker.errors import PermanentError
 from worker.forms.labels import name_fields, read_labels
 from worker.forms.layout import FormLayout, PrintedBox, PrintedRow, find_layout
+from worker.forms.rows import fold_rows
 from worker.imaging.geometry import corners_of, project
 from worker.registration.deskew import level_page
 from worker.registration.form_print import detect_print
@@ -37,8 +38,9 @@ class NothingToDraftError(PermanentError):
 def draft_template(page: Page, name: str, *, dpi: float | None = None, named: bool = False) -> FormTemplate:
     """Return a template with a field for every box, row of cells and comb, named f01, f02... in reading order.
 
-    A cell of a table is a field of its own, named by row and column: r3c2. With ``named`` the labels beside the boxes
-    are read and name the fields.
+    A cell of a table is a field of its own. Rows that are alike become repeated ``rows``, whose fields are called
+    row3.c2; with ``named`` the labels beside the boxes are read and name the fields: row3.amount, or train.amount where
+    the rows have labels.
 
     Raises
     ------
@@ -58,7 +60,8 @@ def draft_template(page: Page, name: str, *, dpi: float | None = None, named: bo
     if not fields:
         raise NothingToDraftError("no printed boxes, rows of cells or combs are found on this page")
     landmarks = _keep_seen(_landmarks_of(layout, page_mm), level, px_per_mm)
-    return FormTemplate(name=name, page_mm=page_mm, fields=fields, landmarks=landmarks)
+    single, rows = fold_rows(fields, layout.tables)
+    return FormTemplate(name=name, page_mm=page_mm, fields=single, rows=rows, landmarks=landmarks)
 
 
 def find_landmarks(grey: Grey, page_mm: tuple[float, float]) -> tuple[Landmark, ...]:
@@ -78,8 +81,8 @@ def guess_dpi(page: Page) -> float:
 
 def template_json(template: FormTemplate) -> str:
     """Return a template as JSON that a person can edit: one line a field and a landmark."""
-    content = template.model_dump(mode="json", exclude_defaults=True)
-    lists = {key: content.pop(key) for key in ("fields", "landmarks") if key in content}
+    content = template.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+    lists = {key: content.pop(key) for key in ("fields", "rows", "landmarks") if key in content}
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()]
     for key, entries in lists.items():
         rows = ",\n".join(f"    {json.dumps(entry, ensure_ascii=False)}" for entry in entries)

@@ -76,23 +76,22 @@ def name_fields(
 
     Cells that hold a label are no fields. A field without a label keeps its name.
     """
-    places = _place_in_tables(tables)
+    places = place_in_tables(fields, tables)
     headings = [_headings_of(table, labels) for table in tables]
     named: list[FieldSpec] = []
     taken: set[str] = set()
     for field in fields:
-        at = next((place for box, place in places if _is_inside(field.box_mm, box)), None)
-        if at is None:
-            label = _label_beside(field, fields, labels)
-            name = _slug(label) if label else ""
-        else:
-            number, row, column = at
+        if field.name in places:
+            number, row, column = places[field.name]
             rows, columns, labelled = headings[number]
             if (row, column) in labelled:
                 continue
             label = ", ".join(text for text in (rows.get(row, ""), columns.get(column, "")) if text)
             name = f"{_slug(rows.get(row, '')) or f'r{row}'}.{_slug(columns.get(column, '')) or f'c{column}'}"
             name = name if rows or columns else ""
+        else:
+            label = _label_beside(field, fields, labels)
+            name = _slug(label) if label else ""
         name = _unique(name or field.name, taken)
         taken.add(name)
         named.append(field.model_copy(update={"name": name, "label": label}))
@@ -122,12 +121,15 @@ def _around(a: Box, b: Box) -> Box:
     return Box(x, y, max(a.x + a.w, b.x + b.w) - x, max(a.y + a.h, b.y + b.h) - y)
 
 
-def _place_in_tables(tables: Sequence[PrintedTable]) -> list[tuple[Box, tuple[int, int, int]]]:
-    return [
+def place_in_tables(fields: Sequence[FieldSpec], tables: Sequence[PrintedTable]) -> dict[str, tuple[int, int, int]]:
+    """Return by name, for each field that lies in a table, the table's number from 0, the row and the column."""
+    places = [
         (cell.outline, (number, row, column))
         for number, table in enumerate(tables)
         for (row, column), cell in table.cells.items()
     ]
+    found = ((f.name, next((at for box, at in places if _is_inside(f.box_mm, box)), None)) for f in fields)
+    return {name: at for name, at in found if at is not None}
 
 
 def _headings_of(

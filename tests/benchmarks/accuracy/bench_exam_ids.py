@@ -33,7 +33,7 @@ def draft_id_template() -> FormTemplate:
     """Draft the template, and do what a person does: delete the boxes that hold no numbers, say how many digits."""
     drafted = draft_template(load_page(DRAFTED_FROM), "exam-id")
     rows = [f.model_copy(update={"name": "id", "digits": 9, "optional": False}) for f in drafted.fields if f.cells]
-    return drafted.model_copy(update={"fields": tuple(rows)})
+    return drafted.model_copy(update={"single_fields": tuple(rows)})
 
 
 def id_rows(half: str) -> list[dict[str, str]]:

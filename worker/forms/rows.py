@@ -1,0 +1,56 @@
+"""A drafted table written down as repeated rows, so that a person corrects one row in place of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from schemas.form_template import FieldSpec, RepeatedRows
+from worker.forms.labels import place_in_tables
+from worker.forms.layout import PrintedTable
+
+FEWEST_ROWS = 3
+OFF_PITCH_MM = 0.5
+"""How far a row may lie from its place in even steps: a form is read within 1 mm."""
+
+
+def fold_rows(
+    fields: Sequence[FieldSpec], tables: Sequence[PrintedTable]
+) -> tuple[tuple[FieldSpec, ...], tuple[RepeatedRows, ...]]:
+    """Return the fields that stay single, and the tables whose rows are alike and evenly spaced as repeated rows.
+
+    A table whose rows have labels stays field by field: there a field's label tells its row.
+    """
+    places = place_in_tables(fields, tables)
+    folded: list[RepeatedRows] = []
+    gone: set[str] = set()
+    for number in range(len(tables)):
+        by_row: dict[int, dict[int, FieldSpec]] = {}
+        for field in fields:
+            if field.name in places and places[field.name][0] == number:
+                _, row, column = places[field.name]
+                by_row.setdefault(row, {})[column] = field
+        rows = _repeat(list(by_row.values()), f"row{number + 1}_" if len(tables) > 1 else "row")
+        if rows is not None:
+            folded.append(rows)
+            gone.update(field.name for row in by_row.values() for field in row.values())
+    return tuple(field for field in fields if field.name not in gone), tuple(folded)
+
+
+def _repeat(rows: Sequence[dict[int, FieldSpec]], name: str) -> RepeatedRows | None:
+    """Return rows of the same columns at an even pitch as one; None where they are not."""
+    if len(rows) < FEWEST_ROWS or any(row.keys() != rows[0].keys() for row in rows):
+        return None
+    labels = {column: {row[column].label for row in rows} for column in rows[0]}
+    if any(len(texts) > 1 for texts in labels.values()):
+        return None
+    tops = np.array([min(field.box_mm[1] for field in row.values()) for row in rows])
+    pitch_mm = (tops[-1] - tops[0]) / (len(rows) - 1)
+    if np.abs(tops - tops[0] - pitch_mm * np.arange(len(rows))).max() > OFF_PITCH_MM:
+        return None
+    fields = tuple(
+        field.model_copy(update={"name": field.name.rpartition(".")[2] if field.label else f"c{column}"})
+        for column, field in rows[0].items()
+    )
+    return RepeatedRows(name=name, count=len(rows), pitch_mm=round(float(pitch_mm), 3), fields=fields)
