@@ -10,12 +10,13 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
+from worker.calibration import UNCALIBRATED, ReadersCalibration
 from worker.doubts import Doubt
 
 Grey = NDArray[np.uint8]
@@ -239,10 +240,10 @@ log-probabilities of the reader's classes."""
 class Recognizers:
     """The models as plain functions, so that the pure rooms need not know what runs them.
 
-    ``field_calibration`` is what the fields model's card keeps for ``worker.fields.judging.confidence``.
+    ``calibration`` turns the evidence of a reading into a confidence, and says which confidence is accepted.
     """
 
     classify_digits: DigitClassifier
     transcribe_fields: SequenceTranscriber
     versions: dict[str, str] = field(default_factory=dict)
-    field_calibration: dict[str, Any] = field(default_factory=dict)
+    calibration: ReadersCalibration = UNCALIBRATED

@@ -14,7 +14,6 @@ from schemas.form_template import FieldSpec
 from worker.decision import AcceptPolicy, decide_field
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows, settle_digits
-from worker.fields.judging.confidence import CELL_EVIDENCE
 from worker.fields.line_reader.decoding import ALPHABET
 from worker.synthesis.fields import draw_blank_field, draw_field
 from worker.values import Box, FieldCrop, FieldStatus, Grey, Recognizers
@@ -56,10 +55,9 @@ def make_recognizers(line_reads: str, cells_read: str) -> Recognizers:
 def test_agreement_is_evidence_and_a_difference_names_both_readings() -> None:
     (agreed,) = look_at_rows([draw_row("4071")], make_recognizers("4071", "4071"))
     (differing,) = look_at_rows([draw_row("4071")], make_recognizers("4071", "4077"))
-    agree = CELL_EVIDENCE.index("cells_agree")
     assert agreed.text == "4071"
-    assert gather_row_evidence(agreed)[agree] == 1
-    assert gather_row_evidence(differing)[agree] == 0
+    assert gather_row_evidence(agreed).cells_agree == 1
+    assert gather_row_evidence(differing).cells_agree == 0
     (read,) = read_cell_rows([draw_row("4071")], make_recognizers("4071", "4077"))
     assert read.doubts == (Doubt(DoubtKind.CELLS_AND_LINE_DIFFER, readings=("4077", "4071")),)
 
@@ -77,8 +75,8 @@ def test_a_sure_line_counts_before_cells_that_were_cut_beside_its_digits() -> No
     """A divider taken for a 1 pushes the digits behind it one cell on: 60828 was 1 6 8 2 8 to the cells."""
     (row,) = look_at_rows([draw_row("60828")], make_recognizers("60828", "16828"))
     assert (row.text, row.cells_text) == ("60828", "16828")
-    evidence = dict(zip(CELL_EVIDENCE, gather_row_evidence(row), strict=True))
-    assert (evidence["cells_agree"], evidence["as_the_line"]) == (0, 1)
+    evidence = gather_row_evidence(row)
+    assert (evidence.cells_agree, evidence.as_the_line) == (0, 1)
 
 
 def test_digits_of_other_ink_are_not_pooled() -> None:

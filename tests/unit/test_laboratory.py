@@ -227,8 +227,8 @@ def test_temperature_is_found_again() -> None:
 def test_calibration_error_is_the_gap_between_confidence_and_truth() -> None:
     probabilities = np.tile([0.8, 0.2], (10, 1))
     labels = np.array([0] * 8 + [1] * 2)
-    assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(0)
-    assert metrics.expected_calibration_error(probabilities, np.zeros(10, int)) == pytest.approx(0.2)
+    assert metrics.digit_calibration_error(probabilities, labels) == pytest.approx(0)
+    assert metrics.digit_calibration_error(probabilities, np.zeros(10, int)) == pytest.approx(0.2)
 
 
 def test_acceptance_stops_where_precision_ends() -> None:

@@ -14,7 +14,6 @@ from worker.checks.places import Ink, Place, Zone, find_amount, find_ink, find_l
 from worker.checks.policy import CheckPolicy
 from worker.decision import AcceptPolicy, add_doubt, decide_field
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.judging.confidence import UNCALIBRATED, FieldCalibration
 from worker.fields.line_reader.reading import describe_reading
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.locating.extraction import bounding_box_px
@@ -49,10 +48,8 @@ def read_check(
     located = _locate(check, ink, rules)
     crops = list(located.crops.values())
     seen = dict(zip(located.crops, transcribe(crops, recognizers) if crops else (), strict=True))
-    kept = recognizers.field_calibration
-    calibration = FieldCalibration.from_mapping(kept) if kept else UNCALIBRATED
     fields = {
-        name: decide_field(_SPECS[name], describe_reading(transcript, calibration), policy)
+        name: decide_field(_SPECS[name], describe_reading(transcript, recognizers.calibration.free), policy)
         for name, transcript in seen.items()
     }
     amount = fields.get("amount") or _missing("amount", _zone_box(check, rules.locale.amount_zone))

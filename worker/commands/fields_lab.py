@@ -13,6 +13,7 @@ from worker.commands.entry import pass_runtime
 from worker.errors import IcrError
 
 if TYPE_CHECKING:
+    from worker.models.card import ModelCard
     from worker.training.fields.evaluation import PhotoScore
     from worker.training.fields.measures import FieldMeasures
     from worker.training.fields.report import Read
@@ -73,7 +74,7 @@ def train_fields(
     found = _data_dir(data_dir)
     if calibrate_only:
         card = recalibrate(models or MODELS_DIR, data_dir=found, cache=folder / "shapes.npz")
-        click.echo(f"fields {card.version}: {card.calibration['promise']}")
+        _print_promise(card)
         return
     trained = []
     for seed in seeds:
@@ -83,7 +84,7 @@ def train_fields(
     card = make_model(
         trained, data_dir=found, cache=folder / "shapes.npz", models_dir=models or MODELS_DIR, report=click.echo
     )
-    click.echo(f"fields {card.version}: {card.calibration['promise']}")
+    _print_promise(card)
 
 
 @click.command("evaluate-fields")
@@ -149,14 +150,24 @@ def calibrate(runtime: Runtime, truth: Path, out: Path, refit: bool) -> None:
         from worker.training.fields.truth import load_own_fields
     except ModuleNotFoundError as error:
         raise IcrError(NEEDS.format(error.name)) from error
+    from worker.calibration import describe_promise, keep_calibration
 
-    rate = runtime.settings.max_substitution_rate
-    kept = calibrate_own(load_own_fields(truth), runtime.recognizers(), max_substitution_rate=rate, refit=refit)
+    rate, recognizers = runtime.settings.max_substitution_rate, runtime.recognizers()
+    chosen = calibrate_own(load_own_fields(truth), recognizers, max_substitution_rate=rate, refit=refit)
+    kept = keep_calibration(chosen) | {"models": recognizers.versions}
     try:
         out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise IcrError(f"cannot write {out}: {error.strerror}") from error
-    click.echo(kept["promise"])
+    click.echo(describe_promise(chosen.free.promise))
+
+
+def _print_promise(card: ModelCard) -> None:
+    from worker.calibration import describe_promise, parse_calibration
+    from worker.models.runtime import DEFAULT_SUBSTITUTION_RATE
+
+    calibration = parse_calibration(card.calibration).promising(DEFAULT_SUBSTITUTION_RATE)
+    click.echo(f"fields {card.version}: {describe_promise(calibration.free.promise)}")
 
 
 def _data_dir(given: Path | None) -> Path:

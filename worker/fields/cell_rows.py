@@ -6,23 +6,19 @@ unlike each other, so their agreement is the best evidence that a row was read r
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.calibration import FieldCalibration
 from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.judging.confidence import (
-    CELL_EVIDENCE,
-    UNCALIBRATED_CELLS,
-    FieldCalibration,
-    gather_evidence,
-    list_doubts,
-    log_odds,
-)
+from worker.fields.judging.confidence import list_doubts
 from worker.fields.judging.emptiness import empty_confidence, seems_empty
+from worker.fields.judging.evidence import FLOOR, FieldEvidence, gather_evidence, log_odds
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.locating.cells import segment_cells
 from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
@@ -31,7 +27,22 @@ DISPUTED_BLANK = 0.97
 """Share of the line reader's trust in an empty row that is left where the cells show ink that may be digits."""
 SURE_LINE = 0.9
 """From this probability on a line whose networks agree outweighs cells that differ (docs/lab-notebook/reading.md)."""
-FLOOR = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class RowEvidence(FieldEvidence):
+    """The evidence of a row of cells: that of its line, what its cells say, read alone, and what was settled on.
+
+    ``cells_agree`` and ``cells_as_many`` are 1 where the cells read as the line does, and as many digits;
+    ``as_the_line`` is 1 where the line's digits were settled on; ``cells_weakest`` and ``weakest_settled`` are
+    log-odds.
+    """
+
+    cells_agree: float
+    cells_as_many: float
+    cells_weakest: float
+    as_the_line: float
+    weakest_settled: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +66,7 @@ class CellRowReading:
 
 def read_cell_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
     """Read every row by its cells and as a line; each has one calibrated confidence."""
-    kept = recognizers.field_calibration.get("cells")
-    calibration = FieldCalibration.from_mapping(kept, CELL_EVIDENCE) if kept else UNCALIBRATED_CELLS
-    return [_describe(row, calibration) for row in look_at_rows(crops, recognizers)]
+    return [_describe(row, recognizers.calibration.cells) for row in look_at_rows(crops, recognizers)]
 
 
 def look_at_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[CellRowReading]:
@@ -77,21 +86,21 @@ def read_cells(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[lis
     return [[None if cell is None else read_digit(cell, next(answers)) for cell in row] for row in rows]
 
 
-def gather_row_evidence(row: CellRowReading) -> NDArray[np.float64]:
-    """Return the evidence of one row, (len(CELL_EVIDENCE),) float64."""
+def gather_row_evidence(row: CellRowReading) -> RowEvidence:
+    """Return the evidence of one row in which digits were read."""
     cells = [d for d in row.cells if d is not None]
     chosen = [d.digit for d in row.digits]
     weakest = FLOOR
     if len(cells) == len(chosen) and cells:
         weakest = min(float(d.probabilities[k]) * (1 - d.outlier) for d, k in zip(cells, chosen, strict=True))
-    own = [
-        float(row.cells_text == row.line.text),
-        float(len(cells) == len(row.line.digits)),
-        log_odds(weakest),
-        float(row.text == row.line.text),
-        log_odds(min((d.confidence for d in row.digits), default=FLOOR)),
-    ]
-    return np.concatenate([gather_evidence(row.line), own])
+    return RowEvidence(
+        **dataclasses.asdict(gather_evidence(row.line)),
+        cells_agree=float(row.cells_text == row.line.text),
+        cells_as_many=float(len(cells) == len(row.line.digits)),
+        cells_weakest=log_odds(weakest),
+        as_the_line=float(row.text == row.line.text),
+        weakest_settled=log_odds(min((d.confidence for d in row.digits), default=FLOOR)),
+    )
 
 
 def settle_digits(cells: Sequence[DigitReading | None], line: Transcript, count: int) -> tuple[DigitReading, ...]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.calibration import UNCALIBRATED, ReadersCalibration, parse_calibration
 from worker.errors import ModelFileError
-from worker.fields.judging.confidence import FieldCalibration, choose_promise
 from worker.models.card import ModelCard, read_verified_model
 from worker.values import DigitClassifier, Recognizers, SequenceTranscriber
 
@@ -51,23 +51,27 @@ def load_recognizers(
     versions = {card.name: card.version}
     fields_session, fields_card = _open_session(folder / FIELDS)
     versions[fields_card.name] = fields_card.version
-    kept = _read_calibration(calibration) if calibration else fields_card.calibration
-    kept = choose_promise(kept, max_substitution_rate) if kept else kept
+    kept = _read_calibration(calibration) if calibration else _calibration_of(fields_card)
     classify = _make_classifier(session, len(card.classes))
-    return Recognizers(classify, _make_transcriber(fields_session), versions, kept)
+    return Recognizers(classify, _make_transcriber(fields_session), versions, kept.promising(max_substitution_rate))
 
 
-def _read_calibration(path: Path) -> dict[str, Any]:
+def _calibration_of(card: ModelCard) -> ReadersCalibration:
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        FieldCalibration.from_mapping(kept)
+        return parse_calibration(card.calibration) if card.calibration else UNCALIBRATED
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(f"the card of the model {card.name} holds no calibration of this version") from error
+
+
+def _read_calibration(path: Path) -> ReadersCalibration:
+    try:
+        return parse_calibration(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ModelFileError(f"cannot read the calibration {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileError(
             f"{path} is not a calibration of this version: write it anew with icr calibrate"
         ) from error
-    return dict(kept)
 
 
 def _open_session(model_path: Path) -> tuple[InferenceSession, ModelCard]:

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from worker.training.metrics import digit_accuracy, expected_calibration_error
+from worker.training.metrics import digit_accuracy, digit_calibration_error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class Evaluation:
     @property
     def calibration_error(self) -> float | None:
         """The expected calibration error, or None where the model gives no probabilities."""
-        return expected_calibration_error(self.probabilities, self.labels) if self.calibrated else None
+        return digit_calibration_error(self.probabilities, self.labels) if self.calibrated else None
 
     def per_class(self) -> list[tuple[str, float, float, float, int]]:
         """Return name, precision, recall, F1 and count of each class that occurs."""

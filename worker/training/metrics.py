@@ -16,12 +16,21 @@ def digit_accuracy(probabilities: Probabilities, labels: Labels) -> float:
     return float(np.mean(np.argmax(probabilities, axis=1) == labels))
 
 
-def expected_calibration_error(probabilities: Probabilities, labels: Labels, *, bins: int = 15) -> float:
-    """Return the ECE of the likeliest answers over equally wide bins (Guo et al., 2017), in [0, 1]."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(confidence[which == b].sum() - right[which == b].sum()) for b in range(bins)]
-    return float(np.sum(gaps) / max(1, len(labels)))
+def expected_calibration_error(
+    confidences: NDArray[np.floating], correct: NDArray[np.bool_], *, bins: int = 15
+) -> float:
+    """Return the mean gap between confidence and accuracy over equally wide bins (Guo et al., 2017), in [0, 1].
+
+    ``confidences`` (n,) and ``correct`` (n,) are of digits or of whole fields.
+    """
+    which = np.minimum((confidences * bins).astype(int), bins - 1)
+    gaps = [abs(confidences[which == b].sum() - correct[which == b].sum()) for b in range(bins)]
+    return float(np.sum(gaps) / max(1, len(correct)))
+
+
+def digit_calibration_error(probabilities: Probabilities, labels: Labels) -> float:
+    """Return the expected calibration error of the likeliest answers."""
+    return expected_calibration_error(probabilities.max(1), probabilities.argmax(1) == labels)
 
 
 def accepted_at_precision(probabilities: Probabilities, labels: Labels, *, precision: float = 0.999) -> float:

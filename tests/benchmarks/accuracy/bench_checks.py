@@ -22,7 +22,7 @@ from worker.checks.places import find_amount, find_ink
 from worker.checks.policy import CheckPolicy
 from worker.checks.reading import cut_line
 from worker.decision import AcceptPolicy
-from worker.fields.judging.confidence import FieldCalibration, judge
+from worker.fields.judging.confidence import judge
 from worker.fields.line_reader.transcription import transcribe
 from worker.pipeline import read_page
 from worker.values import Box, FieldCrop, FieldStatus, Grey, Money, Page
@@ -64,7 +64,7 @@ def measure_crops(folder: Path, half: str, locale: CheckLocale) -> None:
     rows = [r for r in rows_of(folder, "development") if r["field"] == "amount"]  # amounts stand on even rows only
     rows = rows[0 if half == "development" else 1 :: 2]
     recognizers = build_runtime().recognizers()
-    calibration = FieldCalibration.from_mapping(recognizers.field_calibration)
+    calibration = recognizers.calibration.free
     crops = [_crop(grey_of(folder / row["file"]), locale) for row in rows]
     digits = whole = accepted = right = 0
     for row, seen in zip(rows, transcribe(crops, recognizers), strict=True):

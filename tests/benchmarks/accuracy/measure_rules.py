@@ -27,7 +27,7 @@ from schemas.rules import CheckDigitRule
 from tests.support.data import DATA_DIR
 from worker.decision import AcceptPolicy, broken_by, decide_field, find_check, find_repair
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.judging.confidence import binomial_tail
+from worker.fields.judging.promise import binomial_tail
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields
 from worker.synthesis.forms import draw_form

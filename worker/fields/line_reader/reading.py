@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker.fields.judging.confidence import UNCALIBRATED, FieldCalibration, judge, list_doubts
+from worker.calibration import FieldCalibration
+from worker.fields.judging.confidence import judge, list_doubts
 from worker.fields.judging.emptiness import empty_confidence, seems_empty
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.values import Alternative, FieldCrop, ReadField, Recognizers
@@ -14,9 +15,7 @@ MOST_ALTERNATIVES = 3
 
 def read_sequence(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
     """Read free fields with the sequence reader and the digit model; each has one calibrated confidence."""
-    kept = recognizers.field_calibration
-    calibration = FieldCalibration.from_mapping(kept) if kept else UNCALIBRATED
-    return [describe_reading(seen, calibration) for seen in transcribe(crops, recognizers)]
+    return [describe_reading(seen, recognizers.calibration.free) for seen in transcribe(crops, recognizers)]
 
 
 def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadField:

@@ -72,7 +72,7 @@ class _Answers:
 
 def measure_production(classify: DigitClassifier, data_dir: Path, *, model_bytes: int) -> list[Measure]:
     """Ask the model about every set and return the table of aims."""
-    accuracy, ece = metrics.digit_accuracy, metrics.expected_calibration_error
+    accuracy, ece = metrics.digit_accuracy, metrics.digit_calibration_error
     mnist, cvl = (_answer(classify, s) for s in (data.load_mnist(data_dir)[2], data.load_cvl(data_dir)))
     usps, dida, car_a = (
         _answer(classify, load(data_dir)) for load in (data.load_usps, data.load_dida, data.load_car_a)

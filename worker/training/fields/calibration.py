@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,16 +13,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from schemas.form_template import FieldSpec
-from worker.fields.cell_rows import gather_row_evidence, look_at_rows
-from worker.fields.judging.confidence import (
-    CELL_EVIDENCE,
-    EVIDENCE,
-    UNCALIBRATED_CELLS,
-    FieldCalibration,
-    choose_promise,
-    choose_threshold,
-    gather_evidence,
-)
+from worker.calibration import FARTHEST, FieldCalibration, Promise, ReadersCalibration
+from worker.fields.cell_rows import RowEvidence, gather_row_evidence, look_at_rows
+from worker.fields.judging.evidence import FieldEvidence, gather_evidence
+from worker.fields.judging.promise import choose_threshold
 from worker.fields.line_reader.transcription import transcribe
 from worker.synthesis.fields import draw_field
 from worker.synthesis.glyphs import GlyphSource
@@ -45,7 +40,7 @@ class Evidence:
     rows: NDArray[np.float64]
     correct: NDArray[np.bool_]
     sources: tuple[str, ...]
-    names: tuple[str, ...] = EVIDENCE
+    names: tuple[str, ...]
 
 
 Collector = Callable[[Sequence[LabelledField], Recognizers], Evidence]
@@ -93,29 +88,29 @@ def _kind_of(text: str) -> Literal["number", "amount", "date"]:
 
 def collect_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) -> Evidence:
     """Read free fields and gather their evidence; fields read as blank are left out."""
-    return _collect(fields, lambda crops: transcribe(crops, recognizers), gather_evidence, EVIDENCE)
+    return _collect(fields, lambda crops: transcribe(crops, recognizers), gather_evidence, FieldEvidence)
 
 
 def collect_row_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) -> Evidence:
     """Read rows of cells and gather their evidence; rows read as blank are left out."""
-    return _collect(fields, lambda crops: look_at_rows(crops, recognizers), gather_row_evidence, CELL_EVIDENCE)
+    return _collect(fields, lambda crops: look_at_rows(crops, recognizers), gather_row_evidence, RowEvidence)
 
 
 def _collect(
     fields: Sequence[LabelledField],
     look: Callable[[list[FieldCrop]], Sequence[Any]],
-    gather: Callable[[Any], NDArray[np.float64]],
-    names: tuple[str, ...],
+    gather: Callable[[Any], FieldEvidence],
+    kind: type[FieldEvidence],
 ) -> Evidence:
     rows, correct, sources = [], [], []
     for start in range(0, len(fields), BATCH):
         part = fields[start : start + BATCH]
         for labelled, seen in zip(part, look([f.crop for f in part]), strict=True):
             if seen.digits:
-                rows.append(gather(seen))
+                rows.append(dataclasses.astuple(gather(seen)))
                 correct.append(seen.text == labelled.truth)
                 sources.append(labelled.source)
-    return Evidence(np.array(rows), np.array(correct), tuple(sources), names)
+    return Evidence(np.array(rows), np.array(correct), tuple(sources), tuple(f.name for f in dataclasses.fields(kind)))
 
 
 def fit_calibration(evidence: Evidence) -> FieldCalibration:
@@ -126,7 +121,7 @@ def fit_calibration(evidence: Evidence) -> FieldCalibration:
     """
     centre = evidence.rows.mean(axis=0)
     scale = np.maximum(evidence.rows.std(axis=0), 1e-3)
-    standard = np.clip((evidence.rows - centre) / scale, -6, 6)
+    standard = np.clip((evidence.rows - centre) / scale, -FARTHEST, FARTHEST)
     names, counts = np.unique(evidence.sources, return_counts=True)
     share = dict(zip(names, 1 / np.sqrt(counts), strict=True))
     shares = np.array([share[s] for s in evidence.sources])
@@ -140,54 +135,56 @@ def fit_calibration(evidence: Evidence) -> FieldCalibration:
             break
         used &= ~wrong
     weights, bias = model.coef_[0] * used, float(model.intercept_[0])
-    return FieldCalibration(centre, scale, weights, bias, None, names=evidence.names)
+    return FieldCalibration(evidence.names, centre, scale, weights, bias, fields=len(evidence.correct))
 
 
-def keep_promises(
+def choose_promises(
     calibration: FieldCalibration, evidence: Evidence, *, rates: Sequence[float] = PROMISED_RATES
-) -> dict[str, Any]:
-    """Return the calibration as it is kept, with the threshold for each substitution rate.
+) -> FieldCalibration:
+    """Return the calibration with a threshold for each substitution rate.
 
     The thresholds are chosen on fields that did not fit the calibration. Where these cannot show a rate, only
-    fields are accepted that are each as sure as the rate asks for, and the words say that this is no promise.
+    fields are accepted that are each as sure as the rate asks for, and the promise says that it is not shown.
     """
-    confidences = np.array([calibration.confidence(row) for row in evidence.rows])
-    promises: list[dict[str, Any]] = []
+    confidences = confidences_of(calibration, evidence)
+    promises: list[Promise] = []
     strictest = 0.0
     for rate in sorted(rates, reverse=True):
-        threshold, words = choose_threshold(confidences, evidence.correct, max_substitution_rate=rate)
-        if threshold is None:
-            threshold = max(1 - rate, strictest)
-            words += f"; until they do, fields of confidence {threshold:.3f} and more are accepted"
-        strictest = max(strictest, threshold)
-        promises.append({"rate": rate, "accept_threshold": threshold, "promise": words})
-    return {**calibration.to_mapping(), "promises": promises}
+        promise = choose_threshold(confidences, evidence.correct, max_substitution_rate=rate)
+        if promise.accept_threshold is None:
+            promise = replace(promise, accept_threshold=max(1 - rate, strictest))
+        strictest = max(strictest, promise.accept_threshold or 0.0)
+        promises.append(promise)
+    return replace(calibration, promises=tuple(promises))
+
+
+def confidences_of(calibration: FieldCalibration, evidence: Evidence) -> NDArray[np.float64]:
+    """Return the confidence of each of many fields, (n,) float64."""
+    standard = np.clip((evidence.rows - calibration.centre) / calibration.scale, -FARTHEST, FARTHEST)
+    return np.asarray(1 / (1 + np.exp(-standard @ calibration.weights - calibration.bias)), np.float64)
 
 
 def calibrate_own(
     fields: Sequence[LabelledField], recognizers: Recognizers, *, max_substitution_rate: float, refit: bool
-) -> dict[str, Any]:
+) -> ReadersCalibration:
     """Choose the thresholds from a user's labelled fields; return the calibration that the worker loads.
 
     With ``refit``, even rows fit what the evidence is worth and odd rows choose the threshold; without, all rows
     choose it. Free fields and rows of cells have each their own; where there are none of a kind, it stays as it was.
     """
-    kept = dict(recognizers.field_calibration)
     rates = sorted({*PROMISED_RATES, max_substitution_rate})
 
-    def choose(part: Sequence[LabelledField], collect: Collector, known: FieldCalibration) -> dict[str, Any]:
+    def choose(part: Sequence[LabelledField], collect: Collector, known: FieldCalibration) -> FieldCalibration:
         if refit:
             known = fit_calibration(collect([f for f in part if f.development], recognizers))
             part = [f for f in part if not f.development]
-        return keep_promises(known, collect(part, recognizers), rates=rates)
+        return choose_promises(known, collect(part, recognizers), rates=rates)
 
     written = [f for f in fields if f.truth]
     free = [f for f in written if f.crop.spec.layout == "free"]
     rows = [f for f in written if f.crop.spec.layout == "cells"]
-    if free:
-        chosen = choose(free, collect_evidence, FieldCalibration.from_mapping(kept))
-        kept = chosen | ({"cells": kept["cells"]} if "cells" in kept else {})
-    if rows:
-        known = FieldCalibration.from_mapping(kept["cells"], CELL_EVIDENCE) if "cells" in kept else UNCALIBRATED_CELLS
-        kept["cells"] = choose(rows, collect_row_evidence, known)
-    return choose_promise(kept, max_substitution_rate) | {"models": recognizers.versions}
+    known = recognizers.calibration
+    return ReadersCalibration(
+        choose(free, collect_evidence, known.free) if free else known.free,
+        choose(rows, collect_row_evidence, known.cells) if rows else known.cells,
+    ).promising(max_substitution_rate)

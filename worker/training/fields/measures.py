@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.training.metrics import expected_calibration_error
+
 SUBSTITUTION_RATES = (0.001, 0.005, 0.01)
-BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,6 @@ def read_rate(confidences: NDArray[np.float64], correct: NDArray[np.bool_], subs
     coverage, risk = risk_coverage(confidences, correct)
     kept = coverage[risk <= substitution_rate]
     return float(kept.max()) if len(kept) else 0.0
-
-
-def expected_calibration_error(confidences: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Return the mean gap between confidence and accuracy over ``BINS`` equally filled bins."""
-    order = np.argsort(confidences, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
-    gaps = [abs(confidences[part].mean() - correct[part].mean()) * len(part) for part in parts]
-    return float(sum(gaps) / len(order))
 
 
 def edit_distance(a: str, b: str) -> int:

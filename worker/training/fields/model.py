@@ -10,25 +10,24 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.fields.judging.confidence import choose_promise
+from worker.calibration import ReadersCalibration, keep_calibration
 from worker.fields.line_reader.decoding import ALPHABET
 from worker.models.card import ModelCard, TrainingSet, card_path, read_card, read_verified_model, write_model
 from worker.models.runtime import DIGITS, FIELDS, MODELS_DIR, load_recognizers
 from worker.training.export import quantize
 from worker.training.fields.calibration import (
     Evidence,
+    choose_promises,
     collect_evidence,
     collect_row_evidence,
     draw_labelled,
     draw_labelled_cells,
     fit_calibration,
-    keep_promises,
 )
 from worker.training.fields.glyphs import load_shape_bank
 from worker.training.fields.net import FieldsNet, export_onnx, head_nodes
@@ -42,7 +41,6 @@ DRAWN_FROM = {(False, False): 1, (False, True): 10, (True, False): 3, (True, Tru
 CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
 """Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
 CELL_SOURCES = ("cheque_dates_in", "exam_id_pages")
-MAX_SUBSTITUTION_RATE = 0.005
 DESCRIPTION = (
     "Reads a line of handwritten digits whole: convolutional networks with CTC, trained on drawn strings only. "
     "Calibrated together with the digit model of version"
@@ -93,7 +91,7 @@ def recalibrate(models_dir: Path, *, data_dir: Path, cache: Path) -> ModelCard:
     content, card = read_verified_model(models_dir / FIELDS)
     kept = calibrate_model(models_dir, data_dir, cache, int(card.settings["seeds"][0]))
     described = f"{DESCRIPTION} {read_card(card_path(models_dir / DIGITS)).version}"
-    fitted = card.model_copy(update={"calibration": kept, "description": described})
+    fitted = card.model_copy(update={"calibration": keep_calibration(kept), "description": described})
     return write_model(models_dir / FIELDS, content, fitted)
 
 
@@ -108,7 +106,7 @@ def _sample_lines(seed: int, count: int = 256, width: int = 128) -> NDArray[np.u
     return np.stack(lines)
 
 
-def calibrate_model(models_dir: Path, data_dir: Path, cache: Path, seed: int) -> dict[str, Any]:
+def calibrate_model(models_dir: Path, data_dir: Path, cache: Path, seed: int) -> ReadersCalibration:
     """Fit confidence on development halves and drawn fields, promise on other drawn ones; so too for rows of cells.
 
     The four sets are read by two processes of their own.
@@ -120,9 +118,10 @@ def calibrate_model(models_dir: Path, data_dir: Path, cache: Path, seed: int) ->
             for in_cells, held_out in sets
         ]
         fields, held_out_fields, rows, held_out_rows = (one.result() for one in read)
-    kept = keep_promises(fit_calibration(fields), held_out_fields) | {"fields": len(fields.correct)}
-    kept["cells"] = keep_promises(fit_calibration(rows), held_out_rows) | {"fields": len(rows.correct)}
-    return choose_promise(kept, MAX_SUBSTITUTION_RATE)
+    return ReadersCalibration(
+        choose_promises(fit_calibration(fields), held_out_fields),
+        choose_promises(fit_calibration(rows), held_out_rows),
+    )
 
 
 def _gather(models_dir: Path, data_dir: Path, cache: Path, seed: int, *, in_cells: bool, held_out: bool) -> Evidence:

@@ -1,0 +1,157 @@
+"""What a reader's evidence is worth, and which confidence keeps which promise: parsed once, at the edge.
+
+A calibration is fitted by ``worker.training.fields.calibration``, kept as JSON in the model's card or in a file of
+``icr calibrate``, and read back by ``parse_calibration``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+CERTAINTY = 0.95
+"""With which a promise is shown: the chance that the labelled fields were not lucky ones."""
+FARTHEST = 6.0
+"""Standard deviations beyond which more of a piece of evidence says no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """At most ``rate`` of the accepted fields are wrong, where ``accept_threshold`` is the least confidence accepted.
+
+    ``is_shown`` tells whether labelled fields show that with ``CERTAINTY``: of ``labelled`` ones it accepts
+    ``accepted``, of which ``wrong`` are wrong. Without a threshold nothing is accepted.
+    """
+
+    rate: float
+    accept_threshold: float | None
+    is_shown: bool = False
+    labelled: int = 0
+    accepted: int = 0
+    wrong: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FieldCalibration:
+    """A logistic model of a reader's evidence, and what it promises at which threshold.
+
+    ``names`` are the pieces of evidence; each weighs ``weights`` (k,) for every ``scale`` (k,) beyond ``centre`` (k,).
+    ``promise`` is the one that is held to; ``fields`` counts those that the model was fitted on.
+    """
+
+    names: tuple[str, ...]
+    centre: Floats
+    scale: Floats
+    weights: Floats
+    bias: float
+    promises: tuple[Promise, ...] = ()
+    promise: Promise = Promise(0.0, None)
+    fields: int = 0
+
+    @property
+    def accept_threshold(self) -> float | None:
+        """The least confidence that is accepted; None where nothing may be."""
+        return self.promise.accept_threshold
+
+    def confidence(self, evidence: object) -> float:
+        """Return the probability that a field is right whose evidence has these attributes."""
+        found = np.array([getattr(evidence, name) for name in self.names], np.float64)
+        standard = np.clip((found - self.centre) / self.scale, -FARTHEST, FARTHEST)
+        return float(1 / (1 + math.exp(-float(standard @ self.weights) - self.bias)))
+
+    def is_enough(self, confidence: float) -> bool:
+        """Tell whether a field of this confidence may be accepted."""
+        return self.accept_threshold is not None and confidence >= self.accept_threshold
+
+    def promising(self, max_substitution_rate: float) -> FieldCalibration:
+        """Return the calibration held to the laxest of its promises that is strict enough; else nothing is accepted."""
+        within = [p for p in self.promises if p.rate <= max_substitution_rate + 1e-12]
+        chosen = max(within, key=lambda p: p.rate, default=Promise(max_substitution_rate, None))
+        return replace(self, promise=chosen)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadersCalibration:
+    """The calibrations of free fields and of rows of cells."""
+
+    free: FieldCalibration
+    cells: FieldCalibration
+
+    def promising(self, max_substitution_rate: float) -> ReadersCalibration:
+        """Return both held to a promise."""
+        rate = max_substitution_rate
+        return ReadersCalibration(self.free.promising(rate), self.cells.promising(rate))
+
+
+def _weigh(**weights: float) -> FieldCalibration:
+    zeros, ones = np.zeros(len(weights)), np.ones(len(weights))
+    return FieldCalibration(tuple(weights), zeros, ones, np.array(list(weights.values())), bias=-1.5)
+
+
+_OF_LINES = {"best_string": 0.5, "weakest_digit": 0.5, "readers_differ": -1, "networks_differ": -1}
+UNCALIBRATED = ReadersCalibration(_weigh(**_OF_LINES), _weigh(**_OF_LINES, cells_agree=2, as_the_line=1))
+"""Stands in for models that come without a calibration: it orders fields, and accepts none."""
+
+
+def parse_calibration(kept: Mapping[str, Any]) -> ReadersCalibration:
+    """Read a calibration as ``keep_calibration`` wrote it.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        It is none.
+    """
+    return ReadersCalibration(_parse_fields(kept["free"]), _parse_fields(kept["cells"]))
+
+
+def keep_calibration(calibration: ReadersCalibration) -> dict[str, Any]:
+    """Return a calibration as JSON holds it: for each piece of evidence its centre, scale and weight."""
+    return {"free": _keep_fields(calibration.free), "cells": _keep_fields(calibration.cells)}
+
+
+def _parse_fields(kept: Mapping[str, Any]) -> FieldCalibration:
+    rows = np.array(list(kept["evidence"].values()), np.float64).reshape(-1, 3)
+    return FieldCalibration(
+        names=tuple(kept["evidence"]),
+        centre=rows[:, 0],
+        scale=rows[:, 1],
+        weights=rows[:, 2],
+        bias=float(kept["bias"]),
+        promises=tuple(Promise(**promise) for promise in kept["promises"]),
+        fields=int(kept["fields"]),
+    )
+
+
+def _keep_fields(calibration: FieldCalibration) -> dict[str, Any]:
+    rows = np.stack([calibration.centre, calibration.scale, calibration.weights], axis=1).round(6).tolist()
+    return {
+        "evidence": dict(zip(calibration.names, rows, strict=True)),
+        "bias": round(calibration.bias, 6),
+        "promises": [dataclasses.asdict(promise) for promise in calibration.promises],
+        "fields": calibration.fields,
+    }
+
+
+def describe_promise(promise: Promise) -> str:
+    """Return a promise in words, as one line for a person."""
+    shown = (
+        f"at most {promise.rate:.2%} of accepted fields are wrong, with {CERTAINTY:.0%} certainty, on fields like the "
+        f"{promise.labelled} labelled ones ({promise.wrong} wrong of {promise.accepted} accepted)"
+    )
+    if promise.is_shown:
+        return shown
+    if promise.accept_threshold is None:
+        return f"no promise: nothing is known of a substitution rate of {promise.rate:.2%}"
+    return (
+        f"no promise: {promise.labelled} labelled fields cannot show a substitution rate of {promise.rate:.2%} or less "
+        f"with {CERTAINTY:.0%} certainty; until they do, fields of confidence {promise.accept_threshold:.3f} and more "
+        "are accepted"
+    )

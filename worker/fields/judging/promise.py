@@ -1,0 +1,72 @@
+"""From labelled fields to the confidence that keeps a promised substitution rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.calibration import CERTAINTY, Promise
+
+MANY_TRIES = 5
+"""Starting points over which the certainty of ``choose_threshold`` is shared out."""
+
+
+def choose_threshold(
+    confidences: Sequence[float] | NDArray[np.float64],
+    correct: Sequence[bool] | NDArray[np.bool_],
+    *,
+    max_substitution_rate: float,
+    delta: float = 1 - CERTAINTY,
+) -> Promise:
+    """Choose the confidence from which fields may be accepted.
+
+    With certainty ``1 - delta`` over the draw of the labelled fields, the substitution rate among accepted
+    fields of the same kind is at most ``max_substitution_rate``: learn-then-test (Angelopoulos, Bates,
+    Candès, Jordan, Lei 2021, arXiv:2110.01052) with fixed-sequence testing from several starting points and exact
+    binomial p-values. Candidate thresholds are the labelled fields' own confidences in falling order, which
+    their labels do not influence; a starting point is a number of accepted fields.
+
+    With too few labelled fields, or too many errors among them, the promise has no threshold.
+    """
+    order = np.argsort(-np.asarray(confidences, np.float64), kind="stable")
+    scores = np.asarray(confidences, np.float64)[order]
+    errors = np.cumsum(~np.asarray(correct, bool)[order])
+    level = delta / MANY_TRIES
+    fewest = math.ceil(math.log(level) / math.log1p(-max_substitution_rate))
+    ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)) if len(scores) else np.zeros(0, int)
+    best = -1
+    for start in np.geomspace(fewest, max(fewest, len(scores)), MANY_TRIES):
+        best = max(best, _test_downwards(errors, ends[ends + 1 >= int(start)], level, max_substitution_rate))
+    if best < 0:
+        return Promise(max_substitution_rate, None, labelled=len(scores))
+    return Promise(
+        max_substitution_rate,
+        float(scores[best]),
+        is_shown=True,
+        labelled=len(scores),
+        accepted=best + 1,
+        wrong=int(errors[best]),
+    )
+
+
+def _test_downwards(errors: NDArray[np.intp], ends: NDArray[np.intp], level: float, rate: float) -> int:
+    """Return the last of ``ends`` that refutes too high a rate before the first that does not, or -1."""
+    passed = -1
+    for end in ends:
+        if binomial_tail(int(errors[end]), int(end) + 1, rate) > level:
+            break
+        passed = int(end)
+    return passed
+
+
+def binomial_tail(errors: int, count: int, rate: float) -> float:
+    """Return P(at most ``errors`` of ``count``) at a true rate: the exact p-value of "the rate is higher"."""
+    log_rate, log_rest = math.log(rate), math.log1p(-rate)
+    total = -math.inf
+    for k in range(errors + 1):
+        choose = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+        total = float(np.logaddexp(total, choose + k * log_rate + (count - k) * log_rest))
+    return min(1.0, math.exp(total))
