@@ -57,11 +57,13 @@ evaluate-fields: $(call installed,train) ## Measure the field model on the sets 
 laboratory: $(call installed,train) ## Reproduce published results of classic estimators (docs/explanation/digit-model.md)
 	$(BIN)/icr evaluate classics
 
-docs: setup ## Write docs/reference/configuration.md anew from the settings
+# The settings page is checked in (a test holds it to the settings); the commands' and schemas' pages are made here.
+docs: $(call installed,docs) ## Write the settings page anew, and build the documentation site in site/
 	$(BIN)/python -m worker.commands.settings_page > docs/reference/configuration.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean: ## Remove the environment and the caches; the results in var/ stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 constraints: $(call installed,test-train-lint) ## Pin what is installed now in constraints.txt
