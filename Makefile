@@ -66,7 +66,7 @@ clean: ## Remove the environment and the caches; the results in var/ stay
 	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-constraints: $(call installed,test-train-lint) ## Pin what is installed now in constraints.txt
+constraints: $(call installed,test-train-lint-docs) ## Pin what is installed now in constraints.txt
 	@{ head -1 constraints.txt; $(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable \
 	  | sed -E 's/\+.*//; / @ /d'; } > constraints.new && mv constraints.new constraints.txt
 
