@@ -19,7 +19,16 @@ COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 OURS = ("migrate", "worker", "watcher", "metrics")
 TOLD = sorted(
     path
-    for pattern in ("Dockerfile", "docker-compose.yml", "Makefile", "README.md", "docs/**/*.md", "samples/*.md")
+    for pattern in (
+        "Dockerfile",
+        "docker-compose.yml",
+        "Makefile",
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/**/*.md",
+        "samples/*.md",
+    )
     for path in PROJECT.glob(pattern)
 )
 SETTINGS = {f"ICR_{name.upper()}" for name in Settings.model_fields}
