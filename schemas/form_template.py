@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, Literal, Self
 
@@ -206,12 +205,3 @@ class FormTemplate(_Strict):
         meaning = self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
         canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-@dataclass(frozen=True, slots=True)
-class NamedForm:
-    """A form that somebody named: its pages, and the templates of other forms that a page may turn out to be."""
-
-    name: str
-    pages: tuple[FormTemplate, ...]
-    others: tuple[FormTemplate, ...] = ()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
-from schemas.form_template import FieldSpec, FormTemplate, NamedForm
-from worker.checks.policy import CheckPolicy
+from schemas.form_template import FieldSpec
 from worker.checks.reading import read_check
 from worker.decision import AcceptPolicy, add_doubt, decide_field, decide_form
 from worker.doubts import Doubt, DoubtKind
@@ -17,6 +15,7 @@ from worker.fields.free_fields import find_free_fields
 from worker.fields.locating.cells import announce_cells
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields
+from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind
 from worker.registration.registration import identify_form
 from worker.values import (
     Box,
@@ -29,42 +28,29 @@ from worker.values import (
     Registration,
 )
 
-Layout = Literal["field", "free"]
-"""A page without a form: the crop of one field, or free writing."""
 
-
-def read_page(
-    page: Page,
-    form: FormTemplate | Sequence[FormTemplate] | NamedForm | CheckPolicy | Layout,
-    recognizers: Recognizers,
-    policy: AcceptPolicy,
-) -> PageReading:
-    """Read one page of a form, of whichever of several forms it is, a check by its country's policy, or without a form.
+def read_page(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:
+    """Read one page as what it is said to be; of several forms, as the one that it is.
 
     A page on which no form is found for sure is not read: its ``problem`` says so, and it has no fields. A free page on
     which nothing is found is read, and doubted: it may be empty, or its writing too faint. Of a damaged page every
     field goes to review.
     """
-    reading = _read_as(page, form, recognizers, policy)
+    reading = _read_as(page, kind, recognizers, policy)
     if page.damage is None:
         return reading
     return _doubt_all(reading, Doubt(DoubtKind.DAMAGED_FILE, explanation=page.damage))
 
 
-def _read_as(
-    page: Page,
-    form: FormTemplate | Sequence[FormTemplate] | NamedForm | CheckPolicy | Layout,
-    recognizers: Recognizers,
-    policy: AcceptPolicy,
-) -> PageReading:
-    if isinstance(form, str):
-        crops = [_whole_page(page)] if form == "field" else find_free_fields(page, recognizers)
+def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:
+    if isinstance(kind, LoneField | FreePage):
+        crops = [_whole_page(page)] if isinstance(kind, LoneField) else find_free_fields(page, recognizers)
         reading = _page_reading(page, _read(crops, recognizers, policy), recognizers)
         return reading if crops else replace(reading, doubts=(Doubt(DoubtKind.NO_WRITING_FOUND),))
-    if isinstance(form, CheckPolicy):
-        fields, problem = read_check(page, recognizers, policy, form)
+    if isinstance(kind, CheckPage):
+        fields, problem = read_check(page, recognizers, policy, kind.policy)
         return _page_reading(page, fields, recognizers, problem=problem)
-    found = identify_form(page, [form] if isinstance(form, FormTemplate) else form)
+    found = identify_form(page, kind)
     if found.template is None or found.registration is None:
         return _page_reading(page, (), recognizers, registration=found.registration, problem=found.problem)
     crops = extract_fields(page, found.template, found.registration)

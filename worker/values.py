@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.form_template import FieldSpec
+from schemas.form_template import FieldSpec, FormTemplate
 from worker.calibration import UNCALIBRATED, ReadersCalibration
 from worker.doubts import Doubt
 
@@ -69,6 +69,19 @@ class Page:
     dpi: float | None = None
     colour: NDArray[np.uint8] | None = None
     damage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FormPages:
+    """A page of one of these templates: of all that are known, or of the form that somebody named.
+
+    ``form`` is that form's name, None where the page has to be identified; ``others`` are the templates that a page of
+    a named form may turn out to be of instead.
+    """
+
+    pages: tuple[FormTemplate, ...]
+    form: str | None = None
+    others: tuple[FormTemplate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -198,6 +198,7 @@ class _Run:
 def _read_directly(folder: Path, numbers: range) -> dict[int, str]:
     """Read the same scans in this process, with no queue and no fault."""
     from worker.bootstrap import build_runtime
+    from worker.page_kinds import LoneField
     from worker.pipeline import read_page
     from worker.rasterizer import open_pages
 
@@ -205,6 +206,6 @@ def _read_directly(folder: Path, numbers: range) -> dict[int, str]:
     for number in numbers:
         path = draw_scan(folder / f"{number}.png", number)
         (page,) = open_pages(path, scan_id="truth", limits=runtime.limits())
-        reading = read_page(page, "field", runtime.recognizers(), runtime.accept_policy)
+        reading = read_page(page, LoneField(), runtime.recognizers(), runtime.accept_policy)
         texts[number] = reading.fields[0].text
     return texts

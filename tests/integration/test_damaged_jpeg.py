@@ -15,6 +15,7 @@ from worker.bootstrap import build_runtime
 from worker.decision import AcceptPolicy
 from worker.doubts import DoubtKind
 from worker.errors import UnreadableScanError
+from worker.page_kinds import LoneField
 from worker.pipeline import read_page
 from worker.rasterizer import RasterLimits, open_pages
 from worker.values import FieldStatus, Page
@@ -73,7 +74,7 @@ def test_whole_files_give_the_pixels_that_opencv_gives(tmp_path: Path, mode: str
 
 def test_every_field_of_a_damaged_page_awaits_review(tmp_path: Path) -> None:
     page = open_one(tmp_path, damaged(encoded(picture(), "JPEG", quality=85), 1))
-    reading = read_page(page, "field", build_runtime().recognizers(), AcceptPolicy(accept_threshold=0.0))
+    reading = read_page(page, LoneField(), build_runtime().recognizers(), AcceptPolicy(accept_threshold=0.0))
     assert reading.problem is None and [d.kind for d in reading.doubts] == [DoubtKind.DAMAGED_FILE]
     assert [f.status for f in reading.fields] == [FieldStatus.REVIEW]
     assert reading.doubts[0] in reading.fields[0].doubts

@@ -13,6 +13,7 @@ from worker.checks.grammar import LOCALES
 from worker.checks.places import find_amount, find_ink, find_sign
 from worker.checks.policy import CheckPolicy
 from worker.decision import AcceptPolicy
+from worker.page_kinds import CheckPage
 from worker.pipeline import read_page
 from worker.values import FieldStatus, Grey, Page, PageReading
 
@@ -46,7 +47,7 @@ ASKEW = [(260, 330), (1580, 240), (1640, 850), (300, 930)]
 
 
 def read(grey: Grey) -> PageReading:
-    return read_page(Page("scan", 0, grey), RULES, RUNTIME.recognizers(), AcceptPolicy())
+    return read_page(Page("scan", 0, grey), CheckPage(RULES), RUNTIME.recognizers(), AcceptPolicy())
 
 
 def test_a_check_on_a_table_is_found_by_its_corners() -> None:

@@ -9,7 +9,7 @@ from tests.benchmarks.distortions import distort_page
 from tests.unit.test_registration import LIMIT, PX_PER_MM, worst_field_mm
 from worker.registration.registration import identify_form, register_page
 from worker.synthesis.forms import draw_blank
-from worker.values import Page
+from worker.values import FormPages, Page
 
 PLACES = ((10, 10), (188, 10), (188, 275), (10, 275))
 
@@ -71,7 +71,7 @@ def test_pages_of_one_print_are_told_by_their_markers() -> None:
     first, second = (marked(n, name=name, boxes=5) for n, name in (([1, 2, 3, 4], "one"), ([5, 6, 7, 8], "two")))
     for template in (first, second):
         page, truth = page_of(template, seed=1)
-        found = identify_form(page, [first, second])
+        found = identify_form(page, FormPages((first, second)))
         assert found.template is template, found.problem
         assert found.registration is not None
         assert worst_field_mm(found.registration.page_from_mm, truth, template) < 0.8

@@ -2,12 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from schemas.form_template import FormTemplate, NamedForm
+from schemas.form_template import FormTemplate
 from tests.benchmarks.distortions import distort_page
 from worker.forms.templates import load_templates
 from worker.imaging.geometry import corners_of, project
 from worker.registration.registration import identify_form, register_page
-from worker.values import Page
+from worker.values import FormPages, Page
 
 PX_PER_MM = 300 / 25.4
 LIMIT = 0.5
@@ -102,7 +102,7 @@ STRANGERS = [blank_page, black_page, page_of_text, page_of_grid, page_of_noise, 
 
 @pytest.mark.parametrize("stranger", STRANGERS, ids=lambda f: f.__name__)
 def test_a_page_that_is_not_the_form_is_refused_and_said_to_be_so(nist: FormTemplate, stranger) -> None:
-    found = identify_form(Page("", 0, stranger()), [nist])
+    found = identify_form(Page("", 0, stranger()), FormPages((nist,)))
     assert found.template is None
     assert found.problem is not None and found.problem.startswith("unregistered: nist-hsf")
 
@@ -135,7 +135,7 @@ def test_each_page_finds_its_own_form_among_several(nist: FormTemplate) -> None:
     second = shifted_rows("second", [30.0, 45.0, 90.0, 120.0, 150.0])
     for template in (first, second, nist):
         page = Page("", 0, draw_form(template, 5))
-        found = identify_form(page, [first, second, nist])
+        found = identify_form(page, FormPages((first, second, nist)))
         assert found.template is template
         assert found.registration is not None and found.registration.version == template.version
 
@@ -143,7 +143,7 @@ def test_each_page_finds_its_own_form_among_several(nist: FormTemplate) -> None:
 def test_two_templates_of_one_geometry_are_told_to_be_ambiguous() -> None:
     rows = [30.0, 60.0, 75.0, 120.0]
     page = Page("", 0, draw_form(shifted_rows("one", rows)))
-    found = identify_form(page, [shifted_rows("one", rows), shifted_rows("two", rows)])
+    found = identify_form(page, FormPages((shifted_rows("one", rows), shifted_rows("two", rows))))
     assert found.template is None
     assert found.problem == "unregistered: could be one or two: name the template"
 
@@ -151,7 +151,7 @@ def test_two_templates_of_one_geometry_are_told_to_be_ambiguous() -> None:
 def test_each_page_of_a_named_form_is_known_and_a_page_of_another_form_is_reported(nist: FormTemplate) -> None:
     front = shifted_rows("front", [30.0, 60.0, 75.0, 120.0])
     back = shifted_rows("back", [30.0, 45.0, 90.0, 120.0, 150.0])
-    survey = NamedForm("survey", (front, back), (nist,))
+    survey = FormPages((front, back), "survey", (nist,))
     for template in (front, back):
         assert identify_form(Page("", 0, draw_form(template, 5)), survey).template is template
     stranger = identify_form(Page("", 0, draw_form(nist, 5)), survey)

@@ -1,3 +1,4 @@
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -6,8 +7,12 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FormTemplate
+from worker.checks.grammar import LOCALES
+from worker.checks.policy import CheckPolicy
 from worker.errors import InvalidTemplateError, UnknownTemplateError
-from worker.forms.templates import find_form, find_template, load_template, load_templates
+from worker.forms.templates import find_form, find_page_kind, find_template, load_template, load_templates
+from worker.page_kinds import CheckPage, FreePage, LoneField
+from worker.values import FormPages
 
 GOOD = {
     "name": "small",
@@ -177,6 +182,18 @@ def test_the_pages_of_a_form_are_found_by_its_name_in_their_order(tmp_path: Path
     assert [t.name for t in find_form("single", known).pages] == ["single"]
     with pytest.raises(UnknownTemplateError, match=r"no template 'meters'.*; forms: survey"):
         find_form("meters", known)
+
+
+def test_a_name_says_what_a_page_is_and_no_name_that_it_is_of_any_form(tmp_path: Path) -> None:
+    known, checks = survey(tmp_path), CheckPolicy(LOCALES["US"], dt.date(2019, 12, 1))
+    assert find_page_kind("field", known, checks) == LoneField()
+    assert find_page_kind("free", known, checks) == FreePage()
+    assert find_page_kind("check", known, checks) == CheckPage(checks)
+    assert find_page_kind("survey", known, checks) == find_form("survey", known)
+    anything = find_page_kind(None, known, checks)
+    assert isinstance(anything, FormPages) and anything.form is None and set(anything.pages) == set(known.values())
+    with pytest.raises(UnknownTemplateError, match="no template 'meters'"):
+        find_page_kind("meters", known, checks)
 
 
 def test_two_templates_for_one_page_of_a_form_are_refused(tmp_path: Path) -> None:

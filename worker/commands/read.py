@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,12 +14,9 @@ from worker.commands.entry import pass_runtime
 from worker.errors import IcrError, UnreadableScanError
 
 if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when a command runs, so that `icr --help` does not wait for them
-    from schemas.form_template import FormTemplate, NamedForm
     from schemas.reading import PageOut
-    from worker.checks.policy import CheckPolicy
+    from worker.page_kinds import PageKind
     from worker.values import Page, PageReading
-
-    Form = NamedForm | list[FormTemplate] | CheckPolicy | Literal["field", "free"]
 
 
 @click.command()
@@ -44,10 +41,12 @@ def read(
     """Read scans (PNG, JPEG, TIFF, PDF) and print one object, or one table, a page."""
     if template and layout:
         raise click.UsageError("--template and --layout exclude each other")
-    form = _choose_form(runtime, template, layout)
+    from worker.forms.templates import find_page_kind
+
+    kind = find_page_kind(layout or template, runtime.templates(), runtime.check_policy)
     failed = False
     for path in files:
-        for page, reading, out in _read_file(runtime, path, form):
+        for page, reading, out in _read_file(runtime, path, kind):
             failed |= out.error is not None
             _print_page(out, output)
             if draw and page is not None and reading is not None:
@@ -74,18 +73,9 @@ def classify(runtime: Runtime, file: Path, out: Path) -> None:
         raise IcrError(f"cannot write {out}: {error.strerror}") from error
 
 
-def _choose_form(runtime: Runtime, template: str | None, layout: str | None) -> Form:
-    from worker.forms.templates import find_form
-
-    if layout == "check":
-        return runtime.check_policy
-    if layout is not None:
-        return "free" if layout == "free" else "field"
-    known = runtime.templates()
-    return find_form(template, known) if template else list(known.values())
-
-
-def _read_file(runtime: Runtime, path: Path, form: Form) -> Iterator[tuple[Page | None, PageReading | None, PageOut]]:
+def _read_file(
+    runtime: Runtime, path: Path, kind: PageKind
+) -> Iterator[tuple[Page | None, PageReading | None, PageOut]]:
     """Yield every page of a file as it was read; a file that fails ends with an object that says why."""
     from schemas.reading import PageOut
     from worker.output.page_json import to_page_out
@@ -95,7 +85,7 @@ def _read_file(runtime: Runtime, path: Path, form: Form) -> Iterator[tuple[Page 
     number = 0
     try:
         for page in open_pages(path, scan_id=path.name, limits=runtime.limits()):
-            reading = read_page(page, form, runtime.recognizers(), runtime.accept_policy)
+            reading = read_page(page, kind, runtime.recognizers(), runtime.accept_policy)
             yield page, reading, to_page_out(reading, str(path))
             number = page.number + 1
     except UnreadableScanError as error:

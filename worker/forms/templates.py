@@ -11,10 +11,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import schemas
-from schemas.form_template import FormTemplate, NamedForm
+from schemas.form_template import FormTemplate
 from schemas.rules import CheckDigitRule
+from worker.checks.policy import CheckPolicy
 from worker.decision import find_check
 from worker.errors import InvalidTemplateError, UnknownTemplateError, UnreadableScanError
+from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind
+from worker.values import FormPages
 
 SHIPPED_DIR = Path(schemas.__file__).parent / "templates"
 MAX_TEMPLATE_BYTES = 2_000_000
@@ -54,7 +57,21 @@ def find_template(name_or_file: str, known: dict[str, FormTemplate]) -> FormTemp
     raise UnknownTemplateError(f"no template {name_or_file!r}; known are: {', '.join(sorted(known)) or 'none'}")
 
 
-def find_form(name_or_file: str, known: dict[str, FormTemplate]) -> NamedForm:
+def find_page_kind(name: str | None, known: dict[str, FormTemplate], checks: CheckPolicy) -> PageKind:
+    """Return what a page of that name is: a page of a form, or ``field``, ``free`` or ``check``; None: of any form.
+
+    Raises
+    ------
+    UnknownTemplateError
+        Nothing has that name; names the known forms and templates.
+    """
+    if name is None:
+        return FormPages(tuple(known.values()))
+    formless: dict[str, PageKind] = {"field": LoneField(), "free": FreePage(), "check": CheckPage(checks)}
+    return formless.get(name) or find_form(name, known)
+
+
+def find_form(name_or_file: str, known: dict[str, FormTemplate]) -> FormPages:
     """Return the pages of a known form, in their order, with what else a page may be; or one template's page.
 
     Raises
@@ -69,7 +86,7 @@ def find_form(name_or_file: str, known: dict[str, FormTemplate]) -> NamedForm:
         except UnknownTemplateError as error:
             forms = sorted({t.form for t in known.values() if t.form})
             raise UnknownTemplateError(f"{error}" + (f"; forms: {', '.join(forms)}" if forms else "")) from error
-    return NamedForm(name_or_file, pages, tuple(t for t in known.values() if t not in pages))
+    return FormPages(pages, name_or_file, tuple(t for t in known.values() if t not in pages))
 
 
 def load_template(path: Path) -> FormTemplate:

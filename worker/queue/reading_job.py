@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from worker.bootstrap import Runtime
 from worker.errors import FolderUnavailableError, InvalidJobError, UnreadableScanError
@@ -13,9 +13,6 @@ from worker.values import PageReading, Scan
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from schemas.form_template import FormTemplate, NamedForm
-    from worker.checks.policy import CheckPolicy
 
 
 def read_scan_pages(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
@@ -51,6 +48,7 @@ def _ask_where_it_is(runtime: Runtime, uri: str, error: UnreadableScanError) -> 
 
 
 def _read_file(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
+    from worker.forms.templates import find_page_kind
     from worker.pipeline import read_page
     from worker.rasterizer import open_pages
 
@@ -58,26 +56,10 @@ def _read_file(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch
         sha256, _ = hash_file(path)
     except OSError as error:
         raise UnreadableScanError(str(error)) from error
-    form = _choose_form(runtime, claim.template)
+    kind = find_page_kind(claim.template, runtime.templates(), runtime.check_policy)
     policy = runtime.accept_policy
     scan = Scan(claim.scan.id, claim.scan.uri, sha256)
     pages = open_pages(path, scan_id=scan.id, limits=runtime.limits())
     return scan, [
-        watch.time("read", read_page, page, form, runtime.recognizers(), policy) for page in watch.each("decode", pages)
+        watch.time("read", read_page, page, kind, runtime.recognizers(), policy) for page in watch.each("decode", pages)
     ]
-
-
-def _choose_form(
-    runtime: Runtime, name: str | None
-) -> NamedForm | list[FormTemplate] | CheckPolicy | Literal["field", "free"]:
-    """Return the form of that name, the layout of that name, or without one every template known."""
-    from worker.forms.templates import find_form
-
-    if name == "field":
-        return "field"
-    if name == "free":
-        return "free"
-    if name == "check":
-        return runtime.check_policy
-    known = runtime.templates()
-    return find_form(name, known) if name else list(known.values())

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.form_template import FormTemplate, NamedForm
+from schemas.form_template import FormTemplate
 from worker.imaging.geometry import Array, corners_of, project
 from worker.registration.fiducials import add_markers
 from worker.registration.form_print import FormPrint, detect_print
 from worker.registration.landmarks import landmark_arrays
 from worker.registration.refinement import Fit, refine
 from worker.registration.seeding import Guess, guess_places
-from worker.values import Page, Registration
+from worker.values import FormPages, Page, Registration
 
 RIVAL_MARGIN = 0.15
 """A second place, or a second form, that explains the page this nearly as well makes the first one doubtful."""
@@ -61,24 +61,23 @@ def register_page(page: Page, template: FormTemplate) -> Registration:
     return _register(form_print, template, guess_places(form_print, marks, template.page_mm))
 
 
-def identify_form(page: Page, templates: Sequence[FormTemplate] | NamedForm) -> FoundForm:
-    """Find which of ``templates`` a page is, and register it; a page that is none of them for sure is refused.
+def identify_form(page: Page, sought: FormPages) -> FoundForm:
+    """Find which of the templates ``sought`` a page is, and register it; one that is none of them for sure is refused.
 
     Of a named form it finds which of its pages it is; a page that fits another form better is said to be of that one.
     """
-    every = (*templates.pages, *templates.others) if isinstance(templates, NamedForm) else templates
-    form_print = add_markers(detect_print(page.grey), page.grey, every)
-    if not isinstance(templates, NamedForm):
-        return _identify(form_print, templates, least=IDENTIFIED)
-    found = _identify(form_print, templates.pages, f"no page of {templates.name}")
+    form_print = add_markers(detect_print(page.grey), page.grey, (*sought.pages, *sought.others))
+    if sought.form is None:
+        return _identify(form_print, sought.pages, least=IDENTIFIED)
+    found = _identify(form_print, sought.pages, f"no page of {sought.form}")
     quality = found.registration.quality if found.registration else 0.0
-    if quality > SURE or not templates.others:
+    if quality > SURE or not sought.others:
         return found
-    other = _identify(form_print, templates.others)
+    other = _identify(form_print, sought.others)
     if other.template is None or other.registration is None or other.registration.quality < quality + RIVAL_MARGIN:
         return found
     which = other.template.form or other.template.name
-    said = f"unregistered: not {templates.name}, but a page of {which} (registration {other.registration.quality:.2f})"
+    said = f"unregistered: not {sought.form}, but a page of {which} (registration {other.registration.quality:.2f})"
     return FoundForm(None, found.registration, said)
 
 

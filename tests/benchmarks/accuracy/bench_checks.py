@@ -24,6 +24,7 @@ from worker.checks.reading import cut_line
 from worker.decision import AcceptPolicy
 from worker.fields.judging.confidence import judge
 from worker.fields.line_reader.transcription import transcribe
+from worker.page_kinds import CheckPage
 from worker.pipeline import read_page
 from worker.values import Box, FieldCrop, FieldStatus, Grey, Money, Page
 
@@ -47,7 +48,7 @@ def measure_specimens(folder: Path, half: str) -> None:
     rows = rows_of(folder, half)
     for row in rows:
         page = Page("check", 0, grey_of(folder / row["file"]))
-        fields = {f.name: f for f in read_page(page, rules, recognizers, policy).fields}
+        fields = {f.name: f for f in read_page(page, CheckPage(rules), recognizers, policy).fields}
         amount = fields.get("amount")
         truth = round(float(row["amount"]) * 100)
         good = amount is not None and isinstance(amount.value, Money) and amount.value.minor_units == truth

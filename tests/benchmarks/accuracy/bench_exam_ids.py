@@ -17,7 +17,7 @@ from tests.support.data import DATA_DIR
 from worker.decision import AcceptPolicy
 from worker.forms.drafting import draft_template
 from worker.pipeline import read_page
-from worker.values import FieldStatus, Page, Recognizers
+from worker.values import FieldStatus, FormPages, Page, Recognizers
 
 FOLDER = DATA_DIR / "fields" / "exam_id_pages"
 DRAFTED_FROM = "images/page_03.png"
@@ -48,7 +48,7 @@ def measure(half: str, recognizers: Recognizers) -> None:
     registered = whole = accepted = wrong = 0
     rows = id_rows(half)
     for row in rows:
-        reading = read_page(load_page(row["file"]), [template], recognizers, AcceptPolicy())
+        reading = read_page(load_page(row["file"]), FormPages((template,)), recognizers, AcceptPolicy())
         registered += reading.problem is None
         for field in reading.fields:
             right, sure = field.text == row["numeric_id"], field.status is FieldStatus.ACCEPTED

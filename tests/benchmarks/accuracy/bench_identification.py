@@ -20,7 +20,7 @@ from worker.registration.registration import identify_form
 from worker.synthesis.form_designs import draw_template
 from worker.synthesis.forms import draw_form
 from worker.synthesis.samples import draw_writer
-from worker.values import Page
+from worker.values import FormPages, Page
 
 FORMS = 12
 DPI = 300
@@ -68,14 +68,14 @@ def measure(pages: int, strangers: int, seed: int) -> dict[str, float]:
     seconds = []
     for template, grey in form_pages(templates, pages, seed):
         started = time.process_time()
-        found = identify_form(Page("", 0, grey), templates)
+        found = identify_form(Page("", 0, grey), FormPages(tuple(templates)))
         seconds.append(time.process_time() - started)
         right += found.template is template
         wrong += found.template is not None and found.template is not template
         if found.template is not template:
             print(f"{template.name}: {found.problem or found.template}")
     for grey in stranger_pages(strangers, seed):
-        found = identify_form(Page("", 0, grey), templates)
+        found = identify_form(Page("", 0, grey), FormPages(tuple(templates)))
         if found.template is not None and found.registration is not None:
             taken += 1
             print(f"a stranger is taken for {found.template.name}: {found.registration.quality:.2f}")

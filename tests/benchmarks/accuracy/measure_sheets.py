@@ -18,6 +18,7 @@ from tests.benchmarks.accuracy.measure_free_pages import edit_distance
 from tests.support.data import DATA_DIR
 from worker.bootstrap import build_runtime
 from worker.decision import AcceptPolicy
+from worker.page_kinds import FreePage
 from worker.pipeline import read_page
 from worker.synthesis.pages import photograph
 from worker.synthesis.paper import add_ink, degrade
@@ -94,7 +95,7 @@ def main(sheets: int, wrong: bool) -> None:
         for i in range(sheets):
             ink, truth = draw_sheet(rng, held_out.images, held_out.labels)
             page = Page(f"{kind} {name} {i}", 0, take(rng, draw_paper(rng, ink.shape, kind), ink))
-            text = "".join(field.text for field in read_page(page, "free", recognizers, AcceptPolicy()).fields)
+            text = "".join(field.text for field in read_page(page, FreePage(), recognizers, AcceptPolicy()).fields)
             errors += edit_distance(truth, text)
             surplus += max(0, len(text) - len(truth))
             digits += len(truth)

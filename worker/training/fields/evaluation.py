@@ -13,6 +13,7 @@ import numpy as np
 from worker.decision import AcceptPolicy
 from worker.fields.line_reader.reading import read_sequence
 from worker.fields.reading import read_fields
+from worker.page_kinds import FreePage
 from worker.pipeline import read_page
 from worker.training.fields.measures import Scored
 from worker.training.fields.truth import LabelledField, read_rows
@@ -51,7 +52,7 @@ def score_photos(data_dir: Path, source: str, recognizers: Recognizers, *, devel
         truth = "".join(c for c in row.get("lines") or row["digit"] if c.isdigit())
         grey = cv2.imread(str(folder / row["file"]), cv2.IMREAD_GRAYSCALE)
         page = Page(scan_id="photo", number=0, grey=np.asarray(grey, np.uint8))
-        reading = read_page(page, "free", recognizers, AcceptPolicy())
+        reading = read_page(page, FreePage(), recognizers, AcceptPolicy())
         right, invented = count_right("".join(f.text for f in reading.fields), truth)
         scores.append(PhotoScore(source, row["file"], len(truth), right, invented))
     return scores

@@ -1,0 +1,28 @@
+"""What a page may be: a page of a form, a bank check, the crop of one field, or free writing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.checks.policy import CheckPolicy
+from worker.values import FormPages
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPage:
+    """A bank check, or several on one page, read by a country's policy."""
+
+    policy: CheckPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class LoneField:
+    """The crop of one field."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreePage:
+    """Free writing on a page without a form."""
+
+
+PageKind = FormPages | CheckPage | LoneField | FreePage
