@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
 
 from schemas.rules import FieldRule, FormRule, expand_patterns, fields_named
 
 Millimetres = Annotated[float, Field(ge=0, le=5000)]
 BoxMm = tuple[Millimetres, Millimetres, PositiveFloat, PositiveFloat]
 """(x, y, w, h) in millimetres, origin at the page's top left."""
+
+JsonPath = tuple[int | str, ...]
+"""Keys and 0-based positions in lists that lead to a value: ``("fields", 3, "box_mm", 2)``."""
 
 OVERLAP_ALLOWED_MM = 0.5
 """Neighbouring cells share a printed line; boxes deeper in each other than its width are a mistake."""
@@ -108,12 +112,34 @@ def overlap_mm(a: BoxMm, b: BoxMm) -> float:
     return min(min(a[i] + a[i + 2], b[i] + b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
 
 
-def _refuse_off_page(what: str, box: BoxMm, page_mm: tuple[float, float]) -> None:
+def _mistake_at(path: JsonPath, message: str) -> PydanticCustomError:
+    """Return the error of a check of the whole template; ``path`` in its context leads to the mistake."""
+    return PydanticCustomError("contradiction", "{message}", {"message": message, "path": path})
+
+
+def _refuse_off_page(path: JsonPath, what: str, box: BoxMm, page_mm: tuple[float, float]) -> None:
     if box[0] + box[2] > page_mm[0] or box[1] + box[3] > page_mm[1]:
-        raise ValueError(f"{what}: box {list(box)} mm lies off the page of {page_mm[0]} x {page_mm[1]} mm")
+        said = f"{what}: box {list(box)} mm lies off the page of {page_mm[0]} x {page_mm[1]} mm"
+        raise _mistake_at(path, said)
 
 
-TemplateName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+FORMLESS = ("field", "free", "check")
+"""What pages without a form are called wherever a template's name may stand: no template may have these names."""
+
+
+def _refuse_formless(name: str) -> str:
+    if name in FORMLESS:
+        raise PydanticCustomError(
+            "reserved_name", "'{name}' names pages without a form: choose another name", {"name": name}
+        )
+    return name
+
+
+TemplateName = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", json_schema_extra={"not": {"enum": list(FORMLESS)}}),
+    AfterValidator(_refuse_formless),
+]
 
 
 class RepeatedRows(_Strict):
@@ -161,7 +187,15 @@ class FormTemplate(_Strict):
     @property
     def fields(self) -> tuple[FieldSpec, ...]:
         """All fields, those of repeated rows included."""
-        return (*self.single_fields, *(field for rows in self.rows for field in rows.unrolled()))
+        return tuple(field for _, field in self.iter_placed_fields())
+
+    def iter_placed_fields(self) -> Iterator[tuple[JsonPath, FieldSpec]]:
+        """Yield all fields, each with the place in the JSON where it is written."""
+        for i, field in enumerate(self.single_fields):
+            yield ("fields", i), field
+        for i, rows in enumerate(self.rows):
+            for j, field in enumerate(rows.unrolled()):
+                yield ("rows", i, "fields", j % len(rows.fields)), field
 
     @property
     def rules(self) -> tuple[FormRule, ...]:
@@ -172,31 +206,38 @@ class FormTemplate(_Strict):
     @model_validator(mode="after")
     def _fields_fit(self) -> Self:
         if (self.form is None) != (self.page is None):
-            raise ValueError("'form' and 'page' belong together: a page of a form of several")
+            there = "form" if self.page is None else "page"
+            raise _mistake_at((there,), "'form' and 'page' belong together: a page of a form of several")
         if not self.fields and self.form is None:
-            raise ValueError("there are no fields: only a page of a 'form' of several may have none")
-        names = [f.name for f in self.fields]
-        twice = sorted({n for n in names if names.count(n) > 1})
-        if twice:
-            raise ValueError(f"field names must differ: {', '.join(twice)}")
-        for f in self.fields:
-            _refuse_off_page(f"field {f.name}", f.box_mm, self.page_mm)
+            raise _mistake_at(("fields",), "there are no fields: only a page of a 'form' of several may have none")
+        places: dict[str, JsonPath] = {}
+        for path, f in self.iter_placed_fields():
+            if f.name in places:
+                raise _mistake_at(path, f"field names must differ: {f.name}")
+            places[f.name] = path
+            _refuse_off_page(path, f"field {f.name}", f.box_mm, self.page_mm)
         markers: set[tuple[str, int]] = set()
         for i, mark in enumerate(self.landmarks):
-            _refuse_off_page(f"landmark {i}", mark.box_mm, self.page_mm)
+            _refuse_off_page(("landmarks", i), f"landmark {i}", mark.box_mm, self.page_mm)
             if mark.number is not None and (mark.dictionary, mark.number) in markers:
-                raise ValueError(f"landmark {i}: marker {mark.number} is on the page already")
+                raise _mistake_at(("landmarks", i), f"landmark {i}: marker {mark.number} is on the page already")
             if mark.number is not None:
                 markers.add((mark.dictionary, mark.number))
         if self.reference is not None and self.landmarks:
-            raise ValueError("'reference' and 'landmarks' exclude each other: the picture's print is looked for")
+            said = "'reference' and 'landmarks' exclude each other: the picture's print is looked for"
+            raise _mistake_at(("reference",), said)
         for a, b in combinations(self.fields, 2):
             if overlap_mm(a.box_mm, b.box_mm) > OVERLAP_ALLOWED_MM:
-                raise ValueError(f"field {b.name}: its box overlaps that of field {a.name}")
-        for i, rule in enumerate(self.rules):
-            unknown = [n for n in fields_named(rule) if n not in names]
+                raise _mistake_at(places[b.name], f"field {b.name}: its box overlaps that of field {a.name}")
+        for i, written in enumerate(self.written_rules):
+            try:
+                rule = expand_patterns(written, list(places))
+            except ValueError as error:
+                raise _mistake_at(("rules", i), f"rule {i}: {error}") from error
+            unknown = [n for n in fields_named(rule) if n not in places]
             if unknown:
-                raise ValueError(f"rule {i}: speaks of fields that are not there: {', '.join(unknown)}")
+                said = f"rule {i}: speaks of fields that are not there: {', '.join(unknown)}"
+                raise _mistake_at(("rules", i), said)
         return self
 
     @property

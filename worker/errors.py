@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 
 class IcrError(Exception):
     """Base of all errors that this project raises on purpose; its text is one line for a person."""
@@ -23,8 +26,30 @@ class UnknownTemplateError(PermanentError):
     """No form template of that name is known."""
 
 
+@dataclass(frozen=True, slots=True)
+class TemplateProblem:
+    """One mistake in a template file: what it is, and where.
+
+    ``path`` leads to it through the JSON by keys and 0-based positions in lists, as ``("fields", 3, "box_mm", 2)``;
+    it is empty where the whole file is meant. ``line`` counts from 1, and is None where the file is no JSON text.
+    """
+
+    file: Path
+    message: str
+    line: int | None = None
+    path: tuple[int | str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return file, line and message in one line."""
+        return f"{self.file}, line {self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
+
+
 class InvalidTemplateError(PermanentError):
-    """A form template file breaks the schema or contradicts itself; says where."""
+    """Form template files break the schema or contradict themselves or one another; ``problems`` says where."""
+
+    def __init__(self, *problems: TemplateProblem) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
 
 
 class InvalidJobError(PermanentError):

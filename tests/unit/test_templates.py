@@ -39,6 +39,18 @@ def field(**keys: object) -> dict[str, object]:
     return {"name": "a", "box_mm": [10, 10, 30, 8], **keys}
 
 
+def rows(*fields: object) -> dict[str, object]:
+    return {"count": 3, "pitch_mm": 10, "fields": list(fields)}
+
+
+def line(**keys: object) -> dict[str, object]:
+    return {"kind": "line", "box_mm": [10, 10, 30, 0.3], **keys}
+
+
+UNKNOWN = {"rule": "check_digit", "scheme": "lunn"}
+ROW_RULE = ("rows", 0, "fields", 0, "rules", 0)
+
+
 def test_a_good_template_loads(tmp_path: Path) -> None:
     template = load_template(write(tmp_path, GOOD))
     assert [f.name for f in template.fields] == ["a", "b"]
@@ -73,6 +85,9 @@ MISTAKES = [
     (changed(fields=[]), "there are no fields: only a page of a 'form' of several may have none"),
     (changed(form="survey"), "'form' and 'page' belong together"),
     (changed(page=2), "'form' and 'page' belong together"),
+    (changed(name="free"), "name: 'free' names pages without a form: choose another name"),
+    (changed(name="check"), "name: 'check' names pages without a form: choose another name"),
+    (changed(form="field", page=1), "form: 'field' names pages without a form: choose another name"),
     ({k: v for k, v in GOOD.items() if k != "page_mm"}, "'page_mm' is missing"),
     ([], "Input should be an object"),
 ]
@@ -114,6 +129,48 @@ def test_overlap_names_the_line_of_the_second_field(tmp_path: Path) -> None:
     with pytest.raises(InvalidTemplateError) as caught:
         load_template(write(tmp_path, text))
     assert line_of(caught.value) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        (changed(fields=[field(), field(name="b", box_mm=[10, 12, 30, 8])]), ("fields", 1)),
+        (changed(fields=[field(), field(box_mm=[10, 50, 30, 8])]), ("fields", 1)),
+        (changed(fields=[field(), field(name="b", box_mm=[90, 50, 30, 8])]), ("fields", 1)),
+        (changed(fields=[field(), field(name="b", box_mm=[10, 50, 30, 8], dots=3)]), ("fields", 1, "dots")),
+        (changed(fields=[field(), field(name="b", box_mm=[10, 50, 30, "8 mm"])]), ("fields", 1, "box_mm", 3)),
+        (changed(rows=[rows(field(name="x", box_mm=[50, 80, 30, 8]))]), ("rows", 0, "fields", 0)),
+        (changed(rows=[rows(field(box_mm=[50, 40, 30, 8], rules=[UNKNOWN]))]), (*ROW_RULE, "scheme")),
+        (changed(rows=[rows(field(box_mm=[50, 40, 30, 8], rules=[{"rule": "range"}]))]), ROW_RULE),
+        (changed(landmarks=[line(), line(box_mm=[90, 10, 30, 0.3])]), ("landmarks", 1)),
+        (changed(rules=[{"rule": "sum", "fields": ["a", "x"], "total": "b"}]), ("rules", 0)),
+        (changed(rules=[{"rule": "sum", "fields": ["none*"], "total": "a"}]), ("rules", 0)),
+        (changed(fields=[]), ("fields",)),
+        (changed(page=2), ("page",)),
+        (changed(form="survey"), ("form",)),
+        (changed(name="field"), ("name",)),
+    ],
+)
+def test_a_mistake_leads_to_its_place_in_the_json(tmp_path: Path, content: object, path: tuple[int | str, ...]) -> None:
+    """Repeated rows too: the third row that lies off the page is written in the first one's field."""
+    text = json.dumps(content, indent=1)
+    with pytest.raises(InvalidTemplateError) as caught:
+        load_template(write(tmp_path, text))
+    (problem,) = caught.value.problems
+    assert problem.path == path and problem.file.parent == tmp_path
+    assert problem.line == line_of_place(text, path) and str(problem).endswith(problem.message)
+
+
+def line_of_place(text: str, path: tuple[int | str, ...]) -> int:
+    """Return the line of a value in indented JSON, found by putting a mark in its place."""
+    content = json.loads(text)
+    inner = content
+    for part in path[:-1]:
+        inner = inner[part]
+    if isinstance(path[-1], int) or path[-1] in inner:
+        inner[path[-1]] = "here"
+    marked = json.dumps(content, indent=1)
+    return next(i for i, line in enumerate(marked.splitlines(), 1) if '"here"' in line)
 
 
 @pytest.mark.parametrize(

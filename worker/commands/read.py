@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from schemas.form_template import FORMLESS
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
 from worker.errors import IcrError, UnreadableScanError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when a command runs, so that `
 @click.option("--template", help="A form's or template's name, or a .json file; without it, pages find their forms.")
 @click.option(
     "--layout",
-    type=click.Choice(["field", "free", "check"]),
+    type=click.Choice(FORMLESS),
     help="No form: one field, free writing, or a bank check.",
 )
 @click.option("--format", "output", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)

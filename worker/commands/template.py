@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from schemas.form_template import FORMLESS
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
 from worker.errors import IcrError, UnreadableScanError
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
     from schemas.form_template import FormTemplate
     from worker.values import Page
+
+
+def _checked_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """Refuse a name that no template may have, before a page is looked at."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from schemas.form_template import TemplateName
+
+    try:
+        return None if name is None else TypeAdapter(TemplateName).validate_python(name)
+    except ValidationError as error:
+        raise click.BadParameter(error.errors()[0]["msg"]) from error
 
 
 @click.group()
@@ -45,7 +58,7 @@ def list_templates(runtime: Runtime) -> None:
 @template.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The template to write; else NAME.json beside FILE.")
-@click.option("--name", help="Name of the template; else that of the file.")
+@click.option("--name", callback=_checked_name, help="Name of the template; else that of the file.")
 @click.option("--page", "number", default=1, show_default=True, help="Which page of the file.")
 @click.option("--dpi", type=float, help="Resolution, where the file does not say it or lies.")
 @click.option("--labels/--no-labels", default=True, help="Name fields by the labels beside them (needs Tesseract).")
@@ -146,8 +159,8 @@ def _page_of(runtime: Runtime, path: Path, number: int) -> Page:
 
 
 def _name_from(file: Path) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:60]
-    return name or "form"
+    name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:55] or "form"
+    return f"{name}-form" if name in FORMLESS else name
 
 
 def _write(target: Path, content: bytes) -> None:

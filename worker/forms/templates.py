@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
-from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 
 from pydantic import ValidationError
 
 import schemas
-from schemas.form_template import FormTemplate
+from schemas.form_template import FORMLESS, FormTemplate
 from schemas.rules import CheckDigitRule
 from worker.checks.policy import CheckPolicy
 from worker.decision import find_check
-from worker.errors import InvalidTemplateError, UnknownTemplateError, UnreadableScanError
+from worker.errors import InvalidTemplateError, TemplateProblem, UnknownTemplateError, UnreadableScanError
+from worker.forms.problems import line_of, list_problems
 from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind
 from worker.values import FormPages
 
@@ -37,7 +35,7 @@ def load_templates(folder: Path | None = None) -> dict[str, FormTemplate]:
     known = _load_folder(SHIPPED_DIR)
     if folder is not None:
         if not folder.is_dir():
-            raise InvalidTemplateError(f"{folder}: no such folder of templates")
+            raise InvalidTemplateError(TemplateProblem(folder, "no such folder of templates"))
         known |= _load_folder(folder)
     return known
 
@@ -67,8 +65,9 @@ def find_page_kind(name: str | None, known: dict[str, FormTemplate], checks: Che
     """
     if name is None:
         return FormPages(tuple(known.values()))
-    formless: dict[str, PageKind] = {"field": LoneField(), "free": FreePage(), "check": CheckPage(checks)}
-    return formless.get(name) or find_form(name, known)
+    if name not in FORMLESS:
+        return find_form(name, known)
+    return CheckPage(checks) if name == "check" else FreePage() if name == "free" else LoneField()
 
 
 def find_form(name_or_file: str, known: dict[str, FormTemplate]) -> FormPages:
@@ -100,22 +99,23 @@ def load_template(path: Path) -> FormTemplate:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InvalidTemplateError(f"{path}: {error.strerror}") from error
+        raise InvalidTemplateError(TemplateProblem(path, error.strerror or str(error))) from error
     if len(content) > MAX_TEMPLATE_BYTES:
-        raise InvalidTemplateError(f"{path}: {len(content)} bytes are too many for a template")
+        raise InvalidTemplateError(TemplateProblem(path, f"{len(content)} bytes are too many for a template"))
     try:
         text = content.decode("utf-8-sig")
-        raw = json.loads(text)
+        json.loads(text)  # its errors name a line
     except UnicodeDecodeError as error:
-        raise InvalidTemplateError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+        said = f"not UTF-8 text: {error.reason} at byte {error.start}"
+        raise InvalidTemplateError(TemplateProblem(path, said)) from error
     except json.JSONDecodeError as error:
-        raise InvalidTemplateError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+        raise InvalidTemplateError(TemplateProblem(path, f"not JSON: {error.msg}", error.lineno)) from error
     except RecursionError as error:
-        raise InvalidTemplateError(f"{path}: not a template: nested too deep") from error
+        raise InvalidTemplateError(TemplateProblem(path, "not a template: nested too deep")) from error
     try:
         template = FormTemplate.model_validate_json(text)
     except ValidationError as error:
-        raise InvalidTemplateError("\n".join(_mistakes(path, text, raw, error))) from error
+        raise InvalidTemplateError(*list_problems(path, text, error)) from error
     _refuse_unknown_schemes(path, text, template)
     return template if template.reference is None else _with_reference(path, text, template)
 
@@ -127,32 +127,35 @@ def _with_reference(path: Path, text: str, template: FormTemplate) -> FormTempla
     from worker.rasterizer.limits import RasterLimits
 
     picture = path.parent / str(template.reference)
-    place = f"{path}, line {_line_of(text, ('reference',))}: reference: "
+
+    def problem(message: str) -> InvalidTemplateError:
+        at = ("reference",)
+        return InvalidTemplateError(TemplateProblem(path, f"reference: {message}", line_of(text, at), at))
+
     try:
         page = next(open_pages(picture, scan_id=picture.name, limits=RasterLimits()), None)
     except UnreadableScanError as error:
-        raise InvalidTemplateError(f"{place}{error}") from error
+        raise problem(str(error)) from error
     if page is None:
-        raise InvalidTemplateError(f"{place}{picture} has no page")
+        raise problem(f"{picture} has no page")
     height, width = page.grey.shape
     stretch = (width / template.page_mm[0]) / (height / template.page_mm[1])
     if abs(stretch - 1) > MOST_STRETCH:
-        said = f"{width} x {height} pixels are not the proportions of {template.page_mm[0]} x {template.page_mm[1]} mm"
-        raise InvalidTemplateError(f"{place}{said}")
+        page_mm = f"{template.page_mm[0]} x {template.page_mm[1]} mm"
+        raise problem(f"{width} x {height} pixels are not the proportions of {page_mm}")
     landmarks = find_landmarks(page.grey, template.page_mm)
     if len(landmarks) < FEWEST_LANDMARKS:
-        raise InvalidTemplateError(f"{place}{len(landmarks)} printed boxes and lines are too few to be found by")
+        raise problem(f"{len(landmarks)} printed boxes and lines are too few to be found by")
     return template.model_copy(update={"landmarks": landmarks})
 
 
 def _refuse_unknown_schemes(path: Path, text: str, template: FormTemplate) -> None:
-    for i, spec in enumerate(template.fields):
-        for j, rule in enumerate(spec.rules):
+    for place, spec in template.iter_placed_fields():
+        for i, rule in enumerate(spec.rules):
             if isinstance(rule, CheckDigitRule) and find_check(rule.scheme) is None:
-                line = _line_of(text, ("fields", i, "rules", j, "scheme"))
-                raise InvalidTemplateError(
-                    f"{path}, line {line}: field {spec.name}: python-stdnum knows no check {rule.scheme!r}"
-                )
+                at = (*place, "rules", i, "scheme")
+                said = f"field {spec.name}: python-stdnum knows no check {rule.scheme!r}"
+                raise InvalidTemplateError(TemplateProblem(path, said, line_of(text, at), at))
 
 
 def _load_folder(folder: Path) -> dict[str, FormTemplate]:
@@ -160,7 +163,9 @@ def _load_folder(folder: Path) -> dict[str, FormTemplate]:
     for path in sorted(folder.glob("*.json")):
         template = load_template(path)
         if template.name in found:
-            raise InvalidTemplateError(f"{path}: another template of this folder is named {template.name!r} too")
+            raise InvalidTemplateError(
+                TemplateProblem(path, f"another template of this folder is named {template.name!r} too", path=("name",))
+            )
         found[template.name] = template
     for template in found.values():
         _refuse_confused_pages(folder, template, found)
@@ -173,92 +178,9 @@ def _refuse_confused_pages(folder: Path, template: FormTemplate, found: dict[str
         return
     same = [t.name for t in found.values() if (t.form, t.page) == (template.form, template.page)]
     if len(same) > 1:
-        raise InvalidTemplateError(f"{folder}: {' and '.join(same)} are both page {template.page} of {template.form}")
+        said = f"{' and '.join(same)} are both page {template.page} of {template.form}"
+        raise InvalidTemplateError(TemplateProblem(folder, said))
     namesake = found.get(template.form)
     if namesake is not None and namesake.form != template.form:
-        raise InvalidTemplateError(
-            f"{folder}: {template.name} is a page of {template.form!r}, which is the name of another template"
-        )
-
-
-def _mistakes(path: Path, text: str, raw: object, error: ValidationError) -> Iterable[str]:
-    problems = error.errors(include_url=False)
-    for problem in problems:
-        if any(p["loc"][: len(problem["loc"])] == problem["loc"] != p["loc"] for p in problems):
-            continue  # pydantic also complains of the list that the mistake is in
-        loc = tuple(part for part in problem["loc"] if not _is_tag(part, problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown key {loc[-1]!r}"
-        elif problem["type"] == "missing":
-            message = f"{loc[-1]!r} is missing"
-            loc = loc[:-1]
-        if not loc:
-            yield f"{path}, line {_line_of(text, _place_named(message, raw))}: {message}"
-        else:
-            yield f"{path}, line {_line_of(text, loc)}: {_spell(loc, raw)}: {message}"
-
-
-def _is_tag(part: int | str, loc: tuple[int | str, ...]) -> bool:
-    """Tell the rule's name that pydantic writes into the place of a mistake: ('rules', 0, 'range', 'min')."""
-    at = loc.index(part)
-    return at >= 2 and loc[at - 2] == "rules" and isinstance(part, str)
-
-
-def _place_named(message: str, raw: object) -> tuple[int | str, ...]:
-    """Return the place that a check of the whole template names: 'field f07: ...', 'landmark 3: ...', 'rule 0: ...'."""
-    match = re.match(r"(field|landmark|rule) (\S+):", message)
-    if not match or not isinstance(raw, dict):
-        return ()
-    what, which = match.groups()
-    if what != "field":
-        return f"{what}s", int(which)
-    names = [f.get("name") for f in raw["fields"]]
-    return "fields", len(names) - 1 - names[::-1].index(which)
-
-
-def _spell(loc: tuple[int | str, ...], raw: object) -> str:
-    """('fields', 3, 'box_mm', 2) -> 'field f07, box_mm[2]'."""
-    if len(loc) >= 2 and loc[0] == "fields" and isinstance(loc[1], int) and isinstance(raw, dict):
-        entry = raw["fields"][loc[1]]
-        name = entry.get("name", loc[1] + 1) if isinstance(entry, dict) else loc[1] + 1
-        rest = _spell(loc[2:], None)
-        return f"field {name}" + (f", {rest}" if rest else "")
-    spelled = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return spelled.removeprefix(".")
-
-
-def _line_of(text: str, loc: tuple[int | str, ...]) -> int:
-    return text.count("\n", 0, _offset_of(text, loc)) + 1
-
-
-def _offset_of(text: str, loc: tuple[int | str, ...]) -> int:
-    """Where in a JSON text the value of a place begins; as near as the text goes."""
-    decoder = json.JSONDecoder()
-    at = _skip(text, 0)
-    for part in loc:
-        if text[at] not in "{[" or (text[at] == "{") != isinstance(part, str):
-            return at
-        inside, index = _skip(text, at + 1), 0
-        while text[inside] not in "}]":
-            key: int | str = index
-            start = inside
-            if text[at] == "{":
-                key, inside = scanstring(text, inside + 1)
-                inside = _skip(text, _skip(text, inside) + 1)
-            if key == part:
-                at = inside
-                break
-            _, inside = decoder.raw_decode(text, inside)
-            inside = _skip(text, inside)
-            inside = _skip(text, inside + 1) if text[inside] == "," else inside
-            index += 1
-        else:
-            return start if index else at
-    return at
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n":
-        at += 1
-    return at
+        said = f"{template.name} is a page of {template.form!r}, which is the name of another template"
+        raise InvalidTemplateError(TemplateProblem(folder, said))
