@@ -7,6 +7,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_REFERENCE = 200
+"""Characters of a caller's own reference."""
+
 
 class ScanJob(BaseModel):
     """One scan to read.
@@ -24,7 +27,7 @@ class ScanJob(BaseModel):
     template: Annotated[
         str | None, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name of a form template; None: identify")
     ] = None
-    reference: Annotated[str | None, Field(max_length=200, description="The caller's own reference, kept as it is")] = (
-        None
-    )
+    reference: Annotated[
+        str | None, Field(max_length=MAX_REFERENCE, description="The caller's own reference, kept as it is")
+    ] = None
     priority: Annotated[int, Field(ge=0, le=9, description="0 is least urgent, 9 most")] = 5

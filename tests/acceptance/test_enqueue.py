@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
 from tests.support.data import PROJECT
 from tests.support.system import Home, draw_scan, wait_until
@@ -114,14 +115,28 @@ def test_a_message_that_is_no_job_is_kept_with_the_reason(home: Home, job: Any, 
         (scans / "link.png").symlink_to("/etc/passwd")
     if isinstance(job, dict) and "uri" in job:
         job = {**job, "uri": job["uri"].replace("{scans}", str(scans))}
-    before = home.rows("SELECT count(*) FROM jobs")[0][0]
-    _push(home, [job])
-    wait_until(lambda: home.rows("SELECT count(*) FROM jobs")[0][0] == before + 1, 30, home.said)
-    ((state, told, raw),) = home.rows(
-        "SELECT state, error_reason, raw_message FROM jobs ORDER BY created_at DESC LIMIT 1"
-    )
-    assert state == "failed" and reason in told and raw is not None
+    message_id = _push(home, [job])
+    state, told = _ended(home, message_id, 30)
+    assert state == "failed" and told is not None and reason in told
+    assert home.rows("SELECT raw_message IS NOT NULL FROM jobs WHERE id = ?", message_id) == [(1,)]
     assert home.rows("SELECT count(*) FROM jobs WHERE state = 'queued'") == [(0,)]
+
+
+def test_a_refused_job_is_found_by_its_own_id_and_read_once_it_is_mended(home: Home, scan: Path) -> None:
+    job = {"uri": str(scan), "id": str(uuid.uuid4()), "template": "Meter-Card", "reference": "order 7"}
+    _push(home, [job])
+    state, told = _ended(home, job["id"])
+    assert state == "failed" and told is not None and "template:" in told
+    assert home.rows("SELECT reference FROM jobs WHERE id = ?", job["id"]) == [("order 7",)]
+    _push(home, [{**job, "template": "field"}])
+    wait_until(lambda: home.rows("SELECT 1 FROM jobs WHERE id = ? AND state = 'done'", job["id"]), 40, home.said)
+
+
+def test_a_job_that_celery_compressed_is_read(home: Home, scan: Path) -> None:
+    job = {"uri": str(scan), "id": str(uuid.uuid4()), "template": "field"}
+    with Celery(broker=f"redis+socket://{home.folder / 'redis' / 'redis.sock'}") as app:
+        app.send_task("icr.read_scan", args=[job], queue="icr", compression="gzip")
+    assert _ended(home, job["id"]) == ("done", None)
 
 
 def test_unknown_tasks_and_garbage_do_not_stop_the_worker(home: Home, scan: Path) -> None:

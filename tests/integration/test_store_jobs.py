@@ -253,6 +253,22 @@ def test_an_invalid_message_keeps_its_id_unless_another_job_has_it(engine: Engin
     assert state(engine, taken) == JobState.QUEUED
 
 
+def test_a_mended_message_takes_the_place_of_the_refused_one(engine: Engine) -> None:
+    """A sender may send again under the same id as often as it takes; the latest reason is the one that stands."""
+    own = str(uuid.uuid4())
+    for reason in ("template: unknown", "colour: no such key"):
+        ticket = jobs.record_invalid_job(engine, reason, reason, job_id=own, reference="order 7")
+        record = jobs.get_job(engine, ticket.id)
+        assert record is not None and record.was_refused
+        assert (record.id, record.reference, record.error_reason) == (own, "order 7", reason)
+    register(engine, job_id=own)
+    record = jobs.get_job(engine, own)
+    assert record is not None and not record.was_refused
+    assert (record.state, record.error_reason, record.raw_message) == (JobState.QUEUED, None, None)
+    assert jobs.record_invalid_job(engine, "bad", "bad", job_id=own).id != own
+    assert count(engine, JobRow) == 2
+
+
 def test_a_long_message_is_cut(engine: Engine) -> None:
     ticket = jobs.record_invalid_job(engine, "x" * 1_000_000, "too long")
     record = jobs.get_job(engine, ticket.id)

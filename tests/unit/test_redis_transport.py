@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from typing import Any
 
+import kombu.compression
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +59,32 @@ def test_the_base64_of_celery_is_read_and_a_redelivery_stays_one() -> None:
     assert json.loads(rebuilt["body"])[0] == [1]
     assert rebuilt["properties"]["delivery_info"]["redelivered"] is True
     assert rebuild_message(json.dumps(rebuilt).encode(), "icr") == json.dumps(rebuilt).encode()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "lzma"])
+def test_what_celery_compressed_is_read(compression: str) -> None:
+    packed, kind = kombu.compression.compress(b'[[{"uri": "/a.png"}], {}, {}]', compression)
+    sent = message(body=base64.b64encode(packed).decode())
+    sent["headers"] |= {"compression": kind}
+    sent["properties"] |= {"body_encoding": "base64"}
+    rebuilt = json.loads(rebuild_message(json.dumps(sent).encode(), "icr"))
+    assert json.loads(rebuilt["body"])[0] == [{"uri": "/a.png"}]
+    assert "compression" not in rebuilt["headers"]
+
+
+@pytest.mark.parametrize("packed", [zlib.compress(b" " * 2**24 + b"[[1], {}, {}]"), zlib.compress(b"[]")[:-3], b"no"])
+def test_a_compressed_body_that_is_huge_or_damaged_is_refused_under_its_id(packed: bytes) -> None:
+    sent = message(body=base64.b64encode(packed).decode())
+    sent["headers"] |= {"compression": "application/x-gzip"}
+    sent["properties"] |= {"body_encoding": "base64"}
+    rebuilt = json.loads(rebuild_message(json.dumps(sent).encode(), "icr"))
+    assert isinstance(json.loads(rebuilt["body"])[0][0], str)
+    assert rebuilt["headers"]["id"] == "one"
+
+
+def test_what_has_no_id_gets_one_that_follows_from_its_bytes() -> None:
+    ids = [json.loads(rebuild_message(item, "icr"))["headers"]["id"] for item in (b"{", b"{", b"[")]
+    assert ids[0] == ids[1] != ids[2]
 
 
 @pytest.mark.parametrize(

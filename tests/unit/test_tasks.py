@@ -29,7 +29,8 @@ from worker.errors import (
     UnreadableScanError,
 )
 from worker.queue import reading_job
-from worker.queue.tasks import _patiently, parse_message
+from worker.queue.signing import sign_job
+from worker.queue.tasks import _patiently, name_refused, parse_message
 from worker.settings import Settings
 from worker.sources.places import Folders, Places, Resting, ScanFile, locate_scan
 from worker.store.records import ClaimedJob
@@ -46,12 +47,46 @@ def test_a_job_without_an_id_gets_the_same_one_at_every_delivery() -> None:
     assert odd[0] == odd[1] is not None
 
 
+OWN_ID = "07da9d84-0f3a-4a6e-9a53-5d2a8f1d7e11"
+KEY = "hush-hush-hush-hush"
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "names"),
+    [
+        ([{"uri": "/a", "id": OWN_ID, "template": "Meter-Card", "reference": "order 7"}], {}, (OWN_ID, "order 7")),
+        ([{"uri": "/a", "id": OWN_ID, "colour": "red"}], {}, (OWN_ID, None)),
+        ([{"uri": "/a", "reference": 7}], {}, ("message", "7")),
+        ([{"uri": "/a", "id": "no uuid", "reference": "x" * 300}], {}, ("message", "x" * 200)),
+        ([], {"uri": "/a", "id": OWN_ID, "reference": "order 7"}, (OWN_ID, "order 7")),
+        ([{"uri": "/a", "id": OWN_ID}], {"priority": 1}, (OWN_ID, None)),
+        (["no job"], {}, ("message", None)),
+        ([{"id": ["deep"], "reference": {"a": 1}}], {}, ("message", None)),
+        ([sign_job({"id": OWN_ID, "reference": "order 7"}, KEY)], {}, (OWN_ID, "order 7")),
+    ],
+)
+def test_a_refused_message_is_known_by_its_senders_id_and_reference(args: list, kwargs: dict, names: tuple) -> None:
+    message_id = str(uuid.uuid4())
+    with pytest.raises(InvalidJobError):
+        parse_message(args, kwargs, message_id=message_id)
+    expected = (message_id if names[0] == "message" else names[0], names[1])
+    assert name_refused(args, kwargs, message_id=message_id) == expected
+
+
+def test_where_there_is_a_key_only_what_is_signed_with_it_takes_an_id() -> None:
+    job = {"id": OWN_ID, "reference": "order 7"}
+    for unsigned in (job, sign_job(job, KEY + "x"), "text"):
+        assert name_refused([unsigned], {}, message_id=OWN_ID, key=KEY) == (None, None)
+    assert name_refused([sign_job(job, KEY)], {}, message_id="x", key=KEY) == (OWN_ID, "order 7")
+
+
 @given(st.lists(st.none() | st.integers() | st.text() | st.dictionaries(st.text(), st.text())), st.booleans())
 def test_any_arguments_are_a_job_or_refused_with_one_error(args: list[Any], named: bool) -> None:
     try:
         job = parse_message(args, {"a": 1} if named else {}, message_id="x")
     except InvalidJobError as error:
         assert str(error)
+        assert name_refused(args, {"a": 1} if named else {}, message_id="x")[0]
     else:
         assert job.uri == args[0]["uri"]
 

@@ -17,7 +17,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from pydantic import ValidationError
 
-from schemas.scan_job import ScanJob
+from schemas.scan_job import MAX_REFERENCE, ScanJob
 from worker.bootstrap import Runtime
 from worker.errors import (
     DatabaseUnavailableError,
@@ -75,7 +75,8 @@ def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str
     try:
         job = parse_message(args, kwargs, message_id=message_id, key=runtime.job_key)
     except InvalidJobError as error:
-        _record_invalid(runtime, args, kwargs, error, deadline)
+        names = name_refused(args, kwargs, message_id=message_id, key=runtime.job_key)
+        _record_invalid(runtime, args, kwargs, error, names, deadline)
         return
     with structlog.contextvars.bound_contextvars(job=str(job.id)):
         try:
@@ -83,7 +84,7 @@ def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str
             if claim is not None:
                 _run(runtime, claim, deadline)
         except InvalidJobError as error:
-            _record_invalid(runtime, args, kwargs, error, deadline, job)
+            _record_invalid(runtime, args, kwargs, error, (str(job.id), job.reference), deadline)
         except PlaceUnavailableError as error:
             _put_last(publisher, args, message_id, job.priority, error)
         except (TransientError, SoftTimeLimitExceeded) as error:
@@ -111,11 +112,35 @@ def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = 
     return job if job.id else job.model_copy(update={"id": _stable_uuid(message_id)})
 
 
-def _stable_uuid(message_id: str) -> uuid.UUID:
+def name_refused(args: Any, kwargs: Any, *, message_id: str, key: str | None = None) -> tuple[str | None, str | None]:
+    """Return the job id and the reference by which the sender of a refused message looks for it.
+
+    Without an id of its own a job has that of its message. Where there is a key, a message that is not signed with it
+    has no names: anybody could take the id of a job that is still to come.
+    """
+    sent = args[0] if args and isinstance(args[0], dict) else kwargs
     try:
-        return uuid.UUID(message_id)
+        job = open_job(sent, key)
+    except InvalidJobError:
+        if key is not None:
+            return None, None
+        job = {}
+    own_id, reference = job.get("id"), job.get("reference")
+    job_id = _stable_uuid(own_id if isinstance(own_id, str) and _is_uuid(own_id) else message_id)
+    told = str(reference)[:MAX_REFERENCE] if isinstance(reference, str | int) else None
+    return str(job_id), told
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
     except ValueError:
-        return uuid.uuid5(uuid.NAMESPACE_OID, message_id)
+        return False
+    return True
+
+
+def _stable_uuid(message_id: str) -> uuid.UUID:
+    return uuid.UUID(message_id) if _is_uuid(message_id) else uuid.uuid5(uuid.NAMESPACE_OID, message_id)
 
 
 def _put_last(publisher: Publisher, args: Any, message_id: str, priority: int, error: PlaceUnavailableError) -> None:
@@ -133,7 +158,7 @@ def _take(publisher: Publisher, job: ScanJob, *, redelivered: bool, deadline: fl
     runtime, job_id = publisher.runtime, str(job.id)
     engine, settings = runtime.engine(), runtime.settings
     record = _patiently(lambda: get_job(engine, job_id), deadline)
-    if record is None:
+    if record is None or record.was_refused:
         with runtime.places().fetch(job.uri) as path:
             ticket = _patiently(lambda: publisher.register_scan(job, path, source="message"), deadline)
         log.info("job registered", state=ticket.state.value)
@@ -226,13 +251,20 @@ def _fail(runtime: Runtime, claim: ClaimedJob, deadline: float, kind: str, reaso
 
 
 def _record_invalid(
-    runtime: Runtime, args: Any, kwargs: Any, error: Exception, deadline: float, job: ScanJob | None = None
+def _record_invalid(
+    runtime: Runtime, args: Any, kwargs: Any, error: Exception, names: tuple[str | None, str | None], deadline: float
 ) -> None:
-    """Keep a message that is no job, whatever it holds, with the reason."""
+    """Keep a message that is no job, whatever it holds, with the reason, under its sender's id and reference."""
     raw = json.dumps(args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}, sort_keys=True)
-    job_id = str(job.id) if job else None
+    job_id, reference = names
     ticket = _patiently(
-        lambda: record_invalid_job(runtime.engine(), raw, str(error), job_id=job_id, source="message"),
+    job_id, reference = names
+    ticket = _patiently(
+        lambda: record_invalid_job(
+            runtime.engine(), raw, str(error), job_id=job_id, reference=reference, source="message"
+        ),
+        deadline,
+    )
         deadline,
     )
     log.warning("job refused", job=ticket.id, reason=str(error))

@@ -8,9 +8,13 @@ one may bring its own time limit, delay and follow-up tasks.
 from __future__ import annotations
 
 import base64
+import bz2
 import json
+import lzma
 import uuid
-from typing import Any
+import zlib
+from collections.abc import Callable
+from typing import Any, TypeGuard
 
 import redis
 from kombu.transport import TRANSPORT_ALIASES, virtual
@@ -18,6 +22,13 @@ from kombu.transport import redis as kombu_redis
 
 MAX_ITEM_BYTES = 2**20
 MAX_KEPT_CHARACTERS = 10_000
+_UNPACKERS: dict[str, Callable[[], Any]] = {
+    "application/x-gzip": lambda: zlib.decompressobj(wbits=zlib.MAX_WBITS | 32),
+    "application/x-bz2": bz2.BZ2Decompressor,
+    "application/x-lzma": lzma.LZMADecompressor,
+}
+"""What undoes the ``compression`` of Celery's senders, by kombu's names; 32 takes zlib's format and gzip's."""
+
 MAX_DEPTH = 10
 """A job is one flat object. What is nested deeper could exhaust the stack of whoever reads it next."""
 
@@ -83,14 +94,14 @@ def use_hardened_transport() -> None:
 def rebuild_message(item: bytes, queue: str) -> bytes:
     """Return a Celery message of the same task, id and arguments, and nothing else that Celery would obey.
 
-    What is no message, or one of a task that is not ours, becomes an ``icr.read_scan`` of its own text, so
-    that the task records it as a job that cannot be read: it is not lost, and it harms nobody.
+    What is no message, or one of a task that is not ours, becomes an ``icr.read_scan`` of its own text, under its own
+    id if it has one, so that the task records it as a job that cannot be read: it is not lost, and it harms nobody.
     """
     try:
         parts = _read_parts(item)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OSError, zlib.error, lzma.LZMAError):
         text = item[:MAX_KEPT_CHARACTERS].decode("utf-8", "backslashreplace")
-        parts = {"task": "icr.read_scan", "id": str(uuid.uuid4()), "args": [text]}
+        parts = {"task": "icr.read_scan", "id": _find_id(item), "args": [text]}
     properties = {
         "correlation_id": parts["id"],
         "delivery_tag": parts.get("tag") or str(uuid.uuid4()),
@@ -117,14 +128,10 @@ def _read_parts(item: bytes) -> dict[str, Any]:
         raise ValueError("too long")
     message = json.loads(item)
     properties, headers = message["properties"], message["headers"]
-    body = message["body"]
-    if properties.get("body_encoding") == "base64":
-        body = base64.b64decode(body, validate=True)
-    args, kwargs, _ = json.loads(body)
+    args, kwargs, _ = json.loads(_unpack_body(message["body"], properties, headers))
     task, message_id, tag = headers["task"], headers["id"], properties["delivery_tag"]
     known = task in ("icr.read_scan", "icr.canary")
-    texts = all(isinstance(text, str) and 0 < len(text) <= 255 for text in (message_id, tag))
-    if not (known and texts and isinstance(args, list) and isinstance(kwargs, dict)):
+    if not (known and _is_name(message_id) and _is_name(tag) and isinstance(args, list) and isinstance(kwargs, dict)):
         raise ValueError("not ours")
     if _is_deeper_than(MAX_DEPTH, [args, kwargs]):
         raise ValueError("too deep")
@@ -138,6 +145,32 @@ def _read_parts(item: bytes) -> dict[str, Any]:
         "priority": priority if priority in range(10) else 0,
         "redelivered": properties.get("delivery_info", {}).get("redelivered") is True,
     }
+
+
+def _unpack_body(body: Any, properties: dict[str, Any], headers: dict[str, Any]) -> Any:
+    """Undo the encoding and the compression of a body, within the bounds of a message."""
+    if properties.get("body_encoding") == "base64":
+        body = base64.b64decode(body, validate=True)
+    if headers.get("compression") is None:
+        return body
+    unpacker = _UNPACKERS[headers["compression"]]()
+    text = unpacker.decompress(body, MAX_ITEM_BYTES)
+    if not unpacker.eof:
+        raise ValueError("too long, or cut off")
+    return text
+
+
+def _find_id(item: bytes) -> str:
+    """Return the id that a sender gave to what is no message of ours, else one that follows from its bytes."""
+    try:
+        found = json.loads(item[: MAX_ITEM_BYTES + 1])["headers"]["id"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        found = None
+    return found if _is_name(found) else str(uuid.uuid5(uuid.NAMESPACE_OID, item.hex()))
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= 255
 
 
 def _is_deeper_than(levels: int, value: Any) -> bool:

@@ -61,7 +61,8 @@ def register_job(
 ) -> JobTicket:
     """Write a job as queued, or as the duplicate of one that did not fail; sending twice is harmless.
 
-    A duplicate has the same bytes and the same template. ``skip`` and ``link`` record it as ``duplicate``;
+    A job takes the place of a message that was refused under its id: its sender has mended it. A duplicate has the
+    same bytes and the same template. ``skip`` and ``link`` record it as ``duplicate``;
     with ``link`` the earlier job's results are also found under this job's id. ``reprocess`` queues it.
 
     Raises
@@ -75,28 +76,27 @@ def register_job(
         original = None
         if duplicates != "reprocess":
             original = _find_original(connection, scan_id, template, job_id)
-        inserted = upsert(
-            connection,
-            JobRow,
-            {
-                "id": job_id,
-                "scan_id": scan_id,
-                "uri": uri,
-                "template": template,
-                "reference": reference,
-                "priority": priority,
-                "source": source,
-                "state": JobState.DUPLICATE if original else JobState.QUEUED,
-                "attempts": 0,
-                "deliveries": 0,
-                "created_at": now,
-                "queued_at": now,
-                "finished_at": now if original else None,
-                "duplicate_of": original,
-                "linked": bool(original) and duplicates == "link",
-            },
-        )
-        if not inserted:
+        values = {
+            "id": job_id,
+            "scan_id": scan_id,
+            "uri": uri,
+            "template": template,
+            "reference": reference,
+            "priority": priority,
+            "source": source,
+            "state": JobState.DUPLICATE if original else JobState.QUEUED,
+            "attempts": 0,
+            "deliveries": 0,
+            "created_at": now,
+            "queued_at": now,
+            "finished_at": now if original else None,
+            "error_kind": None,
+            "error_reason": None,
+            "raw_message": None,
+            "duplicate_of": original,
+            "linked": bool(original) and duplicates == "link",
+        }
+        if not upsert(connection, JobRow, values) and not _replace_refused(connection, values):
             _refuse_other_bytes(connection, job_id, scan_id)
         return _ticket(connection, job_id)
 
@@ -107,17 +107,20 @@ def record_invalid_job(
     reason: str,
     *,
     job_id: str | None = None,
+    reference: str | None = None,
     source: str = "message",
 ) -> JobTicket:
-    """Keep a message that is no job as a failed one, with the reason; the same one again changes nothing.
+    """Keep a message that is no job as a failed one, with the reason; the same one again adds no row.
 
-    ``job_id`` is the caller's own where the message had a good one that no other job holds.
+    ``job_id`` and ``reference`` are the sender's own. Where the message has no id, or another job holds it, the row
+    gets an id that follows from the message's text.
     """
     raw = raw_message.decode("utf-8", "replace") if isinstance(raw_message, bytes) else raw_message
     fallback = str(uuid.uuid5(UNREADABLE_JOB, raw.encode("utf-8", "backslashreplace").hex()))
     with writing(engine) as connection:
         now = database_now(connection)
         values = {
+            "reference": reference,
             "priority": 0,
             "source": source,
             "state": JobState.FAILED,
@@ -131,10 +134,10 @@ def record_invalid_job(
             "raw_message": raw[:MAX_RAW_MESSAGE],
             "linked": False,
         }
-        if job_id is not None and (
-            upsert(connection, JobRow, {"id": job_id, **values}) or _is_same_message(connection, job_id, raw)
-        ):
-            return _ticket(connection, job_id)
+        if job_id is not None:
+            own = {"id": job_id, **values}
+            if upsert(connection, JobRow, own) or _replace_refused(connection, own):
+                return _ticket(connection, job_id)
         upsert(connection, JobRow, {"id": fallback, **values})
         return _ticket(connection, fallback)
 
@@ -380,9 +383,10 @@ def _refuse_other_bytes(connection: Connection, job_id: str, scan_id: str) -> No
         raise InvalidJobError(f"job id {job_id} belongs to a scan of other bytes: send this one under its own id")
 
 
-def _is_same_message(connection: Connection, job_id: str, raw: str) -> bool:
-    query = select(JobRow.raw_message).where(JobRow.id == job_id)
-    return connection.execute(query).scalar_one() == raw[:MAX_RAW_MESSAGE]
+def _replace_refused(connection: Connection, values: dict[str, Any]) -> bool:
+    """Write ``values`` over a message that was refused under their id; False where a job of a scan holds it."""
+    refused = and_(JobRow.id == values["id"], JobRow.state == JobState.FAILED, JobRow.scan_id.is_(None))
+    return connection.execute(update(JobRow).where(refused).values(values)).rowcount == 1
 
 
 def _tickets() -> Select[*tuple[Any, ...]]:

@@ -78,3 +78,8 @@ class JobRecord:
     raw_message: str | None
     duplicate_of: str | None
     linked: bool
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether this is no job but a message that was refused; a mended one may take its id."""
+        return self.state is JobState.FAILED and self.sha256 is None
