@@ -95,12 +95,14 @@ class StoredField(FieldOut):
 class StoredPage(PageOut):
     """A page as the database holds it; ``job`` is the id that its scan was ordered under.
 
-    ``settled_by`` names who has looked at a page with an ``error`` or a ``doubt``.
+    ``duplicate_of`` is the job that was read, where the one asked for repeats its bytes. ``settled_by`` names who has
+    looked at a page with an ``error`` or a ``doubt``.
     """
 
     page_id: int
     settled_by: str | None = None
     job: str
+    duplicate_of: str | None = None
     reference: str | None = None
     read_at: datetime
     template_version: str | None = None

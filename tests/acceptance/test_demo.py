@@ -27,7 +27,7 @@ def test_the_demo_shows_numbers_failures_and_duplicates(home: Home, tmp_path: Pa
     assert first.returncode == 0, first.stderr + home.said()
     assert "1 scans read, 1 failed, 0 duplicates" in first.stdout
     assert "damaged.png: truncated PNG" in first.stdout
-    assert "good.png 1" in first.stdout
+    assert "good.png  1" in first.stdout
     assert "icr.db" in first.stdout
     assert all(f"bin/icr {name}" in first.stdout for name in ("results", "correct", "up"))
     assert good.exists()

@@ -25,6 +25,7 @@ from worker.commands.printing import defuse
 from worker.doubts import Doubt, DoubtKind
 from worker.errors import InvalidReviewError
 from worker.store.engine import writing
+from worker.store.jobs import record_invalid_job
 from worker.store.tables import JobRow
 from worker.values import FieldStatus, PageReading
 
@@ -63,9 +64,83 @@ def test_the_table_shows_every_field_and_why(engine: Engine, run: Run, monkeypat
     monkeypatch.setenv("COLUMNS", "200")
     read(engine, PAGE, PageReading(1, 10, 20, problem="does not register"))
     shown = run("results").stdout
-    for part in ("701", "38", "confidence 0.700 is below the 0.980 needed", "does not register", "review", "machine"):
+    for part in ("701", "38", "confidence 0.700 is below the 0.980 needed", "does not register", "review", "accepted"):
         assert part in shown
     assert "nothing there" in run("results", "--job", "unknown").stdout
+
+
+LONG_NUMBER = "12345678901234567890"
+
+
+@pytest.mark.parametrize("columns", ["40", "80", None])
+@pytest.mark.parametrize("options", [[], ["--review"]])
+def test_numbers_fields_and_verdicts_are_whole_at_any_width(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch, columns: str | None, options: list[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    reasons = ("the confidence is too low", "a mark stands beside it")
+    field = replace(make_field("meter_reading", LONG_NUMBER, FieldStatus.REVIEW, 0.99657), reasons=reasons)
+    name = "a long name of a scan that came from somewhere far away 0017.png"
+    read(engine, make_page(0, field), uri=f"file:///scans/{name}")
+    head, row, *notes = run("results", *options).stdout.splitlines()
+    for part in ("meter_reading", LONG_NUMBER, "0.99657", "review"):
+        assert part in row
+    assert head.split() == ["id", "scan", "page", "field", "number", "confidence", "verdict"]
+    assert [note.strip() for note in notes] == list(reasons), "one line a doubt"
+    assert (name in row) == (columns is None)
+    if columns == "80":
+        assert len(row) <= 80 and "0017.png" in row
+
+
+def test_pages_count_from_1_in_tables_and_csv_and_from_0_for_programs(engine: Engine, run: Run) -> None:
+    read(engine, make_page(0, make_field("sum", "701", FieldStatus.ACCEPTED)))
+    assert run("results").stdout.splitlines()[1].split()[2] == "1"
+    (row,) = csv.DictReader(io.StringIO(run("results", "--format", "csv").stdout))
+    assert row["page"] == "1"
+    assert lines(run("results", "--format", "jsonl"))[0]["page"] == 0
+
+
+def test_what_a_person_decided_is_the_number_and_the_verdict(engine: Engine, run: Run) -> None:
+    read(engine)
+    (waiting,) = lines(run("results", "--review", "--format", "jsonl"))
+    run("correct", waiting["field_id"], "39", "--by", "anna")
+    shown = run("results").stdout
+    assert "39" in shown and "corrected" in shown and "the machine read '38'" in shown
+    run("correct", waiting["field_id"], "38", "--by", "anna")
+    assert "confirmed" in run("results").stdout
+
+
+def test_a_refused_job_is_shown_with_its_reason(engine: Engine, run: Run) -> None:
+    record_invalid_job(engine, "bad", "template: no such name", job_id="own", reference="order 7")
+    for option in (("--job", "own"), ("--reference", "order 7")):
+        (line,) = lines(run("results", *option, "--format", "jsonl"))
+        assert (line["status"], line["error"], line["job"]) == ("failed", "template: no such name", "own")
+        shown = run("results", *option).stdout
+        assert "failed" in shown and "template: no such name" in shown
+    (row,) = csv.DictReader(io.StringIO(run("results", "--job", "own", "--format", "csv").stdout))
+    assert row["error"] == "template: no such name"
+    assert "nothing there" in run("results").stdout
+
+
+def test_csv_has_the_same_columns_for_pages_fields_and_jobs(engine: Engine, run: Run) -> None:
+    read(engine, PAGE, PageReading(1, 10, 20, problem="does not register"), reference="order 7")
+    record_invalid_job(engine, "bad", "template: no such name", job_id="own", reference="order 7")
+    for options in (["--review"], ["--reference", "order 7"]):
+        rows = list(csv.DictReader(io.StringIO(run("results", *options, "--format", "csv").stdout)))
+        assert {None} & {key for row in rows for key in row} == set(), "no cell without a heading"
+        by_error = {row["error"]: row for row in rows}
+        assert by_error["does not register"]["page"] == "2"
+        assert {row["name"] for row in rows if row["field_id"]} <= {"sum", "count", "rest"}
+        assert all(row["source"].endswith(".png") for row in rows if row["page"])
+
+
+def test_what_is_said_of_a_page_stands_once_above_its_fields(engine: Engine, run: Run) -> None:
+    read(engine, replace(PAGE, doubt="the JPEG is damaged"))
+    shown = run("results").stdout
+    assert shown.count("the JPEG is damaged") == 1
+    assert "confidence below the threshold" in shown
 
 
 def test_a_long_table_says_that_there_is_more(engine: Engine, run: Run) -> None:

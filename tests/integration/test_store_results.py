@@ -73,13 +73,38 @@ def test_selections(engine: Engine) -> None:
         assert len(list(results.iter_pages(engine, selection))) == expected, selection
 
 
-def test_a_linked_duplicate_finds_the_readings_and_a_skipped_one_does_not(engine: Engine) -> None:
-    original = read(engine, sha256="ab" * 32)
-    linked = register(engine, sha256="ab" * 32, duplicates="link", reference="mine")
-    skipped = register(engine, sha256="ab" * 32, duplicates="skip")
-    assert [p.job for p in results.iter_pages(engine, Selection(job=linked))] == [original]
-    assert [p.job for p in results.iter_pages(engine, Selection(reference="mine"))] == [original]
-    assert list(results.iter_pages(engine, Selection(job=skipped))) == []
+@pytest.mark.parametrize("duplicates", ["link", "skip"])
+def test_a_duplicates_results_are_found_under_its_own_id_and_reference(engine: Engine, duplicates: str) -> None:
+    original = read(engine, sha256="ab" * 32, reference="first")
+    again = register(engine, sha256="ab" * 32, duplicates=duplicates, reference="mine")
+    for selection in (Selection(job=again), Selection(reference="mine")):
+        (page,) = results.iter_pages(engine, selection)
+        assert (page.job, page.reference, page.duplicate_of) == (again, "mine", original)
+        assert [f.text for f in page.fields] == ["701", "38", ""]
+    (page,) = results.iter_pages(engine, Selection(reference="first"))
+    assert (page.job, page.reference, page.duplicate_of) == (original, "first", None)
+
+
+def test_the_same_bytes_under_one_reference_are_one_result(engine: Engine) -> None:
+    original = read(engine, sha256="ab" * 32, reference="order 7")
+    for _ in range(2):
+        register(engine, sha256="ab" * 32, duplicates="skip", reference="order 7")
+    assert [p.job for p in results.iter_pages(engine, Selection(reference="order 7"))] == [original]
+    assert len(list(results.iter_pages(engine, Selection()))) == 1
+
+
+def test_jobs_without_a_result_say_why(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "BATCH", 2)
+    refused = jobs.record_invalid_job(engine, "bad", "colour: no such key", job_id="own", reference="order 7").id
+    waiting = register(engine, sha256="cd" * 32, reference="order 7")
+    duplicate = register(engine, sha256="cd" * 32, duplicates="skip", reference="order 7")
+    read(engine, reference="order 7")
+    found = [(row.id, row.state) for row in results.iter_jobs_without_result(engine, Selection(reference="order 7"))]
+    assert sorted(found) == sorted([(refused, "failed"), (waiting, "queued"), (duplicate, "queued")])
+    (row,) = results.iter_jobs_without_result(engine, Selection(job="own"))
+    assert (row.error_reason, row.reference) == ("colour: no such key", "order 7")
+    assert list(results.iter_jobs_without_result(engine, Selection())) == []
+    assert list(results.iter_jobs_without_result(engine, Selection(job="unknown"))) == []
 
 
 def test_low_confidence_digits_come_the_most_doubtful_first_with_their_field(engine: Engine) -> None:

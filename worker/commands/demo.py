@@ -6,10 +6,8 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import click
 
@@ -18,7 +16,7 @@ from worker.commands.entry import pass_runtime
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
-    from schemas.reading import StoredField, StoredPage
+    from schemas.reading import StoredPage
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pdf"}
 SAMPLES = Path("samples")
@@ -73,57 +71,20 @@ def copy_scans(samples: Path, inbox: Path) -> int:
 
 def _show_results(runtime: Runtime) -> int:
     """Print what the database holds; return how many pages."""
-    from rich.console import Console
-
+    from worker.commands.printing import print_lines
+    from worker.commands.result_lines import FIELD_TABLE, field_lines
     from worker.store.results import Selection, count_review_queue, iter_pages
 
+    print_lines(field_lines(runtime.engine(), Selection()), "table", shape=FIELD_TABLE)
     pages = list(iter_pages(runtime.engine(), Selection()))
-    rows = list(_rows(pages))
-    # A pipe has no width: a log should not break the lines of the table.
-    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
-    console.print(_table(rows))
     tally = Counter(field.status for page in pages for field in page.fields)
     waiting = count_review_queue(runtime.engine())
-    console.print(
-        f"{tally.total()} fields: {tally['accepted']} accepted, {tally['review']} doubted"
+    click.echo(
+        f"\n{tally.total()} fields: {tally['accepted']} accepted, {tally['review']} doubted"
         f" ({waiting} await review), {tally['blank']} blank."
     )
-    console.print(_next_steps(runtime, pages), soft_wrap=True)
+    click.echo(_next_steps(runtime, pages))
     return len(pages)
-
-
-def _rows(pages: list[StoredPage]) -> Iterator[tuple[str, ...]]:
-    for page in pages:
-        place = f"{unquote(page.source.rpartition('/')[2])} {page.page + 1}"
-        if page.error or page.doubt:
-            yield place, "", "", "", page.error or page.doubt or ""
-        for field in page.fields:
-            yield place, field.name, field.text, f"{100 * field.confidence:.1f} %", _fate(field)
-
-
-def _fate(field: StoredField) -> str:
-    if field.origin == "reviewer":
-        return f"reviewed: {field.final}"
-    if field.status == "review":
-        return "review: " + "; ".join(field.reasons)
-    return field.status
-
-
-def _table(rows: list[tuple[str, ...]]) -> object:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
-    for heading in ("scan, page", "field", "number", "confidence"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("status", no_wrap=True, overflow="ellipsis", ratio=1)
-    last = ""
-    for place, *cells in rows:
-        style = "yellow" if cells[-1].startswith("review:") else None
-        table.add_row("" if place == last else escape(place), *map(escape, cells), style=style)
-        last = place
-    return table
 
 
 def _next_steps(runtime: Runtime, pages: list[StoredPage]) -> str:

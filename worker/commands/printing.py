@@ -7,32 +7,53 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import unquote
 
 import click
 from pydantic import BaseModel
 
 from worker.errors import IcrError
+from worker.output.tables import TableRow, print_table
 
 Line = dict[str, Any]
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection)."""
 
-_STYLE = {"accepted": "green", "review": "yellow", "blank": "dim"}
+TABLE_LIMIT = 200
+"""A terminal needs no more lines, and a table is drawn only when all of it is known."""
+
+SCAN_COLUMN = 1
+"""Where tables name the file, which gives way on a narrow terminal."""
 
 
-def print_lines(lines: Iterable[Line], output: str, *, shown: list[str], limit: int | None = None) -> None:
-    """Print lines as a table of the columns ``shown``, as JSON lines or as CSV, at most ``limit`` of them."""
+@dataclass(frozen=True, slots=True)
+class TableShape:
+    """How lines become a table: its headings, and the rows of one line, given the line before it."""
+
+    headings: Sequence[str]
+    rows_of: Callable[[Line, Line | None], Iterable[TableRow]]
+
+
+def print_lines(lines: Iterable[Line], output: str, *, shape: TableShape, limit: int | None = None) -> None:
+    """Print lines as a table, as JSON lines or as CSV, at most ``limit`` of them."""
     iterator = iter(lines)
-    wanted = itertools.islice(iterator, limit)
-    if output == "table":
-        _print_table(list(wanted), shown, more=next(iterator, None) is not None if limit else False)
-    else:
-        write_lines(wanted, output, None)
+    if output != "table":
+        write_lines(itertools.islice(iterator, limit), output, None)
+        return
+    wanted = list(itertools.islice(iterator, limit or TABLE_LIMIT))
+    if not wanted:
+        click.echo("nothing there")
+        return
+    pairs = zip(wanted, [None, *wanted], strict=False)
+    print_table(
+        shape.headings, [row for line, last in pairs for row in shape.rows_of(line, last)], gives_way=SCAN_COLUMN
+    )
+    if next(iterator, None) is not None:
+        click.echo(f"the first {len(wanted)} lines; for more: --limit, or --format jsonl", err=True)
 
 
 def write_lines(lines: Iterable[Line | BaseModel], output: str, path: Path | None) -> None:
@@ -62,6 +83,12 @@ def _write(lines: Iterable[Line | BaseModel], output: str, target: TextIO) -> No
         target.write(text)
 
 
+def _count_from_1(line: Line) -> Line:
+    """Count the page and the digit of a line as people do: CSV is what they open in a spreadsheet."""
+    counted = {name: line[name] + 1 for name in ("page", "position") if line.get(name) is not None}
+    return {**line, **counted}
+
+
 def _json(line: Line | BaseModel) -> str:
     if isinstance(line, BaseModel):
         return line.model_dump_json() + "\n"
@@ -70,50 +97,12 @@ def _json(line: Line | BaseModel) -> str:
 
 def _csv(lines: Iterable[Any]) -> Iterator[str]:
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")  # RFC 4180
-    for number, line in enumerate(lines):
-        if number == 0:
-            writer.writerow(line)
-        writer.writerow([defuse(cell) for cell in line.values()])
+    writer = None
+    for line in lines:
+        if writer is None:
+            writer = csv.DictWriter(buffer, list(line), lineterminator="\r\n")  # RFC 4180
+            writer.writeheader()
+        writer.writerow({name: defuse(cell) for name, cell in _count_from_1(line).items()})
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
-
-
-def _print_table(lines: list[Line], shown: list[str], *, more: bool) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if not lines:
-        click.echo("nothing there")
-        return
-    table = Table(*(name.replace("_", " ") for name in shown), box=box.SIMPLE_HEAD)
-    for line in lines:
-        # Text, not markup: a reference may hold what looks like it.
-        cells = [Text(_harmless(_cell(line, name))) for name in shown]
-        table.add_row(*cells, style="red" if line.get("error") else _STYLE.get(line["status"]))
-    Console().print(table)
-    if more:
-        click.echo(f"the first {len(lines)} lines; for more: --limit, or --format jsonl", err=True)
-
-
-def _cell(line: Line, name: str) -> str:
-    if name == "file":
-        return unquote(str(line["source"] or "")).rpartition("/")[2]
-    if name == "why":
-        return line["error"] or line.get("doubt") or "; ".join(line["reasons"] or [])
-    value = line[name]
-    if name == "field_id" and value is None and "page_id" in line:
-        return f"page {line['page_id']}"
-    if name == "page":
-        return str(value + 1)
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return "" if value is None else str(value)
-
-
-def _harmless(text: str) -> str:
-    """Replace what a terminal obeys, as escape codes and marks that turn the line round."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)

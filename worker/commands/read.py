@@ -97,11 +97,9 @@ def _print_page(out: PageOut, output: str) -> None:
     if output == "jsonl":
         click.echo(out.model_dump_json())
         return
-    from rich.console import Console
+    from worker.output.page_json import print_page
 
-    from worker.output.page_json import page_table
-
-    Console().print(page_table(out))
+    print_page(out)
 
 
 def _picture_path(draw: Path, source: Path, number: int, *, several: bool) -> Path:

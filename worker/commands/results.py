@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import itertools
 import re
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,14 @@ from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sqlalchemy import Engine
-
-    from schemas.reading import StoredField, StoredPage
-    from worker.store.results import AnyRow, Selection
 
 _FORMAT = click.option(
     "--format", "output", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True
 )
 _LIMIT = click.option("--limit", type=click.IntRange(1), help="Stop after so many lines.  [table: 200]")
-TABLE_LIMIT = 200
-"""A terminal needs no more lines, and a table is drawn only when all of it is known."""
 
 
 def _selects(command: click.decorators.FC) -> click.decorators.FC:
@@ -58,21 +53,19 @@ def results(
     limit: int | None,
     output: str,
 ) -> None:
-    """Show what was read, one line a field; a page that could not be read is a line with the error."""
+    """Show what was read, one line a field; a page that could not be read is a line with the error.
+
+    With --job or --reference, jobs that gave no result are shown too, with their state and the reason.
+    """
     from worker.commands.printing import print_lines
-    from worker.store.results import Selection, iter_page_review_queue, iter_review_queue
+    from worker.commands.result_lines import FIELD_TABLE, field_lines, review_lines, unread_job_lines
+    from worker.store.results import Selection
 
     if review and (job or reference or template):
         raise click.UsageError("--review shows the whole queue: leave out --job, --reference and --template")
-    engine = _ready_engine(runtime)
-    lines: Iterator[dict[str, Any]]
-    if review:
-        pages = (_page_review_line(row) for row in iter_page_review_queue(engine))
-        lines = itertools.chain(pages, (_review_line(row) for row in iter_review_queue(engine)))
-    else:
-        lines = _field_lines(engine, Selection(job, reference, template))
-    shown = ["field_id", "file", "page", "name", "text", "confidence", "status", "final", "origin", "why"]
-    print_lines(lines, output, shown=shown, limit=limit or (TABLE_LIMIT if output == "table" else None))
+    engine, selection = _ready_engine(runtime), Selection(job, reference, template)
+    answers = itertools.chain(field_lines(engine, selection), unread_job_lines(engine, selection))
+    print_lines(review_lines(engine) if review else answers, output, shape=FIELD_TABLE, limit=limit)
 
 
 @click.command("low-confidence")
@@ -89,24 +82,9 @@ def results(
 def low_confidence(runtime: Runtime, below: float, limit: int | None, output: str) -> None:
     """List doubtful digits, one line a digit, the most doubtful first."""
     from worker.commands.printing import print_lines
-    from worker.store.results import iter_low_confidence
+    from worker.commands.result_lines import DIGIT_TABLE, digit_lines
 
-    lines = (_digit_line(row) for row in iter_low_confidence(_ready_engine(runtime), below=below))
-    shown = [
-        "field_id",
-        "file",
-        "page",
-        "name",
-        "text",
-        "position",
-        "digit",
-        "confidence",
-        "second_digit",
-        "second_confidence",
-        "status",
-        "final",
-    ]
-    print_lines(lines, output, shown=shown, limit=limit or (TABLE_LIMIT if output == "table" else None))
+    print_lines(digit_lines(_ready_engine(runtime), below=below), output, shape=DIGIT_TABLE, limit=limit)
 
 
 @click.command()
@@ -124,13 +102,14 @@ def export(
 ) -> None:
     """Write all readings: jsonl is one object a page with its digits, csv one line a field."""
     from worker.commands.printing import write_lines
+    from worker.commands.result_lines import field_lines
     from worker.store.results import Selection, iter_pages
 
     engine, selection = _ready_engine(runtime), Selection(job, reference, template)
     if output == "jsonl":
         lines: Iterable[Any] = iter_pages(engine, selection, with_digits=True)
     else:
-        lines = _field_lines(engine, selection)
+        lines = field_lines(engine, selection)
     write_lines(lines, output, out)
 
 
@@ -192,125 +171,6 @@ def _ready_engine(runtime: Runtime) -> Engine:
 
     require_database(runtime.engine())
     return runtime.engine()
-
-
-def _field_lines(engine: Engine, selection: Selection) -> Iterator[dict[str, Any]]:
-    from worker.store.results import iter_pages
-
-    for page in iter_pages(engine, selection):
-        if not page.fields:
-            yield _field_line(page, None)
-        for field in page.fields:
-            yield _field_line(page, field)
-
-
-def _field_line(page: StoredPage, field: StoredField | None) -> dict[str, Any]:
-    line = dict.fromkeys(
-        ("field_id", "name", "text", "confidence", "status", "reasons", "final", "origin", "box", "validation_sources")
-    )
-    line |= {"final_value": None, "currency": None}
-    if field is not None:
-        line |= {key: getattr(field, key) for key in line if key not in ("final_value", "currency")}
-        line |= _final_value(field)
-    of_page = {
-        key: getattr(page, key)
-        for key in ("job", "reference", "source", "page", "page_id", "template", "registration", "error", "doubt")
-    }
-    return {**line, **of_page, "read_at": page.read_at.isoformat()}
-
-
-def _final_value(field: StoredField) -> dict[str, Any]:
-    """Return what the final text means, flat: an amount's minor units and currency, or an ISO date."""
-    if field.value is None or field.final != field.text:
-        return {}
-    if isinstance(field.value, date):
-        return {"final_value": field.value.isoformat()}
-    return {"final_value": field.value.minor_units, "currency": field.value.currency}
-
-
-def _review_line(row: AnyRow) -> dict[str, Any]:
-    from worker.store.results import box_of
-
-    kept = (
-        "field_id",
-        "name",
-        "confidence",
-        "reasons",
-        "validation_sources",
-        "reference",
-        "page",
-        "page_id",
-        "template",
-    )
-    line = {key: getattr(row, key) for key in kept}
-    return {
-        **line,
-        "text": row.machine_text,
-        "status": "review",
-        "final": None,
-        "origin": None,
-        "box": box_of(row),
-        "job": row.job_id,
-        "source": row.uri,
-        "error": None,
-        "doubt": None,
-        "alternatives": row.alternatives,
-        "read_at": row.read_at.isoformat(),
-    }
-
-
-def _page_review_line(row: AnyRow) -> dict[str, Any]:
-    kept = ("reference", "page", "page_id", "template", "doubt")
-    empty = (
-        "field_id",
-        "name",
-        "confidence",
-        "reasons",
-        "validation_sources",
-        "text",
-        "final",
-        "origin",
-        "box",
-        "alternatives",
-    )
-    return {
-        **dict.fromkeys(empty),
-        **{key: getattr(row, key) for key in kept},
-        "status": "review",
-        "job": row.job_id,
-        "source": row.uri,
-        "error": row.problem,
-        "read_at": row.read_at.isoformat(),
-    }
-
-
-def _digit_line(row: AnyRow) -> dict[str, Any]:
-    from worker.store.results import box_of
-
-    kept = (
-        "field_id",
-        "position",
-        "digit",
-        "second_digit",
-        "third_digit",
-        "name",
-        "status",
-        "origin",
-        "reference",
-        "page",
-        "template",
-    )
-    rounded = ("confidence", "second_confidence", "third_confidence", "outlier", "field_confidence")
-    return {
-        **{key: getattr(row, key) for key in kept},
-        **{key: round(getattr(row, key), 5) for key in rounded},
-        "box": box_of(row),
-        "text": row.machine_text,
-        "final": row.final_text,
-        "job": row.job_id,
-        "source": row.uri,
-        "read_at": row.read_at.isoformat(),
-    }
 
 
 def _parse_age(age: str) -> timedelta:

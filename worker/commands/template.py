@@ -44,15 +44,14 @@ def template() -> None:
 @pass_runtime
 def list_templates(runtime: Runtime) -> None:
     """List the known templates: the shipped ones and those of ICR_TEMPLATES."""
-    from rich.console import Console
-    from rich.table import Table
+    from worker.output.tables import TableRow, print_table
 
-    table = Table("name", "form, page", "version", "fields", "page (mm)", "title")
+    rows = []
     for known in runtime.templates().values():
         size = f"{known.page_mm[0]:g} x {known.page_mm[1]:g}"
         belongs = f"{known.form}, {known.page}" if known.form else ""
-        table.add_row(known.name, belongs, known.version, str(len(known.fields)), size, known.title)
-    Console().print(table)
+        rows.append(TableRow((known.name, belongs, known.version, str(len(known.fields)), size, known.title)))
+    print_table(("name", "form, page", "version", "fields", "page (mm)", "title"), rows)
 
 
 @template.command()

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from schemas.reading import AlternativeOut, DigitOut, DoubtOut, FieldOut, MoneyOut, PageOut
 from worker.doubts import Doubt, describe_doubt
+from worker.output.tables import STYLES, TableRow, format_confidence, print_note, print_table
 from worker.values import Box, FieldReading, Money, PageReading
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_STYLE = {"accepted": "green", "review": "yellow", "blank": "dim"}
 
 
 def to_page_out(reading: PageReading, source: str) -> PageOut:
@@ -30,18 +25,20 @@ def to_page_out(reading: PageReading, source: str) -> PageOut:
     )
 
 
-def page_table(out: PageOut) -> Table:
-    """Return a table of a page's fields, or of why it could not be read."""
-    from rich.table import Table
-
-    title = f"{out.source}, page {out.page + 1}" + (f" ({out.template})" if out.template else "")
-    table = Table("field", "number", "confidence", "status", "reasons", title=title, title_justify="left")
-    if out.error or out.doubt:
-        table.caption = out.error or out.doubt
-        table.caption_style = "red" if out.error else "yellow"
-    for f in out.fields:
-        table.add_row(f.name, f.text, f"{f.confidence:.3f}", f.status, "; ".join(f.reasons), style=_STYLE[f.status])
-    return table
+def print_page(out: PageOut) -> None:
+    """Print a page's fields as a table, or why it could not be read."""
+    which = f" ({out.template})" if out.template else ""
+    print_note(f"{out.source}, page {out.page + 1}{which}", "bold")
+    if out.error:
+        print_note(f"    {out.error}", STYLES["failed"])
+    for doubt in out.doubts:
+        print_note(f"    {doubt.words}", STYLES["review"])
+    rows = [
+        TableRow((f.name, f.text, format_confidence(f.confidence), f.status), tuple(f.reasons), STYLES[f.status])
+        for f in out.fields
+    ]
+    if rows:
+        print_table(("field", "number", "confidence", "verdict"), rows)
 
 
 def _field_out(field: FieldReading) -> FieldOut:

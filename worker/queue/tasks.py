@@ -251,20 +251,15 @@ def _fail(runtime: Runtime, claim: ClaimedJob, deadline: float, kind: str, reaso
 
 
 def _record_invalid(
-def _record_invalid(
     runtime: Runtime, args: Any, kwargs: Any, error: Exception, names: tuple[str | None, str | None], deadline: float
 ) -> None:
     """Keep a message that is no job, whatever it holds, with the reason, under its sender's id and reference."""
     raw = json.dumps(args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}, sort_keys=True)
     job_id, reference = names
     ticket = _patiently(
-    job_id, reference = names
-    ticket = _patiently(
         lambda: record_invalid_job(
             runtime.engine(), raw, str(error), job_id=job_id, reference=reference, source="message"
         ),
-        deadline,
-    )
         deadline,
     )
     log.warning("job refused", job=ticket.id, reason=str(error))

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, case, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, select, text, tuple_
+from sqlalchemy.orm import aliased
 
 from schemas.reading import AlternativeOut, DigitOut, DoubtOut, MoneyOut, StoredField, StoredPage
 from worker.store.engine import reading
@@ -25,7 +26,7 @@ _Doubts = dict[tuple[int, int | None], list[DoubtOut]]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which pages are wanted; None is any. A linked job stands for the one whose bytes it repeats."""
+    """Which pages are wanted; None is any. A duplicate stands for the job whose bytes it repeats."""
 
     job: str | None = None
     reference: str | None = None
@@ -42,11 +43,38 @@ def iter_pages(engine: Engine, selection: Selection, *, with_digits: bool = Fals
             page_ids = [row.id for row in rows]
             doubts = _doubts_of(connection, page_ids)
             fields = _fields_of(connection, page_ids, doubts, with_digits=with_digits)
+            asked = _asked_jobs(connection, selection, {row.job_id for row in rows})
         for row in rows:
-            yield _stored_page(row, fields.get(row.id, []), doubts.get((row.id, None), []))
+            said = doubts.get((row.id, None), [])
+            yield _stored_page(row, fields.get(row.id, []), said, asked.get(row.job_id))
         if len(rows) < BATCH:
             return
         last = rows[-1].id
+
+
+def iter_jobs_without_result(engine: Engine, selection: Selection) -> Iterator[AnyRow]:
+    """Yield the selected jobs that have no pages: failed, dead or not read yet; none unless jobs are asked for.
+
+    The state and the reason of a duplicate are those of the job whose bytes it repeats.
+    """
+    if selection.job is None and selection.reference is None:
+        return
+    read = aliased(JobRow)
+    columns = (JobRow.id, JobRow.reference, JobRow.uri, JobRow.template, read.state, read.error_reason)
+    query = select(*columns, JobRow.created_at).join(read, read.id == _READ_UNDER)
+    without_pages = ~exists().where(PageRow.job_id == read.id)
+    query = query.where(without_pages, *_of_job(selection)).order_by(JobRow.created_at, JobRow.id)
+    if selection.template is not None:
+        query = query.where(JobRow.template == selection.template)
+    last: tuple[Any, ...] = ()
+    while True:
+        with reading(engine) as connection:
+            after = [tuple_(JobRow.created_at, JobRow.id) > tuple_(*last)] if last else []
+            rows = connection.execute(query.where(*after).limit(BATCH)).all()
+        yield from rows
+        if len(rows) < BATCH:
+            return
+        last = rows[-1].created_at, rows[-1].id
 
 
 def list_low_confidence(
@@ -133,12 +161,33 @@ def _page_query(selection: Selection) -> Select[*tuple[Any, ...]]:
     query = select(PageRow, *job_columns).join(JobRow, JobRow.id == PageRow.job_id)
     if selection.template is not None:
         query = query.where(PageRow.template == selection.template)
-    wanted = {JobRow.id: selection.job, JobRow.reference: selection.reference}
-    conditions = [column == value for column, value in wanted.items() if value is not None]
-    if conditions:
-        read_under = case((JobRow.linked, JobRow.duplicate_of), else_=JobRow.id)
-        query = query.where(PageRow.job_id.in_(select(read_under).where(*conditions)))
+    if conditions := _of_job(selection):
+        query = query.where(PageRow.job_id.in_(select(_READ_UNDER).where(*conditions)))
     return query
+
+
+_READ_UNDER = func.coalesce(JobRow.duplicate_of, JobRow.id)
+"""The job whose pages tell of a job's bytes."""
+
+
+def _of_job(selection: Selection) -> list[ColumnElement[bool]]:
+    wanted = {JobRow.id: selection.job, JobRow.reference: selection.reference}
+    return [column == value for column, value in wanted.items() if value is not None]
+
+
+def _asked_jobs(connection: Connection, selection: Selection, read_ids: set[str]) -> dict[str, AnyRow]:
+    """Return the job that was asked for, by the job that was read in its place; the latter itself where it fits, too.
+
+    So that a duplicate's results bear its own id and reference, and no page appears twice.
+    """
+    conditions = _of_job(selection)
+    if not conditions or not read_ids:
+        return {}
+    query = select(JobRow.id, JobRow.reference, JobRow.uri, _READ_UNDER.label("read_under"))
+    query = query.where(_READ_UNDER.in_(read_ids), *conditions).order_by(JobRow.created_at.desc())
+    rows = connection.execute(query).all()
+    originals = {row.id: row for row in rows if row.id == row.read_under}
+    return {row.read_under: row for row in rows} | originals
 
 
 def _fields_of(
@@ -173,12 +222,14 @@ def _digits_of(connection: Connection, page_ids: list[int]) -> dict[int, list[Di
     return found
 
 
-def _stored_page(row: AnyRow, fields: list[StoredField], doubts: list[DoubtOut]) -> StoredPage:
+def _stored_page(row: AnyRow, fields: list[StoredField], doubts: list[DoubtOut], asked: AnyRow | None) -> StoredPage:
+    job_id = row.job_id if asked is None else asked.id
     return StoredPage(
-        job=row.job_id,
-        reference=row.reference,
+        job=job_id,
+        duplicate_of=None if job_id == row.job_id else row.job_id,
+        reference=row.reference if asked is None else asked.reference,
         read_at=row.finished_at,
-        source=row.uri,
+        source=row.uri if asked is None else asked.uri,
         page=row.number,
         template=row.template,
         template_version=row.template_version,
