@@ -22,7 +22,7 @@ from tests.support.readings import CHECK, PAGE, make_field, make_page, read
 from worker.bootstrap import build_runtime
 from worker.cli import icr
 from worker.commands.printing import defuse
-from worker.doubts import Doubt, DoubtKind
+from worker.doubts import Doubt, DoubtKind, describe_doubt
 from worker.errors import InvalidReviewError
 from worker.store.engine import writing
 from worker.store.jobs import record_invalid_job
@@ -80,15 +80,15 @@ def test_numbers_fields_and_verdicts_are_whole_at_any_width(
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
-    reasons = ("the confidence is too low", "a mark stands beside it")
-    field = replace(make_field("meter_reading", LONG_NUMBER, FieldStatus.REVIEW, 0.99657), reasons=reasons)
+    doubts = (Doubt(DoubtKind.LOW_CONFIDENCE, found=0.99657, needed=0.99686), Doubt(DoubtKind.UNREAD_INK))
+    field = replace(make_field("meter_reading", LONG_NUMBER, FieldStatus.REVIEW, 0.99657), doubts=doubts)
     name = "a long name of a scan that came from somewhere far away 0017.png"
     read(engine, make_page(0, field), uri=f"file:///scans/{name}")
     head, row, *notes = run("results", *options).stdout.splitlines()
     for part in ("meter_reading", LONG_NUMBER, "0.99657", "review"):
         assert part in row
     assert head.split() == ["id", "scan", "page", "field", "number", "confidence", "verdict"]
-    assert [note.strip() for note in notes] == list(reasons), "one line a doubt"
+    assert [note.strip() for note in notes] == list(map(describe_doubt, doubts)), "one line a doubt"
     assert (name in row) == (columns is None)
     if columns == "80":
         assert len(row) <= 80 and "0017.png" in row
@@ -137,10 +137,10 @@ def test_csv_has_the_same_columns_for_pages_fields_and_jobs(engine: Engine, run:
 
 
 def test_what_is_said_of_a_page_stands_once_above_its_fields(engine: Engine, run: Run) -> None:
-    read(engine, replace(PAGE, doubt="the JPEG is damaged"))
+    read(engine, replace(PAGE, doubts=(Doubt(DoubtKind.DAMAGED_FILE, explanation="it ends too early"),)))
     shown = run("results").stdout
-    assert shown.count("the JPEG is damaged") == 1
-    assert "confidence below the threshold" in shown
+    assert shown.count("it ends too early") == 1
+    assert "is below the 0.980 needed" in shown
 
 
 def test_a_long_table_says_that_there_is_more(engine: Engine, run: Run) -> None:
