@@ -1,1 +1,1 @@
-"""Grey pixels in, pixels out: binarization, deskew, registration, form removal."""
+"""Grey pixels in, pixels out: binarization, removal of printed lines, removal of a form's print, geometry."""

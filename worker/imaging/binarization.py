@@ -1,4 +1,4 @@
-"""Ink told from paper: illumination flattened, ink masked by local contrast, stroke width estimated.
+"""Tell ink from paper: flatten the illumination, mask the ink by local contrast, estimate the stroke width.
 
 Paper is estimated by a grey closing, which keeps step edges: the rim of a shadow or of a scanner's black
 gutter is background on both of its sides and never becomes ink.
@@ -16,18 +16,18 @@ Mask = NDArray[np.uint8]
 """(H, W) uint8, 1 = ink, 0 = paper."""
 
 _BACKGROUND_SIDE_PX = 256
-"""The background is estimated on an image whose shorter side is about this long: shadows are smooth."""
+"""Shorter side of the image on which the background is estimated; shadows are smooth, so few pixels do."""
 
 _NOISE_SIGMAS = 4.0
 _FAINTEST_INK = 14.0
-"""Contrast of 255 below which nothing is ink: paper grain reaches 10 on the development photos."""
+"""Least contrast (0 to 255) of ink; paper grain reaches 10 on the development photos."""
 
 _FAINTEST_SHARE = 0.2
-"""No ink is fainter than this share of the strongest: pencil beside black print has about a quarter."""
+"""Least contrast of ink as a share of the strongest; pencil beside black print has about a quarter."""
 
 _HIGH_SHARE, _LOW_SHARE = 0.5, 0.3
-"""A pixel is surely ink above the high share of the strongest contrast around it, and ink above the low share
-if it touches such a pixel: the rim and the faint end of a stroke belong to it, the pattern of paper not."""
+"""Hysteresis: a pixel above the high share of the strongest contrast around it is ink; one above the low share is ink
+if it touches such a pixel. So the rim and the faint end of a stroke count as ink, and the pattern of paper does not."""
 
 
 def estimate_background(grey: Grey) -> Grey:
@@ -50,11 +50,11 @@ def flatten_background(grey: Grey) -> Grey:
 
 
 def divide_by_background(grey: Grey, background: Grey) -> Grey:
-    """Return ink on evenly white paper, its contrast kept in proportion to the light.
+    """Return ink on evenly white paper, with contrast in proportion to the light.
 
     Where the background is darker than half the paper's usual brightness, contrast is measured against that
-    half, so that noise in the dark is not blown up to ink. Darker than a third is no paper at all but a
-    scanner's gutter or a table top, and becomes white, with its rim.
+    half, so that noise in the dark is not amplified to ink. A background darker than a third is not paper but a
+    scanner's gutter or a table top; it becomes white, together with its rim.
     """
     sample = np.sort(background[:: max(1, grey.shape[0] // 32), :: max(1, grey.shape[1] // 64)], axis=None)
     usual = float(sample[int(0.8 * (sample.size - 1))])
@@ -72,7 +72,7 @@ def ink_mask(flat: Grey) -> Mask:
     """Mark the ink of a flattened image, (H, W) uint8 in {0, 1}, by local contrast with hysteresis.
 
     The threshold follows the strongest contrast nearby, as in Bernsen (1986) and Su, Lu and Tan (2010), so
-    that pencil beside print is not lost, and stands above the paper's noise (median absolute deviation).
+    that pencil beside print is not lost. It stays above the paper's noise (median absolute deviation).
     """
     if flat.size == 0:
         return np.zeros(flat.shape, np.uint8)
@@ -100,7 +100,7 @@ def _above(contrast: Grey, threshold: NDArray[np.floating]) -> NDArray[np.uint8]
 
 
 def _noise_floor(contrast: Grey) -> float:
-    """Return the contrast that paper noise hardly reaches: by its spread, and by the strongest ink."""
+    """Return a contrast that paper noise seldom reaches, from the spread of the noise and from the strongest ink."""
     step = max(1, int((contrast.size / 40_000) ** 0.5))
     counts = np.bincount(contrast[::step, ::step].ravel(), minlength=256)
     middle = _quantile(counts, 0.5)

@@ -1,6 +1,6 @@
-"""A form's own printed lines taken out of a field's crop: only where the template says that there are lines.
+"""Remove a form's printed lines from the crop of a field, only where the template has lines.
 
-What looks like a frame but is not in the template stays: it may be a 1.
+A line that looks like a frame but is not in the template stays, because it may be a 1.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from worker.imaging.line_removal import Rule
 from worker.values import Box, Grey
 
 SEARCH_MM = 0.7
-"""How far a line may lie from where registration puts it; registered lines lie within 0.3 mm."""
+"""How far a line may lie from its registered place; registered lines lie within 0.3 mm."""
 THICKEST_MM = 1.2
 PAPER_MM = 1.8
-"""Side of the square that strokes and lines are closed over with: wider than any of them."""
+"""Side of the closing's square, which is wider than any stroke or line."""
 FAINTEST_INK, INK_SHARE = 20.0, 0.35
 SAMPLED = 4
-"""Every so many pixels along a line are looked at."""
+"""Step in pixels between the places along a line that are looked at."""
 LEAST_SEEN = 0.5
-"""A line is taken for print where at least this share of its length shows ink."""
+"""A line counts as printed if at least this share of its length shows ink."""
 
 
 def remove_form(grey: Grey, strokes: Iterable[tuple[Array, Array]], inner: Box, px_per_mm: float) -> Grey:
-    """Return the crop with the form's lines, and what lies outside of the field, painted over as paper.
+    """Return the crop with the form's lines, and everything outside of the field, painted over as paper.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ def remove_form(grey: Grey, strokes: Iterable[tuple[Array, Array]], inner: Box, 
 
 
 def _estimate_paper(grey: Grey, px_per_mm: float) -> Grey:
-    """Close over strokes and lines: what is left is paper, with its shades."""
+    """Return the paper with its shades, by a closing over strokes and lines."""
     side = round(PAPER_MM * px_per_mm) | 1
     closed = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.blur(closed, (5, 5)), np.uint8)
 
 
 def _mark_lines(ink: Mask, rules: list[Rule], erased: Mask) -> None:
-    """Mark in ``erased`` the lines' bands with their grey rims, less the places where a stroke crosses them.
+    """Mark in ``erased`` the bands of the lines with their grey rims, except where a stroke crosses them.
 
-    All lines are marked at once: arrays are (N,), the places along one line after those of another.
+    All lines are marked at once: the (N,) arrays hold the places along one line after those of another.
     """
     starts = np.array([max(0, r.start - 2) for r in rules])
     counts = np.array([min(ink.shape[not r.upright], r.end + 2) for r in rules]) - starts
@@ -106,7 +106,7 @@ class _Course:
 
 
 def _find_lines(ink: Mask, strokes: Iterable[tuple[Array, Array]], px_per_mm: float) -> list[Rule]:
-    """Find the lines that are printed near the strokes, as rules of their true places, slopes and thicknesses."""
+    """Find the lines that are printed near the strokes, with their true places, slopes and thicknesses."""
     courses = [c for start, end in strokes if (c := _course(ink.shape, start, end, 2 * px_per_mm)) is not None]
     if not courses:
         return []
@@ -186,7 +186,7 @@ def _is_inside(ink: Mask, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> 
 
 
 def _mark_strangers(ink: Mask, inner: Box) -> Mask:
-    """Mark the pieces of ink, with their rim, that lie wholly outside of the field: labels, neighbours."""
+    """Mark the pieces of ink that lie wholly outside of the field (labels, neighbours), with their rim."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8, ltype=cv2.CV_16U)
     left, top, width, height = (stats[:, k] for k in range(4))
     outside = (left + width <= inner.x) | (left >= inner.x + inner.w)

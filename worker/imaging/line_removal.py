@@ -1,7 +1,7 @@
-"""Printed straight rules found and taken out of a crop, the strokes that cross or touch them kept.
+"""Find printed straight rules in a crop and remove them, but keep the strokes that cross or touch them.
 
-A rule is a straight line with one thickness. Only pixels that this line explains are removed, so that the
-flat base of a 2, the top of a 5 or 7 and the stem of a 1, none of them straight or long enough, stay whole.
+A rule is a straight line with one thickness. Only pixels that this line explains are removed. The flat base of a 2,
+the top of a 5 or 7 and the stem of a 1 are not straight or not long enough, so they stay whole.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from worker.imaging.binarization import Mask
 from worker.values import Grey
 
 _STEEPEST = 0.14
-"""Most slope of a rule against the crop's edges: 8 degrees."""
+"""Largest slope of a rule against the edges of the crop: 8 degrees."""
 
 _SLOPES = np.linspace(-_STEEPEST, _STEEPEST, 57)
 _PIECE_PX = 16
 _LEAST_COVERAGE = 0.5
-"""Share of a rule's length that must be ink of the rule's own thickness: dashed print has 0.6 and more, the
-flat parts of digits that happen to lie in a row have less."""
+"""Share of a rule's length that must be ink of the rule's own thickness. Dashed print has 0.6 and more; the flat
+parts of digits that happen to lie in a row have less."""
 
 _SAMPLES = 160
-"""Places along a rule where its thickness and middle are measured."""
+"""Number of places along a rule where its thickness and middle are measured."""
 
 _STRAIGHT_PX = 0.7
-"""The middles of a rule lie about its line within this standard deviation: the raster's share is 0.3."""
+"""Largest standard deviation of a rule's middles from its line, in px; the pixel grid alone gives 0.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ def find_rules(ink: Mask, *, flat_length: float, upright_length: float) -> list[
 def remove_rules(grey: Grey, ink: Mask, rules: list[Rule], *, longest_hidden: int | None = None) -> tuple[Grey, Mask]:
     """Return ``grey`` with the rules painted over as white paper, and ``ink`` without them.
 
-    A column of a rule stays where a stroke crosses it, and in the short gap between two places where a stroke
-    touches it from the same side: there the rule hides the bottom of a 0 or the like, of ``longest_hidden`` pixels at
-    most; a third of the picture's height, as befits a field, unless said.
+    A column of a rule stays where a stroke crosses it. It also stays in the short gap between two places where a stroke
+    touches the rule from the same side, because the rule hides the bottom of a 0 or the like there. Such a gap has at
+    most ``longest_hidden`` pixels; the default, a third of the picture's height, suits a field.
     """
     if not rules:
         return grey, ink
@@ -101,7 +101,7 @@ def _find_flat(ink: Mask, least_length: float) -> list[Rule]:
 
 
 def _thickest(ink: Mask) -> int:
-    """Return the most pixels that a rule is thick."""
+    """Return the largest thickness of a rule in pixels."""
     return int(np.clip(min(ink.shape) // 8, 6, 14))
 
 
@@ -110,9 +110,9 @@ _LEFT, _WIDTH, _X, _Y = 0, 1, 2, 3
 
 
 def _flat_pieces(ink: Mask, shortest: int) -> NDArray[np.float64]:
-    """Return a table of the thin pieces of ink that have flat runs of ``shortest`` pixels, dashes joined.
+    """Return a table of the thin pieces of ink that have flat runs of ``shortest`` pixels, with dashes joined.
 
-    Long pieces are chopped, so that each tells by its middle where the line lies there.
+    Long pieces are chopped, so that the middle of each shows where the line lies there.
     """
     gap = int(np.clip(ink.shape[0] // 12, 3, 7)) | 1
     thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((_thickest(ink) + 1, 1), np.uint8))
@@ -126,7 +126,7 @@ def _flat_pieces(ink: Mask, shortest: int) -> NDArray[np.float64]:
 
 
 def _strongest_line(pieces: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which pieces lie on the line that has the most of them, by width."""
+    """Return which pieces lie on the line that holds the most of them, weighted by width."""
     offsets = pieces[:, _Y] - _SLOPES[:, None] * pieces[:, _X]
     bins = np.round(offsets / 2).astype(np.intp)
     bins -= bins.min()
@@ -138,7 +138,7 @@ def _strongest_line(pieces: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _fit_rule(ink: Mask, pieces: NDArray[np.float64], least_length: float) -> Rule | None:
-    """Fit one straight rule through pieces, to a fraction of a pixel; None where the ink there is no rule."""
+    """Fit one straight rule through pieces, to a fraction of a pixel; None if the ink there is not a rule."""
     start = int(pieces[:, _LEFT].min())
     end = int((pieces[:, _LEFT] + pieces[:, _WIDTH]).max())
     if end - start < least_length:
@@ -166,7 +166,7 @@ def _fit_rule(ink: Mask, pieces: NDArray[np.float64], least_length: float) -> Ru
 
 
 def _mostly_inked(ink: Mask, xs: NDArray[np.intp], ys: NDArray[np.floating]) -> bool:
-    """Return whether enough of a line lies within a pixel of ink: cheap, before its runs are measured."""
+    """Return whether enough of a line lies within a pixel of ink; a cheap test before its runs are measured."""
     rows = np.clip(np.rint(ys).astype(np.intp), 1, max(1, ink.shape[0] - 2))
     inked = ink[rows - 1, xs] | ink[rows, xs] | ink[np.minimum(rows + 1, ink.shape[0] - 1), xs]
     return int(inked.sum()) >= _LEAST_COVERAGE * xs.size
@@ -184,7 +184,7 @@ def _fit_line(xs: NDArray[np.float64], ys: NDArray[np.float64], weights: NDArray
 def _runs_through(
     ink: Mask, xs: NDArray[np.intp], ys: NDArray[np.floating]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return top and bottom (exclusive) of the column run of ink at each (x, y); equal where none is."""
+    """Return top and bottom (exclusive) of the column run of ink at each (x, y); they are equal where there is none."""
     reach = _thickest(ink) + 2
     rows = np.rint(ys).astype(np.intp)[None, :] + np.arange(-reach, reach + 1)[:, None]
     inside = (rows >= 0) & (rows < ink.shape[0])
@@ -213,7 +213,7 @@ def _band(shape: tuple[int, ...], rule: Rule) -> tuple[tuple[slice, slice], NDAr
 
 
 def _erase_unless_crossed(rule: Rule, strokes: Mask, erase: NDArray[np.bool_], *, longest_hidden: int | None) -> None:
-    """Mark in ``erase`` the band of a flat rule, less the columns where strokes pass through it."""
+    """Mark in ``erase`` the band of a flat rule, except the columns where strokes pass through it."""
     height, width = strokes.shape
     half = rule.thickness / 2 + 1
     middle = rule.offset + rule.slope * np.arange(width)

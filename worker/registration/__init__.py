@@ -1,1 +1,1 @@
-"""Bring a page onto its form: printed marks found, and the homography from millimetres to pixels."""
+"""Bring a page onto its form: find printed marks, and the homography from millimetres to pixels."""

@@ -1,4 +1,4 @@
-"""Level a page by its own lines: turned by its skew, and rectified where a photo shows its rules in perspective."""
+"""Level a page by its own lines: turn it by its skew, and rectify a photo that shows its rules in perspective."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ WORKING_SIDE_PX = 1000
 MOST_POINTS = 40_000
 STEPS_DEG = (1.0, 0.2, 0.05)
 SHORTEST_RULE = 0.025
-"""Shortest stretch of a printed rule that tells perspective, of the picture's longer side: 7 mm on A4, longer than the
-strokes of letters."""
+"""Shortest stretch of a printed rule that shows perspective, as a share of the picture's longer side: 7 mm on A4,
+longer than the strokes of letters."""
 MOST_SLOPE = 0.3
-"""Steepest rule of a levelled page: the sides of a sheet photographed at 40 degrees run together at 15."""
+"""Steepest rule of a levelled page: the sides of a sheet photographed at 40 degrees converge at 15 degrees."""
 FEWEST_RULES = 6
-"""Stretches each way that a rectification needs: two lines fix a vanishing point, more show whether they agree."""
+"""Stretches in each direction that a rectification needs: two lines fix a vanishing point, more show agreement."""
 LEAST_SLOPE = 0.003
-"""Rules that stray less than this from level are a scanner's: only their skew is mended."""
+"""Rules that stray less than this from level come from a scanner; only their skew is corrected."""
 
 
 def estimate_skew(grey: Grey, *, limit_deg: float = 10.0) -> float:
-    """Return by how many degrees a page's lines fall to the right, within ``limit_deg`` of level.
+    """Return by how many degrees the lines of a page fall to the right, within ``limit_deg`` of level.
 
-    Ink is projected along every angle; along the lines' own angle the profile is sharpest (Postl, "Detection of
-    linear oblique structures and skew scan in digitized documents", 1986). 0 for a page without ink.
+    Ink is projected along every angle. The profile is sharpest along the angle of the lines (Postl, "Detection of
+    linear oblique structures and skew scan in digitized documents", 1986). A page without ink gives 0.
     """
     small, _ = reduce_page(grey, WORKING_SIDE_PX)
     paper = cv2.blur(small, (INK_WINDOW_PX, INK_WINDOW_PX))
@@ -56,10 +56,10 @@ def deskew_page(grey: Grey) -> tuple[Grey, NDArray[np.float64]]:
 
 
 def level_page(grey: Grey) -> Grey:
-    """Return the page level, of the same size; one whose rules run together is rectified as well.
+    """Return the page level, of the same size; a page whose rules converge is rectified as well.
 
-    The rectification is the homography that makes long rules of both directions parallel to the sides. It says nothing
-    of the page's proportions, which stay as they were in the middle.
+    The rectification is the homography that makes the long rules of both directions parallel to the sides. It does not
+    determine the proportions of the page, which stay as they were in the middle.
     """
     level, _ = deskew_page(grey)
     small, reduction = reduce_page(level, WORKING_SIDE_PX)
@@ -70,7 +70,7 @@ def level_page(grey: Grey) -> Grey:
     unit = np.array([[1 / width, 0, -0.5], [0, 1 / width, -0.5 * height / width], [0, 0, 1]])
 
     def slopes(tilt: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return by how much each stretch of rule strays from level, or upright, as rise over run."""
+        """Return how far each stretch of rule strays from level, or from upright, as rise over run."""
         rectified = np.array([[1, tilt[0], 0], [tilt[1], 1, 0], [tilt[2], tilt[3], 1]]) @ unit
         along, up = (project(rectified, ends[:, 1]) - project(rectified, ends[:, 0]) for ends in (flat, upright))
         return np.concatenate([along[:, 1] / along[:, 0], up[:, 0] / up[:, 1]])

@@ -1,4 +1,4 @@
-"""Marks that a form carries to be found by: ArUco markers, each with a number, and solid corner marks.
+"""Find the marks by which a form is registered: ArUco markers, each with a number, and solid corner marks.
 
 S. Garrido-Jurado et al., "Automatic generation and detection of highly reliable fiducial markers under occlusion",
 Pattern Recognition 47, 2014; the detector is OpenCV's.
@@ -20,19 +20,19 @@ from worker.registration.landmarks import Landmarks, MarkerKey
 from worker.values import Grey
 
 Markers = Mapping[MarkerKey, Array]
-"""Markers seen, by dictionary and number: corners (4, 2) in pixels of the reduced picture, from the marker's own top
-left clockwise."""
+"""The markers seen, by dictionary and number: corners (4, 2) in pixels of the reduced picture, clockwise from the
+marker's own top left."""
 
 Fiducials = tuple[Array, Array, NDArray[np.intp]]
 """Places (K, 2) mm and (K, 2) px that belong together, and the landmarks (M,) that were found."""
 
 MOST_MARKS = 24
 ALIKE = 0.4
-"""A solid mark's log size may differ from its landmark's by this much."""
+"""Largest difference between the log size of a solid mark and that of its landmark."""
 
 
 def add_markers(form_print: FormPrint, grey: Grey, templates: Iterable[FormTemplate]) -> FormPrint:
-    """Return the print with the markers that any of ``templates`` names; the page is looked at only for those."""
+    """Return the print with those markers that a template of ``templates`` names; no others are looked for."""
     wanted = {m.dictionary for t in templates for m in t.landmarks if m.kind == "aruco"}
     if not wanted:
         return form_print
@@ -42,7 +42,7 @@ def add_markers(form_print: FormPrint, grey: Grey, templates: Iterable[FormTempl
 
 
 def _detect(small: Grey, dictionary: str) -> list[tuple[MarkerKey, Array]]:
-    """Find the markers of one dictionary; a number seen twice tells no place and is left out."""
+    """Find the markers of one dictionary; a number that is seen twice gives no place and is left out."""
     kept = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, f"DICT_{dictionary.upper()}"))
     parameters = cv2.aruco.DetectorParameters()
     parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
@@ -63,7 +63,7 @@ def seen_markers(form_print: FormPrint, marks: Landmarks) -> list[tuple[int, Arr
 
 
 def match_fiducials(homography: Array, form_print: FormPrint, marks: Landmarks, within_mm: float) -> Fiducials:
-    """Pair the template's fiducials with those of the page that lie within a distance of where they should."""
+    """Pair the template's fiducials with those of the page that lie within a distance of their expected places."""
     back = np.asarray(np.linalg.inv(homography), np.float64)
     mm, px, owner = [], [], []
     for i, corners in seen_markers(form_print, marks):
@@ -92,7 +92,7 @@ def _is_alike(homography: Array, size: NDArray[np.float32], corners_mm: Array) -
 
 
 def guess_by_markers(form_print: FormPrint, marks: Landmarks) -> Array | None:
-    """Return the homography that the markers seen ask for, a similarity by one alone; None without any."""
+    """Return the homography that fits the markers seen; a similarity for one marker, None without any."""
     seen = seen_markers(form_print, marks)
     if not seen:
         return None
@@ -106,7 +106,7 @@ def guess_by_markers(form_print: FormPrint, marks: Landmarks) -> Array | None:
 
 
 def seeds_by_corner_marks(form_print: FormPrint, marks: Landmarks) -> tuple[Array, Array, Array]:
-    """Take every two solid marks of the page for every two corner marks: turn (K,), scale (K,) and shift (K, 2)."""
+    """Match every two solid marks of the page with every two corner marks: turn (K,), scale (K,), shift (K, 2)."""
     shapes = np.flatnonzero(form_print.kind == MARK)
     shapes = shapes[np.argsort(-form_print.size[shapes, 0], kind="stable")][:MOST_MARKS]
     centre = form_print.centre[shapes].astype(np.float64)
@@ -132,6 +132,6 @@ def seeds_by_corner_marks(form_print: FormPrint, marks: Landmarks) -> tuple[Arra
 
 
 def marker_picture(dictionary: str, number: int, side_px: int) -> Grey:
-    """Draw a marker, black on white, its black border at the picture's edge: for forms and tests."""
+    """Draw a marker, black on white, with its black border at the edge of the picture, for forms and tests."""
     kept = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, f"DICT_{dictionary.upper()}"))
     return np.asarray(cv2.aruco.generateImageMarker(kept, number, side_px), np.uint8)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from worker.values import Grey
 
 WORKING_SIDE_PX = 1500
-"""Longer side of the picture that is looked at: about 130 dpi on a letter page, where a 0.3 mm rule is 1.5 px."""
+"""Longer side of the reduced picture: about 130 dpi on a letter page, where a 0.3 mm rule is 1.5 px wide."""
 SHORTEST_BOX_PX = 12
-"""A box lower than this on the reduced picture is taken for the inside of a letter."""
+"""Least height of a box on the reduced picture; a lower one is taken for the inside of a letter."""
 SHORTEST_RULE_PX = 40
 INK_WINDOW_PX = 51
 INK_CONTRAST = 18
@@ -45,8 +45,8 @@ class FormPrint:
 def detect_print(grey: Grey) -> FormPrint:
     """Find the printed boxes, rules and solid marks of a page at any angle.
 
-    A box is a hole in the ink whose hull fills its rectangle, so that handwriting in it or across one side does no
-    harm; a rule is a long thin piece of ink; a mark a solid one.
+    A box is a hole in the ink whose hull fills its rectangle, so handwriting in it or across one side does no harm. A
+    rule is a long thin piece of ink, and a mark a solid one.
     """
     small, reduction = reduce_page(grey, WORKING_SIDE_PX)
     paper = cv2.blur(small, (INK_WINDOW_PX, INK_WINDOW_PX))
@@ -64,7 +64,7 @@ def detect_print(grey: Grey) -> FormPrint:
 
 
 def reduce_page(grey: Grey, side_px: int) -> tuple[Grey, int]:
-    """Return the page reduced by a whole factor, which is quick, to about ``side_px``; and the factor."""
+    """Return the page reduced to about ``side_px`` by a whole factor, which is fast, and that factor."""
     reduction = max(1, min(round(max(grey.shape) / side_px), *grey.shape))
     if reduction == 1:
         return grey, 1
@@ -75,7 +75,7 @@ def reduce_page(grey: Grey, side_px: int) -> tuple[Grey, int]:
 
 
 def _median_ink(darkness: NDArray[np.uint8]) -> float:
-    """Return the median of the ink's pixels; counting 256 levels is quicker than ranking a page's pixels."""
+    """Return the median of the ink's pixels; counting 256 levels is faster than sorting the pixels of a page."""
     total = np.bincount(darkness[darkness > INK_CONTRAST], minlength=256).cumsum()
     if not total[-1]:
         return 255.0
@@ -83,9 +83,9 @@ def _median_ink(darkness: NDArray[np.uint8]) -> float:
 
 
 def _may_be_print(contours: Sequence[NDArray[np.generic]], hole: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell contours that may be boxes, rules or marks from letters, too short for a rule and too thin for a mark.
+    """Tell which contours may be boxes, rules or marks; letters are too short for a rule and too thin for a mark.
 
-    All at once: a page has thousands of contours, and dozens of them are print of a form.
+    All contours are judged at once: a page has thousands, and only dozens of them are print of a form.
     """
     if not len(contours):
         return np.zeros(0, bool)

@@ -16,7 +16,7 @@ RUNG_MM = 6.0
 SAMPLES_PER_RUNG = 5
 
 MARKER = 3
-"""An ArUco marker, which is no shape of ``form_print``: it is known by its number."""
+"""An ArUco marker. It is not a shape of ``form_print``, because it is recognized by its number."""
 MarkerKey = tuple[str, int]
 """Dictionary and number."""
 
@@ -30,7 +30,7 @@ class Landmarks:
     ``kind`` (M,), ``centre`` (M, 2), ``size`` (M, 2: width, height), ``corners`` (M, 4, 2). A rung is a stretch
     of printed line of about ``RUNG_MM``, the unit that is searched for: ``samples`` (R, S, 2) lie along it,
     ``weight`` (R,) is its length and ``owner`` (R,) the landmark it belongs to. ``markers`` are the indices of ArUco
-    markers with their keys, ``corner_marks`` those of solid marks that were printed to be found by.
+    markers with their keys, ``corner_marks`` the indices of solid marks that were printed for registration.
     """
 
     kind: NDArray[np.int8]
@@ -44,7 +44,7 @@ class Landmarks:
     corner_marks: tuple[int, ...] = ()
 
     def thinned(self, most_rungs: int) -> Landmarks:
-        """Return the same landmarks with every n-th rung, ``most_rungs`` of them or fewer."""
+        """Return the same landmarks with every n-th rung, at most ``most_rungs`` of them."""
         n = max(1, -(-len(self.samples) // most_rungs))
         return replace(self, samples=self.samples[::n], weight=self.weight[::n], owner=self.owner[::n])
 

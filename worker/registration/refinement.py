@@ -1,7 +1,7 @@
-"""Bring a template's printed lines onto the ink of a page, and count how much of them is there.
+"""Bring the printed lines of a template onto the ink of a page, and count how much of them is there.
 
-Every rung (a stretch of printed line) is searched across for its ink, and the homography is moved towards what was
-found by reweighted Gauss-Newton steps, as edge trackers do: Harris & Stennett, "RAPID", 1990; Drummond & Cipolla,
+The ink of every rung (a stretch of printed line) is searched across its direction. Reweighted Gauss-Newton steps move
+the homography towards what was found, as edge trackers do: Harris & Stennett, "RAPID", 1990; Drummond & Cipolla,
 "Real-time visual tracking of complex structures", 2002.
 """
 
@@ -20,25 +20,25 @@ from worker.registration.landmarks import RUNG_MM, SAMPLES_PER_RUNG, Landmarks
 
 SEARCH_MM = (4.0, 2.0, 1.0, 0.8)
 FOUND_WITHIN_MM = 0.6
-"""A rung counts as found when its ink lies this near: fields keep their place within 1 mm then."""
+"""A rung counts as found if its ink lies this near; fields then keep their place within 1 mm."""
 FOUND_INK = 110.0
-"""Mean ink (0-255) along a rung that makes a line of it; running text and handwriting stay below 80."""
+"""Least mean ink (0-255) along a rung that is a line; running text and handwriting stay below 80."""
 FLANK_MM = 1.8
 LEAST_RELIEF = 0.5
-"""A line has paper on both sides within ``FLANK_MM``, with less than this share of its own ink: text has not."""
+"""A line has paper on both sides within ``FLANK_MM``, with less than this share of its own ink. Text does not."""
 HOPELESS = 0.25
-"""A fit with lines across fewer rungs than this after the first search is given up."""
+"""A fit is given up if the first search finds lines across less than this share of its rungs."""
 RUNGS_SEARCHED = 240
 LEAST_VISIBLE = 0.6
 LEAST_RUNGS = 8
 """A homography has eight unknowns."""
 LEAST_MARKERS = 2
-"""One marker of 10 mm places a page's far corner no better than to some millimetres."""
+"""One marker of 10 mm places the far corner of a page only to some millimetres."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """A refined homography, its quality in [0, 1], which rungs (R,) were found, and which lie off the page."""
+    """A refined homography with its quality in [0, 1], the rungs (R,) that were found, and those off the page."""
 
     homography: Array
     quality: float
@@ -50,7 +50,7 @@ class Fit:
 class _Search:
     """What lies across the rungs: ``middle`` and ``normal`` (R, 2), the line's ``offset`` (R,) px and ``ink`` (R,).
 
-    ``flank`` (R,) is the ink of the palest place on its darker side, ``reach`` how far was looked, px.
+    ``flank`` (R,) is the ink of the palest place on its darker side; ``reach`` is how far the search went, in px.
     """
 
     middle: Array
@@ -75,7 +75,7 @@ def refine(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
 
 
 def share_found(homography: Array, form_print: FormPrint, marks: Landmarks) -> Array:
-    """Return for each landmark (M,) which share of its printed lines the page shows where the homography lays them."""
+    """Return (M,) which share of each landmark's printed lines the page shows where the homography puts them."""
     search = _search(homography, form_print, marks, FLANK_MM)
     found = (np.abs(search.offset) <= FOUND_WITHIN_MM / FLANK_MM * search.reach) & _is_line(search)
     count = len(marks.kind)
@@ -89,11 +89,11 @@ def _is_line(search: _Search) -> NDArray[np.bool_]:
 
 
 def _judge(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
-    """Judge a fit by how much of each landmark is found; one that is half found by chance counts a quarter.
+    """Judge a fit by how much of each landmark is found; a landmark that is half found by chance counts a quarter.
 
     What lies off the page is left out, but a form that is mostly off the page counts what is missing. Corner marks and
-    markers count as boxes of their size. A form that has markers is only where one of them is; one marker alone,
-    without lines, places nothing.
+    markers count as boxes of their size. A form that has markers is found only where one of them is. One marker alone,
+    without lines, is not enough.
     """
     search = _search(homography, form_print, marks, FLANK_MM)
     height, width = form_print.ink.shape
@@ -118,7 +118,7 @@ def _judge(homography: Array, form_print: FormPrint, marks: Landmarks) -> Fit:
 
 
 def _search(homography: Array, form_print: FormPrint, marks: Landmarks, search_mm: float) -> _Search:
-    """Look for the strongest ink across every rung, nearer ink preferred, to a fraction of a pixel."""
+    """Look for the strongest ink across every rung, to a fraction of a pixel; nearer ink is preferred."""
     count = len(marks.samples)
     px = project(homography, marks.samples.reshape(-1, 2)).reshape(count, SAMPLES_PER_RUNG, 2)
     chord = px[:, -1] - px[:, 0]
@@ -154,7 +154,7 @@ def _peaks(offsets: Array, across: NDArray[np.float32]) -> tuple[Array, Array, A
 
 
 def _move(homography: Array, search: _Search, marks: Landmarks, fiducials: Fiducials) -> Array:
-    """Move the homography to the ink found across rungs, and to fiducials: a point lies on two lines."""
+    """Move the homography to the ink found across rungs, and to fiducials, each a point on two lines."""
     found = search.ink > FOUND_INK
     points_mm, points_px, _ = fiducials
     if found.sum() + 2 * len(points_mm) < LEAST_RUNGS:

@@ -1,8 +1,8 @@
 """Find form templates on a page by the forms' own print, and tell which of them it is.
 
-Three steps: ``seeding`` guesses places by the printed boxes and rules, ``refinement`` brings every printed line of
-the template onto the page's ink and counts how much is there, and what is left is judged here: a place is only as
-good as it is better than every other place.
+There are three steps. ``seeding`` guesses places by the printed boxes and rules. ``refinement`` brings every printed
+line of the template onto the page's ink and counts how much is there. The result is judged here: a place is only as
+good as its lead over every other place.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from worker.registration.seeding import Guess, guess_places
 from worker.values import FormPages, Page, Registration
 
 RIVAL_MARGIN = 0.15
-"""A second place, or a second form, that explains the page this nearly as well makes the first one doubtful."""
+"""A second place, or a second form, whose quality is within this margin makes the first one doubtful."""
 RIVAL_SHARE = 0.5
-"""A place, or a form, with less than this share of the best one's agreeing shapes is not worth refining."""
+"""A place, or a form, with less than this share of the best one's agreeing shapes is not refined."""
 SURE = 0.9
-"""A form found this well leaves no need to look for others that promised half as much."""
+"""If a form is found with this quality, others with half as many agreeing shapes are not tried."""
 IDENTIFIED = 0.6
-"""The least quality at which a page whose form nobody named is one: strangers among twelve forms reached 0.51, pages of
-the forms 0.8 (docs/reference/accuracy.md)."""
+"""Least quality of a page whose form nobody named: of twelve forms, pages of other kinds reached 0.51, pages of the
+forms 0.8 (docs/reference/accuracy.md)."""
 WHOLE = 0.95
-"""A fit of this quality finds all of the form's print, so that what a rival place does not find is not there."""
+"""A fit of this quality finds all of the form's print, so print that a rival place does not find is not there."""
 LEAST_MISSING_MM = 100.0
 """Printed line that a rival place must miss to be refuted: a table's row has more, one cell of a lone row has less."""
 MOST_STRETCH, MOST_LEAN = 1.5, 2.2
-"""A sheet photographed at 40 degrees is shortened by 1.3 one way and has twice the scale at its near edge."""
+"""A sheet photographed at 40 degrees is shortened by 1.3 in one direction and has twice the scale at its near edge."""
 SAME_PLACE = 0.02
 """Two fits whose corners differ by less than this share of the form's longer side are one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundForm:
-    """Which form a page is and where it lies; where that is unsure ``template`` is None and ``problem`` says why."""
+    """Which form a page is and where it lies; if that is uncertain, ``template`` is None and ``problem`` says why."""
 
     template: FormTemplate | None
     registration: Registration | None
@@ -52,8 +52,8 @@ class FoundForm:
 def register_page(page: Page, template: FormTemplate) -> Registration:
     """Return where ``template`` lies on ``page``, with a quality in [0, 1].
 
-    Quality is the share of the template's print that is found within 0.6 mm of its place, lowered where another
-    place explains the page nearly as well; a place that wants a table's row where none is printed does not. 0 means
+    Quality is the share of the template's print that is found within 0.6 mm of its place. It is lowered if another
+    place explains the page nearly as well; a place that needs a table's row where none is printed does not. 0 means
     that nothing fitted; compare with ``min_registration``.
     """
     form_print = add_markers(detect_print(page.grey), page.grey, [template])
@@ -62,9 +62,9 @@ def register_page(page: Page, template: FormTemplate) -> Registration:
 
 
 def identify_form(page: Page, sought: FormPages) -> FoundForm:
-    """Find which of the templates ``sought`` a page is, and register it; one that is none of them for sure is refused.
+    """Find which of the templates ``sought`` a page is, and register it; an uncertain page is refused.
 
-    Of a named form it finds which of its pages it is; a page that fits another form better is said to be of that one.
+    For a named form, find which of its pages this is. A page that fits another form better is reported as that form.
     """
     form_print = add_markers(detect_print(page.grey), page.grey, (*sought.pages, *sought.others))
     if sought.form is None:
@@ -104,7 +104,7 @@ def _identify(
 def _register_likely(
     form_print: FormPrint, templates: Sequence[FormTemplate]
 ) -> list[tuple[Registration, FormTemplate]]:
-    """Register the templates in the order of their promise; once one is sure, only those as likely as it."""
+    """Register the templates, the most promising first; once one is certain, only those as promising as it."""
     ranked = []
     for template in templates:
         guesses = guess_places(form_print, landmark_arrays(template.landmarks), template.page_mm)
@@ -137,9 +137,9 @@ def _register(form_print: FormPrint, template: FormTemplate, guesses: Sequence[G
 
 
 def _is_refuted(rival: Fit, best: Fit, template: FormTemplate) -> bool:
-    """Tell whether a place is a table's own, shifted by a row or more: whole rows are not printed where it wants them.
+    """Tell whether a rival is a table's own place shifted by a row or more: it needs whole rows that are not printed.
 
-    The share of a table's print that such a place finds grows with the number of rows, and so says too little.
+    The share of a table's print that such a place finds grows with the number of rows, so the share says too little.
     """
     marks = landmark_arrays(template.landmarks)
     missing = best.found & ~rival.found & ~rival.off_page
@@ -153,7 +153,7 @@ def _page_from_reduced(reduction: int) -> Array:
 
 
 def _distinct_fits(form_print: FormPrint, template: FormTemplate, guesses: Sequence[Guess]) -> list[Fit]:
-    """Return refined fits, best first, one for each place where the form may lie."""
+    """Return refined fits, the best first, one for each place where the form may lie."""
     marks = landmark_arrays(template.landmarks)
     corners = _printed_corners(template)
     fits: list[Fit] = []
@@ -174,7 +174,7 @@ def _distinct_fits(form_print: FormPrint, template: FormTemplate, guesses: Seque
 
 
 def is_plausible(homography: Array, corners: Array) -> bool:
-    """Tell whether a map could be a scan or photo of a sheet: not mirrored, folded, stretched or leaning too far."""
+    """Tell whether a map could come from a scan or photo of a sheet: not mirrored, folded, or too much distorted."""
     depth = corners @ homography[2, :2] + homography[2, 2]
     if (depth * depth[0] <= 0).any():
         return False
@@ -188,9 +188,9 @@ def is_plausible(homography: Array, corners: Array) -> bool:
 
 
 def _printed_corners(template: FormTemplate) -> Array:
-    """Return the corners (4, 2) mm of the upright box round all landmarks and fields.
+    """Return the corners (4, 2) mm of the upright box around all landmarks and fields.
 
-    A form may be a block of print in the corner of a page: beyond it a fit is extrapolated, and says nothing.
+    A form may be a block of print in the corner of a page. Beyond that block a fit is extrapolated and says nothing.
     """
     print_and_fields = [m.box_mm for m in template.landmarks] + [f.box_mm for f in template.fields]
     boxes = np.array(print_and_fields, dtype=np.float64)

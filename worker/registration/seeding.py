@@ -1,9 +1,9 @@
-"""Guess where a template lies on a page: one printed shape taken for one landmark, then all that agree.
+"""Guess where a template lies on a page: match one printed shape with one landmark, then find all that agree.
 
 A *seed* is the similarity that brings one landmark onto one shape of its kind and proportions, in one of four
-quarter turns. It is judged by how many other landmarks it brings onto shapes of their kind and size, and the best
-seeds are grown to a homography over all shapes that agree. ArUco markers need no guessing: where the page shows
-two of the template's, they say where it lies; corner marks seed by twos where boxes and lines are too few.
+quarter turns. It is judged by how many other landmarks it brings onto shapes of their kind and size. The best seeds
+are grown to a homography over all shapes that agree. ArUco markers need no guessing: two of the template's markers on
+the page give its place. Corner marks seed in pairs if boxes and lines are too few.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ SEEDS_GROWN = 6
 LEAST_AGREEMENT = 0.4
 """Seeds with less than this share of the best one's agreeing landmarks are not grown."""
 SCALE_RANGE = (0.25, 1.8)
-"""Picture pixels per mm, where 1 is the template's page filling the picture: photos from afar to cut-off scans."""
+"""Range of the scale, where 1 is a template's page that fills the picture: from distant photos to cut-off scans."""
 PROPORTIONS = 0.35
-"""A shape's log aspect may differ from its landmark's by this much: perspective shortens one side."""
+"""Largest difference between the log aspects of a shape and its landmark: perspective shortens one side."""
 MOST_SHAPES, MOST_LANDMARKS, MOST_SEEDS = 150, 40, 4000
-"""The largest are looked at, so that a page full of cells costs no more than one of boxes."""
+"""Only the largest are used, so that a page full of cells costs no more than one of boxes."""
 FEW_LINES = 12
-"""A template of fewer boxes and lines is seeded by its corner marks too: with more, they only cost time."""
+"""A template with fewer boxes and lines is also seeded by its corner marks; with more they only cost time."""
 GROWTH = (0.04, 0.025, 0.012)
-"""How near a shape must lie to its landmark, in picture sides, at each round of growth."""
+"""Largest distance of a shape from its landmark, in picture sides, at each round of growth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +56,7 @@ class _Seeds:
 
 
 def guess_places(form_print: FormPrint, marks: Landmarks, page_mm: tuple[float, float]) -> list[Guess]:
-    """Return the places where the template may lie, the one with most agreeing shapes first."""
+    """Return the places where the template may lie, the one with the most agreeing shapes first."""
     large = np.argsort(-marks.size.max(1), kind="stable")[:MOST_LANDMARKS]
     by_markers = _guess_by_markers(form_print, marks)
     if len(seen_markers(form_print, marks)) > 1:
@@ -77,7 +77,7 @@ def guess_places(form_print: FormPrint, marks: Landmarks, page_mm: tuple[float, 
 
 
 def _guess_by_markers(form_print: FormPrint, marks: Landmarks) -> list[Guess]:
-    """Return the place that the markers ask for, if any was seen; one alone says too little to extrapolate from."""
+    """Return the place that the markers give, if any was seen; one marker alone is not enough to extrapolate from."""
     homography = guess_by_markers(form_print, marks)
     if homography is None:
         return []
@@ -122,7 +122,7 @@ def _rotate(points: Array, turn: Array) -> Array:
 def _alike(
     kind: NDArray[np.int8], size: NDArray[np.float32], mark_kind: NDArray[np.int8], mark_size: Array
 ) -> NDArray[np.bool_]:
-    """(N, M): is the shape of the landmark's kind and proportions? Solid marks say too little to seed from."""
+    """Return (N, M) whether a shape has the kind and proportions of a landmark; solid marks are too vague to seed."""
     aspect = np.log(np.maximum(size[:, 0], 1e-3) / np.maximum(size[:, 1], 1e-3))[:, None]
     mark_aspect = np.log(mark_size[:, 0] / np.maximum(mark_size[:, 1], 1e-3))[None]
     same_way = (aspect > 0) == (mark_aspect > 0)
@@ -157,7 +157,7 @@ def _same_place(a: Array, b: Array, marks: Landmarks) -> bool:
 
 
 def _grow(homography: Array, form_print: FormPrint, marks: Landmarks) -> Guess:
-    """Refit to the shapes that agree, in narrowing circles."""
+    """Refit to the shapes that agree, within narrowing distances."""
     count = 0
     for near in GROWTH:
         shape, mark = _match(homography, form_print, marks, near * max(form_print.ink.shape))
