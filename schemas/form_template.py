@@ -47,8 +47,10 @@ class FieldSpec(_Strict):
     ``layout`` is ``cells`` for one printed cell a digit (``cells`` of them, left to right) or ``free`` for a box
     or a line. ``digits`` is the number of digits or a range; None leaves it open. ``kind`` names the grammar.
     ``decimals`` of an amount are its last digits that are minor units (cents), ``currency`` its ISO 4217 code.
-    ``rules`` are checks of the value (``schemas.rules``), held by ``worker.decision``. An ``optional`` field may be
-    left empty without a person asking.
+    ``print`` is a picture of what is printed inside the box of a blank form, which is taken out before reading: a 1-bit
+    PNG of the box at 8 pixels a millimetre, as base64, written by ``icr template draft``. ``rules`` are checks of the
+    value (``schemas.rules``), held by ``worker.decision``. An ``optional`` field may be left empty without a person
+    asking.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
@@ -62,6 +64,7 @@ class FieldSpec(_Strict):
     label: str = ""
     optional: bool = True
     rules: tuple[FieldRule, ...] = ()
+    print: Annotated[str, Field(max_length=20_000, pattern=r"^[A-Za-z0-9+/]+=*$")] | None = None
 
     @model_validator(mode="after")
     def _cells_are_counted(self) -> Self:

@@ -60,10 +60,19 @@ def list_templates(runtime: Runtime) -> None:
 @click.option("--name", callback=_checked_name, help="Name of the template; else that of the file.")
 @click.option("--page", "number", default=1, show_default=True, help="Which page of the file.")
 @click.option("--dpi", type=float, help="Resolution, where the file does not say it or lies.")
+@click.option("--blank/--filled", default=None, help="Nobody has written on it / somebody has; else Tesseract tells.")
 @click.option("--labels/--no-labels", default=True, help="Name fields by the labels beside them (needs Tesseract).")
 @pass_runtime
 def draft(
-    runtime: Runtime, file: Path, out: Path | None, name: str | None, number: int, dpi: float | None, labels: bool
+    runtime: Runtime,
+    file: Path,
+    *,
+    out: Path | None,
+    name: str | None,
+    number: int,
+    dpi: float | None,
+    blank: bool | None,
+    labels: bool,
 ) -> None:
     """Draft a template from a blank or filled form: every printed box, row of cells and comb becomes a field.
 
@@ -79,10 +88,10 @@ def draft(
     if target.exists():
         raise IcrError(f"{target} is there already: name another with --out")
     try:
-        drafted = draft_template(page, name, dpi=dpi, named=labels)
+        drafted = draft_template(page, name, dpi=dpi, named=labels, blank=blank)
     except NoOcrError as error:
-        click.echo(f"fields are numbered: {error}", err=True)
-        drafted = draft_template(page, name, dpi=dpi)
+        click.echo(f"fields are numbered, and a blank form is one only with --blank: {error}", err=True)
+        drafted = draft_template(page, name, dpi=dpi, blank=blank)
     found = register_page(page, drafted)
     _write(target, template_json(drafted).encode())
     picture = target.with_suffix(".png")
@@ -90,6 +99,9 @@ def draft(
     cells = sum(f.layout == "cells" for f in drafted.fields)
     click.echo(f"{target}: {len(drafted.fields)} fields, {cells} of them in cells, {len(drafted.landmarks)} landmarks")
     click.echo(f"{picture}: every field drawn and named; look at it, then correct the template in an editor")
+    printed = [f.name for f in drafted.fields if f.print]
+    if printed:
+        click.echo(f"print inside {', '.join(printed)} is taken out of every scan; if it is handwriting: --filled")
     if found.quality < drafted.min_registration:
         raise IcrError(
             f"the page does not find its own template (registration {found.quality:.2f}): there is too little print, "

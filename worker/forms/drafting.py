@@ -13,6 +13,7 @@ from schemas.form_template import OVERLAP_ALLOWED_MM, DigitRange, FieldSpec, For
 from worker.errors import PermanentError
 from worker.forms.labels import name_fields, read_labels
 from worker.forms.layout import FormLayout, PrintedBox, PrintedRow, find_layout
+from worker.forms.printed import keep_print, seems_blank
 from worker.forms.rows import fold_rows
 from worker.imaging.geometry import corners_of, project
 from worker.registration.deskew import level_page
@@ -35,12 +36,17 @@ class NothingToDraftError(PermanentError):
     """The page shows no printed box that could be a field."""
 
 
-def draft_template(page: Page, name: str, *, dpi: float | None = None, named: bool = False) -> FormTemplate:
+def draft_template(
+    page: Page, name: str, *, dpi: float | None = None, named: bool = False, blank: bool | None = None
+) -> FormTemplate:
     """Return a template with a field for every box, row of cells and comb, named f01, f02... in reading order.
 
     A cell of a table is a field of its own. Rows that are alike become repeated ``rows``, whose fields are called
     row3.c2; with ``named`` the labels beside the boxes are read and name the fields: row3.amount, or train.amount where
     the rows have labels.
+
+    Of a ``blank`` form what is printed inside the boxes is kept with the fields, and taken out of every scan. None
+    leaves it to the labels: the form is taken for blank if most ink inside its boxes is surely print.
 
     Raises
     ------
@@ -55,8 +61,12 @@ def draft_template(page: Page, name: str, *, dpi: float | None = None, named: bo
     height, width = level.shape
     page_mm = (round(width / px_per_mm, 1), round(height / px_per_mm, 1))
     fields = _keep_fitting(_fields_of(layout), page_mm)
+    labels = read_labels(level, px_per_mm) if named else ()
+    if blank is None:
+        blank = named and seems_blank(fields, level, px_per_mm, labels)
+    fields = keep_print(fields, level, px_per_mm) if blank else fields
     if named:
-        fields = name_fields(fields, layout.tables, read_labels(level, px_per_mm))
+        fields = name_fields(fields, layout.tables, labels)
     if not fields:
         raise NothingToDraftError("no printed boxes, rows of cells or combs are found on this page")
     landmarks = _keep_seen(_landmarks_of(layout, page_mm), level, px_per_mm)

@@ -35,10 +35,11 @@ class NoOcrError(IcrError):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A line of printed words and where it lies, in millimetres."""
+    """A line of printed words, where it lies in millimetres, and how sure its least sure word is, of 100."""
 
     text: str
     box_mm: Box
+    confidence: float = 100.0
 
 
 def read_labels(grey: Grey, px_per_mm: float) -> list[Label]:
@@ -60,7 +61,7 @@ def read_labels(grey: Grey, px_per_mm: float) -> list[Label]:
     except pytesseract.TesseractNotFoundError as error:
         raise NoOcrError("names from labels need Tesseract: sudo apt install tesseract-ocr") from error
     words = [
-        Label(text.strip(), Box(*(side * 25.4 / OCR_DPI for side in sides)))
+        Label(text.strip(), Box(*(side * 25.4 / OCR_DPI for side in sides)), float(sure))
         for text, sure, *sides in zip(
             *(found[key] for key in ("text", "conf", "left", "top", "width", "height")), strict=True
         )
@@ -106,7 +107,12 @@ def _join_words(words: Iterable[Label]) -> list[Label]:
         if before is None:
             labels.append(word)
             continue
-        labels[labels.index(before)] = Label(f"{before.text} {word.text}", _around(before.box_mm, word.box_mm))
+        joined = Label(
+            f"{before.text} {word.text}",
+            _around(before.box_mm, word.box_mm),
+            min(before.confidence, word.confidence),
+        )
+        labels[labels.index(before)] = joined
     return sorted(labels, key=lambda label: (label.box_mm.y, label.box_mm.x))
 
 

@@ -15,6 +15,8 @@ Mask = NDArray[np.uint8]
 
 FLAT_MM, UPRIGHT_MM = 6.0, 3.6
 """Print is straight for at least this long; handwriting seldom is, and leaves no closed box if it is."""
+ERASED_MM = 6.5
+"""Straight runs this long are no strokes of printed letters, but lines to be taken out before letters are read."""
 GAP_MM = 0.5
 """Breaks in a printed line that are closed."""
 LEAST_SIDE_MM = 2.8
@@ -89,11 +91,17 @@ def find_layout(grey: Grey, px_per_mm: float) -> FormLayout:
 def erase_lines(grey: Grey, px_per_mm: float) -> Grey:
     """Return the page with its printed straight lines painted over with the paper beside them."""
     ink = _ink_of(grey, px_per_mm)
-    lines = _straight(ink, px_per_mm, flat=True) | _straight(ink, px_per_mm, flat=False)
+    flat, upright = (_straight(ink, px_per_mm, flat=is_flat, least_mm=ERASED_MM) for is_flat in (True, False))
+    lines = flat | upright
     reach = round(0.35 * px_per_mm) * 2 + 1
     thick = np.asarray(cv2.dilate(lines, np.ones((reach, reach), np.uint8)), np.uint8)
     window = round(8 * px_per_mm) | 1
     return np.where(thick > 0, cv2.dilate(grey, np.ones((window, window), np.uint8)), grey).astype(np.uint8)
+
+
+def find_print(grey: Grey, px_per_mm: float) -> Mask:
+    """Return the ink of a level page, (h, w) uint8 of 0 and 1, its straight lines left out."""
+    return _ink_of(erase_lines(grey, px_per_mm), px_per_mm)
 
 
 def _ink_of(grey: Grey, px_per_mm: float) -> Mask:
@@ -102,9 +110,9 @@ def _ink_of(grey: Grey, px_per_mm: float) -> Mask:
     return (np.asarray(cv2.subtract(paper, grey)) > 25).astype(np.uint8)
 
 
-def _straight(ink: Mask, px_per_mm: float, *, flat: bool) -> Mask:
+def _straight(ink: Mask, px_per_mm: float, *, flat: bool, least_mm: float | None = None) -> Mask:
     """Keep the flat, or the upright, straight runs of ink, short breaks in them closed."""
-    length, gap = round((FLAT_MM if flat else UPRIGHT_MM) * px_per_mm), round(GAP_MM * px_per_mm) | 1
+    length, gap = round((least_mm or (FLAT_MM if flat else UPRIGHT_MM)) * px_per_mm), round(GAP_MM * px_per_mm) | 1
     shape = (1, -1) if flat else (-1, 1)
     thick = np.ones((3, 1) if flat else (1, 3), np.uint8)  # a line that is a little off level steps by a pixel
     pieces = _opened(np.asarray(cv2.dilate(ink, thick), np.uint8), length // 2, shape)

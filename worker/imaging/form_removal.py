@@ -43,9 +43,8 @@ def remove_form(grey: Grey, strokes: Iterable[tuple[Array, Array]], inner: Box, 
     px_per_mm
         Resolution of the crop.
     """
-    paper = _estimate_paper(grey, px_per_mm)
-    darkness = np.asarray(cv2.subtract(paper, grey), np.uint8)
-    ink = (darkness > max(FAINTEST_INK, INK_SHARE * float(darkness.max()))).astype(np.uint8)
+    paper = estimate_paper(grey, px_per_mm)
+    ink = find_ink(grey, paper)
     erased = np.zeros_like(ink)
     if rules := _find_lines(ink, strokes, px_per_mm):
         _mark_lines(ink, rules, erased)
@@ -53,8 +52,14 @@ def remove_form(grey: Grey, strokes: Iterable[tuple[Array, Array]], inner: Box, 
     return np.where(erased > 0, paper, grey)
 
 
-def _estimate_paper(grey: Grey, px_per_mm: float) -> Grey:
-    """Return the paper with its shades, by a closing over strokes and lines."""
+def find_ink(grey: Grey, paper: Grey) -> Mask:
+    """Return (h, w) uint8, 1 where a crop is darker than its paper by a share of what its darkest stroke is."""
+    darkness = np.asarray(cv2.subtract(paper, grey), np.uint8)
+    return np.asarray(darkness > max(FAINTEST_INK, INK_SHARE * float(darkness.max()))).astype(np.uint8)
+
+
+def estimate_paper(grey: Grey, px_per_mm: float) -> Grey:
+    """Return a crop's paper with its shades: strokes and lines are closed over."""
     side = round(PAPER_MM * px_per_mm) | 1
     closed = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.blur(closed, (5, 5)), np.uint8)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from worker.imaging.form_removal import remove_form
 from worker.imaging.geometry import corners_of, project
+from worker.imaging.print_removal import decode_print, remove_print
 from worker.registration.landmarks import strokes_of
 from worker.values import Box, FieldCrop, Page, Registration, freeze
 
@@ -27,11 +28,11 @@ FEWEST_BESIDE = 4
 
 
 def extract_fields(page: Page, template: FormTemplate, registration: Registration) -> list[FieldCrop]:
-    """Cut every field of ``template`` from ``page``, the form's own lines taken out of free ones.
+    """Cut every field of ``template`` from ``page``, print inside it taken out, and the form's own lines of free ones.
 
     Cells keep theirs: their reader snaps its cuts to the dividers.
     """
-    crops = [extract_field(page, spec, registration) for spec in template.fields]
+    crops = [_without_print(extract_field(page, spec, registration)) for spec in template.fields]
     strokes = _strokes(template.landmarks)
     return [crop if crop.spec.cells else _without_form(crop, strokes) for crop in crops]
 
@@ -42,13 +43,26 @@ def _strokes(landmarks: tuple[Landmark, ...]) -> NDArray[np.float64]:
     return np.array([s for mark in landmarks for s in strokes_of(mark)], np.float64).reshape(-1, 2, 2)
 
 
+def _without_print(crop: FieldCrop) -> FieldCrop:
+    if crop.spec.print is None:
+        return crop
+    scale = crop.grey.shape[1] / (crop.spec.box_mm[2] + 2 * MARGIN_MM)
+    grey = remove_print(crop.grey, decode_print(crop.spec.print), _inner_px(crop.spec, scale), scale)
+    return replace(crop, grey=freeze(grey))  # type: ignore[arg-type]
+
+
+def _inner_px(spec: FieldSpec, px_per_mm: float) -> Box:
+    """Return the field's own box in crop pixels."""
+    return Box(*(side * px_per_mm for side in (MARGIN_MM, MARGIN_MM, spec.box_mm[2], spec.box_mm[3])))
+
+
 def _without_form(crop: FieldCrop, strokes_mm: NDArray[np.float64]) -> FieldCrop:
     height, width = crop.grey.shape
-    x, y, w, h = crop.spec.box_mm
+    x, y, w, _ = crop.spec.box_mm
     scale = width / (w + 2 * MARGIN_MM)
     px = (strokes_mm - (x - MARGIN_MM, y - MARGIN_MM)) * scale
     near = (px.max(1) > 0).all(1) & (px.min(1) < (width, height)).all(1)
-    inner = Box(MARGIN_MM * scale, MARGIN_MM * scale, w * scale, h * scale)
+    inner = _inner_px(crop.spec, scale)
     strokes = [(start, end) for start, end in px[near]]
     grey = remove_form(crop.grey, strokes, inner, scale) if min(height, width) >= 16 else crop.grey
     return replace(crop, grey=freeze(grey))  # type: ignore[arg-type]
