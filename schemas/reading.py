@@ -69,6 +69,7 @@ class PageOut(_Frozen):
     """One page of one file: ``error`` says why it could not be read, ``doubt`` why a person should look at it.
 
     A page with a ``doubt`` was read: nothing was found on it, or its file is damaged. ``doubts`` are the same by kind.
+    A ``blank`` page is empty paper.
     """
 
     source: str
@@ -78,6 +79,7 @@ class PageOut(_Frozen):
     error: str | None = None
     doubt: str | None = None
     doubts: list[DoubtOut] = []
+    blank: bool = False
     fields: list[FieldOut] = []
 
 

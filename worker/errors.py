@@ -19,7 +19,14 @@ class TransientError(IcrError):
 
 
 class UnreadableScanError(PermanentError):
-    """The bytes of a scan are not a picture that can be read, or break a limit."""
+    """The bytes of a scan are not a picture that can be read, or break a limit.
+
+    ``incomplete`` tells that they end too early: whoever writes the file may not be done yet.
+    """
+
+    def __init__(self, reason: str, *, incomplete: bool = False) -> None:
+        super().__init__(reason)
+        self.incomplete = incomplete
 
 
 class UnknownTemplateError(PermanentError):

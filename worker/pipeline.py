@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from worker.fields.free_fields import find_free_fields
 from worker.fields.locating.cells import announce_cells
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields
+from worker.imaging.blank_pages import is_blank_page
 from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind
 from worker.registration.registration import identify_form
 from worker.values import (
@@ -26,20 +28,47 @@ from worker.values import (
     ReadField,
     Recognizers,
     Registration,
+    UnreadablePage,
 )
 
+T = TypeVar("T")
 
-def read_page(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:
+
+def read_page(
+    page: Page | UnreadablePage, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy
+) -> PageReading:
     """Read one page as what it is said to be; of several forms, as the one that it is.
 
     A page on which no form is found for sure is not read: its ``problem`` says so, and it has no fields. A free page on
     which nothing is found is read, and doubted: it may be empty, or its writing too faint. Of a damaged page every
-    field goes to review.
+    field goes to review; one that could not be decoded has a ``problem`` and nothing else.
     """
+    if isinstance(page, UnreadablePage):
+        return PageReading(page=page.number, width_px=0, height_px=0, problem=page.problem)
     reading = _read_as(page, kind, recognizers, policy)
     if page.damage is None:
-        return reading
+        return reading if reading.fields else replace(reading, blank=is_blank_page(page.grey))
     return _doubt_all(reading, Doubt(DoubtKind.DAMAGED_FILE, explanation=page.damage))
+
+
+def excuse_blank_backs(pages: Iterable[tuple[T, PageReading]]) -> Iterator[tuple[T, PageReading]]:
+    """Let the blank pages of a scan need nobody where another of its pages holds ink.
+
+    A scan of blank pages only keeps what its pages say: somebody may have laid the sheets in the wrong way round.
+    Blank pages at the beginning are held back until another comes; what stands beside the readings goes with them.
+    """
+    held: list[tuple[T, PageReading]] = []
+    has_ink = False
+    for beside, reading in pages:
+        if reading.blank and not has_ink:
+            held.append((beside, reading))
+            continue
+        has_ink = True
+        for waiting, blank in held:
+            yield waiting, replace(blank, problem=None, doubts=())
+        held.clear()
+        yield beside, replace(reading, problem=None, doubts=()) if reading.blank else reading
+    yield from held
 
 
 def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:

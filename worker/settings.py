@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     duplicates: Annotated[
         Literal["skip", "link", "reprocess"], Field(description="What becomes of a scan seen before")
     ] = "skip"
+    blank_pages: Annotated[
+        Literal["skip", "review"],
+        Field(
+            description="Whether a blank page, as a sheet's back, needs nobody where its scan has another, or review"
+        ),
+    ] = "skip"
     settle_s: Annotated[float, Field(gt=0, description="How long a file must stand still before it is taken")] = 1.0
     rescan_s: Annotated[float, Field(gt=0, description="How often the folder is looked through without any event")] = (
         10.0

@@ -72,6 +72,19 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadablePage:
+    """One page that cannot be decoded, of a scan that has others: ``problem`` says why, as one line for a person.
+
+    ``incomplete`` tells that its bytes end too early: whoever writes the file may not be done yet.
+    """
+
+    scan_id: str
+    number: int
+    problem: str
+    incomplete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FormPages:
     """A page of one of these templates: of all that are known, or of the form that somebody named.
 
@@ -227,6 +240,7 @@ class PageReading:
     """All that was read on one page; ``problem`` says why a page could not be read, as one line for a person.
 
     ``doubts`` say why a person should look at a page that was read: nothing was found on it, or it is damaged.
+    ``blank`` tells empty paper: no stroke, however faint.
     """
 
     page: int
@@ -239,6 +253,7 @@ class PageReading:
     model_versions: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
     doubts: tuple[Doubt, ...] = ()
+    blank: bool = False
 
 
 DigitClassifier = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

@@ -20,16 +20,20 @@ from tests.support.scan_files import (
     encrypted_pdf,
     huge_png,
     looped_tiff,
+    packed_pdf,
     pdf,
     tiff,
+    turned_pdf,
     write,
 )
 from worker.errors import MissingProgramError, UnreadableScanError
 from worker.rasterizer import RasterLimits, find_poppler, open_pages, probe
 from worker.rasterizer.pdf import BOUNDED_POPPLER
-from worker.values import Page
+from worker.values import Page, UnreadablePage
 
 LIMITS = RasterLimits(max_file_mb=1, max_pages=5, max_megapixels=1.0, pdf_dpi=150, page_timeout_s=10)
+pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+pillow_heif.register_heif_opener()  # here the writer; worker.rasterizer.photos asks pillow_heif itself
 needs_poppler = pytest.mark.skipif(find_poppler() is not None, reason="poppler is not installed")
 
 
@@ -37,7 +41,8 @@ def pages_of(folder: Path, content: bytes, name: str = "scan.bin") -> list[Page]
     path = write(folder, name, content)
     pages = list(open_pages(path, scan_id="s", limits=LIMITS))
     assert probe(path, LIMITS) == len(pages)
-    return pages
+    assert all(isinstance(page, Page) for page in pages)
+    return pages  # type: ignore[return-value]  # each was looked at
 
 
 def sixteen_bits(image: Image.Image) -> Image.Image:
@@ -49,6 +54,11 @@ def over_transparent(image: Image.Image) -> Image.Image:
     layer = Image.new("RGBA", image.size, (0, 0, 0, 0))
     layer.putalpha(image.point(lambda v: 255 - v))
     return layer
+
+
+def film() -> bytes:
+    """Return what a telephone puts behind a photo: bytes among which markers of JPEG occur by chance."""
+    return b"\0\0\0\x18ftypmp42" + np.random.default_rng(5).bytes(200_000) + b"\xff\xda\xff\xd8" * 100
 
 
 GOOD = {
@@ -65,6 +75,20 @@ GOOD = {
     "jpeg progressive": lambda: encoded(drawing(), "JPEG", quality=95, progressive=True),
     "jpeg cmyk": lambda: encoded(drawing().convert("RGB").convert("CMYK"), "JPEG", quality=95),
     "jpeg with a trailer": lambda: encoded(drawing(), "JPEG", quality=95) + b"phone's own data" * 50,
+    "jpeg with a film behind it": lambda: encoded(drawing(), "JPEG", quality=95) + film(),
+    "jpeg progressive with a film behind it": lambda: encoded(drawing(), "JPEG", quality=95, progressive=True) + film(),
+    "two pictures of one shot (MPO)": lambda: encoded(
+        drawing(), "MPO", quality=95, save_all=True, append_images=[drawing(1)]
+    ),
+    "png with bytes behind its end": lambda: encoded(drawing(), "PNG") + film(),
+    "webp": lambda: encoded(drawing().convert("RGB"), "WEBP", quality=95),
+    "webp lossless": lambda: encoded(drawing().convert("RGB"), "WEBP", lossless=True),
+    "webp alpha": lambda: encoded(over_transparent(drawing()), "WEBP", lossless=True),
+    "webp with bytes behind its end": lambda: encoded(drawing().convert("RGB"), "WEBP", quality=95) + b"\0" * 99,
+    "avif": lambda: encoded(drawing().convert("RGB"), "AVIF", quality=95),
+    "heic": lambda: encoded(drawing().convert("RGB"), "HEIF", quality=95),
+    "heic with a film behind it": lambda: encoded(drawing().convert("RGB"), "HEIF", quality=95) + film(),
+    "tiff with bytes behind its end": lambda: encoded(drawing(), "TIFF") + film(),
     "tiff grey": lambda: encoded(drawing(), "TIFF"),
     "tiff g4": lambda: encoded(drawing().convert("1"), "TIFF", compression="group4"),
     "tiff g3": lambda: encoded(drawing().convert("1"), "TIFF", compression="group3"),
@@ -166,9 +190,10 @@ def test_tiff_pages_come_in_order_without_their_thumbnails(tmp_path: Path) -> No
 def test_pages_are_decoded_one_by_one(tmp_path: Path) -> None:
     content = tiff([drawing(), Image.new("L", (2000, 2000))], compression="tiff_lzw")
     pages = open_pages(write(tmp_path, "a.tif", content), scan_id="s", limits=LIMITS)
-    assert differs(next(pages).grey) == 0
-    with pytest.raises(UnreadableScanError, match="2000 x 2000"):
-        next(pages)
+    first = next(pages)
+    assert isinstance(first, Page) and differs(first.grey) == 0
+    second = next(pages)
+    assert isinstance(second, UnreadablePage) and "2000 x 2000" in second.problem
 
 
 @needs_poppler
@@ -190,11 +215,131 @@ def test_a_large_pdf_page_is_drawn_coarser(tmp_path: Path) -> None:
     assert page.dpi == pytest.approx(120, abs=1)
 
 
+@needs_poppler
+@pytest.mark.parametrize("media", [(144, 96), (96, 144), (120, 120)])
+@pytest.mark.parametrize("turn", [0, 90, 180, 270, -90, 450])
+@pytest.mark.parametrize("inherited", [False, True])
+def test_a_turned_pdf_page_is_shown_as_a_viewer_shows_it(
+    inherited: bool, turn: int, media: tuple[float, float], tmp_path: Path
+) -> None:
+    content = turned_pdf([None], inherited=turn, media=media) if inherited else turned_pdf([turn], media=media)
+    (upright,) = pages_of(tmp_path, turned_pdf([0], media=media))
+    (page,) = pages_of(tmp_path, content)
+    shown = np.rot90(upright.grey, -turn // 90 % 4)
+    assert page.grey.shape == shown.shape
+    assert np.mean(page.grey != shown) < 0.01
+
+
+@needs_poppler
+def test_pages_turned_in_many_ways_are_read_in_order(tmp_path: Path) -> None:
+    pages = pages_of(tmp_path, turned_pdf([90, None, 0, 270], inherited=180))
+    assert [p.number for p in pages] == [0, 1, 2, 3]
+    assert [p.grey.shape for p in pages] == [(300, 200), (200, 300), (200, 300), (300, 200)]
+    corner_is_black = [bool(p.grey[-60:, :60].min() == 0) for p in pages]
+    assert corner_is_black == [False, False, True, False]
+
+
+PADDING = {
+    "zeros": b"\0",
+    "blanks": b" \r\n",
+    "marks": b"<html>not found</html> ",
+    "bytes": bytes(range(256)),
+}
+
+
+@needs_poppler
+@pytest.mark.parametrize("make", [pdf, packed_pdf])
+@pytest.mark.parametrize("length", [900, 5_000, 18_000, 80_508])
+@pytest.mark.parametrize("kind", PADDING)
+def test_padding_behind_the_end_of_a_pdf_is_passed_over(kind: str, length: int, make, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    padding = (PADDING[kind] * length)[:length]
+    (bare,) = pages_of(tmp_path, make())
+    (page,) = pages_of(tmp_path, make() + padding)
+    assert np.array_equal(page.grey, bare.grey)
+    assert page.damage is None
+
+
+@needs_poppler
+@pytest.mark.parametrize("cut", [1, 3, 8, 20, 60, 150, 300])
+def test_a_pdf_whose_last_revision_is_cut_is_truncated_though_an_older_end_is_there(cut: int, tmp_path: Path) -> None:
+    first = pdf(2)
+    revision = b"4 0 obj\n<< /Type /Page /Parent 2 0 R /MediaBox [0 0 50 50] >>\nendobj\n" * 6
+    path = write(tmp_path, "scan.pdf", first + revision[:cut])
+    with pytest.raises(UnreadableScanError, match="truncated PDF") as caught:
+        probe(path, LIMITS)
+    assert caught.value.incomplete
+
+
+def test_a_linearized_pdf_that_is_shorter_than_it_says_is_truncated(tmp_path: Path) -> None:
+    head = b"%PDF-1.5\n1 0 obj\n<< /Linearized 1 /L 90000 /H [ 5 6 ] >>\nendobj\nstartxref\n0\n%%EOF\n"
+    with pytest.raises(UnreadableScanError, match="truncated PDF"):
+        probe(write(tmp_path, "scan.pdf", head), LIMITS)
+
+
+@needs_poppler
+def test_a_blank_pdf_page_about_which_poppler_complains_of_nothing_that_matters_is_a_page(tmp_path: Path) -> None:
+    content = pdf().replace(b"0 g 10 10 40 20 re f", b"Q 10 10 40 20 re n  ")
+    (page,) = pages_of(tmp_path, content)
+    assert (page.grey.min(), page.damage) == (255, None)
+
+
+@needs_poppler
+def test_a_pdf_page_that_cannot_be_drawn_leaves_the_others(tmp_path: Path) -> None:
+    good = b"0 g 10 10 40 20 re f"
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 144 96] /Contents %d 0 R >>"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [5 0 R 6 0 R 7 0 R] /Count 3 >>",
+        b"<< /Length %d >>\nstream\n" % len(good) + good + b"\nendstream",
+        b"<< /Length 9 /Filter /FlateDecode >>\nstream\nnot flate\nendstream",
+        *(page % content for content in (4, 3, 4)),
+    ]
+    pages = list(open_pages(write(tmp_path, "scan.pdf", assembled_pdf(objects)), scan_id="s", limits=LIMITS))
+    assert [type(p) for p in pages] == [UnreadablePage, Page, UnreadablePage]
+    assert [p.number for p in pages] == [0, 1, 2]
+
+
+@needs_poppler
+@pytest.mark.parametrize("mode", ["1", "L"])
+def test_a_pdf_whose_picture_is_damaged_says_so(mode: str, tmp_path: Path) -> None:
+    """Poppler draws what it can of a picture, and complains; some of it in words of libjpeg."""
+    noise = Image.fromarray((np.random.default_rng(3).random((300, 400)) > 0.8).astype(np.uint8) * 255)
+    noticed = 0
+    for place in (0.3, 0.4, 0.5, 0.6):
+        content = bytearray(encoded(noise.convert(mode), "PDF", resolution=100))
+        at = int(place * len(content))
+        content[at : at + 40] = b"\xff\x17" * 20
+        for page in open_pages(write(tmp_path, "scan.pdf", bytes(content)), scan_id="s", limits=LIMITS):
+            noticed += isinstance(page, UnreadablePage) or page.damage is not None
+    assert noticed == 4
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_a_tiff_page_that_cannot_be_decoded_leaves_the_others(bad: int, tmp_path: Path) -> None:
+    content = bytearray(tiff([drawing(0), drawing(1), drawing(2)], compression="tiff_adobe_deflate"))
+    places = [i for i in range(len(content)) if content.startswith(b"\x78\x9c", i)]
+    content[places[bad] + 2 : places[bad] + 12] = b"\xff" * 10
+    path = write(tmp_path, "scan.tif", bytes(content))
+    pages = list(open_pages(path, scan_id="s", limits=LIMITS))
+    assert [p.number for p in pages] == [0, 1, 2]
+    for page in pages:
+        assert isinstance(page, UnreadablePage) if page.number == bad else differs(page.grey, page.number) < 2
+    with pytest.raises(UnreadableScanError, match=f"page {bad + 1}"):
+        probe(path, LIMITS)
+
+
 BAD = {
     "empty": (lambda: b"", "empty"),
     "text": (lambda: b"hello, this is no picture", "not a PNG, JPEG, TIFF or PDF"),
     "gif": (lambda: encoded(drawing(), "GIF"), "not a PNG"),
     "too large": (lambda: b"\xff\xd8\xff" + b"\0" * 2**20, "ICR_MAX_FILE_MB"),
+    "zeros": (lambda: b"\0" * 5000, "zeros only"),
+    "office": (lambda: b"PK\x03\x04" + b"x" * 99, "archive or an office document; save it as PDF"),
+    "film": (lambda: b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"x" * 99, "it is a film"),
+    "truncated webp": (lambda: encoded(drawing().convert("RGB"), "WEBP")[:-50], "truncated WebP"),
+    "truncated heic": (lambda: encoded(drawing().convert("RGB"), "HEIF")[:-50], "truncated HEIC"),
+    "truncated avif": (lambda: encoded(drawing().convert("RGB"), "AVIF")[:-50], "truncated AVIF"),
+    "webp film": (lambda: encoded(drawing(), "WEBP", save_all=True, append_images=[drawing(1)]), "film of 2 pictures"),
     "truncated png": (lambda: encoded(drawing(), "PNG")[:-20], "truncated PNG"),
     "png with a flipped bit": (lambda: flipped(encoded(drawing(), "PNG"), 60), "wrong checksum"),
     "png of magic only": (lambda: b"\x89PNG\r\n\x1a\n", "truncated PNG"),
@@ -248,6 +393,31 @@ def assert_refused(path: Path, cause: str) -> None:
             attempt()
         assert "\n" not in str(caught.value)
         assert " at 0x" not in str(caught.value)
+
+
+def test_a_heic_photo_without_the_extra_is_one_sentence_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "IMG_0042.HEIC", encoded(drawing().convert("RGB"), "HEIF"))
+    monkeypatch.setattr("worker.rasterizer.photos.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnreadableScanError, match=r"pip install 'icr-worker\[heic\]', or save it as JPEG"):
+        probe(path, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "kind", ["truncated png", "truncated jpeg", "truncated tiff", "empty", "zeros", "truncated webp"]
+)
+def test_a_file_that_ends_early_may_still_be_written(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableScanError) as caught:
+        probe(write(tmp_path, "scan", BAD[kind][0]()), LIMITS)
+    assert caught.value.incomplete
+
+
+@pytest.mark.parametrize("kind", ["gif", "png with a flipped bit", "tiff loop", "huge png", "film"])
+def test_a_file_that_is_whole_and_no_scan_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableScanError) as caught:
+        probe(write(tmp_path, "scan", BAD[kind][0]()), LIMITS)
+    assert not caught.value.incomplete
 
 
 BAD_PDF = {

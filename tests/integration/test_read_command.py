@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from schemas.reading import PageOut
 from tests.support.data import DATA_DIR, PROJECT, needs_data
@@ -72,6 +73,33 @@ def test_an_empty_free_page_is_read_and_doubted_not_an_error(tmp_path: Path) -> 
     assert code == 0
     assert (pages[0].error, pages[0].fields) == (None, [])
     assert pages[0].doubt == "no handwritten digits were found on the page"
+
+
+@pytest.mark.parametrize(("setting", "code"), [("skip", 0), ("review", 1)])
+def test_the_blank_backs_of_a_stack_are_excused_or_not_as_the_setting_says(
+    setting: str, code: int, form_page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = Image.open(form_page)
+    back = Image.new("L", front.size, 250)
+    front.save(tmp_path / "duplex.tif", save_all=True, append_images=[back, front, back], compression="tiff_lzw")
+    monkeypatch.setenv("ICR_BLANK_PAGES", setting)
+    found, pages = read_jsonl(tmp_path / "duplex.tif")
+    assert found == code
+    assert [p.blank for p in pages] == [False, True, False, True]
+    assert [p.error is None for p in pages] == [True, code == 0, True, code == 0]
+    assert "blank page" in icr("read", tmp_path / "duplex.tif").stdout or code
+
+
+def test_a_page_that_cannot_be_decoded_is_one_object_with_an_error(form_page: Path, tmp_path: Path) -> None:
+    front = Image.open(form_page)
+    front.save(tmp_path / "a.tif", save_all=True, append_images=[front, front], compression="tiff_adobe_deflate")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 30] = b"\xff" * 30
+    (tmp_path / "a.tif").write_bytes(content)
+    code, pages = read_jsonl(tmp_path / "a.tif")
+    assert code == 1
+    assert [(p.page, p.error is None, len(p.fields)) for p in pages] == [(0, True, 28), (1, False, 0), (2, True, 28)]
 
 
 def test_an_unknown_template_is_one_line_that_names_the_known_ones(form_page: Path) -> None:

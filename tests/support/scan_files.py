@@ -51,6 +51,51 @@ def pdf(pages: int = 1, *, media: tuple[float, float] = (144, 96)) -> bytes:
     return assembled_pdf(objects)
 
 
+def turned_pdf(
+    turns: list[int | None], *, inherited: int | None = None, media: tuple[float, float] = (144, 96)
+) -> bytes:
+    """Return a PDF with a bar at the lower left of each page, which says how it is turned, or inherits it."""
+    content = b"0 g 10 10 40 20 re f"
+    kids = b" ".join(b"%d 0 R" % (4 + i) for i in range(len(turns)))
+    box = b"/MediaBox [0 0 %g %g] " % media
+    pages = [
+        b"<< /Type /Page /Parent 2 0 R /Contents 3 0 R %s>>" % (b"" if turn is None else b"/Rotate %d " % turn)
+        for turn in turns
+    ]
+    tree = b"<< /Type /Pages %s/Kids [%s] /Count %d " % (box, kids, len(turns))
+    return assembled_pdf([
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        tree + (b"" if inherited is None else b"/Rotate %d " % inherited) + b">>",
+        b"<< /Length %d >>\nstream\n" % len(content) + content + b"\nendstream",
+        *pages,
+    ])  # fmt: skip
+
+
+def packed_pdf() -> bytes:
+    """Return a PDF 1.5 of one page with a bar, its objects in an object stream, as most programs write today."""
+    content = b"0 g 10 10 40 20 re f"
+    packed = {
+        1: b"<< /Type /Catalog /Pages 2 0 R >>",
+        2: b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        3: b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 144 96] /Contents 4 0 R /Resources << >> >>",
+    }
+    head, body = b"", b""
+    for number, text in packed.items():
+        head, body = head + b"%d %d " % (number, len(body)), body + text + b" "
+    objects = zlib.compress(head + body)
+    out, places = b"%PDF-1.5\n", []
+    entries = b"/Type /ObjStm /N 3 /First %d /Filter /FlateDecode " % len(head)
+    for number, extra, stream in ((4, b"", content), (5, entries, objects)):
+        places.append(len(out))
+        out += b"%d 0 obj\n<< %s/Length %d >>\nstream\n" % (number, extra, len(stream))
+        out += stream + b"\nendstream\nendobj\n"
+    rows = [(0, 0, 65535), (2, 5, 0), (2, 5, 1), (2, 5, 2), (1, places[0], 0), (1, places[1], 0), (1, len(out), 0)]
+    table = zlib.compress(b"".join(struct.pack(">BHH", *row) for row in rows))
+    start = len(out)
+    out += b"6 0 obj\n<< /Type /XRef /Size 7 /W [1 2 2] /Root 1 0 R /Filter /FlateDecode /Length %d >>" % len(table)
+    return out + b"\nstream\n" + table + b"\nendstream\nendobj\nstartxref\n%d\n%%%%EOF\n" % start
+
+
 def assembled_pdf(objects: list[bytes], trailer: bytes = b"") -> bytes:
     """Put numbered objects into a PDF with its cross-reference table; object 1 is the catalogue."""
     out, places = b"%PDF-1.4\n", []

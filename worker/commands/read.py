@@ -39,7 +39,7 @@ def read(
     output: str,
     draw: Path | None,
 ) -> None:
-    """Read scans (PNG, JPEG, TIFF, PDF) and print one object, or one table, a page."""
+    """Read scans (PNG, JPEG, TIFF, PDF, WebP, HEIC) and print one object, or one table, a page."""
     if template and layout:
         raise click.UsageError("--template and --layout exclude each other")
     from worker.forms.templates import find_page_kind
@@ -80,15 +80,21 @@ def _read_file(
     """Yield every page of a file as it was read; a file that fails ends with an object that says why."""
     from schemas.reading import PageOut
     from worker.output.page_json import to_page_out
-    from worker.pipeline import read_page
+    from worker.pipeline import excuse_blank_backs, read_page
     from worker.rasterizer import open_pages
+    from worker.values import Page
 
-    number = 0
-    try:
+    def read_pages() -> Iterator[tuple[Page | None, PageReading]]:
         for page in open_pages(path, scan_id=path.name, limits=runtime.limits()):
             reading = read_page(page, kind, runtime.recognizers(), runtime.accept_policy)
+            yield (page if isinstance(page, Page) and not reading.blank else None), reading
+
+    number = 0
+    read = excuse_blank_backs(read_pages()) if runtime.settings.blank_pages == "skip" else read_pages()
+    try:
+        for page, reading in read:
             yield page, reading, to_page_out(reading, str(path))
-            number = page.number + 1
+            number = reading.page + 1
     except UnreadableScanError as error:
         yield None, None, PageOut(source=str(path), page=number, error=str(error))
 

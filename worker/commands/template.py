@@ -152,10 +152,11 @@ def _remarks(form: FormTemplate, quality: float, page: Page, page_from_mm: NDArr
 
 def _pages_of(runtime: Runtime, path: Path) -> Iterator[tuple[Page | None, str | None]]:
     from worker.rasterizer import open_pages
+    from worker.values import Page
 
     try:
         for page in open_pages(path, scan_id=path.name, limits=runtime.limits()):
-            yield page, None
+            yield (page, None) if isinstance(page, Page) else (None, page.problem)
     except UnreadableScanError as error:
         yield None, str(error)
 

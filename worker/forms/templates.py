@@ -125,6 +125,7 @@ def _with_reference(path: Path, text: str, template: FormTemplate) -> FormTempla
     from worker.forms.drafting import find_landmarks  # OpenCV, and only where a template has a picture
     from worker.rasterizer import open_pages
     from worker.rasterizer.limits import RasterLimits
+    from worker.values import Page
 
     picture = path.parent / str(template.reference)
 
@@ -136,8 +137,8 @@ def _with_reference(path: Path, text: str, template: FormTemplate) -> FormTempla
         page = next(open_pages(picture, scan_id=picture.name, limits=RasterLimits()), None)
     except UnreadableScanError as error:
         raise problem(str(error)) from error
-    if page is None:
-        raise problem(f"{picture} has no page")
+    if not isinstance(page, Page):
+        raise problem(f"{picture} has no page" if page is None else page.problem)
     height, width = page.grey.shape
     stretch = (width / template.page_mm[0]) / (height / template.page_mm[1])
     if abs(stretch - 1) > MOST_STRETCH:

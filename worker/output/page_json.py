@@ -21,6 +21,7 @@ def to_page_out(reading: PageReading, source: str) -> PageOut:
         error=reading.problem,
         doubt="; ".join(map(describe_doubt, reading.doubts)) or None,
         doubts=_doubts_out(reading.doubts),
+        blank=reading.blank,
         fields=[_field_out(f) for f in reading.fields],
     )
 
@@ -31,6 +32,8 @@ def print_page(out: PageOut) -> None:
     print_note(f"{out.source}, page {out.page + 1}{which}", "bold")
     if out.error:
         print_note(f"    {out.error}", STYLES["failed"])
+    if out.blank and not out.error and not out.doubts:
+        print_note("    blank page", STYLES["blank"])
     for doubt in out.doubts:
         print_note(f"    {doubt.words}", STYLES["review"])
     rows = [

@@ -12,6 +12,7 @@ from worker.telemetry.stages import Stopwatch
 from worker.values import PageReading, Scan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -49,7 +50,7 @@ def _ask_where_it_is(runtime: Runtime, uri: str, error: UnreadableScanError) -> 
 
 def _read_file(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
     from worker.forms.templates import find_page_kind
-    from worker.pipeline import read_page
+    from worker.pipeline import excuse_blank_backs, read_page
     from worker.rasterizer import open_pages
 
     try:
@@ -60,6 +61,10 @@ def _read_file(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch
     policy = runtime.accept_policy
     scan = Scan(claim.scan.id, claim.scan.uri, sha256)
     pages = open_pages(path, scan_id=scan.id, limits=runtime.limits())
-    return scan, [
-        watch.time("read", read_page, page, kind, runtime.recognizers(), policy) for page in watch.each("decode", pages)
-    ]
+    read: Iterator[tuple[None, PageReading]] = (
+        (None, watch.time("read", read_page, page, kind, runtime.recognizers(), policy))
+        for page in watch.each("decode", pages)
+    )
+    if runtime.settings.blank_pages == "skip":
+        read = excuse_blank_backs(read)
+    return scan, [reading for _, reading in read]

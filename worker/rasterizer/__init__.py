@@ -1,73 +1,60 @@
-"""Files to pages: PNG, JPEG, TIFF and PDF, told apart by their first bytes, within limits.
+"""Files to pages: PNG, JPEG, TIFF, PDF, WebP, AVIF and HEIC, told apart by their first bytes, within limits.
 
 >>> for page in open_pages(Path("scan.pdf"), scan_id="a1", limits=RasterLimits()):
-...     print(page.number, page.grey.shape, page.dpi)
+...     print(page.number, page)
 """
 
 from __future__ import annotations
 
 import stat
-import struct
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
-from PIL import UnidentifiedImageError
-
 from worker.errors import UnreadableScanError
+from worker.rasterizer.kinds import sniff_type
 from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pdf import count_pdf_pages, find_poppler, pdf_pages
+from worker.rasterizer.photos import avif_pages, heic_pages, webp_pages
 from worker.rasterizer.pictures import jpeg_pages, png_pages
 from worker.rasterizer.tiff import tiff_pages
-from worker.values import Page
+from worker.rasterizer.translation import translated_errors
+from worker.values import Page, UnreadablePage
 
 __all__ = ["RasterLimits", "find_poppler", "open_pages", "probe", "sniff_type"]
 
-_MAGIC = {
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"II+\x00": "TIFF",
-    b"MM\x00+": "TIFF",
+_READERS = {
+    "PNG": png_pages,
+    "JPEG": jpeg_pages,
+    "TIFF": tiff_pages,
+    "WebP": webp_pages,
+    "AVIF": avif_pages,
+    "HEIC": heic_pages,
 }
-_DECODER_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    cv2.error,
-    struct.error,
-    zlib.error,
-)
-"""What decoders raise on hostile bytes. Not ``Exception``: a time limit of the task must pass through."""
-
-_READERS = {"PNG": png_pages, "JPEG": jpeg_pages, "TIFF": tiff_pages}
 
 
-def open_pages(path: Path, *, scan_id: str, limits: RasterLimits) -> Iterator[Page]:
+def open_pages(path: Path, *, scan_id: str, limits: RasterLimits) -> Iterator[Page | UnreadablePage]:
     """Yield the pages of a scan one by one, each decoded when it is asked for.
+
+    A page that cannot be decoded is an ``UnreadablePage`` where the scan has another that can.
 
     Raises
     ------
     UnreadableScanError
-        With the cause in one line, while iterating; pages yielded before it are good.
+        No page can be decoded; with the cause in one line, while iterating.
     """
-    with _translated_errors(path):
-        size = _checked_size(path, limits)
-        kind = sniff_type(_read(path, 1024))
-        if kind == "PDF":
-            yield from pdf_pages(path, scan_id, limits)
-        else:
-            yield from _READERS[kind](_read(path, size), scan_id, limits)
+    unreadable: list[UnreadablePage] = []
+    has_page = False
+    with translated_errors(path.name):
+        for page in _iter_pages(path, scan_id, limits):
+            if isinstance(page, UnreadablePage) and not has_page:
+                unreadable.append(page)
+                continue
+            if not has_page:
+                has_page = True
+                yield from unreadable
+            yield page
+    if unreadable and not has_page:
+        raise UnreadableScanError(unreadable[0].problem, incomplete=unreadable[0].incomplete)
 
 
 def probe(path: Path, limits: RasterLimits) -> int:
@@ -79,24 +66,27 @@ def probe(path: Path, limits: RasterLimits) -> int:
     Raises
     ------
     UnreadableScanError
-        The file is damaged, breaks a limit, or has not been written to its end.
+        The file or one of its pages is damaged, breaks a limit, or has not been written to its end.
     """
-    with _translated_errors(path):
+    with translated_errors(path.name):
         _checked_size(path, limits)
         if sniff_type(_read(path, 1024)) == "PDF":
             return count_pdf_pages(path, limits)
-    return sum(1 for _ in open_pages(path, scan_id="", limits=limits))
+    count = 0
+    for page in open_pages(path, scan_id="", limits=limits):
+        if isinstance(page, UnreadablePage):
+            raise UnreadableScanError(f"page {page.number + 1}: {page.problem}", incomplete=page.incomplete)
+        count += 1
+    return count
 
 
-def sniff_type(head: bytes) -> str:
-    """Return PNG, JPEG, TIFF or PDF by a file's first bytes; its name is not trusted."""
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    # PDF readers accept junk before the header (ISO 32000-1, implementation note 13).
-    if b"%PDF-" in head:
-        return "PDF"
-    raise UnreadableScanError(f"not a PNG, JPEG, TIFF or PDF: the file begins with {head[:8]!r}")
+def _iter_pages(path: Path, scan_id: str, limits: RasterLimits) -> Iterator[Page | UnreadablePage]:
+    size = _checked_size(path, limits)
+    kind = sniff_type(_read(path, 1024))
+    if kind == "PDF":
+        yield from pdf_pages(path, scan_id, limits)
+    else:
+        yield from _READERS[kind](_read(path, size), scan_id, limits)
 
 
 def _checked_size(path: Path, limits: RasterLimits) -> int:
@@ -104,7 +94,7 @@ def _checked_size(path: Path, limits: RasterLimits) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableScanError("not a regular file")
     if status.st_size == 0:
-        raise UnreadableScanError("the file is empty")
+        raise UnreadableScanError("the file is empty", incomplete=True)
     limits.check_file_size(status.st_size)
     return status.st_size
 
@@ -112,19 +102,3 @@ def _checked_size(path: Path, limits: RasterLimits) -> int:
 def _read(path: Path, size: int) -> bytes:
     with path.open("rb") as file:
         return file.read(size)
-
-
-@contextmanager
-def _translated_errors(path: Path) -> Iterator[None]:
-    """Turn what the file system and the decoders raise into one line of ours."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError) as error:
-        raise UnreadableScanError(f"cannot open {path.name!r}: {error.strerror}") from None
-    except UnidentifiedImageError:
-        raise UnreadableScanError("damaged: its header is not understood") from None
-    except MemoryError:
-        raise UnreadableScanError("decoding it needs more memory than is allowed") from None
-    except _DECODER_ERRORS as error:
-        cause = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UnreadableScanError(f"damaged or not understood: {cause}") from error

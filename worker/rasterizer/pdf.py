@@ -1,27 +1,46 @@
-"""PDF to pages, through pdf2image and poppler: one page at a time, its size known before it is drawn."""
+"""PDF to pages, through poppler: one page at a time, its size known before it is drawn."""
 
 from __future__ import annotations
 
+import io
 import math
+import re
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pdf2image import convert_from_path, pdfinfo_from_path
-from pdf2image.exceptions import PDFPageCountError, PDFPopplerTimeoutError, PDFSyntaxError
+from pdf2image import pdfinfo_from_path
+from pdf2image.exceptions import PDFPageCountError, PDFPopplerTimeoutError
+from PIL import Image
 
 from worker.errors import MissingProgramError, UnreadableScanError
 from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pixels import UInt8, make_page
-from worker.values import Page
+from worker.rasterizer.translation import page_or_problem
+from worker.values import Page, UnreadablePage
 
 _POINTS_PER_INCH = 72
+_WHITE = 255
 _MIN_DPI = 100
 """Handwriting drawn coarser than this is not worth reading: a 3 mm digit would be 12 pixels high."""
 
-_TAIL_BYTES = 4096
+_OBJECT = re.compile(rb"(?<!\d)\d+\s+\d+\s+obj\b|\A\s*\d[\d\s]*o?b?\Z")
+"""The head of an object (ISO 32000-1, 7.3.10), or all that was written of one."""
+_LINEARIZED = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
+"""ISO 32000-1, F.2: a linearized PDF says its own length in its first object, and has an %%EOF near its beginning."""
+
+_END_MARK = b"%%EOF"
+_MOST_PADDING = 1024
+"""Where readers look for the end of a PDF (Acrobat, after ISO 32000-1, implementation note 18)."""
+
+_HARMLESS = re.compile(r"no valid states to pop|\bfont|\bCMap\b|\bannot|\bGlyph", re.IGNORECASE)
+"""Poppler's complaints that cost no handwriting: of states, of the letters of printed text, of remarks."""
 
 BOUNDED_POPPLER = Path(__file__).parent / "poppler"
 """Scripts in front of poppler's programs; memory is bounded by what they inherit from the worker's child."""
@@ -35,29 +54,54 @@ def find_poppler() -> str | None:
     return f"no {' and no '.join(missing)}: PDFs wait until poppler is there (apt install poppler-utils)"
 
 
-def pdf_pages(path: Path, scan_id: str, limits: RasterLimits) -> Iterator[Page]:
+def pdf_pages(path: Path, scan_id: str, limits: RasterLimits) -> Iterator[Page | UnreadablePage]:
     """Yield the pages of a PDF, drawn at ``limits.pdf_dpi`` or as fine as the size bound allows."""
-    count = count_pdf_pages(path, limits)
-    for number in range(count):
-        dpi, size = _drawing_size(_page_points(path, number, limits), limits)
-        pixels = _draw_page(path, number, dpi=dpi, size=size, timeout_s=limits.page_timeout_s)
-        yield make_page(pixels, scan_id=scan_id, number=number, dpi=(dpi, dpi))
+    with _without_padding(path) as whole:
+        for number in range(_count_pages(whole, limits)):
+            yield page_or_problem(partial(_make_page, whole, number, scan_id, limits), scan_id, number)
+
+
+def _make_page(path: Path, number: int, scan_id: str, limits: RasterLimits) -> Page:
+    points, turned = _page_points(path, number, limits)
+    dpi, size = _drawing_size(points, limits)
+    pixels, damage = _draw_page(path, number, dpi=dpi, size=size, turned=turned, timeout_s=limits.page_timeout_s)
+    return make_page(pixels, scan_id=scan_id, number=number, dpi=(dpi, dpi), damage=damage)
 
 
 def count_pdf_pages(path: Path, limits: RasterLimits) -> int:
     """Return the number of pages of a PDF that is whole, not encrypted and within the page limit."""
-    _check_tail(path)
+    with _without_padding(path) as whole:
+        return _count_pages(whole, limits)
+
+
+def _count_pages(path: Path, limits: RasterLimits) -> int:
     count = int(_pdfinfo(path, limits)["Pages"])
     limits.check_page_count(count)
     return count
 
 
-def _check_tail(path: Path) -> None:
-    """Refuse a PDF that stops early: poppler would repair it and lose pages without a word."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        if b"%%EOF" not in file.read():
-            raise UnreadableScanError("truncated PDF: it ends before its %%EOF mark")
+@contextmanager
+def _without_padding(path: Path) -> Iterator[Path]:
+    """Yield the PDF, or a copy of it without the padding behind its end where poppler would not find that.
+
+    Raises
+    ------
+    UnreadableScanError
+        It stops early: poppler would repair it and lose pages without a word. Behind its last ``%%EOF`` may be
+        padding of any kind and length, but no object: that is of a part that was not written to its end.
+    """
+    content = path.read_bytes()
+    end = content.rfind(_END_MARK)
+    stated = _LINEARIZED.search(content, 0, 1024 + max(0, content.find(b"%PDF-")))
+    if end < 0 or _OBJECT.search(content[end + len(_END_MARK) :]) or (stated and int(stated[1]) > len(content)):
+        raise UnreadableScanError("truncated PDF: it ends before its %%EOF mark", incomplete=True)
+    if len(content) - end <= _MOST_PADDING:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".pdf") as copy:
+        copy.write(content[: end + len(_END_MARK)] + b"\n")
+        copy.flush()
+        yield Path(copy.name)
 
 
 def _pdfinfo(path: Path, limits: RasterLimits, page: int | None = None) -> dict[str, Any]:
@@ -82,16 +126,16 @@ def _pdfinfo(path: Path, limits: RasterLimits, page: int | None = None) -> dict[
         raise UnreadableScanError(f"damaged PDF: {_last_line(said)}") from None
 
 
-def _page_points(path: Path, number: int, limits: RasterLimits) -> tuple[float, float]:
-    """Return the width and height of a page as it is shown, in points."""
+def _page_points(path: Path, number: int, limits: RasterLimits) -> tuple[tuple[float, float], bool]:
+    """Return the width and height of a page in points before it is turned, and whether it is shown on its side."""
     info = _pdfinfo(path, limits, page=number + 1)
     size = next((v for k, v in info.items() if k.startswith("Page ") and k.endswith("size")), "")
     width, _, height = size.split()[:3] if len(size.split()) > 2 else ("0", "x", "0")
     turned = any(k.endswith("rot") and v in ("90", "270") for k, v in info.items())
-    points = (float(height), float(width)) if turned else (float(width), float(height))
+    points = float(width), float(height)
     if not all(math.isfinite(p) and p > 0 for p in points):
         raise UnreadableScanError(f"page {number + 1} of the PDF has no size")
-    return points
+    return points, turned
 
 
 def _drawing_size(points: tuple[float, float], limits: RasterLimits) -> tuple[float, tuple[int, int]]:
@@ -105,32 +149,53 @@ def _drawing_size(points: tuple[float, float], limits: RasterLimits) -> tuple[fl
 
 
 def _draw_page(
-    path: Path, number: int, *, dpi: float, size: tuple[int, int], timeout_s: float, strict: bool = False
-) -> UInt8:
-    """Draw one page as (H, W, 3) RGB; an empty one is drawn again to hear poppler's complaints."""
+    path: Path, number: int, *, dpi: float, size: tuple[int, int], turned: bool, timeout_s: float
+) -> tuple[UInt8, str | None]:
+    """Draw one page as (H, W, 3) RGB; with it, what poppler complained of: pixels that it could not decode.
+
+    ``size`` is in pixels before the page is turned, as poppler wants it. pdf2image would hand out a picture or the
+    complaints, never both, and takes some complaints for none.
+
+    Raises
+    ------
+    UnreadableScanError
+        Nothing of the page could be drawn: poppler gave no picture, or complained and left the paper white.
+    """
+    page, (width, height) = str(number + 1), size
+    # The crop box is the one that pdfinfo measures and viewers show.
+    command = [
+        str(BOUNDED_POPPLER / "pdftoppm"), "-r", str(round(dpi)), "-cropbox", "-f", page, "-l", page,
+        "-scale-to-x", str(width), "-scale-to-y", str(height), str(path.absolute()),
+    ]  # fmt: skip
     try:
-        images = convert_from_path(
-            str(path.absolute()),
-            dpi=round(dpi),
-            size=size,
-            first_page=number + 1,
-            last_page=number + 1,
-            use_cropbox=True,  # the box that pdfinfo measures and viewers show
-            timeout=math.ceil(timeout_s),
-            poppler_path=BOUNDED_POPPLER,
-            strict=strict,
-        )
-    except PDFPopplerTimeoutError:
-        raise UnreadableScanError(f"drawing page {number + 1} took longer than {timeout_s:g} s") from None
-    except PDFSyntaxError as error:
-        raise UnreadableScanError(f"damaged PDF: page {number + 1}: {_last_line(str(error))}") from None
+        done = subprocess.run(command, capture_output=True, timeout=math.ceil(timeout_s), check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        raise UnreadableScanError(f"drawing page {page} took longer than {timeout_s:g} s") from None
+    complaint = _complaint(done.stderr.decode("utf-8", "replace"))
     # poppler answers a page that it cannot draw with one blank pixel and no error (pdf2image issue 34)
-    if len(images) != 1 or images[0].size != size:
-        raise UnreadableScanError(f"damaged PDF: page {number + 1} cannot be drawn")
-    pixels = np.asarray(images[0].convert("RGB"))
-    if not strict and int(pixels.min()) == 255:
-        return _draw_page(path, number, dpi=dpi, size=size, timeout_s=timeout_s, strict=True)
-    return pixels
+    shown = size[::-1] if turned else size
+    pixels = _ppm_pixels(done.stdout)
+    if pixels is None or pixels.shape[1::-1] != shown:
+        raise UnreadableScanError(f"damaged PDF: page {page} cannot be drawn")
+    if complaint and int(pixels.min()) == _WHITE:
+        raise UnreadableScanError(f"damaged PDF: page {page}: {complaint}")
+    return pixels, complaint
+
+
+def _ppm_pixels(content: bytes) -> UInt8 | None:
+    """Return the picture that poppler wrote, None where it wrote none."""
+    if not content:
+        return None
+    with Image.open(io.BytesIO(content), formats=["PPM"]) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _complaint(said: str) -> str | None:
+    """Return the last of poppler's complaints that may have cost a stroke, None where none may."""
+    harmless = ("Syntax Warning", "Internal Warning")
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith(harmless)]
+    costly = [line for line in lines if not _HARMLESS.search(line)]
+    return _last_line("\n".join(costly)) if costly else None
 
 
 def _last_line(said: str) -> str:

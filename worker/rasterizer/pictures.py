@@ -9,6 +9,7 @@ same time, and tells of what libjpeg only warns of: pixels that it made up.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ _ORIENTATION_TAG = 0x0112
 
 _MAX_JPEG_SCANS = 64
 """A progressive JPEG has about ten; each costs a pass over all pixels: a small file could ask for hours."""
+_MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")
+"""What may stand between the passes of a JPEG (ITU-T T.81, table B.1); in coded pixels others follow 0xFF."""
+_END_OF_IMAGE, _START_OF_PASS = 0xD9, 0xDA
 _HARMLESS_WARNINGS = ("Warning: unknown JFIF", "Unknown Adobe color transform")
 """libjpeg's complaints about headers that cost no pixel."""
 
@@ -54,29 +58,51 @@ def check_png(content: bytes) -> None:
     at, kind = 8, b""
     while kind != b"IEND":
         if at + 12 > len(content):
-            raise UnreadableScanError("truncated PNG: it ends before its IEND chunk")
+            raise UnreadableScanError("truncated PNG: it ends before its IEND chunk", incomplete=True)
         length, kind = struct.unpack_from(">I4s", content, at)
         end = at + 8 + length
         if end + 4 > len(content):
-            raise UnreadableScanError(f"truncated PNG: it ends inside a chunk {kind!r}")
+            raise UnreadableScanError(f"truncated PNG: it ends inside a chunk {kind!r}", incomplete=True)
         if zlib.crc32(memoryview(content)[at + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
             raise UnreadableScanError(f"damaged PNG: wrong checksum of a chunk {kind!r}")
         at = end + 4
 
 
 def check_jpeg(content: bytes) -> None:
-    """Look for a whole JPEG: segments lead to the pixels, and an end follows (ITU-T T.81, annex B)."""
+    """Look for a whole JPEG: segments lead to the pixels, and an end follows (ITU-T T.81, annex B).
+
+    What lies behind the end is not looked at: telephones put a film there.
+    """
     at = 2
     while content[at + 1 : at + 2] != b"\xda":
         if content[at : at + 1] != b"\xff":
-            raise UnreadableScanError("truncated or damaged JPEG: its segments do not lead to a picture")
+            raise UnreadableScanError(
+                "truncated or damaged JPEG: its segments do not lead to a picture", incomplete=at >= len(content)
+            )
         padded = content[at + 1 : at + 2] == b"\xff"
         at += 1 if padded else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    # 0xFF is stuffed inside coded pixels, so the marker cannot occur in them by chance.
-    if content.find(b"\xff\xd9", at) < 0:
-        raise UnreadableScanError("truncated JPEG: it ends before its end-of-image marker")
-    if (passes := content.count(b"\xff\xda", at)) > _MAX_JPEG_SCANS:
+    if (passes := _count_passes(content, at)) > _MAX_JPEG_SCANS:
         raise UnreadableScanError(f"a JPEG of {passes} passes; the limit is {_MAX_JPEG_SCANS}")
+
+
+def _count_passes(content: bytes, at: int) -> int:
+    """Count the passes from the first one, at ``at``, to the end-of-image marker.
+
+    Raises
+    ------
+    UnreadableScanError
+        There is no end.
+    """
+    passes = 0
+    while found := _MARKER.search(content, at):
+        marker, at = found.group()[1], found.end()
+        if marker == _END_OF_IMAGE:
+            return passes
+        passes += marker == _START_OF_PASS
+        behind = at + int.from_bytes(content[at : at + 2], "big")
+        if marker == _START_OF_PASS or content[behind : behind + 1] == b"\xff":  # else damaged pixels, no segment
+            at = behind
+    raise UnreadableScanError("truncated JPEG: it ends before its end-of-image marker", incomplete=True)
 
 
 def _picture_page(content: bytes, kind: str, scan_id: str, limits: RasterLimits) -> Page:

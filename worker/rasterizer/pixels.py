@@ -22,6 +22,8 @@ _COLOURED_SHARE = 5e-4
 """The least share of coloured pixels that makes a colour scan; one thin rule across a page is about 1e-3."""
 
 _DPI_RANGE = (50.0, 2400.0)
+_MOST_STRETCH = 4.5
+"""The coarsest fax, 408 dots an inch across and 98 down (ITU-T T.4), has 4.2; a header that asks for more is wrong."""
 _DPI_UNKNOWN = 72.0
 """EXIF 2.32, XResolution: 'when the image resolution is unknown, 72 [dpi] shall be designated'."""
 
@@ -44,6 +46,8 @@ def make_page(
         if dpi and orientation >= 5:
             dpi = dpi[1], dpi[0]
     known = plausible_dpi(dpi)
+    if known and max(known) > _MOST_STRETCH * min(known):
+        known = None
     if known and not 0.95 < known[0] / known[1] < 1.05:
         pixels = _square_pixels(pixels, known)
     colour = pixels if pixels.ndim == 3 and _has_colour(pixels) else None

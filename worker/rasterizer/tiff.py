@@ -5,37 +5,77 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from functools import partial
+from itertools import zip_longest
 
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from worker.errors import UnreadableScanError
+from worker.rasterizer.libtiff import hear_complaints, silence
 from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pixels import make_page, pillow_pixels
-from worker.values import Page
+from worker.rasterizer.translation import page_or_problem, translated_errors
+from worker.values import Page, UnreadablePage
 
 _SUBFILE_TAG = 254
 _THUMBNAIL_OR_MASK = 0b101
 """TIFF 6.0, NewSubfileType: bit 0 is a reduced picture, bit 2 a transparency mask."""
 
+_COMPRESSION_TAG = 259
+_PLACE_TAGS = ((273, 279), (324, 325))
+"""TIFF 6.0: where strips lie and how long they are; the same of tiles."""
 
-def tiff_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[Page]:
+
+def tiff_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[Page | UnreadablePage]:
     """Yield the pages of a TIFF; thumbnails and masks beside them are not pages."""
-    limits.check_page_count(count_directories(content, limits))
+    directories = count_directories(content, limits)
+    limits.check_page_count(directories)
+    silence()
     number = 0
     with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
-        for frame in ImageSequence.Iterator(image):
-            if _tag(frame, _SUBFILE_TAG) & _THUMBNAIL_OR_MASK:
+        for directory in range(directories):
+            if _is_beside_pages(image, directory):
                 continue
-            limits.check_page_size(*frame.size)
-            frame.load()  # Pillow turns a TIFF upright by itself
-            yield make_page(pillow_pixels(frame), scan_id=scan_id, number=number, dpi=frame.info.get("dpi"))
+            make = partial(_decode_page, image, content, directory, number, scan_id, limits)
+            yield page_or_problem(make, scan_id, number)
             number += 1
     if number == 0:
         raise UnreadableScanError("the TIFF holds no page")
 
 
-def _tag(frame: Image.Image, tag: int) -> int:
-    return int(getattr(frame, "tag_v2", {}).get(tag, 0))
+def _is_beside_pages(image: Image.Image, directory: int) -> bool:
+    """Tell thumbnails and masks; a directory that cannot be read is a page, which then says so."""
+    try:
+        with translated_errors():
+            image.seek(directory)
+            return bool(_tag(image, _SUBFILE_TAG) & _THUMBNAIL_OR_MASK)
+    except UnreadableScanError:
+        return False
+
+
+def _decode_page(
+    image: Image.Image, content: bytes, directory: int, number: int, scan_id: str, limits: RasterLimits
+) -> Page:
+    image.seek(directory)
+    limits.check_page_size(*image.size)
+    _check_places(image, len(content))
+    damage = hear_complaints(content, directory, _tag(image, _COMPRESSION_TAG))
+    image.load()  # Pillow turns a TIFF upright by itself
+    dpi = image.info.get("dpi")
+    return make_page(pillow_pixels(image), scan_id=scan_id, number=number, dpi=dpi, damage=damage)
+
+
+def _check_places(image: Image.Image, size: int) -> None:
+    """Refuse a page whose pixels lie beyond the end of the file: what writes it may not be done."""
+    tags = getattr(image, "tag_v2", {})
+    for places, lengths in _PLACE_TAGS:
+        ends = (at + length for at, length in zip_longest(tags.get(places, ()), tags.get(lengths, ()), fillvalue=0))
+        if max(ends, default=0) > size:
+            raise UnreadableScanError("truncated TIFF: its pixels lie beyond its end", incomplete=True)
+
+
+def _tag(image: Image.Image, tag: int) -> int:
+    return int(getattr(image, "tag_v2", {}).get(tag, 0))
 
 
 def count_directories(content: bytes, limits: RasterLimits) -> int:
@@ -60,5 +100,5 @@ def count_directories(content: bytes, limits: RasterLimits) -> int:
             link = at + struct.calcsize(order + count_format) + entries * entry_size
             at = struct.unpack_from(order + link_format, content, link)[0]
         except struct.error:
-            raise UnreadableScanError("truncated TIFF: a page directory lies beyond its end") from None
+            raise UnreadableScanError("truncated TIFF: a page directory lies beyond its end", incomplete=True) from None
     return len(seen)
