@@ -1,7 +1,7 @@
 """The exporter: ``/metrics`` for Prometheus, ``/healthz`` and ``/readyz`` for probes, gathered at each request.
 
-It asks the database and Redis and keeps nothing, so one exporter serves any number of workers, and several of
-them say the same. No number that was read off a scan is among what it tells.
+It asks the database and Redis and keeps nothing. So one exporter serves any number of workers, and several exporters
+say the same. It tells no number that was read off a scan.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class IcrCollector(Collector):
-    """Gathers the metrics; a part that does not answer leaves its own out and is told of in ``icr_answers``."""
+    """Gathers the metrics; those of a part that does not answer are left out, and ``icr_answers`` says so."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -77,7 +77,7 @@ def make_exporter(runtime: Runtime, host: str, port: int) -> WSGIServer:
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Logs no line a request: probes come every few seconds."""
+    """Logs no requests, because probes come every few seconds."""
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

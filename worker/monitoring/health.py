@@ -1,4 +1,4 @@
-"""Whether what runs here works, and whether a scan sent now would be read: for commands and for probes alike."""
+"""Whether the parts on this machine work, and whether a scan sent now would be read, for commands and probes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from worker.queue.canary import beat_ages, silence_limit_s
 
 
 def ages_here(client: redis.Redis) -> dict[str, float]:
-    """Return the seconds since the last beat of everybody of this machine that was heard of, by name."""
+    """Return the seconds since the last beat of each known part of this machine, by name."""
     return {name: age for name, age in beat_ages(client).items() if name.endswith(f"@{socket.gethostname()}")}
 
 
 def silent_here(runtime: Runtime) -> list[str]:
-    """Return who on this machine is silent; nobody while Redis does not answer, for then nobody can be heard."""
+    """Return which parts of this machine are silent; none while Redis does not answer, because nobody can tell then."""
     limit_s = silence_limit_s(runtime.settings)
     try:
         return [name for name, age in ages_here(runtime.redis_client()).items() if age > limit_s]
@@ -26,7 +26,7 @@ def silent_here(runtime: Runtime) -> list[str]:
 
 
 def find_obstacles(runtime: Runtime) -> list[str]:
-    """Return what keeps a scan that is sent now from being read, one line each; nothing if all is well."""
+    """Return what would keep a scan sent now from being read, one line each; an empty list if all is well."""
     from worker.store.engine import require_database
 
     obstacles = []

@@ -1,8 +1,8 @@
-"""Scans in S3 object storage: found under the allowed prefixes only, and copied to a file for as long as they are read.
+"""Scans in S3 object storage: found only under the allowed prefixes, and copied to a file while they are read.
 
 ``fsspec`` and ``s3fs`` (the extra ``s3``) are imported when the first object is fetched. Credentials, region and
-endpoint are those of the AWS environment (``AWS_ACCESS_KEY_ID``, ``AWS_PROFILE``, ``AWS_ENDPOINT_URL``, a role);
-nothing of them is read or kept here, and no message of the storage is repeated, for it may hold some.
+endpoint come from the AWS environment (``AWS_ACCESS_KEY_ID``, ``AWS_PROFILE``, ``AWS_ENDPOINT_URL``, a role). None of
+them is read or kept here, and no message of the storage is repeated, because it may hold some of them.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ EXTRA_IS_MISSING = "s3:// needs the extra 's3', which is not installed: pip inst
 
 BLOCK_BYTES = 8 * 2**20
 CONNECT_S, READ_S, TRIES = 3.0, 10.0, 2
-"""Short: one try must end well within a job's time limit."""
+"""They are short, because one try must end well within the time limit of a job."""
 
 REST_S = 10.0
-"""How long storage that does not answer is left alone: jobs of folders have the worker meanwhile."""
+"""How long storage that does not answer is left alone; meanwhile the worker reads jobs of folders."""
 
 COPY_LIFE_S = 24 * 3600.0
-"""A copy this old is nobody's: of a process on a machine that is gone, whose death nobody here can see."""
+"""A copy this old has no owner any more: its process was on another machine, and nobody here can see it end."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
 class BucketRoot:
-    """A bucket, and the prefix under which jobs may name objects: a whole folder name, or empty for all."""
+    """A bucket, and the prefix under which jobs may name objects: whole folder names, or empty for all."""
 
     bucket: str
     prefix: str
@@ -98,12 +98,12 @@ def parse_bucket_root(text: str) -> BucketRoot:
 def locate_object(uri: str, roots: tuple[BucketRoot, ...]) -> str:
     """Return ``bucket/key`` of the object that a job names, if it lies under one of the allowed ``roots``.
 
-    The key is taken as it stands: nothing in it is decoded.
+    The key is taken as it stands; nothing in it is decoded.
 
     Raises
     ------
     InvalidJobError
-        It lies elsewhere, or its key has parts that lead elsewhere once somebody resolves them.
+        It lies elsewhere, or its key has parts that would lead elsewhere when resolved.
     """
     bucket, _, key = uri.removeprefix(SCHEME).partition("/")
     if not uri.startswith(SCHEME) or not _is_plain(key):
@@ -119,14 +119,14 @@ def _is_plain(key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ObjectStorage:
-    """The buckets that jobs may name objects in; copies lie in ``folder`` while they are read."""
+    """The buckets in which jobs may name objects; copies lie in ``folder`` while they are read."""
 
     roots: tuple[BucketRoot, ...]
     folder: Path
     limits: RasterLimits
 
     def fetch(self, uri: str) -> ScanFile:
-        """Return a copy of the object, of no more bytes than a scan may have.
+        """Return a copy of the object, with no more bytes than a scan may have.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class ObjectStorage:
                 raise InvalidJobError("the job names no object")
             self._check_size(source.size)
             while block := _read_block(source):
-                self._check_size(target.tell() + len(block))  # the storage may send more than it said
+                self._check_size(target.tell() + len(block))  # the storage may send more than it announced
                 _write_block(target, block)
 
     def _check_size(self, size: int) -> None:
@@ -177,7 +177,7 @@ def _write_block(target: BufferedWriter, block: bytes) -> None:
 
 
 def prepare_storage() -> None:
-    """Load ``s3fs`` before the first job: it takes a second or two, which are no job's."""
+    """Load ``s3fs`` before the first job; the second or two that it takes should not count for a job."""
     _file_system(os.getpid())
 
 
@@ -196,7 +196,7 @@ def remove_left_copies(folder: Path) -> int:
 
 
 def _new_copy(folder: Path) -> Path:
-    """Make an empty file whose name tells whose it is."""
+    """Make an empty file whose name names its process."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f"{quote(name_process(os.getpid()), safe='')}~", dir=folder)
@@ -208,7 +208,7 @@ def _new_copy(folder: Path) -> Path:
 
 @functools.lru_cache(maxsize=1)
 def _file_system(_pid: int) -> Any:
-    """Return the S3 file system of this process: a forked child never shares its parent's connections."""
+    """Return the S3 file system of this process; a forked child never shares the connections of its parent."""
     import fsspec
 
     made = fsspec.filesystem(
@@ -223,7 +223,7 @@ def _file_system(_pid: int) -> Any:
 
 @contextmanager
 def _translated_errors() -> Iterator[None]:
-    """Turn what the storage raises into one line of ours, which repeats nothing of its own."""
+    """Translate errors of the storage into one line of ours that repeats nothing of theirs."""
     import aiohttp
     from botocore.exceptions import BotoCoreError, NoCredentialsError
     from s3fs.core import S3_RETRYABLE_ERRORS

@@ -1,4 +1,4 @@
-"""Where scans lie, folders and buckets behind one call: ``Places.fetch`` hands out a file of this machine to read."""
+"""Where scans lie: ``Places.fetch`` gives a local file for a scan in a folder or in a bucket."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from worker.errors import FolderUnavailableError, InvalidJobError, StorageUnavai
 STORAGE_SCHEME = "s3://"
 
 WORKING = ".working"
-"""The folder in the inbox where scans lie whose jobs have not ended."""
+"""The folder in the inbox that holds the scans of jobs that have not ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanFile:
-    """A scan as a file of this machine, for the length of a ``with`` block; a copy is deleted at its end."""
+    """A scan as a local file for the length of a ``with`` block; a copy is deleted at its end."""
 
     path: Path
     is_copy: bool = False
@@ -33,7 +33,7 @@ class ScanFile:
 
 
 class Place(Protocol):
-    """A kind of place that scans lie in."""
+    """A kind of place where scans lie."""
 
     def fetch(self, uri: str) -> ScanFile:
         """Return the scan that a job names, if it lies where jobs may name scans.
@@ -41,27 +41,27 @@ class Place(Protocol):
         Raises
         ------
         InvalidJobError
-            It is not there, is no scan, or lies elsewhere. What lies elsewhere is not told.
+            It does not exist, is no scan, or lies elsewhere. The error does not say what lies elsewhere.
         FolderUnavailableError, StorageUnavailableError
-            The place itself is away: waiting helps.
+            The place itself is away, so waiting helps.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """The folders under which jobs may name files, links resolved."""
+    """The folders under which jobs may name files, with links resolved."""
 
     roots: tuple[Path, ...]
 
     def fetch(self, uri: str) -> ScanFile:
-        """Return the file itself, where it lies."""
+        """Return the file itself, in its place."""
         return ScanFile(locate_scan(uri, self.roots))
 
 
 @dataclass(slots=True)
 class Resting:
-    """A place that, once it did not answer, is left alone for ``rest_s``: each ask may take as long as its timeouts."""
+    """A place that is left alone for ``rest_s`` after it did not answer, since each try may last until its timeout."""
 
     place: Place
     rest_s: float
@@ -69,7 +69,7 @@ class Resting:
     _reason: str = field(default="", init=False)
 
     def fetch(self, uri: str) -> ScanFile:
-        """Return the scan, or say at once what was wrong a moment ago."""
+        """Return the scan, or raise at once what was wrong a moment ago."""
         if time.monotonic() < self._until:
             raise StorageUnavailableError(self._reason)
         try:
@@ -81,27 +81,27 @@ class Resting:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Every place that jobs may name scans in; ``storage`` is None where no bucket is allowed."""
+    """Every place where jobs may name scans; ``storage`` is None if no bucket is allowed."""
 
     folders: Place
     storage: Place | None = None
 
     def fetch(self, uri: str) -> ScanFile:
-        """Return the scan from the place that its URI is of; see ``Place.fetch``."""
+        """Return the scan from the place that its URI names; see ``Place.fetch``."""
         if self.storage is not None and uri.startswith(STORAGE_SCHEME):
             return self.storage.fetch(uri)
         return self.folders.fetch(uri)
 
 
 def locate_scan(uri: str, roots: tuple[Path, ...]) -> Path:
-    """Return the file that a job names, links resolved, if it lies under one of the allowed ``roots``.
+    """Return the file that a job names, with links resolved, if it lies under one of the allowed ``roots``.
 
     Raises
     ------
     InvalidJobError
-        It names another scheme, no regular file, or one elsewhere. What lies elsewhere is not told.
+        It names another scheme, no regular file, or one elsewhere. The error does not say what lies elsewhere.
     FolderUnavailableError
-        The folder itself that it should lie under is not there.
+        The folder that it should lie under does not exist.
     """
     try:
         path = _path_of(uri).resolve(strict=False)
@@ -117,7 +117,7 @@ def locate_scan(uri: str, roots: tuple[Path, ...]) -> Path:
 
 
 def _require_folder(path: Path, roots: tuple[Path, ...]) -> None:
-    """Refuse to judge a file while its folder is away; of a drive taken off, an empty mount point stays."""
+    """Refuse to judge a file while its folder is away; a removed drive leaves an empty mount point."""
     for folder in (*roots, *(root / WORKING for root in roots)):
         if path.is_relative_to(folder) and not folder.is_dir():
             raise FolderUnavailableError(f"the folder {folder} is not there")

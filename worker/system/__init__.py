@@ -1,1 +1,1 @@
-"""What the operating system is asked for: a private Redis, child processes, their identity."""
+"""Dealings with the operating system: a private Redis, child processes, the identity of processes."""

@@ -1,4 +1,4 @@
-"""The private Redis of one-machine mode, and the lock that keeps one home to one ``icr up``."""
+"""The private Redis of one-machine mode, and the lock that allows one ``icr up`` for each home."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SOCKET_PATH_LIMIT = 100
 """Bytes; ``sockaddr_un`` holds 108 on Linux and 104 on macOS, with the closing NUL."""
 
 LEAST_FREE_BYTES = 2**20
-"""Redis does not start on a disk with less: it cannot open its log, however good that is."""
+"""Redis does not start on a disk with less free space, because it cannot open its log, however good that is."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(signum: int) -> Callable[[], None]:
-    """Return what a child runs before ``exec`` so that it is signalled when its parent is gone (on Linux)."""
+    """Return what a child runs before ``exec`` to get a signal when its parent ends (on Linux)."""
 
     def arm() -> None:
         if sys.platform == "linux":
@@ -42,7 +42,7 @@ def die_with_parent(signum: int) -> Callable[[], None]:
 
 
 class HomeLock:
-    """Held by the one ``icr up`` of a home; the kernel lets go of it however the process ends."""
+    """Held by the one ``icr up`` of a home; the kernel releases it however the process ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,7 +57,7 @@ class HomeLock:
             holder = os.pread(self._file, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._file)
             raise SettingsError(f"{self.path.parent} is in use already (process {holder}); stop that first") from None
-        with contextlib.suppress(OSError):  # a full disk: the lock holds, only its holder's name is not told
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, but the name of its holder is lost
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, str(os.getpid()).encode(), 0)
         return self
@@ -86,9 +86,9 @@ def redis_server_binary() -> str:
 
 
 def socket_path(home: Path) -> Path:
-    """Return where the private Redis of ``home`` listens: the same for every process that asks.
+    """Return the socket of the private Redis of ``home``, the same for every process that asks.
 
-    A path too long for a Unix socket falls back to a folder of the user's own under the temporary directory.
+    A path that is too long for a Unix socket falls back to a folder of the user's own under the temporary directory.
     """
     socket = home.absolute() / "redis" / "redis.sock"
     if len(os.fsencode(socket)) <= SOCKET_PATH_LIMIT:
@@ -98,7 +98,7 @@ def socket_path(home: Path) -> Path:
 
 
 class PrivateRedis:
-    """A Redis server of our own on a Unix socket: no port, every write in its log, nothing evicted."""
+    """A Redis server of our own on a Unix socket: it has no port, logs every write, and evicts nothing."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home.absolute() / "redis"
@@ -118,9 +118,9 @@ class PrivateRedis:
     def start(self, timeout_s: float = 20.0) -> None:
         """Start the server and wait until it answers.
 
-        A server that an ``icr up`` killed in the act left behind is stopped first. A log that Redis cannot
-        load is put aside, not lost: the SQL job rows are the truth, and the reconciler publishes them again.
-        One that a full disk keeps from being opened is good, and stays.
+        A server that a killed ``icr up`` left behind is stopped first. A log that Redis cannot load is put aside, not
+        deleted; the job rows in SQL are the truth, and the reconciler publishes them again. A log that cannot be
+        opened because the disk is full is good, and stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._own_socket_folder()
@@ -203,7 +203,7 @@ class PrivateRedis:
             return False
 
     def _stop_stray(self) -> None:
-        """Stop a server that still listens on our socket; its parent is gone, for we hold the home's lock."""
+        """Stop a server that still listens on our socket; its parent is gone, because we hold the lock of the home."""
         try:
             with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
                 pid = int(client.info("server")["process_id"])

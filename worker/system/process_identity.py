@@ -1,4 +1,4 @@
-"""The name of a process in a job's lease, by which it can be told later whether that very process lives."""
+"""The name of a process in the lease of a job, which tells later whether that very process still lives."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def name_process(pid: int) -> str:
-    """Name a process of this machine as ``host/pid/start``; ids come back, start times do not."""
+    """Name a process of this machine as ``host/pid/start``; ids are used again, start times are not."""
     return f"{socket.gethostname()}/{pid}/{_start_time(pid)}"
 
 
 def is_dead(name: str) -> bool:
-    """Tell whether a process of this machine is gone; of one elsewhere that is never known."""
+    """Tell whether a process of this machine is gone; False for one of another machine, which nobody here can see."""
     host, _, process = name.partition("/")
     pid, _, started = process.partition("/")
     if host != socket.gethostname() or not pid.isdigit():
@@ -22,7 +22,7 @@ def is_dead(name: str) -> bool:
 
 
 def _start_time(pid: int) -> int | None:
-    """Return a process's start in clock ticks of the machine; None where there is no /proc to ask."""
+    """Return the start of a process in clock ticks of the machine; None without /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     except OSError:

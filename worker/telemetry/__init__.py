@@ -1,1 +1,1 @@
-"""What is left behind of a run: logs, traces, durations of stages."""
+"""What a run leaves behind: logs, traces, and durations of its stages."""

@@ -1,4 +1,4 @@
-"""One line an event: JSON with the job's id bound, secrets masked, nothing that a file name could forge."""
+"""One JSON line for each event: with the job's id, with secrets masked, and safe from forged file names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/\s:@]*):
 _PASSWORD_PARAMETER = re.compile(r"(?P<name>password=)[^&\s'\"]+", re.IGNORECASE)
 _NOISY = (
     *("celery", "kombu", "amqp", "watchfiles", "alembic", "sqlalchemy"),
-    *("botocore", "aiobotocore", "s3fs", "fsspec", "asyncio", "urllib3"),  # signed requests among what they say
+    *("botocore", "aiobotocore", "s3fs", "fsspec", "asyncio", "urllib3"),  # they log signed requests, too
 )
 
 Event = MutableMapping[str, Any]
@@ -41,9 +41,8 @@ _SHARED: list[structlog.typing.Processor] = [
 def configure_logging(level: str) -> None:
     """Send our events and those of the libraries to stderr as JSON lines.
 
-    JSON escapes line breaks and marks of writing direction, so that a file name cannot forge a line.
-    Libraries speak from ``warning`` on only: below it Celery and SQLAlchemy print messages and parameters,
-    readings among them.
+    JSON escapes line breaks and marks of writing direction, so a file name cannot forge a line. Libraries log from
+    ``warning`` on only, because below it Celery and SQLAlchemy print messages and parameters, which hold readings.
     """
     handler = logging.StreamHandler(sys.stderr)
     renderer = structlog.processors.JSONRenderer(ensure_ascii=True, default=str)
@@ -56,13 +55,13 @@ def configure_logging(level: str) -> None:
             ],
         )
     )
-    logging.captureWarnings(True)  # Python prints its warnings over many lines
+    logging.captureWarnings(True)  # Python spreads a warning over several lines
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    logging.getLogger("opentelemetry").setLevel(logging.ERROR)  # below: a line for each try
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)  # below it they log every try
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

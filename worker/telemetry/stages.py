@@ -17,16 +17,16 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 STAGES = ("fetch", "decode", "read", "store")
-"""Only scans in object storage take time to fetch: a file is read where it lies."""
+"""Only scans in object storage take time to fetch; a file is read in its place."""
 BOUNDS_S = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Upper bounds of the buckets: half a decade apart, from a small picture to the time limit of a job."""
+"""Upper bounds of the buckets, half a decade apart, from a small picture to the time limit of a job."""
 
 _KEY = "icr:stages"
 
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """One stay in a stage, in nanoseconds since 1970 by the clock of when the watch was started."""
+    """One stay in a stage, in nanoseconds since 1970 by the clock as it was when the watch was started."""
 
     stage: str
     started_ns: int
@@ -34,20 +34,20 @@ class Lap:
 
 
 class Stopwatch:
-    """Adds up the seconds that one scan spends in each stage, and keeps when: ``decode`` and ``read`` take turns."""
+    """Adds up the seconds of one scan in each stage, and keeps each stay; ``decode`` and ``read`` alternate."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.laps: list[Lap] = []
-        self._to_1970_ns = time.time_ns() - time.monotonic_ns()  # a clock set meanwhile bends no lap
+        self._to_1970_ns = time.time_ns() - time.monotonic_ns()  # a clock that is set meanwhile distorts no lap
         self.started_ns = self.now_ns()
 
     def now_ns(self) -> int:
-        """Return the time of now as the laps have it."""
+        """Return the present time on the clock of the laps."""
         return time.monotonic_ns() + self._to_1970_ns
 
     def time(self, stage: str, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what ``act`` returns, and charge its time to the stage."""
+        """Call ``act``, count its time for the stage, and return its result."""
         started_ns = self.now_ns()
         try:
             return act(*args, **kwargs)
@@ -56,16 +56,16 @@ class Stopwatch:
             self.seconds[stage] += (self.laps[-1].ended_ns - started_ns) / 1e9
 
     def each(self, stage: str, values: Iterable[T]) -> Iterator[T]:
-        """Yield the values; the time that it takes to make them is the stage's."""
+        """Yield the values, and count the time that it takes to make them for the stage."""
         iterator, end = iter(values), object()
         while (value := self.time(stage, next, iterator, end)) is not end:
             yield value  # type: ignore[misc]
-        self.laps.pop()  # that there was no further one is no page
+        self.laps.pop()  # the end of the values is not one more page
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How many scans took at most each of ``BOUNDS_S`` and, last, any time at all; and their seconds in all."""
+    """How many scans took at most each of ``BOUNDS_S`` and, last, any time; and the sum of their seconds."""
 
     cumulative: tuple[int, ...]
     sum_s: float

@@ -1,9 +1,9 @@
-"""OpenTelemetry traces where ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set: one span a job, with child spans by stage.
+"""OpenTelemetry traces if ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set: one span for each job, with a child span a stage.
 
-They are written when a job ends, from the times that the stopwatch took anyway, so that without an endpoint nothing
-is imported and nothing is done. The exporter and its thread live in the worker's children; its other settings are
-OpenTelemetry's own (``OTEL_SERVICE_NAME``, ``OTEL_EXPORTER_OTLP_HEADERS``, ...). A span holds the job's id, its
-outcome, no more: no reading, no name of a file, no reason, for a reason may quote either.
+Spans are written when a job ends, from the times that the stopwatch takes anyway. Without an endpoint nothing is
+imported and nothing is done. The exporter and its thread live in the worker's children. Its other settings are
+OpenTelemetry's own (``OTEL_SERVICE_NAME``, ``OTEL_EXPORTER_OTLP_HEADERS``, ...). A span holds only the id of the job
+and its outcome. It holds no reading, no file name and no reason, because a reason may quote either.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ log = structlog.get_logger(__name__)
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 EXTRA_IS_MISSING = "the extra 'otel' is not installed, so no traces are sent: pip install 'icr-worker[otel]'"
 READ = "read"
-"""The outcome of a job that went well; others are the kinds of failures, ``dropped`` and ``handed_back``."""
+"""The outcome of a job that went well; the others are kinds of failures, ``dropped`` and ``handed_back``."""
 
 FLUSH_S = 2.0
-"""How long a worker's child that ends may wait for the collector: it is a convenience, and a shutdown has a limit."""
+"""How long an ending child may wait for the collector. Traces are a convenience, and a shutdown has a limit."""
 
 
 def is_asked_for() -> bool:
@@ -38,23 +38,23 @@ def is_asked_for() -> bool:
 
 
 def find_obstacle() -> str | None:
-    """Return why no traces can be sent though they are asked for, None where nothing is amiss."""
+    """Return why traces that were asked for cannot be sent; None if they can, or were not asked for."""
     return EXTRA_IS_MISSING if is_asked_for() and not _is_installed() else None
 
 
 def prepare_tracing() -> None:
-    """Load the exporter before the first job, where traces are asked for."""
+    """Load the exporter before the first job, if traces are asked for."""
     if is_asked_for() and _is_installed():
         _provider_of(os.getpid())
 
 
 def trace_job(job_id: str, watch: Stopwatch, *, outcome: str) -> None:
-    """Send the spans of a job that has just ended; returns before they are on the wire, and never raises."""
+    """Queue the spans of a job that has just ended; return before they are sent, and never raise."""
     if not is_asked_for() or not _is_installed():
         return
     try:
         _leave_spans(job_id, watch, outcome)
-    except Exception as error:  # noqa: BLE001 - the job has ended well; a trace is not worth its end
+    except Exception as error:  # noqa: BLE001 - a failing trace must not fail a job that has ended
         log.warning("no trace left", reason=type(error).__name__)
 
 
@@ -73,8 +73,8 @@ def _leave_spans(job_id: str, watch: Stopwatch, outcome: str) -> None:
 
 
 def flush_traces() -> None:
-    """Send what is waiting, for a short while: the process is about to end."""
-    if _provider_of.cache_info().currsize:  # in a thread: the SDK's own time limit is not kept
+    """Send the waiting spans, for a short time only, because the process is about to end."""
+    if _provider_of.cache_info().currsize:  # in a thread: the SDK does not keep its own time limit
         flushing = threading.Thread(target=_provider_of(os.getpid()).force_flush, daemon=True)
         flushing.start()
         flushing.join(FLUSH_S)
@@ -90,7 +90,7 @@ def _is_installed() -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _provider_of(_pid: int) -> TracerProvider:
-    """Return the exporter of this process: its thread does not live through a fork."""
+    """Return the exporter of this process; its thread does not survive a fork."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
