@@ -279,16 +279,19 @@ def test_purge_deletes_our_scans_and_no_others(engine: Engine, run: Run, tmp_pat
     done = tmp_path / "home/inbox/done"
     done.mkdir(parents=True)
     ours, elsewhere, outside = done / "a b.png", tmp_path / "home/inbox/b.png", tmp_path / "c.png"
-    for path in (ours, elsewhere, outside):
+    odd = [done / os.fsdecode(name) for name in (b"caf\xe9.png", b"100%41.png", "Zähler\n#1?.png".encode())]
+    for path in (ours, elsewhere, outside, *odd):
         path.write_bytes(b"scan")
+        path.with_name(path.name + ".reason.txt").write_bytes(b"why")
         read(engine, uri=path.as_uri())
     with writing(engine) as connection:
         ended = connection.execute(select(JobRow.finished_at)).scalars().first()
         assert ended is not None
         connection.execute(update(JobRow).values(finished_at=ended - timedelta(days=91)))
     result = run("purge", "--older-than", "90d")
-    assert result.stdout.startswith("deleted 3 jobs, 3 scans, 3 pages, 9 fields, 15 digits")
+    assert result.stdout.startswith("deleted 6 jobs, 6 scans, 6 pages, 18 fields, 30 digits")
     assert [path.exists() for path in (ours, elsewhere, outside)] == [False, True, True]
+    assert list(done.iterdir()) == [], "names that are no UTF-8 too, and the reasons beside them"
     assert run("purge", "--older-than", "soon").exit_code == 2
 
 

@@ -14,6 +14,7 @@ import click
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
 from worker.errors import BrokerUnavailableError, IcrError
+from worker.sources.file_uris import display_name
 from worker.sources.places import STORAGE_SCHEME
 
 if TYPE_CHECKING:
@@ -250,5 +251,5 @@ def _print_status(found: dict[str, Any]) -> None:
     if found["workers"] == []:
         click.echo("workers    none: start with 'icr up' or 'icr worker'")
     for failure in found["failures"]:
-        name = ascii((failure["uri"] or "?").rpartition("/")[2])[1:-1]
+        name = display_name(failure["uri"])
         click.echo(f"{failure['state']:<9}  {failure['job']}  {name}: {failure['reason']}")

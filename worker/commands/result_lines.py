@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from worker.commands.printing import Line, TableShape
 from worker.output.tables import STYLES, TableRow, format_confidence
+from worker.sources.file_uris import display_name
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
     from sqlalchemy import Engine
@@ -138,7 +138,7 @@ def _page_row(line: Line, on_page: str | None) -> TableRow:
 def _place_cells(line: Line, identity: str) -> tuple[str, str, str]:
     """Return the first cells of a row: its id, the file, and the page, counted from 1."""
     page = "" if line["page"] is None else str(line["page"] + 1)
-    return identity, unquote(line["source"] or "").rpartition("/")[2], page
+    return identity, display_name(line["source"]) if line["source"] else "", page
 
 
 FIELD_TABLE = TableShape(("id", "scan", "page", "field", "number", "confidence", "verdict"), _field_rows)

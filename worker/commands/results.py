@@ -9,7 +9,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -184,12 +183,10 @@ def _parse_age(age: str) -> timedelta:
 def _remove_scan(inbox: Path, uri: str) -> None:
     """Delete a scan that ended in the watched folder, and its reason file; files elsewhere are not ours."""
     from worker.inbox.folder import OUTCOMES, REASON_SUFFIX
+    from worker.sources.file_uris import path_of_uri
 
-    parts = urlsplit(uri)
-    if parts.scheme not in ("", "file"):
-        return
-    path = Path(unquote(parts.path))
+    path = path_of_uri(uri)
     ours = [(inbox / outcome).resolve() for outcome in OUTCOMES]
-    if any(path.parent.resolve().is_relative_to(folder) for folder in ours):
+    if path is not None and any(path.parent.resolve().is_relative_to(folder) for folder in ours):
         path.unlink(missing_ok=True)
         path.with_name(path.name + REASON_SUFFIX).unlink(missing_ok=True)

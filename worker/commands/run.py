@@ -16,6 +16,7 @@ import structlog
 from worker.bootstrap import Runtime, build_runtime
 from worker.commands.entry import pass_runtime
 from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
+from worker.sources.file_uris import display_name
 from worker.telemetry.logs import configure_logging, mask_secrets
 from worker.telemetry.tracing import find_obstacle
 
@@ -195,7 +196,7 @@ def _print_outcome(runtime: Runtime, outcome: Outcome) -> None:
     ended = outcome.ended
     click.echo(f"{ended[JobState.DONE]} scans read, {outcome.failed} failed, {ended[JobState.DUPLICATE]} duplicates")
     for failure in outcome.summary.failures[: max(outcome.failed, 0)]:
-        click.echo(f"  failed: {_name_of(failure.uri)}: {failure.reason}")
+        click.echo(f"  failed: {display_name(failure.uri)}: {failure.reason}")
     if outcome.stuck:
         click.echo("  some scans cannot be moved to where they belong: see the watcher's log")
     _print_review(runtime)
@@ -210,8 +211,3 @@ def _print_review(runtime: Runtime) -> None:
         pages, fields = (count(runtime.engine()) for count in (count_page_review_queue, count_review_queue))
         if pages or fields:
             click.echo(f"{pages} pages and {fields} fields await review: 'icr results --review'")
-
-
-def _name_of(uri: str | None) -> str:
-    """Return the file's name of a job's URI, in print that no name can forge."""
-    return ascii((uri or "?").rpartition("/")[2])[1:-1]

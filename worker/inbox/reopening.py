@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from sqlalchemy import Engine
 
 from worker.inbox import folder
+from worker.sources.file_uris import path_of_uri
 from worker.store.jobs import get_job, record_place
 
 
@@ -16,9 +16,8 @@ def reopen_scan(inbox: Path, engine: Engine, job_id: str) -> None:
     record = get_job(engine, job_id)
     if record is None or record.source != "inbox" or record.uri is None:
         return
-    path = Path(unquote_to_bytes(urlsplit(record.uri).path).decode("utf-8", "surrogateescape"))
-    failed = inbox / folder.FAILED
-    if not path.is_relative_to(failed) or folder.sight(path) is None:
+    path, failed = path_of_uri(record.uri), inbox / folder.FAILED
+    if path is None or not path.is_relative_to(failed) or folder.sight(path) is None:
         return
     target = inbox / folder.WORKING / job_id / path.relative_to(failed)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from worker.errors import FolderUnavailableError, InvalidJobError, StorageUnavailableError
+from worker.sources.file_uris import path_of_uri
 
 STORAGE_SCHEME = "s3://"
 
@@ -104,7 +104,12 @@ def locate_scan(uri: str, roots: tuple[Path, ...]) -> Path:
         The folder that it should lie under does not exist.
     """
     try:
-        path = _path_of(uri).resolve(strict=False)
+        named = path_of_uri(uri)
+        if named is None:
+            raise InvalidJobError(
+                "a scan is named by an absolute path or a file:// URI, or by s3:// where ICR_SCAN_ROOTS names a bucket"
+            )
+        path = named.resolve(strict=False)
         if not any(path.is_relative_to(root) for root in roots):
             raise InvalidJobError("the file lies under none of the allowed folders (ICR_INBOX, ICR_SCAN_ROOTS)")
         _require_folder(path, roots)
@@ -121,14 +126,3 @@ def _require_folder(path: Path, roots: tuple[Path, ...]) -> None:
     for folder in (*roots, *(root / WORKING for root in roots)):
         if path.is_relative_to(folder) and not folder.is_dir():
             raise FolderUnavailableError(f"the folder {folder} is not there")
-
-
-def _path_of(uri: str) -> Path:
-    if uri.startswith("/"):
-        return Path(uri)
-    parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise InvalidJobError(
-            "a scan is named by an absolute path or a file:// URI, or by s3:// where ICR_SCAN_ROOTS names a bucket"
-        )
-    return Path(unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape"))
