@@ -28,7 +28,7 @@ def test_training_and_worker_share_one_function() -> None:
     line = next(found for found in (samples.draw_line(rng) for _ in range(20)) if found is not None)
     again = np.random.default_rng(5)
     again.random()  # whether the field is blank
-    grey = draw_field(again, samples._draw_text(again)).grey
+    grey = draw_field(again, samples.draw_text(again)).grey
     assert np.array_equal(line.image, normalize_line(grey).image)
 
 

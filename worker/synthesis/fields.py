@@ -64,6 +64,7 @@ def draw_field(
     glyphs: GlyphSource | None = None,
     clean: bool = False,
     in_cells: bool | None = None,
+    real_share: float = 0.4,
 ) -> FieldSample:
     """Draw one field with its truth.
 
@@ -79,15 +80,22 @@ def draw_field(
         Leave out print, texture and degradation: ink on plain paper.
     in_cells : bool, optional
         Whether each character stands in a printed cell of its own; drawn where None.
+    real_share : float
+        The share of fields that take their digits from ``glyphs``.
     """
     text = draw_number(rng) if text is None else text
     digits = "0123456789" if "#" in text else text
-    hand, pen = draw_hand(rng, glyphs, digits=digits), draw_pen(rng)
+    hand, pen = draw_hand(rng, glyphs, real_share=real_share, digits=digits), draw_pen(rng)
     if in_cells is None:
         in_cells = text.isdigit() and len(text) > 1 and rng.random() < (0.5 if len(text) == 8 else 0.25)
     pitch = float(rng.uniform(0.95, 1.9)) if in_cells else 0.0
     line = write_cells(rng, hand, text, pitch) if in_cells else write_line(rng, hand, text, pen.width)
     return _photograph(rng, text, line, pen, pitch, clean)
+
+
+def draw_line_on_paper(rng: np.random.Generator, text: str, line: Line) -> FieldSample:
+    """Draw a line that is already written, as a field: with a pen, on paper with print, scanned."""
+    return _photograph(rng, text, line, draw_pen(rng), 0.0, clean=False)
 
 
 def draw_blank_field(rng: np.random.Generator, *, cells: int = 0) -> Grey:

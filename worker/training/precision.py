@@ -6,10 +6,10 @@ import torch
 
 
 def mixed_precision(*, enabled: bool = True) -> torch.autocast:
-    """Return a context in which convolutions run in bfloat16: on a GPU, and on a CPU with AMX tiles.
+    """Return a context in which convolutions run in bfloat16: on a GPU, and on a CPU with AMX tiles or AVX-512 BF16.
 
-    A CPU without them would emulate bfloat16, slower than float32, and keeps float32.
+    A CPU without either would emulate bfloat16, slower than float32, and keeps float32.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    supported = device == "cuda" or torch.cpu._is_amx_tile_supported()
+    supported = device == "cuda" or torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled and supported)

@@ -6,6 +6,7 @@ import multiprocessing as mp
 import os
 import queue
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.queues import Queue
@@ -35,10 +36,17 @@ BLANK_SHARE = 0.16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineSample:
-    """A normalized line (40, W) uint8, 255 = ink, and the indices of its characters in ``ALPHABET``."""
+    """A line (rows, W) uint8 as its reader sees it, (40, W) with 255 = ink for the line reader, and the indices of its characters in ``ALPHABET``."""
 
     image: Lines
     target: NDArray[np.int64]
+
+
+Drawer = Callable[[np.random.Generator], LineSample | None]
+"""Draws one line; None where the drawing is none to train on."""
+MakeDrawer = Callable[[Path, Path], Drawer]
+"""Makes a drawer in the process that draws, from the folder of sets and the file that keeps their shapes."""
+Vary = Callable[[LineSample, np.random.Generator], LineSample]
 
 
 def draw_line(rng: np.random.Generator, glyphs: GlyphSource | None = None) -> LineSample | None:
@@ -48,7 +56,7 @@ def draw_line(rng: np.random.Generator, glyphs: GlyphSource | None = None) -> Li
     """
     if rng.random() < BLANK_SHARE:
         return _draw_blank_line(rng)
-    sample = draw_field(rng, _draw_text(rng), glyphs=glyphs)
+    sample = draw_field(rng, draw_text(rng), glyphs=glyphs)
     line = normalize_line(sample.grey)
     image = line.image
     shown = find_shown(line, sample)
@@ -80,26 +88,65 @@ def _draw_blank_line(rng: np.random.Generator) -> LineSample | None:
     return LineSample(line.image, np.zeros(0, np.int64))
 
 
-def _draw_text(rng: np.random.Generator) -> str:
+def draw_text(rng: np.random.Generator) -> str:
     """Draw a text; long, spoilt and hundredths' ones less often: they cost most and are met least."""
     text = draw_number(rng)
     rare = "#" in text or "/100" in text or sum(c.isdigit() for c in text) > 8
     return draw_number(rng) if rare and rng.random() < 0.6 else text
 
 
-def _draw_forever(seed: int, data_dir: Path, cache: Path, out: Queue[list[LineSample]]) -> None:
+def draw_with_shapes(data_dir: Path, cache: Path) -> Drawer:
+    """Return the drawer of the line reader's lines, with real digits' shapes among the table's."""
+    glyphs = load_shape_bank(data_dir, cache)
+    return lambda rng: draw_line(rng, glyphs)
+
+
+def _draw_forever(
+    seed: int, make_drawer: MakeDrawer, data_dir: Path, cache: Path, out: Queue[list[LineSample]]
+) -> None:
     os.nice(4)  # the pool can be used again: the trainer goes first
     cv2.setNumThreads(1)
-    glyphs = load_shape_bank(data_dir, cache)
+    draw = make_drawer(data_dir, cache)
     rng = np.random.default_rng(seed)
     parent = os.getppid()
     while os.getppid() == parent:
-        chunk = [line for line in (draw_line(rng, glyphs) for _ in range(CHUNK)) if line is not None]
+        chunk = [line for line in (draw(rng) for _ in range(CHUNK)) if line is not None]
         while os.getppid() == parent:  # a trainer that was killed takes nothing any more
             with suppress(queue.Full):
                 out.put(chunk, timeout=5)
                 break
     out.cancel_join_thread()  # nobody takes what is left: do not wait to hand it over
+
+
+def vary_line(sample: LineSample, rng: np.random.Generator) -> LineSample:
+    """Shift, scale and slant a line a little, vary its contrast and margins, as if it were found slightly off."""
+    height, width = sample.image.shape
+    scale_y = float(np.exp(rng.normal(0, 0.10)))
+    scale_x = float(np.exp(rng.normal(0, 0.07))) * scale_y**0.6
+    slant = rng.normal(0, 0.10)
+    shift = rng.normal(0, 1.5)
+    new_width = int(np.ceil((width * scale_x + abs(slant) * 20) / WIDTH_STRIDE)) * WIDTH_STRIDE
+    if new_width // WIDTH_STRIDE < 2 * len(sample.target):
+        return sample
+    middle = height / 2
+    offset = (new_width - width * scale_x) / 2
+    if rng.random() < 0.15:  # empty paper beside the line, where nothing may be read
+        spare = int(rng.integers(1, 16))
+        new_width += WIDTH_STRIDE * spare
+        offset += WIDTH_STRIDE * spare * rng.random()
+    matrix = np.array(
+        [
+            [scale_x, slant * scale_y, offset - slant * scale_y * middle],
+            [0, scale_y, middle * (1 - scale_y) + shift],
+        ]
+    )
+    image = cv2.warpAffine(sample.image, matrix, (new_width, LINE_HEIGHT), flags=cv2.INTER_LINEAR, borderValue=0)
+    if rng.random() < 0.2:  # as if scanned a little softer
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
+    if rng.random() < 0.5:
+        gamma = float(np.exp(rng.normal(0, 0.35)))
+        image = cv2.LUT(image, (255 * (np.arange(256) / 255) ** gamma).astype(np.uint8))
+    return LineSample(np.asarray(image, np.uint8), sample.target)
 
 
 @dataclass
@@ -114,6 +161,8 @@ class SamplePool:
     cache: Path
     processes: int = 1
     capacity: int = 40_000
+    make_drawer: MakeDrawer = draw_with_shapes
+    vary: Vary = vary_line
     samples: list[LineSample] = field(default_factory=list)
     drawn: int = 0
     _next: int = 0
@@ -124,7 +173,7 @@ class SamplePool:
         self._queue: Queue[list[LineSample]] = context.Queue(maxsize=64)
         seeds = np.random.SeedSequence(self.seed).generate_state(self.processes)
         self._workers = [
-            context.Process(target=_draw_forever, args=(int(s), self.data_dir, self.cache, self._queue), daemon=True)
+            context.Process(target=_draw_forever, args=(int(s), self.make_drawer, self.data_dir, self.cache, self._queue), daemon=True)
             for s in seeds
         ]
         for worker in self._workers:
@@ -160,7 +209,7 @@ class SamplePool:
     def batches(self, rng: np.random.Generator, *, size: int, count: int) -> list[list[LineSample]]:
         """Return ``count`` batches of lines of like width, each line varied."""
         chosen = rng.integers(len(self.samples), size=size * count)
-        lines = sorted((vary_line(self.samples[i], rng) for i in chosen), key=lambda s: s.image.shape[1])
+        lines = sorted((self.vary(self.samples[i], rng) for i in chosen), key=lambda s: s.image.shape[1])
         batches = [lines[i : i + size] for i in range(0, len(lines), size)]
         rng.shuffle(batches)
         return batches
@@ -170,37 +219,6 @@ class SamplePool:
         for worker in self._workers:
             worker.terminate()
             worker.join()
-
-
-def vary_line(sample: LineSample, rng: np.random.Generator) -> LineSample:
-    """Shift, scale and slant a line a little, vary its contrast and margins, as if it were found slightly off."""
-    height, width = sample.image.shape
-    scale_y = float(np.exp(rng.normal(0, 0.10)))
-    scale_x = float(np.exp(rng.normal(0, 0.07))) * scale_y**0.6
-    slant = rng.normal(0, 0.10)
-    shift = rng.normal(0, 1.5)
-    new_width = int(np.ceil((width * scale_x + abs(slant) * 20) / WIDTH_STRIDE)) * WIDTH_STRIDE
-    if new_width // WIDTH_STRIDE < 2 * len(sample.target):
-        return sample
-    middle = height / 2
-    offset = (new_width - width * scale_x) / 2
-    if rng.random() < 0.15:  # empty paper beside the line, where nothing may be read
-        spare = int(rng.integers(1, 16))
-        new_width += WIDTH_STRIDE * spare
-        offset += WIDTH_STRIDE * spare * rng.random()
-    matrix = np.array(
-        [
-            [scale_x, slant * scale_y, offset - slant * scale_y * middle],
-            [0, scale_y, middle * (1 - scale_y) + shift],
-        ]
-    )
-    image = cv2.warpAffine(sample.image, matrix, (new_width, LINE_HEIGHT), flags=cv2.INTER_LINEAR, borderValue=0)
-    if rng.random() < 0.2:  # as if scanned a little softer
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
-    if rng.random() < 0.5:
-        gamma = float(np.exp(rng.normal(0, 0.35)))
-        image = cv2.LUT(image, (255 * (np.arange(256) / 255) ** gamma).astype(np.uint8))
-    return LineSample(np.asarray(image, np.uint8), sample.target)
 
 
 def stack_lines(batch: list[LineSample]) -> Lines:

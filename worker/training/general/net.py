@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-from worker.fields.decoding import ALPHABET
+from worker.fields.line_reader.decoding import ALPHABET
 
 CLASSES = len(ALPHABET) + 1
 """The characters, then the CTC blank."""
@@ -179,8 +179,8 @@ def _fill(layer: nn.Conv2d | nn.LayerNorm | nn.Linear, weight: NDArray[np.float3
         weight = weight.sum(axis=1, keepdims=True)  # three channels of one grey
     if weight.shape != tuple(layer.weight.shape) or layer.bias is None:
         raise ValueError(f"a layer of shape {tuple(layer.weight.shape)} does not take weights of shape {weight.shape}")
-    layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
-    layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
+    layer.weight.copy_(torch.from_numpy(weight.copy()))
+    layer.bias.copy_(torch.from_numpy(bias.copy()))
 
 
 class Shipped(nn.Module):

@@ -1,0 +1,84 @@
+"""The general reader's picture of a line: cut out of the raw grey crop, 48 rows, by the extent of the writing.
+
+It sees paper, rules and shades as they are: on clean and on dirty paper the network was taught on such pictures, and
+errs elsewhere than the line reader, which sees flattened ink. Training and the worker call the same function.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.fields.cutting.cleaning import clean_field
+from worker.fields.line_reader.normalization import EMPTY_LEFT, LINE_HEIGHT, Line, normalize_line
+from worker.values import FieldCrop, Grey
+
+GENERAL_HEIGHT = 48
+GENERAL_STRIDE = 8
+"""Columns for each of the reader's answers."""
+LEAST_GENERAL_WIDTH = 160
+"""Narrower lines are filled up with middle grey, which is nothing to the network (measured: docs/reading.md)."""
+MOST_GENERAL_WIDTH = 1200
+FILL = 128
+
+
+class Extent(NamedTuple):
+    """A rectangle of a crop, in its pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def find_general_line(crop: FieldCrop) -> NDArray[np.uint8]:
+    """Find the line of writing in a raw crop and cut it out: (48, W) uint8, 0 = ink, W a multiple of 8.
+
+    In a crop that is higher than wide, print is removed before the line is looked for.
+    """
+    height, width = crop.grey.shape
+    seen = clean_field(crop) if height > width else crop
+    return cut_general_line(crop, seen, normalize_line(seen.grey))
+
+
+def cut_general_line(crop: FieldCrop, seen: FieldCrop, line: Line) -> NDArray[np.uint8]:
+    """Cut a line out of the raw ``crop``; it was found in ``seen``, the same crop or a part of it, cleaned."""
+    shift = np.linalg.inv(crop.page_from_crop) @ seen.page_from_crop
+    return cut_extent(crop.grey, line_extent(line, crop.grey.shape, left=shift[0, 2], top=shift[1, 2]))
+
+
+def line_extent(line: Line, shape: tuple[int, ...], *, left: float = 0.0, top: float = 0.0) -> Extent:
+    """Return a line's extent in a crop of a shape (h, w); the line's own crop begins at ``left``, ``top`` of it."""
+    x, y = line.x0 + left, line.y0 + top
+    right, bottom = x + line.image.shape[1] / line.scale, y + LINE_HEIGHT / line.scale
+    return Extent(
+        max(0.0, x + EMPTY_LEFT / line.scale), max(0.0, y), min(float(shape[1]), right), min(float(shape[0]), bottom)
+    )
+
+
+def cut_extent(grey: Grey, extent: Extent) -> NDArray[np.uint8]:
+    """Return the grey of an extent at ``GENERAL_HEIGHT`` rows, (48, W) uint8; an empty one is all middle grey."""
+    left, top, right, bottom = extent
+    if right - left < 2 or bottom - top < 2:
+        return np.full((GENERAL_HEIGHT, LEAST_GENERAL_WIDTH), FILL, np.uint8)
+    scale = GENERAL_HEIGHT / (bottom - top)
+    columns = round(min((right - left) * scale, MOST_GENERAL_WIDTH))
+    part = grey[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
+    if scale < 0.8:  # bilinear sampling would skip pixels: smooth by as much as is shrunk
+        part = np.asarray(cv2.GaussianBlur(part, (0, 0), 0.5 * (1 / scale - 0.7)), np.uint8)
+    half = 0.5 * scale - 0.5
+    matrix = np.array([[scale, 0, half - (left - int(left)) * scale], [0, scale, half - (top - int(top)) * scale]])
+    size = (max(columns, GENERAL_STRIDE), GENERAL_HEIGHT)
+    cut = cv2.warpAffine(part, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return fill_up(np.asarray(cut, np.uint8))
+
+
+def fill_up(cut: NDArray[np.uint8], width: int = LEAST_GENERAL_WIDTH) -> NDArray[np.uint8]:
+    """Return a cut filled up with middle grey on the right, to ``width`` at least and a multiple of 8 columns."""
+    wide = max(width, -(-cut.shape[1] // GENERAL_STRIDE) * GENERAL_STRIDE)
+    filled = np.full((GENERAL_HEIGHT, wide), FILL, np.uint8)
+    filled[:, : cut.shape[1]] = cut
+    return filled

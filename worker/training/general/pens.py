@@ -1,0 +1,123 @@
+"""Real pens: the recorded strokes of UNIPEN, Pendigits and UJI, by writer.
+
+UNIPEN's writers whose code's SHA-256 begins with 0 to 4 are kept out of all training: confidence and promise are fitted
+and shown on their hands (``is_held_out``). The sets' terms and sources stand in the model's card and in NOTICE.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.fields.line_reader.decoding import ALPHABET
+from worker.synthesis.glyphs import Shape
+from worker.synthesis.pens import WrittenNumber, lay_out_number, rewrite_number
+
+HELD_OUT_DIGITS = "01234"
+"""First hexadecimal digits of the SHA-256 of the codes of writers that never train: five of sixteen."""
+LEAST_HEIGHT = 24
+"""Tablet units; smaller writing is a staircase."""
+LEAST_DIGITS = 6
+"""A hand knows so many of the ten digits at least; it borrows the others."""
+SWAPPED_SHARE = 0.7
+"""Of a number's digits: what is left keeps its real neighbours."""
+
+
+def is_held_out(writer: str) -> bool:
+    """Tell whether a UNIPEN writer is kept out of all training."""
+    return hashlib.sha256(writer.encode()).hexdigest()[0] in HELD_OUT_DIGITS
+
+
+class PenBank:
+    """Writers' digits and whole numbers as shapes; a ``GlyphSource`` for ``draw_field``.
+
+    Parameters
+    ----------
+    digits
+        A writer -> for each of the ten digits the shapes that were recorded, in unit heights.
+    numbers
+        (writer, number): whole numbers as they were written.
+    """
+
+    def __init__(
+        self, digits: dict[str, list[list[Shape]]], numbers: Sequence[tuple[str, WrittenNumber]]
+    ) -> None:
+        self._digits = digits
+        self._hands = [own for own in digits.values() if sum(map(bool, own)) >= LEAST_DIGITS]
+        self._all = [[shape for own in digits.values() for shape in own[d]] for d in range(10)]
+        self._numbers = numbers
+        lengths = np.array([len(number.text) for _, number in numbers], np.float64)
+        weights = np.where(lengths == 1, 0.15, 1.0)  # half of the numbers are a lone digit, which teaches little
+        self._weights = (weights / weights.sum()).cumsum()
+
+    def writer_shapes(self, rng: np.random.Generator, digits: str) -> tuple[tuple[Shape, ...], ...]:
+        """Return two shapes of each digit asked for (none of others), of one writer where that writer has it."""
+        own = self._hands[int(rng.integers(len(self._hands)))]
+        return tuple(
+            self._two_of(rng, own[d] or self._all[d]) if str(d) in digits else () for d in range(10)
+        )
+
+    def _two_of(self, rng: np.random.Generator, pool: Sequence[Shape]) -> tuple[Shape, ...]:
+        return tuple(pool[int(i)] for i in rng.integers(0, len(pool), 2))
+
+    def pick_number(self, rng: np.random.Generator) -> WrittenNumber:
+        """Return a whole number as it was written, or with digits swapped for the writer's others."""
+        writer, number = self._numbers[int(self._weights.searchsorted(rng.random()))]
+        if rng.random() < 0.25:
+            return number
+        return rewrite_number(rng, number, self._digits.get(writer, [[] for _ in range(10)]), SWAPPED_SHARE)
+
+
+def load_pen_bank(data_dir: Path, *, held_out: bool) -> PenBank:
+    """Load UNIPEN's writers that train, with Pendigits' and UJI's; with ``held_out`` the writers that never do."""
+    unipen = data_dir / "pens" / "unipen"
+    digits: dict[str, list[list[Shape]]] = {}
+    numbers: list[tuple[str, WrittenNumber]] = []
+    for row in _read_rows(unipen / "numbers.jsonl.gz"):
+        text = spell(row["label"])
+        if is_held_out(row["writer"]) is held_out and not row["odd"] and row["h"] >= LEAST_HEIGHT and _has_digit(text):
+            number = lay_out_number(text, _strokes(row))
+            numbers.append((row["writer"], number))
+            if number.is_split:
+                for sign, shape in zip(text, number.shapes, strict=True):
+                    _keep(digits, row["writer"], sign, shape)
+    singles = [row for row in _read_rows(unipen / "digits.jsonl.gz") if is_held_out(row["writer"]) is held_out]
+    if not held_out:
+        singles += _read_rows(data_dir / "pens" / "pendigits_orig" / "digits.jsonl.gz")
+        singles += _read_rows(data_dir / "pens" / "ujipenchars1" / "digits.jsonl.gz")
+    for row in singles:
+        if max(row["h"], row["w"]) >= LEAST_HEIGHT and len(row["label"]) == 1:
+            _keep(digits, row["writer"], row["label"], lay_out_number("0", _strokes(row)).shapes[0])
+    return PenBank(digits, numbers)
+
+
+def spell(label: str) -> str:
+    """Return a label of UNIPEN in our alphabet: blanks go, signs that it lacks are ``#``."""
+    signs = "".join(label.replace("\\", "").split())
+    return "".join(sign if sign in ALPHABET else "#" for sign in signs)
+
+
+def _has_digit(text: str) -> bool:
+    return any(sign.isdigit() for sign in text)
+
+
+def _keep(digits: dict[str, list[list[Shape]]], writer: str, sign: str, shape: Shape) -> None:
+    if sign.isdigit():
+        digits.setdefault(writer, [[] for _ in range(10)])[int(sign)].append(shape.astype(np.float32))
+
+
+def _strokes(row: dict[str, Any]) -> list[NDArray[np.float32]]:
+    return [np.array(flat, np.float32).reshape(-1, 2) for flat in row["strokes"] if flat]
+
+
+def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
