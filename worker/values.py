@@ -269,9 +269,12 @@ class Recognizers:
     """The models as plain functions, so that the pure rooms need not know what runs them.
 
     ``calibration`` turns the evidence of a reading into a confidence, and says which confidence is accepted.
+    ``transcribe_general`` takes the raw grey lines of ``worker.fields.line_reader.general_line``, (48, W_i) uint8 with
+    0 = ink, and gives for each (W_i / 8, C) float32 log-probabilities of the line reader's classes.
     """
 
     classify_digits: DigitClassifier
     transcribe_fields: SequenceTranscriber
     versions: dict[str, str] = field(default_factory=dict)
     calibration: ReadersCalibration = UNCALIBRATED
+    transcribe_general: SequenceTranscriber | None = None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MODELS_DIR = Path(__file__).parent
 DIGITS = "digits.onnx"
 FIELDS = "fields.onnx"
+GENERAL = "general.onnx"
 
 DEFAULT_SUBSTITUTION_RATE = 0.005
 BATCH = 130
@@ -53,7 +54,13 @@ def load_recognizers(
     versions[fields_card.name] = fields_card.version
     kept = _read_calibration(calibration) if calibration else _calibration_of(fields_card)
     classify = _make_classifier(session, len(card.classes))
-    return Recognizers(classify, _make_transcriber(fields_session), versions, kept.promising(max_substitution_rate))
+    general: SequenceTranscriber | None = None
+    if (folder / GENERAL).exists():
+        general_session, general_card = _open_session(folder / GENERAL)
+        versions[general_card.name] = general_card.version
+        general = _make_transcriber(general_session)
+    promised = kept.promising(max_substitution_rate)
+    return Recognizers(classify, _make_transcriber(fields_session), versions, promised, general)
 
 
 def _calibration_of(card: ModelCard) -> ReadersCalibration:
@@ -107,8 +114,8 @@ def _make_classifier(session: InferenceSession, classes: int) -> DigitClassifier
 def _make_transcriber(session: InferenceSession) -> SequenceTranscriber:
     name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
 
-    def transcribe_fields(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """Transcribe normalized (40, W_i) uint8 fields; return each one's (R, T_i, C) float32 log-probabilities.
+    def transcribe_lines(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Transcribe (rows, W_i) uint8 lines; return each one's float32 log-probabilities, the model's axes.
 
         Neighbours of one width run together, as the views of one field do.
         """
@@ -117,4 +124,4 @@ def _make_transcriber(session: InferenceSession) -> SequenceTranscriber:
             answers += list(session.run([output], {name: np.stack(list(group))})[0])
         return answers
 
-    return transcribe_fields
+    return transcribe_lines

@@ -272,10 +272,12 @@ def draw_hand(
 ) -> Hand:
     """Draw a writer: shapes from the table of allographs, or, in ``real_share`` of cases, from real writers.
 
+    Some real writers take a part of their digits from the table, but none where ``real_share`` is 1.
+
     Only ``digits`` get shapes, for a writer of whom no more is wanted.
     """
     real = glyphs is not None and rng.random() < real_share
-    shapes = _real_shapes(rng, glyphs, digits) if real and glyphs is not None else _table_shapes(rng, digits)
+    shapes = _real_shapes(rng, glyphs, digits, mixed=real_share < 1) if real and glyphs is not None else _table_shapes(rng, digits)
     uneven = rng.uniform(0, 0.12 if real else 0.3)
     shapes = tuple(tuple(reproportion(rng, shape, uneven) for shape in own) for own in shapes)
     if rng.random() < 0.15:  # a tall 1 at the edge is no frame
@@ -302,10 +304,12 @@ def draw_hand(
     )
 
 
-def _real_shapes(rng: np.random.Generator, glyphs: GlyphSource, digits: str) -> tuple[tuple[Shape, ...], ...]:
-    """Return a real writer's shapes, in some cases every other digit's from the table."""
+def _real_shapes(
+    rng: np.random.Generator, glyphs: GlyphSource, digits: str, *, mixed: bool
+) -> tuple[tuple[Shape, ...], ...]:
+    """Return a real writer's shapes; if ``mixed``, in some cases every other digit's is from the table."""
     shapes = glyphs.writer_shapes(rng, digits)
-    if rng.random() >= 0.3:
+    if not mixed or rng.random() >= 0.3:
         return shapes
     spread = rng.uniform(0.01, 0.04)
     return tuple(

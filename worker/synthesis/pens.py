@@ -88,7 +88,7 @@ def lay_out_number(text: str, strokes: Sequence[Points]) -> WrittenNumber:
     if signs:
         digits = np.array([sign.isdigit() for sign in text])
     else:
-        digits = feet - tops > TALL_STROKE * (feet - tops).max()
+        digits = feet - tops >= TALL_STROKE * (feet - tops).max()
     top, foot = np.median(tops[digits]), np.median(feet[digits])
     left = min(float(shape[..., 0].min()) for shape in shapes)
     corner, scale = np.array([left, top], np.float32), np.float32(max(foot - top, 0.1))
@@ -117,7 +117,7 @@ def _split(text: str, strokes: Sequence[Shape]) -> list[Shape] | None:
     heights = np.array([np.subtract(*_span(sign, 1)[::-1]) for sign in signs])
     digits = np.array([sign.isdigit() for sign in text])
     low = np.array([sign in ".,-=" for sign in text])
-    shares = heights / np.median(heights[digits])
+    shares = heights / max(float(np.median(heights[digits])), NEAREST)
     fits = (shares[digits] > LEAST_DIGIT).all() and (shares[low] < LARGEST_POINT).all()
     return signs if fits else None
 

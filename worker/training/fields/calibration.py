@@ -56,7 +56,7 @@ def draw_labelled(count: int, seed: int, glyphs: GlyphSource | None = None) -> l
         if not truth or "#" in sample.text:
             continue
         height, width = sample.grey.shape
-        spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20), kind=_kind_of(sample.text))
+        spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20), kind=kind_of(sample.text))
         crop = FieldCrop(spec, sample.grey, Box(0, 0, width, height), np.eye(3))
         found.append(LabelledField("drawn", crop, truth, True))
     return found
@@ -77,7 +77,7 @@ def draw_labelled_cells(count: int, seed: int, glyphs: GlyphSource | None = None
     return found
 
 
-def _kind_of(text: str) -> Literal["number", "amount", "date"]:
+def kind_of(text: str) -> Literal["number", "amount", "date"]:
     """Return the kind of field in which a text would stand."""
     if text.isdigit():
         return "number"
