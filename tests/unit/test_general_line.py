@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
+from worker.fields.line_reader.decoding import ALPHABET
 from worker.fields.line_reader.general_line import FILL, Extent, cut_extent, find_general_line
+from worker.models.runtime import load_recognizers
 from worker.synthesis.fields import draw_field
 from worker.values import Box, FieldCrop
 
@@ -47,9 +50,19 @@ def test_the_cut_keeps_raw_greys() -> None:
 
 def test_a_line_of_a_tall_crop_is_cut_at_its_place() -> None:
     """In a crop higher than wide the line is found in the cleaned crop, and cut out of the raw one."""
-    line = draw_field(np.random.default_rng(1), "305", clean=True).grey
-    paper = np.full((6 * line.shape[1], line.shape[1] + 40), 235, np.uint8)
+    line = cv2.resize(draw_field(np.random.default_rng(1), "305", clean=True).grey, (96, 48))
+    paper = np.full((3 * line.shape[1], line.shape[1] + 40), 235, np.uint8)
     paper[line.shape[1] : line.shape[1] + line.shape[0], 20 : 20 + line.shape[1]] = line
     cut = find_general_line(_crop(paper))
     ink = (cut < 120).any(axis=0)
     assert ink.any() and (cut < 120).mean() > 0.02
+
+
+def test_the_shipped_general_reader_answers_every_eight_columns() -> None:
+    recognizers = load_recognizers()
+    assert recognizers.transcribe_general is not None
+    cuts = [find_general_line(_crop(draw_field(np.random.default_rng(seed), "2026").grey)) for seed in range(3)]
+    for cut, answer in zip(cuts, recognizers.transcribe_general(cuts), strict=True):
+        assert answer.shape == (cut.shape[1] // 8, len(ALPHABET) + 1)
+        assert np.exp(answer).sum(axis=1) == pytest.approx(np.ones(len(answer)), abs=1e-4)
+    assert "general" in recognizers.versions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_swapped_digits_keep_the_gaps_between_signs() -> None:
     swapped = rewrite_number(np.random.default_rng(0), number, [[wide], *([[]] * 9)], 1.0)
     assert swapped.text == "000"
     spans = [(s[..., 0].min(), s[..., 0].max()) for s in swapped.shapes]
-    gaps = [right[0] - left[1] for left, right in zip(spans, spans[1:], strict=False)]
+    gaps = [right[0] - left[1] for left, right in pairwise(spans)]
     assert gaps == pytest.approx([0.49, 0.69], abs=0.02)
 
 

@@ -277,7 +277,11 @@ def draw_hand(
     Only ``digits`` get shapes, for a writer of whom no more is wanted.
     """
     real = glyphs is not None and rng.random() < real_share
-    shapes = _real_shapes(rng, glyphs, digits, mixed=real_share < 1) if real and glyphs is not None else _table_shapes(rng, digits)
+    shapes = (
+        _real_shapes(rng, glyphs, digits, mixed=real_share < 1)
+        if real and glyphs is not None
+        else _table_shapes(rng, digits)
+    )
     uneven = rng.uniform(0, 0.12 if real else 0.3)
     shapes = tuple(tuple(reproportion(rng, shape, uneven) for shape in own) for own in shapes)
     if rng.random() < 0.15:  # a tall 1 at the edge is no frame

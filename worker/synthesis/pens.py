@@ -85,10 +85,8 @@ def lay_out_number(text: str, strokes: Sequence[Points]) -> WrittenNumber:
     shapes = [trace_stroke(np.asarray(stroke, np.float32) / np.float32(height)) for stroke in strokes]
     signs = _split(text, shapes)
     tops, feet = np.array([_span(shape, 1) for shape in (signs or shapes)]).T
-    if signs:
-        digits = np.array([sign.isdigit() for sign in text])
-    else:
-        digits = feet - tops >= TALL_STROKE * (feet - tops).max()
+    is_tall = feet - tops >= TALL_STROKE * (feet - tops).max()
+    digits = np.array([sign.isdigit() for sign in text]) if signs else is_tall
     top, foot = np.median(tops[digits]), np.median(feet[digits])
     left = min(float(shape[..., 0].min()) for shape in shapes)
     corner, scale = np.array([left, top], np.float32), np.float32(max(foot - top, 0.1))

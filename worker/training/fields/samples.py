@@ -36,7 +36,10 @@ BLANK_SHARE = 0.16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineSample:
-    """A line (rows, W) uint8 as its reader sees it, (40, W) with 255 = ink for the line reader, and the indices of its characters in ``ALPHABET``."""
+    """A line and the indices of its characters in ``ALPHABET``.
+
+    ``image`` is (rows, W) uint8 as its reader sees it: (40, W) with 255 = ink for the line reader.
+    """
 
     image: Lines
     target: NDArray[np.int64]
@@ -173,7 +176,11 @@ class SamplePool:
         self._queue: Queue[list[LineSample]] = context.Queue(maxsize=64)
         seeds = np.random.SeedSequence(self.seed).generate_state(self.processes)
         self._workers = [
-            context.Process(target=_draw_forever, args=(int(s), self.make_drawer, self.data_dir, self.cache, self._queue), daemon=True)
+            context.Process(
+                target=_draw_forever,
+                args=(int(s), self.make_drawer, self.data_dir, self.cache, self._queue),
+                daemon=True,
+            )
             for s in seeds
         ]
         for worker in self._workers:

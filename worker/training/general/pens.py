@@ -46,9 +46,7 @@ class PenBank:
         (writer, number): whole numbers as they were written.
     """
 
-    def __init__(
-        self, digits: dict[str, list[list[Shape]]], numbers: Sequence[tuple[str, WrittenNumber]]
-    ) -> None:
+    def __init__(self, digits: dict[str, list[list[Shape]]], numbers: Sequence[tuple[str, WrittenNumber]]) -> None:
         self._digits = digits
         self._hands = [own for own in digits.values() if sum(map(bool, own)) >= LEAST_DIGITS]
         self._all = [[shape for own in digits.values() for shape in own[d]] for d in range(10)]
@@ -60,9 +58,7 @@ class PenBank:
     def writer_shapes(self, rng: np.random.Generator, digits: str) -> tuple[tuple[Shape, ...], ...]:
         """Return two shapes of each digit asked for (none of others), of one writer where that writer has it."""
         own = self._hands[int(rng.integers(len(self._hands)))]
-        return tuple(
-            self._two_of(rng, own[d] or self._all[d]) if str(d) in digits else () for d in range(10)
-        )
+        return tuple(self._two_of(rng, own[d] or self._all[d]) if str(d) in digits else () for d in range(10))
 
     def _two_of(self, rng: np.random.Generator, pool: Sequence[Shape]) -> tuple[Shape, ...]:
         return tuple(pool[int(i)] for i in rng.integers(0, len(pool), 2))

@@ -91,7 +91,7 @@ def _loosen(rng: np.random.Generator, extent: Extent, shape: tuple[int, ...]) ->
 
 
 def _find_shown(sample: FieldSample, extent: Extent, scale: float) -> NDArray[np.bool_] | None:
-    """Tell of every sign whether the cut shows it; None where a digit, or a number in one piece, is cut or too small."""
+    """Tell of every sign whether the cut shows it; None where a digit or an unsplit number is cut or tiny."""
     low, high = sample.boxes[:, :2], sample.boxes[:, :2] + sample.boxes[:, 2:]
     inside = np.minimum(high, extent[2:]) - np.maximum(low, extent[:2])
     shares = (inside / np.maximum(sample.boxes[:, 2:], 1e-3)).min(axis=1)

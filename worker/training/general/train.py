@@ -173,5 +173,6 @@ def _step(state: GeneralState, batch: list[LineSample], average: float) -> float
 @torch.no_grad()
 def follow(averaged: nn.Module, net: nn.Module, share: float) -> None:
     """Move ``averaged`` towards ``net``, keeping ``share`` of what it was."""
-    ours, theirs = list(averaged.parameters()), list(net.parameters())
+    ours: list[Tensor] = list(averaged.parameters())
+    theirs: list[Tensor] = list(net.parameters())
     torch._foreach_lerp_(ours, theirs, 1 - share)
