@@ -20,7 +20,7 @@ GENERAL_HEIGHT = 48
 GENERAL_STRIDE = 8
 """Columns for each of the reader's answers."""
 LEAST_GENERAL_WIDTH = 160
-"""Narrower lines are filled up with middle grey, which is nothing to the network (measured: docs/lab-notebook/general-reader.md)."""
+"""Narrower lines are filled up with middle grey, which is nothing to it (docs/lab-notebook/general-reader.md)."""
 MOST_GENERAL_WIDTH = 1200
 FILL = 128
 
