@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,11 @@ import click
 from schemas.form_template import FORMLESS
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
-from worker.errors import IcrError, UnreadableScanError
+from worker.errors import IcrError
+from worker.reader import read_file
 
 if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when a command runs, so that `icr --help` does not wait for them
     from schemas.reading import PageOut
-    from worker.page_kinds import PageKind
     from worker.values import Page, PageReading
 
 
@@ -47,7 +46,7 @@ def read(
     kind = find_page_kind(layout or template, runtime.templates(), runtime.check_policy)
     failed = False
     for path in files:
-        for page, reading, out in _read_file(runtime, path, kind):
+        for page, reading, out in read_file(runtime, path, kind):
             failed |= out.error is not None
             _print_page(out, output)
             if draw and page is not None and reading is not None:
@@ -72,31 +71,6 @@ def classify(runtime: Runtime, file: Path, out: Path) -> None:
             np.save(target, probabilities)
     except OSError as error:
         raise IcrError(f"cannot write {out}: {error.strerror}") from error
-
-
-def _read_file(
-    runtime: Runtime, path: Path, kind: PageKind
-) -> Iterator[tuple[Page | None, PageReading | None, PageOut]]:
-    """Yield every page of a file as it was read; a file that fails ends with an object that says why."""
-    from schemas.reading import PageOut
-    from worker.output.page_json import to_page_out
-    from worker.pipeline import excuse_blank_backs, read_page
-    from worker.rasterizer import open_pages
-    from worker.values import Page
-
-    def read_pages() -> Iterator[tuple[Page | None, PageReading]]:
-        for page in open_pages(path, scan_id=path.name, limits=runtime.limits()):
-            reading = read_page(page, kind, runtime.recognizers(), runtime.accept_policy)
-            yield (page if isinstance(page, Page) and not reading.blank else None), reading
-
-    number = 0
-    read = excuse_blank_backs(read_pages()) if runtime.settings.blank_pages == "skip" else read_pages()
-    try:
-        for page, reading in read:
-            yield page, reading, to_page_out(reading, str(path))
-            number = reading.page + 1
-    except UnreadableScanError as error:
-        yield None, None, PageOut(source=str(path), page=number, error=str(error))
 
 
 def _print_page(out: PageOut, output: str) -> None:
