@@ -22,6 +22,7 @@ COMMANDS = {
     "submit": "worker.commands.jobs:submit",
     "status": "worker.commands.jobs:status",
     "retry": "worker.commands.jobs:retry",
+    "reread": "worker.commands.jobs:reread",
     "schema": "worker.commands.jobs:schema",
     "demo": "worker.commands.demo:demo",
     "doctor": "worker.commands.doctor:doctor",

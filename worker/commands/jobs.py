@@ -6,6 +6,7 @@ import json
 import sys
 import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,28 @@ def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
     for job_id in sorted(unknown):
         click.echo(f"icr: {job_id}: no failed job that could be read again", err=True)
     sys.exit(1 if unknown else 0)
+
+
+@click.command()
+@click.option("--template", required=True, help="A form template's name, or a form's: its scans are read again.")
+@click.option("--since", type=click.DateTime(), help="Only scans read at or after this time (UTC).")
+@pass_runtime
+def reread(runtime: Runtime, template: str, since: datetime | None) -> None:
+    """Read the scans of a template again, as after a correction of it.
+
+    The new readings replace the old ones. What a person decided stays with each field that lies where it lay.
+    """
+    from worker.forms.templates import find_form
+    from worker.queue.publishing import make_publisher
+    from worker.store.rereading import requeue_read_jobs
+
+    form = find_form(template, runtime.templates())
+    names = sorted({template, *(page.name for page in form.pages)})
+    engine, publisher = _ready_engine(runtime), make_publisher(runtime)
+    ids = requeue_read_jobs(engine, templates=names, since=since.replace(tzinfo=UTC) if since else None)
+    for job_id in ids:
+        _publish_again(publisher, job_id)
+    click.echo(f"{len(ids)} scans of {template} are queued to be read again")
 
 
 @click.command()

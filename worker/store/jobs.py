@@ -29,8 +29,9 @@ from sqlalchemy import (
 
 from worker.errors import InvalidJobError
 from worker.store.engine import database_now, reading, writing
-from worker.store.readings import insert_readings, insert_scan, upsert
+from worker.store.readings import insert_scan, upsert
 from worker.store.records import ClaimedJob, FailedJob, JobRecord, JobTicket, QueueSummary
+from worker.store.rereading import write_readings
 from worker.store.tables import JobRow, JobState, ScanRow
 from worker.values import PageReading, Scan
 
@@ -201,13 +202,16 @@ def extend_lease(engine: Engine, claim: ClaimedJob, lease_s: float) -> bool:
 
 
 def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequence[PageReading]) -> bool:
-    """Write every row of a scan and end its job, or nothing and return False where the claim was lost."""
+    """Write every row of a scan and end its job, or nothing and return False where the claim was lost.
+
+    The rows replace those of an earlier reading of the job (``worker.store.rereading``).
+    """
     with writing(engine) as connection:
         held = select(JobRow.id).where(_is_held(claim)).with_for_update(key_share=True)
         if connection.execute(held).one_or_none() is None:
             return False
         now = database_now(connection)
-        insert_readings(connection, claim.id, pages, now=now)
+        write_readings(connection, claim.id, pages, now=now)
         _end(connection, claim.id, JobState.DONE, now)
         if scan.sha256 != claim.scan.sha256:  # the file changed after it was registered: say what was read
             scan_id = insert_scan(connection, sha256=scan.sha256, size=None, now=now)
