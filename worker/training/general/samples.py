@@ -26,8 +26,8 @@ from worker.training.fields.glyphs import load_shape_bank
 from worker.training.fields.samples import Drawer, LineSample, draw_text
 from worker.training.general.pens import PenBank, load_pen_bank
 
-BLANK_SHARE, WRITTEN_SHARE = 0.08, 0.4
-"""Shares of empty fields and of whole numbers of real pens; the rest is the generator's."""
+BLANK_SHARE, CELLS_SHARE, WRITTEN_SHARE = 0.06, 0.12, 0.34
+"""Shares of empty fields, of rows of cells and of whole numbers of real pens; the rest is the generator's free fields."""
 REAL_SHARE = 0.6
 """Of the generator's fields: those that take their digits from real writers."""
 WHOLE_CROP_SHARE = 0.08
@@ -57,9 +57,17 @@ def draw_general_line(rng: np.random.Generator, shapes: GlyphSource, pens: PenBa
     elif kind < BLANK_SHARE + WRITTEN_SHARE:
         sample = draw_written_number(rng, pens.pick_number(rng))
     else:
+        in_cells = kind < BLANK_SHARE + WRITTEN_SHARE + CELLS_SHARE
+        text = _draw_digits(rng) if in_cells else draw_text(rng)
         glyphs = pens if rng.random() < 0.5 else shapes
-        sample = draw_field(rng, draw_text(rng), glyphs=glyphs, real_share=REAL_SHARE)
+        sample = draw_field(rng, text, glyphs=glyphs, real_share=REAL_SHARE, in_cells=in_cells or None)
     return cut_sample(rng, sample)
+
+
+def _draw_digits(rng: np.random.Generator) -> str:
+    """Draw what stands in a row of cells: 2 to 10 digits, most often the eight of a date."""
+    count = 8 if rng.random() < 0.3 else int(rng.integers(2, 11))
+    return "".join(map(str, rng.integers(0, 10, count)))
 
 
 def cut_sample(rng: np.random.Generator, sample: FieldSample) -> LineSample | None:
