@@ -48,8 +48,9 @@ train: $(call installed,train) ## Train the digit model on the sets in ICR_DATA_
 evaluate: $(call installed,train) ## Measure the digit model on the sets in ICR_DATA_DIR
 	$(BIN)/icr evaluate
 
-train-fields: $(call installed,train) ## Train the field model
+train-fields: $(call installed,train) ## Train the field model and the general reader
 	$(BIN)/icr train-fields
+	$(BIN)/icr train-general-reader
 
 evaluate-fields: $(call installed,train) ## Measure the field model on the sets in ICR_DATA_DIR
 	$(BIN)/icr evaluate-fields

@@ -35,6 +35,7 @@ COMMANDS = {
     "train": "worker.commands.lab:train",
     "evaluate": "worker.commands.lab:evaluate",
     "train-fields": "worker.commands.fields_lab:train_fields",
+    "train-general-reader": "worker.commands.fields_lab:train_general_reader",
     "evaluate-fields": "worker.commands.fields_lab:evaluate_fields",
     "calibrate": "worker.commands.fields_lab:calibrate",
 }

