@@ -1,1 +1,1 @@
-"""Digit images as the model wants them, its answers decoded and calibrated."""
+"""Single digits: images normalized for the digit model, and its calibrated answers."""

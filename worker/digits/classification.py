@@ -1,4 +1,4 @@
-"""Raw digit images through normalization and the model: what ``icr classify`` does."""
+"""Classify raw digit images: normalization, then the model, as ``icr classify`` does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One digit's ink brought to the one size, place and contrast that the digit model reads.
+"""Bring the ink of a digit to the size, place and contrast that the digit model reads.
 
 The geometry is MNIST's own: the ink is scaled, its aspect kept, into 20 x 20 pixels, and its centre of mass
 is put in the middle of 28 x 28 (LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document
@@ -24,7 +24,7 @@ MIN_CONTRAST = 24
 """Least difference between ink and background, of 255; a crop with less is an empty cell."""
 
 MAX_SIDE = 112
-"""Larger crops are first shrunk to this many pixels: four times the size the model sees."""
+"""Larger crops are first shrunk to this many pixels, four times the size that the model sees."""
 
 SOLID = 96
 """Ink above this, of 255, counts as part of a stroke when components and the tight box are found."""
@@ -36,7 +36,7 @@ Ink = NDArray[np.uint8]
 
 
 def normalize_digit(ink: Ink) -> Ink:
-    """Return a crop's ink as the digit model wants it.
+    """Return the ink of a crop as the digit model needs it.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ def _shrink(ink: Ink) -> Ink:
 def _stretch_contrast(ink: Ink) -> Ink | None:
     """Map the background to 0 and the ink to 255; None where there is no ink.
 
-    Otsu's threshold parts ink from background ("A threshold selection method from gray-level histograms",
+    Otsu's threshold separates ink from background ("A threshold selection method from gray-level histograms",
     1979). A fifth of the way from the background's mean to the threshold becomes 0, so that the grey edges of
-    strokes stay and the paper's grain goes; the mean of the ink becomes 255.
+    strokes stay and the grain of the paper goes; the mean of the ink becomes 255.
     """
     threshold, above = cv2.threshold(ink, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     peak = cv2.mean(ink, above)[0]

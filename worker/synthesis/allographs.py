@@ -1,9 +1,9 @@
-"""The shapes that digits take in the world's schools of writing: a table to add to.
+"""The shapes of digits in the world's schools of writing: a table to add to.
 
-Each shape is one line of strokes divided by ``|``; a stroke is a list of points ``x,y`` in percent of the
-digit's height, y down, top at 0 and baseline at 100. A smooth curve runs through the points; ``!`` makes a
-point a corner; a stroke that ends on its first point is closed. The number behind the shape is how often it
-is met, relative to its sisters.
+Each shape is one line of strokes, separated by ``|``. A stroke is a list of points ``x,y`` in percent of the digit's
+height, with y downwards, the top at 0 and the baseline at 100. A smooth curve runs through the points; ``!`` makes a
+point a corner, and a stroke that ends on its first point is closed. The number behind the shape is how often it
+occurs compared with the other shapes of its digit.
 """
 
 from __future__ import annotations

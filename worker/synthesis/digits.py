@@ -1,7 +1,7 @@
-"""Single glyphs for the digit model: digits, and all that is cut out of a field and is no digit.
+"""Single glyphs for the digit model: digits, and whatever else is cut out of a field.
 
-Everything is ``(H, W) uint8``, white ink on black, as a segmenter hands it over: cropped near its ink,
-sometimes with a neighbour's edge or the remains of a rule.
+Everything is ``(H, W) uint8``, white ink on black, as segmentation gives it: cropped near its ink, sometimes with the
+edge of a neighbour or the remains of a rule.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def draw_digit(rng: np.random.Generator, hand: Hand | None = None, *, remnants: 
 
 
 def draw_non_digit(rng: np.random.Generator, *, remnants: float = 0.25) -> Ink:
-    """Draw what is no digit: a mark, a letter, a scribble, remains of print, two digits in one."""
+    """Draw a non-digit: a mark, a letter, a scribble, remains of print, or two digits in one."""
     kind = pick(rng, [share for share, _ in _NON_DIGITS])
     return _NON_DIGITS[kind][1](rng, remnants)
 
 
 def add_remnants(rng: np.random.Generator, ink: Ink) -> Ink:
-    """Return a copy with what a segmenter leaves behind: a neighbour's edge, a piece of a rule, specks."""
+    """Return a copy with what segmentation leaves behind: a neighbour's edge, a piece of a rule, specks."""
     H, W = ink.shape
     ink = ink.copy()
     tone = int(rng.integers(90, 256))
@@ -74,7 +74,7 @@ def add_remnants(rng: np.random.Generator, ink: Ink) -> Ink:
 
 
 def _one_off(rng: np.random.Generator, digit: int) -> Shape:
-    """Write a digit as a writer who is never met again."""
+    """Write a digit in the hand of a writer who is used only once."""
     spread = rng.uniform(0.01, 0.055)
     shape = warp(choose_allographs(rng, digit, spread)[0], rng, rng.uniform(0.005, 0.045))
     if rng.random() < 0.12:
@@ -87,7 +87,7 @@ def _slant(shape: Shape, slant: float) -> Shape:
 
 
 def _finish(rng: np.random.Generator, shape: Shape, remnants: float, pen: Pen | None = None) -> Ink:
-    """Draw a shape at a random size with a random pen, cropped near its ink, and dirty it."""
+    """Draw a shape at a random size with a random pen, cropped near its ink, and add dirt."""
     pen = pen or draw_pen(rng)
     points = shape.reshape(-1, 2)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -139,7 +139,7 @@ def _two_as_one(rng: np.random.Generator, remnants: float) -> Ink:
 
 
 def _half(rng: np.random.Generator, remnants: float) -> Ink:
-    """Keep a part of a digit, of those whose parts are not digits themselves (the top of an 8 is a 0)."""
+    """Keep a part of a digit whose parts are not digits themselves (the top of an 8 is a 0)."""
     digit = (0, 2, 3, 5)[int(rng.integers(4))]
     ink = _finish(rng, _one_off(rng, digit), 0.0)
     H, W = ink.shape

@@ -50,7 +50,7 @@ def draw_template(rng: np.random.Generator, name: str) -> FormTemplate:
 def _draw_field(
     rng: np.random.Generator, name: str, at: tuple[float, float], room: tuple[float, float]
 ) -> tuple[FieldSpec, Landmark]:
-    """Draw a field at ``at`` (x, y) within ``room`` (w, h) mm, and the landmark round or under it."""
+    """Draw a field at ``at`` (x, y) within ``room`` (w, h) mm, and the landmark around or under it."""
     label = LABELS[int(rng.integers(len(LABELS)))]
     height = room[1]
     if rng.random() < 0.5:

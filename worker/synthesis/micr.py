@@ -1,4 +1,4 @@
-"""MICR lines as printers and scanners make them: drawn from the standard's grid, with the defects of both."""
+"""Draw MICR lines as printers and scanners make them, from the standard's grid, with the defects of both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.synthesis.paper import degrade, draw_paper
 from worker.values import Grey
 
 _FINE = 8
-"""Pixels a unit at which lines are drawn, before a scanner's sampling."""
+"""Pixels for each unit of the grid at which lines are drawn, before a scanner samples them."""
 
 
 def draw_routing(rng: np.random.Generator) -> str:
@@ -79,7 +79,7 @@ def draw_line(rng: np.random.Generator, text: str, unit_px: float) -> Grey:
 
 
 def _blotches(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return a smooth random field of about unit swing, features of a unit or two."""
+    """Return a smooth random field of about unit amplitude, with features of a unit or two."""
     coarse = rng.normal(0, 1, (shape[0] // _FINE + 2, shape[1] // _FINE + 2)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 

@@ -1,7 +1,7 @@
 """The numbers that people write: ids, amounts of many countries, dates.
 
-The alphabet: the digits; ``. , - / =`` as written; ``$`` any currency sign; ``#`` anything else that is no
-digit.
+The alphabet is the digits, ``. , - / =`` as written, ``$`` for any currency sign, and ``#`` for anything else that is
+not a digit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _digits(rng: np.random.Generator, low: int, high: int) -> str:
 
 
 def _amount(rng: np.random.Generator, high: int = 7) -> str:
-    """Draw an amount's digits: first digits half by Benford's law, never 0; often round, often doubled."""
+    """Draw the digits of an amount: half of the first digits by Benford's law, none is 0; often round or doubled."""
     first = int(10 ** rng.random()) if rng.random() < 0.5 else int(rng.integers(1, 10))
     text = str(first) + _digits(rng, 1, high - 1)
     if rng.random() < 0.4 and len(text) > 2:
@@ -52,7 +52,7 @@ def _plain(rng: np.random.Generator) -> str:
 
 
 def _ordinal(rng: np.random.Generator) -> str:
-    """Draw a row's number, with the point that some put behind it."""
+    """Draw the number of a row, with the point that some people put behind it."""
     return _digits(rng, 1, 3) + "."
 
 

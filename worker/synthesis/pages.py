@@ -42,7 +42,7 @@ def draw_distortion(rng: np.random.Generator, *, skew_deg: float = 3.0, perspect
 
 
 def distort_form(sample: FormSample, distortion: Distortion, *, surround: int = 255) -> FormSample:
-    """Lay a page anew; its homography follows. What comes into view beside it has the tone ``surround``."""
+    """Return the page distorted, with its homography; what comes into view beside it has the tone ``surround``."""
     H, W = sample.grey.shape
     matrix = homography_of(distortion, (W, H))
     grey = cv2.warpPerspective(sample.grey, matrix, (W, H), flags=cv2.INTER_LINEAR, borderValue=surround)

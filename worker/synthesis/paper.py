@@ -1,7 +1,7 @@
-"""Paper and what a scanner, a copier or a telephone make of it.
+"""Paper, and what a scanner, a copier or a telephone makes of it.
 
-Papers are ``(H, W)`` in 0..255, uint8 until ink lies on them, then float32. Textures come from a small set
-of tiles, rendered once a process from fixed seeds, so that a field costs a crop and not a rendering.
+Papers are ``(H, W)`` in 0..255: uint8 until ink is added, then float32. Textures come from a small set of tiles that
+are rendered once a process from fixed seeds, so a field costs a crop and not a rendering.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def texture_tile(index: int) -> Paper:
     """Return a texture (256, 768), mean near 0, swing near 1; index runs from 0 to ``TILES`` - 1."""
     rng = np.random.default_rng(770_000 + index)
     kinds = (_dots, _weave, _fibres, _mottle, _words, _waves, _waves)
-    makers = (*kinds, *(_guilloche,) * len(kinds))  # what people write amounts on is mostly a guilloche
+    makers = (*kinds, *(_guilloche,) * len(kinds))  # most amounts are written on a guilloche
     tile: Paper = makers[index % len(makers)](rng)
     tile = (tile - tile.mean()) / (tile.std() + 1e-6)
     return tile.astype(np.float32).clip(-3, 3)
@@ -43,7 +43,7 @@ def _thin_lines(phase: Paper, sharpness: float) -> Paper:
 
 
 def _guilloche(rng: np.random.Generator) -> Paper:
-    """Security print: families of wavy lines across each other, some of them round a far point, all unevenly inked."""
+    """Draw security print: families of wavy lines across each other, some around a far point, all unevenly inked."""
     x, y = _grid()
     total: Paper = np.zeros_like(x)
     spread = 0.4 if rng.random() < 0.4 else 1.5  # level lines, or a net
@@ -60,7 +60,7 @@ def _guilloche(rng: np.random.Generator) -> Paper:
 
 
 def _uneven(rng: np.random.Generator) -> Paper:
-    """How much of a print a scanner sees, from place to place: clouds, and gaps as of dotted lines."""
+    """Return how much of a print a scanner sees at each place: clouds, and gaps as in dotted lines."""
     return (0.2 + _noise(rng, every=32)) * (_noise(rng, every=2) > rng.uniform(0.1, 0.5))
 
 
@@ -103,7 +103,7 @@ def _mottle(rng: np.random.Generator) -> Paper:
 
 
 def _words(rng: np.random.Generator) -> Paper:
-    """Security print: a short word over and over, with a lattice."""
+    """Draw security print: a short word repeated, with a lattice."""
     tile = np.full((TILE_H, TILE_W), 255, np.uint8)
     word = "".join(rng.choice(list("ABCDEIKNORST"), int(rng.integers(4, 9))))
     font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX_SMALL]))

@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 Maker = Callable[[int], Any]
 
 UNREGULARIZED = 1e10
-"""The inverse strength of a penalty too weak to be felt; the published result on MNIST used it."""
+"""The inverse strength of a penalty too weak to matter; the published result on MNIST used it."""
 
 ESTIMATORS: dict[str, Maker] = {
     "logistic": lambda seed: LogisticRegression(C=UNREGULARIZED, random_state=seed),
@@ -26,7 +26,7 @@ ESTIMATORS: dict[str, Maker] = {
     "tree": lambda seed: DecisionTreeClassifier(random_state=seed),
     "mlp": lambda seed: MLPClassifier((256,), batch_size=256, early_stopping=True, random_state=seed),
 }
-"""Every name of ``icr train`` but ``cnn``, which is ``worker.training.digits.net``'s."""
+"""Every name of ``icr train`` except ``cnn``, which is in ``worker.training.digits.net``."""
 
 
 def make_estimator(name: str, *, seed: int) -> Any:

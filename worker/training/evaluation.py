@@ -1,4 +1,4 @@
-"""One account of how a model did on one set: what ``icr evaluate`` prints and the report draws."""
+"""How a model did on one set: what ``icr evaluate`` prints and the report draws."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from worker.training.metrics import digit_accuracy, digit_calibration_error
 class Evaluation:
     """What a model answered: images (N, H, W) uint8, labels (N,), probabilities (N, C), names of classes.
 
-    ``folds`` holds the accuracies of cross-validation, where it was asked for. ``calibrated`` is False where
-    the model has scores only (a support vector machine), so that no confidence can be read from them.
+    ``folds`` holds the accuracies of cross-validation, if it was asked for. ``calibrated`` is False if the model has
+    scores only (a support vector machine), which give no confidence.
     """
 
     title: str

@@ -28,7 +28,7 @@ from worker.digits.normalization import SIZE
 OPSET = 17
 
 KEPT_WHOLE = ("Gemm", "Softmax")
-"""The last layer stays in 32 bits: a confidence in steps of 1/255 could not tell 0.998 from 0.9998."""
+"""The last layer stays in 32 bits, because a confidence in steps of 1/255 cannot tell 0.998 from 0.9998."""
 
 
 def export_sklearn(estimator: Any, *, side: int = SIZE) -> bytes:
@@ -39,7 +39,7 @@ def export_sklearn(estimator: Any, *, side: int = SIZE) -> bytes:
         options={id(estimator): {"zipmap": False}},
         target_opset=OPSET,
     )
-    del model.graph.output[0]  # the label: it follows from the probabilities
+    del model.graph.output[0]  # the label, which follows from the probabilities
     return bytes(_read_pixels(model, side).SerializeToString())
 
 
@@ -96,7 +96,8 @@ def quantize(content: bytes, samples: NDArray[np.uint8], *, name: str = "images"
     """Return a network's graph with 8-bit weights and activations; samples of its input show their ranges.
 
     ``name`` is that input, (N, 28, 28) digits by default; nodes whose names ``keep`` has stay in 32 bits, too.
-    A quarter of the size and twice as fast with AVX-512 VNNI; what it costs is in docs/lab-notebook/digit-model.md.
+    The result has a quarter of the size and is twice as fast with AVX-512 VNNI. The cost in accuracy is in
+    docs/lab-notebook/digit-model.md.
     """
     with tempfile.TemporaryDirectory() as folder:
         whole, ready, small = (Path(folder) / name for name in ("whole.onnx", "ready.onnx", "small.onnx"))

@@ -1,4 +1,4 @@
-"""What a digit model is measured by, beyond scikit-learn's own metrics."""
+"""Metrics of digit models beyond those of scikit-learn."""
 
 from __future__ import annotations
 

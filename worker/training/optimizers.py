@@ -1,4 +1,4 @@
-"""Muon for a network's convolutions, AdamW for all else, behind one face."""
+"""Muon for the convolutions of a network and AdamW for everything else, behind one interface."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ WEIGHT_DECAY = 0.01
 class MuonAdamW:
     """Steps along orthogonalized momentum for convolutions, along AdamW's for biases and normalizations.
 
-    Muon (Jordan et al. 2024) wants matrices: a convolution is one with a row for each of its outputs. Its steps are
-    as long as AdamW's (Liu et al. 2025, arXiv:2502.16982), so that one rate serves both. The network lies in
-    channels-last memory, where such a matrix is a view of the weights.
+    Muon (Jordan et al. 2024) needs matrices: a convolution is one with a row for each of its outputs. Its steps are
+    as long as AdamW's (Liu et al. 2025, arXiv:2502.16982), so one rate serves both. The network is in channels-last
+    memory, where such a matrix is a view of the weights.
     """
 
     def __init__(self, net: nn.Module, rate: float) -> None:
@@ -34,7 +34,7 @@ class MuonAdamW:
             group["lr"] = rate
 
     def step(self) -> None:
-        """Take one step along the gradients, and forget them."""
+        """Take one step along the gradients, and clear them."""
         for convolution, matrix in zip(self._convolutions, self._matrices, strict=True):
             assert convolution.grad is not None
             matrix.grad = _rows(convolution.grad).reshape(matrix.shape)
@@ -47,7 +47,7 @@ class MuonAdamW:
         return {"muon": self._muon.state_dict(), "adamw": self._adamw.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the state of both; from that of another optimizer, begin anew."""
+        """Continue from the state of both; begin afresh if the state is of another optimizer."""
         if "muon" not in state:
             return
         self._muon.load_state_dict(state["muon"])

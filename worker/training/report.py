@@ -1,4 +1,4 @@
-"""The evaluation as one HTML file with its figures inside: to be opened anywhere, sent to anyone."""
+"""The evaluation as one HTML file that holds its figures, so that it can be opened and sent anywhere."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _inline(figure: Figure) -> str:
 
 
 def draw_confusion(evaluation: Evaluation) -> Figure:
-    """Draw the confusion matrix as a heat map; the diagonal is left white, so that mistakes show."""
+    """Draw the confusion matrix as a heat map, with a white diagonal so that mistakes show."""
     counts = evaluation.confusion()
     figure = Figure(figsize=(7, 6))
     axes = figure.subplots()

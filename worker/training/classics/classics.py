@@ -1,4 +1,4 @@
-"""The field's classic results, each trained and measured anew and set beside the published figure."""
+"""Classic results of the field, trained and measured again, beside the published figures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Outcome:
 
 
 SVC_SAMPLES = 15_000
-"""What the support vector machines train on: with all 60,000 each takes a quarter of an hour on two cores."""
+"""Training samples of the support vector machines; with all 60,000 each takes a quarter of an hour on two cores."""
 
 
 def _named(name: str) -> Maker:
@@ -99,7 +99,7 @@ CLASSICS: dict[str, Classic] = {
 
 
 def reproduce(classic: Classic, data_dir: Path | None, *, seed: int = 0) -> Outcome:
-    """Train a classic on its data and ask it for its test."""
+    """Train a classic on its data and measure it on its test set."""
     split = classic.load(data_dir)
     estimator = classic.make(seed)
     pixels = as_pixels(split.x_train)
@@ -113,7 +113,7 @@ def reproduce(classic: Classic, data_dir: Path | None, *, seed: int = 0) -> Outc
 
 
 def reproduce_once(name: str, data_dir: Path | None, kept_in: Path) -> Outcome:
-    """Return an outcome kept from an earlier, stopped run, or reproduce the classic and keep its outcome."""
+    """Return the outcome kept by an earlier run that was stopped, or reproduce the classic and keep its outcome."""
     kept = kept_in / f"{name}.json"
     if kept.exists():
         return Outcome(**json.loads(kept.read_text(encoding="utf-8")))

@@ -1,7 +1,7 @@
-"""Ways real ink differs from a training set's: slant, elasticity, pen width, neighbours, rules, paper, blur.
+"""Vary training images as real ink varies: slant, elasticity, pen width, neighbours, rules, paper, blur.
 
-Every image leaves through ``normalize_digits``, the worker's own preprocessing, so that the model trains on
-exactly what it will be asked.
+Every image then passes through ``normalize_digits``, the worker's own preprocessing, so the model trains on exactly
+what it will read.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch.nn import functional as nnf
 from worker.digits.normalization import SIZE, normalize_digits
 
 CANVAS = 44
-"""Images are bent on a canvas of this many pixels, larger than the model's, so that pens differ finely."""
+"""Side in pixels of the canvas on which images are bent; larger than the model's, for fine differences of pens."""
 
 ZOOM = 1.45
 """How much larger than normalized the ink is drawn on the canvas."""
 
 KNOTS = 6
-"""Elastic bends are given at 6 x 6 points and interpolated between them."""
+"""Elastic bends are drawn at 6 x 6 points and interpolated between them."""
 
 Uint8 = NDArray[np.uint8]
 
@@ -46,7 +46,7 @@ PLANE = _plane()
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """How far augmentation goes: spreads of the geometry, and shares of images that get each kind of harm."""
+    """How strong augmentation is: spreads of the geometry, and shares of images that get each kind of damage."""
 
     rotation_deg: float = 12.0
     slant: float = 0.35
@@ -93,11 +93,11 @@ MIXTURES: dict[str, Mixture] = {
     "harmed": ((0.5, STRONG), (0.5, MILD)),
     "both": ((0.4, STRONG), (0.35, MILD), (0.15, LIGHT), (0.1, None)),
 }
-"""The shares of a batch that are augmented so; None leaves them as they are, as most of what is read looks."""
+"""The share of a batch for each strength; None leaves images as they are, because most of what is read is clean."""
 
 
 def augment(images: Uint8, strength: Strength, generator: torch.Generator) -> Uint8:
-    """Return as many changed images, normalized anew: (N, 28, 28) uint8 in and out, white ink on black."""
+    """Return as many changed images, normalized again: (N, 28, 28) uint8 in and out, white ink on black."""
     ink = torch.from_numpy(images).float().div_(255).unsqueeze(1)
     ink = _bend(ink, strength, generator)
     ink = _change_pen(ink, strength, generator)
@@ -139,7 +139,7 @@ def _bend(ink: Tensor, strength: Strength, generator: torch.Generator) -> Tensor
 
 
 def _change_pen(ink: Tensor, strength: Strength, generator: torch.Generator) -> Tensor:
-    """Thicken or thin the strokes by grey morphology, partly: pens differ by less than a pixel."""
+    """Thicken or thin the strokes in part, by grey morphology, because pens differ by less than a pixel."""
     chosen = _chosen(len(ink), strength.pen, generator)
     share = torch.rand(len(chosen), 1, 1, 1, generator=generator)
     thicker = torch.rand(len(chosen), 1, 1, 1, generator=generator) < 0.5

@@ -1,4 +1,4 @@
-"""Confidence that means what it says: temperature scaling (Guo et al., 2017), on writers not trained on."""
+"""Calibrate confidences by temperature scaling (Guo et al., 2017), on writers that were not trained on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
 
 
 def fit_shared_temperature(sources: Sequence[tuple[Logits, Labels]]) -> float:
-    """Return one temperature for several sources, each one's loss taken relative to the best it could have.
+    """Return one temperature for several sources; the loss of each counts relative to the best that it could have.
 
-    Without that, the source with the most errors alone would set it, and leave the clean ones underconfident.
+    Otherwise the source with the most errors alone would set it, and leave the clean ones underconfident.
     """
     best = [negative_log_likelihood(logits / fit_temperature(logits, labels), labels) for logits, labels in sources]
 

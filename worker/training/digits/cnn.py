@@ -1,4 +1,4 @@
-"""Train the production digit network: checkpoints after each epoch, so that a stop costs one at most."""
+"""Train the production digit network, with a checkpoint after each epoch, so that a stop costs one at most."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(eq=False)
 class Checkpoints(Callback):  # type: ignore[misc]
-    """Writes the whole state of a training after each epoch and takes it up again."""
+    """Writes the whole state of a training after each epoch, and continues from it."""
 
     path: Path
     progression: Progression
@@ -32,7 +32,7 @@ class Checkpoints(Callback):  # type: ignore[misc]
     _first: int = 0
 
     def on_train_begin(self, net: Any, **_: Any) -> None:
-        """Begin at given weights, or take up a training that was stopped, if its schedule was the same."""
+        """Begin at given weights, or continue a training that was stopped, if its schedule was the same."""
         if self.start is not None:
             net.module_.load_state_dict(self.start)
             self.progression.average.module.load_state_dict(self.start)
@@ -78,9 +78,9 @@ def train_cnn(
     start: Weights | None = None,
     teachers: tuple[nn.Module, ...] = (),
 ) -> Any:
-    """Train, or take up, one network; return the skorch estimator with the averaged weights in place.
+    """Train one network, or continue its training; return the skorch estimator with the averaged weights in place.
 
-    ``start`` gives its first weights; where there are ``teachers``, it learns their joint answers, not the labels.
+    ``start`` gives its first weights. With ``teachers`` it learns their joint answers instead of the labels.
     """
     torch.manual_seed(schedule.seed)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -94,10 +94,10 @@ def train_cnn(
 
 
 def train_distilled(pool: Pool, schedule: Schedule, *, run_dir: Path, report: Report) -> Any:
-    """Train the shipped network in three parts, each kept and taken up; return the estimator.
+    """Train the shipped network in three parts, each kept and continued after a stop; return the estimator.
 
-    One network learns from much harmed images and reads strange paper best, another from plainer ones, with more of
-    MNIST, and reads clean ink best. The second goes on from where it was and learns what both answer together.
+    One network learns from strongly augmented images and reads unusual paper best. Another learns from plainer images,
+    with more of MNIST, and reads clean ink best. The second then continues and learns the joint answers of both.
     """
     harmed = replace(schedule, epochs=schedule.epochs + 4, mixture="harmed")
     report("first teacher: much harmed images")
@@ -117,7 +117,7 @@ def train_distilled(pool: Pool, schedule: Schedule, *, run_dir: Path, report: Re
 
 
 def load_average(estimator: Any, checkpoint: Path) -> Any:
-    """Put the averaged weights of a checkpoint into an estimator, to look at a training that still runs."""
+    """Put the averaged weights of a checkpoint into an estimator, to inspect a training that still runs."""
     estimator.initialize()
     state = torch.load(checkpoint, weights_only=True)["average"]
     weights = {k.removeprefix("module."): v for k, v in state.items() if k.startswith("module.")}

@@ -24,7 +24,7 @@ from worker.errors import PermanentError
 from worker.values import NOT_A_DIGIT
 
 HELD_OUT_ALPHABETS = ("Korean", "Tagalog")
-"""Omniglot alphabets that never train: what the model makes of them is its not-a-digit test."""
+"""Omniglot alphabets that never train; they test the answer "not a digit"."""
 
 HELD_OUT_CELLS = 5
 """Every fifth empty cell of the printed digits is kept out of training, for the same test."""
@@ -37,7 +37,7 @@ Labels = NDArray[np.int64]
 
 
 class DataUseError(PermanentError):
-    """A set was about to be used for what it may not be used for."""
+    """A set was about to be used for something that it may not be used for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +72,7 @@ class EvaluationSet(_LabelledDigits):
     """A set that measures and never trains; ``development`` is the part that may choose hyper-parameters."""
 
     def development(self) -> EvaluationSet:
-        """Return the even rows, the declared validation half."""
+        """Return the even rows, the development half."""
         return self.take(self.row_numbers() % 2 == 0)
 
     def reporting(self) -> EvaluationSet:
@@ -85,7 +85,7 @@ class EvaluationSet(_LabelledDigits):
 
 
 def require_training(sets: Sequence[TrainingSet]) -> Sequence[TrainingSet]:
-    """Return the sets; raise ``DataUseError`` where one of them is not for training."""
+    """Return the sets; raise ``DataUseError`` if one of them is not for training."""
     for each in sets:
         if not isinstance(each, TrainingSet):
             raise DataUseError(f"{each.name} measures and never trains: it is marked 'evaluate only'")

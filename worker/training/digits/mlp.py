@@ -20,7 +20,7 @@ from worker.values import NOT_A_DIGIT
 HIDDEN = 256
 BATCH = 256
 PASSES = 2
-"""How often each augmented epoch is used: augmentation costs more than the layer's own step."""
+"""How often each augmented epoch is used, because augmentation costs more than the step of the layer."""
 
 
 def train_mlp(

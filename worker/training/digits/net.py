@@ -28,7 +28,7 @@ EPOCHS = 24
 """Epochs of a training: a quarter of an hour on one core with AMX (docs/explanation/digit-model.md)."""
 
 PASSES = 2
-"""Epochs that see the same augmented images, each in another order: making them costs as much as half a pass."""
+"""Epochs that see the same augmented images, each in another order; making them costs as much as half a pass."""
 
 
 class _Convolution(nn.Sequential):
@@ -68,7 +68,7 @@ class DigitNet(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how hard the network trains; the learning rate rises, then falls as a cosine."""
+    """How long the network trains and at what rates; the learning rate rises, then falls as a cosine."""
 
     epochs: int = EPOCHS
     samples_an_epoch: int = 60_000
@@ -93,7 +93,7 @@ class Schedule:
 
 @dataclass
 class AugmentedEpochs:
-    """Draws samples from the pool by weight and augments them; ``PASSES`` epochs see them, in orders of their own."""
+    """Draws samples from the pool by weight and augments them; ``PASSES`` epochs see them, each in its own order."""
 
     pool: Pool
     schedule: Schedule
@@ -111,7 +111,7 @@ class AugmentedEpochs:
             yield torch.from_numpy(images[rows]), torch.from_numpy(labels[rows])
 
     def _samples(self, number: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """Return an epoch's images and labels, as made before or, first or after a stop, made from their seed."""
+        """Return the images and labels of an epoch: the last ones made, or new ones from the seed of the epoch."""
         if self._made is None or self._made[0] != number:
             plan, rng = self.schedule, np.random.default_rng((self.schedule.seed, number))
             generator = torch.Generator().manual_seed(plan.seed * 100_003 + number)
@@ -125,7 +125,7 @@ class AugmentedEpochs:
 
 @dataclass
 class DistilledEpochs(AugmentedEpochs):
-    """Epochs whose targets are what networks together answer, (N, 11) float32; all 0 where the loss leaves one out."""
+    """Epochs whose targets are the joint answers of networks, (N, 11) float32; all 0 if the loss leaves one out."""
 
     teachers: tuple[nn.Module, ...] = ()
 
@@ -155,7 +155,7 @@ def device_of(net: nn.Module) -> torch.device:
 
 
 def without_new_ones(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the labels with ``IGNORED`` for non-digits of which augmentation made a 1: a rule on an empty cell."""
+    """Return the labels with ``IGNORED`` for non-digits that augmentation turned into a 1 (a rule on an empty cell)."""
     kept = labels.copy()
     for i in np.flatnonzero(labels == NOT_A_DIGIT):
         if looks_like_one(images[i]):
@@ -165,7 +165,7 @@ def without_new_ones(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> ND
 
 @dataclass(eq=False)
 class Progression(Callback):  # type: ignore[misc]
-    """Sets the learning rate, keeps a moving average of the weights, and can be saved and taken up again."""
+    """Sets the learning rate, keeps a moving average of the weights, and can be saved and continued."""
 
     schedule: Schedule
     decay: float = 0.999
@@ -190,7 +190,7 @@ class Progression(Callback):  # type: ignore[misc]
 
 
 class MixedPrecisionClassifier(NeuralNetClassifier):  # type: ignore[misc]
-    """A skorch classifier that trains in bfloat16 where the processor multiplies it faster than float32."""
+    """A skorch classifier that trains in bfloat16 if the processor multiplies it faster than float32."""
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Return logits, float32; evaluation stays in float32 throughout."""

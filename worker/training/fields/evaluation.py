@@ -1,4 +1,4 @@
-"""The readers measured on labelled fields and photos, by the same functions that read in the worker."""
+"""Measure the readers on labelled fields and photos, by the same functions that the worker uses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PHOTO_SOURCES = ("phone_photo_lines", "phone_photo_single", "scanned_digit_sheet
 
 
 def score_fields(fields: Sequence[LabelledField], recognizers: Recognizers) -> list[tuple[Scored, ReadField]]:
-    """Read labelled fields one by one, as a page's fields are read, and set each beside its truth."""
+    """Read labelled fields one by one, as the fields of a page are read, and pair each with its ground truth."""
     scored = []
     for labelled in fields:
         (read,) = read_fields([labelled.crop], recognizers)
@@ -59,7 +59,7 @@ def score_photos(data_dir: Path, source: str, recognizers: Recognizers, *, devel
 
 
 def count_right(text: str, truth: str) -> tuple[int, int]:
-    """Return how many digits of ``truth`` a text has in order, and how many it has beyond."""
+    """Return how many digits of ``truth`` a text has in order, and how many further ones it has."""
     best = [[(0, 0)] * (len(truth) + 1) for _ in range(len(text) + 1)]  # (cost, right)
     for i in range(len(text) + 1):
         for j in range(len(truth) + 1):
@@ -75,7 +75,7 @@ def count_right(text: str, truth: str) -> tuple[int, int]:
 
 
 def time_field_ms(field: LabelledField, recognizers: Recognizers, *, times: int = 50) -> float:
-    """Return the milliseconds of one thread from crop to reading of one free field: the median of several."""
+    """Return the median milliseconds of one thread from crop to reading of one free field."""
     cv2.setNumThreads(1)
     read_sequence([field.crop], recognizers)
     durations = []

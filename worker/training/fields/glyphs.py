@@ -1,4 +1,4 @@
-"""Real writers' digits as pen strokes, from the sets marked for training: made once, kept in a file."""
+"""Digits of real writers as pen strokes, from the sets marked for training; made once and kept in a file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ShapeBank:
         return self._segments[self._offsets[index] : self._offsets[index + 1]].astype(np.float32)
 
     def writer_shapes(self, rng: np.random.Generator, digits: str) -> tuple[tuple[Shape, ...], ...]:
-        """Return two shapes of each digit asked for (none of others), of one writer where known."""
+        """Return two shapes of each of ``digits`` (and none of the others), of one writer if the set names writers."""
         named = rng.random() < SHARE_OF_MNIST
         own = self._writers[int(rng.integers(len(self._writers)))] if named else self._unnamed
         return tuple(
@@ -101,7 +101,7 @@ def _read_sets(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int6
 
 
 def _read_stretched(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-    """Return Semeion's digits, which were stretched to a square whatever their width was."""
+    """Return Semeion's digits, which the set stretched to a square whatever their width was."""
     with np.load(data_dir / "digits" / "semeion.npz", allow_pickle=False) as semeion:
         return list(semeion["images"]), semeion["labels"].astype(np.int64)
 
@@ -113,7 +113,7 @@ def _widths(shapes: list[Shape], labels: NDArray[np.int64]) -> NDArray[np.float6
 
 
 def _unstretch(shapes: list[Shape], labels: NDArray[np.int64], widths: NDArray[np.float64]) -> list[Shape]:
-    """Give every shape the width that its digit has on the median."""
+    """Give every shape the median width of its digit."""
     factors = [
         widths[d] / max(float(np.ptp(s[..., 0])) if len(s) else 1.0, 0.05) for s, d in zip(shapes, labels, strict=True)
     ]

@@ -15,7 +15,7 @@ SUBSTITUTION_RATES = (0.001, 0.005, 0.01)
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One field as it was read, beside its truth."""
+    """One field as it was read, with its ground truth."""
 
     source: str
     truth: str
@@ -30,7 +30,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class FieldMeasures:
-    """How well one set is read; shares of 1. ``read_rates`` pairs with ``SUBSTITUTION_RATES``."""
+    """How well one set is read, as shares of 1; ``read_rates`` belong to ``SUBSTITUTION_RATES``."""
 
     source: str
     fields: int
@@ -58,7 +58,7 @@ def measure(source: str, scored: Sequence[Scored]) -> FieldMeasures:
 def risk_coverage(
     confidences: NDArray[np.float64], correct: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return read rate and substitution rate at every threshold, from the surest field down."""
+    """Return read rate and substitution rate at every threshold, from the most confident field down."""
     order = np.argsort(-confidences, kind="stable")
     wrong = np.cumsum(~correct[order])
     accepted = np.arange(1, len(order) + 1)

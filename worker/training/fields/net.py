@@ -1,4 +1,4 @@
-"""The sequence reader's network: plain convolutions over a 40-row line, one answer every four columns."""
+"""The line reader's network: plain convolutions over a 40-row line, one answer for every four columns."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Readers(nn.Module):
 
 
 def head_nodes(count: int) -> tuple[str, ...]:
-    """Return the names that the last layers of ``count`` networks bear in the exported graph."""
+    """Return the names of the last layers of ``count`` networks in the exported graph."""
     return tuple(f"/nets.{i}/head/Conv" for i in range(count))
 
 

@@ -1,4 +1,4 @@
-"""Written strings for the sequence reader: drawn in other processes, kept in a pool, varied when used."""
+"""Written strings for the line reader: drawn in other processes, kept in a pool, varied when used."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Lines = NDArray[np.uint8]
 CHUNK = 32
 MAX_TRAINING_WIDTH = 480
 SMALLEST_DIGIT = 6
-"""Rows of a line that a digit must show to be worth training on."""
+"""Least height of a digit in a line, in rows, to be worth training on."""
 LEAST_OF_DIGIT, LEAST_OF_MARK = 0.65, 0.25
-"""Share of a character's width and height that the line must hold for it to be read; a stub of a dash is one."""
+"""Least share of a character's width and height in the line to be in the target; the stub of a dash is a dash."""
 BLANK_SHARE = 0.16
-"""Share of empty fields drawn; about half of them have nothing that looks like ink, and are left out."""
+"""Share of empty fields that are drawn; about half of them show nothing that looks like ink and are left out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,16 +46,16 @@ class LineSample:
 
 
 Drawer = Callable[[np.random.Generator], LineSample | None]
-"""Draws one line; None where the drawing is none to train on."""
+"""Draws one line; None if the drawing is not fit to train on."""
 MakeDrawer = Callable[[Path, Path], Drawer]
 """Makes a drawer in the process that draws, from the folder of sets and the file that keeps their shapes."""
 Vary = Callable[[LineSample, np.random.Generator], LineSample]
 
 
 def draw_line(rng: np.random.Generator, glyphs: GlyphSource | None = None) -> LineSample | None:
-    """Draw a field and normalize it; None where its line is too wide, too short for its text, or misses a digit.
+    """Draw a field and normalize it; None if its line is too wide, too short for its text, or lacks a digit.
 
-    Marks that the line leaves out are not to be read.
+    Marks that the line leaves out are not in the target.
     """
     if rng.random() < BLANK_SHARE:
         return _draw_blank_line(rng)
@@ -72,7 +72,7 @@ def draw_line(rng: np.random.Generator, glyphs: GlyphSource | None = None) -> Li
 
 
 def find_shown(line: Line, sample: FieldSample) -> NDArray[np.bool_]:
-    """Tell of every character whether it lies in the line; digits that are too small to read do not."""
+    """Tell which characters lie in the line; digits that are too small to read count as absent."""
     left, top = ((sample.boxes[:, i] - start) * line.scale for i, start in ((0, line.x0), (1, line.y0)))
     width, height = sample.boxes[:, 2] * line.scale, sample.boxes[:, 3] * line.scale
     across = (left + width).clip(max=line.image.shape[1]) - left.clip(min=0)
@@ -83,7 +83,7 @@ def find_shown(line: Line, sample: FieldSample) -> NDArray[np.bool_]:
 
 
 def _draw_blank_line(rng: np.random.Generator) -> LineSample | None:
-    """Draw an empty field whose print or paper looks like ink; None where the normalization sees that it is empty."""
+    """Draw an empty field whose print or paper looks like ink; None if the normalization sees that it is empty."""
     cells = int(rng.integers(3, 10)) if rng.random() < 0.4 else 0
     line = normalize_line(draw_blank_field(rng, cells=cells))
     if not line.ink or line.image.shape[1] > MAX_TRAINING_WIDTH:
@@ -92,14 +92,14 @@ def _draw_blank_line(rng: np.random.Generator) -> LineSample | None:
 
 
 def draw_text(rng: np.random.Generator) -> str:
-    """Draw a text; long, spoilt and hundredths' ones less often: they cost most and are met least."""
+    """Draw a text; long and spoilt ones and those with hundredths are rarer, because they cost most and occur least."""
     text = draw_number(rng)
     rare = "#" in text or "/100" in text or sum(c.isdigit() for c in text) > 8
     return draw_number(rng) if rare and rng.random() < 0.6 else text
 
 
 def draw_with_shapes(data_dir: Path, cache: Path) -> Drawer:
-    """Return the drawer of the line reader's lines, with real digits' shapes among the table's."""
+    """Return the drawer of the line reader's lines, with shapes of real digits among those of the table."""
     glyphs = load_shape_bank(data_dir, cache)
     return lambda rng: draw_line(rng, glyphs)
 
@@ -114,15 +114,15 @@ def _draw_forever(
     parent = os.getppid()
     while os.getppid() == parent:
         chunk = [line for line in (draw(rng) for _ in range(CHUNK)) if line is not None]
-        while os.getppid() == parent:  # a trainer that was killed takes nothing any more
+        while os.getppid() == parent:  # a killed trainer takes nothing any more
             with suppress(queue.Full):
                 out.put(chunk, timeout=5)
                 break
-    out.cancel_join_thread()  # nobody takes what is left: do not wait to hand it over
+    out.cancel_join_thread()  # nobody takes the rest, so do not wait to hand it over
 
 
 def vary_line(sample: LineSample, rng: np.random.Generator) -> LineSample:
-    """Shift, scale and slant a line a little, vary its contrast and margins, as if it were found slightly off."""
+    """Shift, scale and slant a line a little and vary its contrast and margins, as if it had been found inexactly."""
     height, width = sample.image.shape
     scale_y = float(np.exp(rng.normal(0, 0.10)))
     scale_x = float(np.exp(rng.normal(0, 0.07))) * scale_y**0.6
@@ -154,9 +154,9 @@ def vary_line(sample: LineSample, rng: np.random.Generator) -> LineSample:
 
 @dataclass
 class SamplePool:
-    """The latest ``capacity`` drawn lines; ``processes`` draw on while the trainer takes from the pool.
+    """The latest ``capacity`` drawn lines; ``processes`` keep drawing while the trainer takes from the pool.
 
-    The trainer never waits for the pen: where it is faster, it takes a line again, varied anew.
+    The trainer never waits for drawings: if it is faster, it takes a line again, with another variation.
     """
 
     seed: int
@@ -171,7 +171,7 @@ class SamplePool:
     _next: int = 0
 
     def __post_init__(self) -> None:
-        load_shape_bank(self.data_dir, self.cache)  # made once, before the processes want it
+        load_shape_bank(self.data_dir, self.cache)  # made once, before the processes need it
         context = mp.get_context("spawn")
         self._queue: Queue[list[LineSample]] = context.Queue(maxsize=64)
         seeds = np.random.SeedSequence(self.seed).generate_state(self.processes)
@@ -189,12 +189,12 @@ class SamplePool:
         threading.Thread(target=self._collect, daemon=True).start()
 
     def _collect(self) -> None:
-        """Take chunks off the pipe as they come: a full pipe (64 KiB, half a chunk) would stop the pen."""
+        """Take chunks off the pipe as they come, because a full pipe (64 KiB, half a chunk) would stop the drawing."""
         while True:
             self._arrived.put(self._queue.get())
 
     def refill(self, *, at_least: int = 0) -> None:
-        """Take in all that was drawn since; wait until the pool holds ``at_least`` lines."""
+        """Add all lines that were drawn since; wait until the pool holds ``at_least`` lines."""
         while True:
             try:
                 chunk = self._arrived.get(block=len(self.samples) < at_least, timeout=120)
@@ -214,7 +214,7 @@ class SamplePool:
             self._next = (self._next + 1) % self.capacity
 
     def batches(self, rng: np.random.Generator, *, size: int, count: int) -> list[list[LineSample]]:
-        """Return ``count`` batches of lines of like width, each line varied."""
+        """Return ``count`` batches of lines of similar width, each line varied."""
         chosen = rng.integers(len(self.samples), size=size * count)
         lines = sorted((self.vary(self.samples[i], rng) for i in chosen), key=lambda s: s.image.shape[1])
         batches = [lines[i : i + size] for i in range(0, len(lines), size)]

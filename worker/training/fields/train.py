@@ -1,4 +1,4 @@
-"""Train the sequence reader on drawn strings: from a seed, bounded by minutes, in resumable stages."""
+"""Train the line reader on drawn strings: from a seed, limited by minutes, in resumable stages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.training.precision import mixed_precision
 
 BLANK = CLASSES - 1
 UNREADABLE = 1 / 32
-"""Share of every batch's written lines that does not train: among drawings some show what nobody could read."""
+"""Share of every batch's written lines that is masked (highest loss): some drawings show what nobody could read."""
 SHARE_OF_LAST = 2 / 3
 """Weight of a prolonged training's end beside the former end (measured: docs/lab-notebook/reading.md)."""
 
@@ -27,8 +27,8 @@ SHARE_OF_LAST = 2 / 3
 class TrainingPlan:
     """How long and how to train.
 
-    The learning rate warms up, holds, and falls to zero over the last ``decay`` share of ``minutes``: from
-    any checkpoint before the fall a run can be prolonged, or given better drawings (Hu et al. 2024,
+    The learning rate warms up, stays constant, and falls to zero over the last ``decay`` share of ``minutes``. From
+    any checkpoint before the fall a run can be prolonged, or continued with better drawings (Hu et al. 2024,
     arXiv:2404.06395).
     """
 
@@ -47,7 +47,7 @@ class TrainingPlan:
 class TrainingState:
     """The network, its running average and the optimizer.
 
-    ``former`` is the running average where an earlier training of this network ``ended``, its rate at nothing.
+    ``former`` is the running average at the end of an earlier, ``ended`` training of this network, at rate zero.
     """
 
     net: FieldsNet
@@ -70,15 +70,15 @@ class TrainingState:
         return cls(net, averaged, MuonAdamW(net, rate))
 
     def prolong(self) -> None:
-        """Keep where the training ended, to be averaged with where it ends next."""
+        """Keep the weights of this end, to be averaged with those of the next end."""
         self.former = {name: value.clone() for name, value in self.averaged.state_dict().items()}
         self.ended = False
 
     def to_ship(self) -> FieldsNet:
-        """Return the running average, of a prolonged training together with the former end's.
+        """Return the running average; for a prolonged training, averaged with that of the former end.
 
-        Both ends lie in one basin, and what lies between reads strange paper better than either (Wortsman et al. 2022,
-        arXiv:2203.05482).
+        Both ends lie in one basin, and weights between them read unusual paper better than either (Wortsman et al.
+        2022, arXiv:2203.05482).
         """
         net, last = FieldsNet(), FieldsNet()
         last.load_state_dict(self.averaged.state_dict())
@@ -94,7 +94,7 @@ class TrainingState:
         path.with_suffix(".tmp").replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         content = torch.load(path, weights_only=True)
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(content[name])
@@ -116,8 +116,8 @@ def train_fields(
 ) -> TrainingState:
     """Train one network for ``plan.minutes``; ``folder`` holds its checkpoint and the drawn shapes.
 
-    With ``resume`` it goes on from its checkpoint, where there is one, and trains for what is left of its minutes: of a
-    training that had ended, for those that are wanted beyond.
+    With ``resume`` it continues from its checkpoint, if there is one, and trains for the rest of its minutes; a
+    training that had ended continues for the minutes beyond its former ones.
     """
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -192,9 +192,9 @@ def _step(state: TrainingState, batch: list[LineSample], rate: float, average: f
 def ctc_loss(log_probabilities: Tensor, batch: list[LineSample], *, left_out: float = 0.0) -> Tensor:
     """Return the mean over lines of the CTC loss, divided by the text's length (Graves et al. 2006).
 
-    Every line is taken at the batch's whole width, so that the network learns to write nothing on empty paper.
-    ``left_out`` is the share of the written lines, the dearest ones, that do not count: an empty line is dear where the
-    network reads what is not there.
+    Every line is taken at the whole width of the batch, so that the network learns to write nothing on empty paper.
+    ``left_out`` is the share of the written lines with the highest loss that are masked. Empty lines always count,
+    because their loss is high where the network reads what is not there.
     """
     lengths = torch.tensor([len(s.target) for s in batch])
     targets = torch.from_numpy(np.concatenate([s.target for s in batch]))

@@ -1,8 +1,8 @@
 """Labelled fields to measure readers on: the shared sets, and a user's own ``labels.csv``.
 
-No set here trains a reader. Of each, one half is for development (choosing, calibrating, looking at errors)
-and the other is for reporting: even rows of ``labels.csv`` against odd ones. Where rows alternate by kind, as
-amounts and dates of one cheque do, whole cheques alternate.
+No set here trains a reader. The even rows of a ``labels.csv`` are for development (choosing, calibrating, looking at
+errors), the odd rows for reporting. If rows alternate by kind, as the amounts and dates of one cheque do, whole
+cheques alternate.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from worker.errors import PermanentError
 from worker.values import Box, FieldCrop, Grey, freeze
 
 MARGIN_SHARE = 0.12
-"""Paper around a labelled box of a page that is cut with it, in heights of the box."""
+"""Paper that is cut with a labelled box of a page, in heights of the box."""
 
 Row = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledField:
-    """A field's crop and what it says; ``source`` names its set, ``development`` the half it is in."""
+    """The crop of a field and its ground truth; ``source`` names its set, ``development`` tells its half."""
 
     source: str
     crop: FieldCrop
@@ -149,7 +149,7 @@ SOURCES: dict[str, tuple[str, Callable[[Row], bool], Callable[[Row, str], FieldS
     "forms_misc_rough_boxes": ("forms_misc", lambda row: "approximate" in row["note"], _comb),
     "parish_row_ids": ("parish_row_ids", _always, lambda _, __: _spec()),
 }
-"""Name -> folder, which of its rows, and what a reader is told of a field."""
+"""Name -> folder, which of its rows, and what a reader is told about a field."""
 
 
 def split(fields: Iterable[LabelledField], *, development: bool) -> Iterator[LabelledField]:
