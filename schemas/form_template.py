@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.rules import FieldRule, FormRule, expand_patterns, fields_named
+from schemas.rules import DateRule, FieldRule, FormRule, expand_patterns, fields_named
 
 Millimetres = Annotated[float, Field(ge=0, le=5000)]
 BoxMm = tuple[Millimetres, Millimetres, PositiveFloat, PositiveFloat]
@@ -41,29 +41,107 @@ class DigitRange(_Strict):
         return self
 
 
-class FieldSpec(_Strict):
-    """One field of a form: where it lies and what may be written in it.
+FieldKind = Literal["code", "number", "amount", "date", "time", "mark", "text"]
+"""What a field holds: digits that name something, a number, money, a date, a time of day, a tick, or words."""
 
-    ``layout`` is ``cells`` for one printed cell a digit (``cells`` of them, left to right) or ``free`` for a box
-    or a line. ``digits`` is the number of digits or a range; None leaves it open. ``kind`` names the grammar.
-    ``decimals`` of an amount are its last digits that are minor units (cents), ``currency`` its ISO 4217 code.
-    ``print`` is a picture of what is printed inside the box of a blank form, which is taken out before reading: a 1-bit
-    PNG of the box at 8 pixels a millimetre, as base64, written by ``icr template draft``. ``rules`` are checks of the
-    value (``schemas.rules``), held by ``worker.decision``. An ``optional`` field may be left empty without a person
-    asking.
+DateOrder = Literal["DMY", "MDY", "YMD"]
+"""The order of day, month and year."""
+
+_KEYS_OF_KINDS: dict[str, tuple[FieldKind, ...]] = {
+    "decimals": ("number", "amount"),
+    "signed": ("number", "amount"),
+    "separator": ("number", "amount"),
+    "unit": ("number",),
+    "currency": ("amount",),
+    "cents": ("number", "amount"),
+    "filled": ("amount",),
+    "order": ("date",),
+}
+"""The keys that only fields of some kinds may have."""
+_MINOR_DIGITS = {
+    **dict.fromkeys(("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+"""Digits of the minor unit of the currencies that have not two (ISO 4217)."""
+
+
+class FieldGrammar(_Strict):
+    """What may be written in a field, and what it means.
+
+    ``code`` is digits that name something: leading zeros count, and any mark is a doubt. ``number`` is a quantity with
+    up to ``decimals`` places, below nothing only if ``signed``, perhaps with a ``unit`` behind it. ``amount`` is money
+    in ``currency`` (ISO 4217). ``cents`` says of the decimals of both whether they must be written, may be left out, or
+    are the last digits without a mark (``implied``). ``separator`` is the decimal mark; where it is ``either``, the
+    lengths of the groups tell. An amount that is ``filled`` has lines and signs on both sides that only fill its space,
+    as on checks. ``date`` and ``time`` follow ``order`` and the 24 hours. ``mark`` is a tick box, and
+    ``text`` is never read. ``digits`` is the number of digits that are written, or a range; None leaves it open.
+    ``rules`` are checks of the value (``schemas.rules``).
     """
 
+    kind: FieldKind = "code"
+    digits: PositiveInt | DigitRange | None = None
+    decimals: Annotated[int, Field(ge=0, le=6)] | None = None
+    signed: bool = False
+    separator: Literal[",", ".", "either"] = "either"
+    unit: Annotated[str, Field(max_length=12)] = ""
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+    cents: Literal["required", "optional", "implied"] = "required"
+    filled: bool = False
+    order: DateOrder | None = None
+    rules: tuple[FieldRule, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _date_rule_makes_a_date(cls, given: Any) -> Any:
+        """Take a field that has a date rule and names no kind for a date."""
+        rules = given.get("rules") or () if isinstance(given, dict) and "kind" not in given else ()
+        dated = any((r.get("rule") if isinstance(r, dict) else getattr(r, "rule", None)) == "date" for r in rules)
+        return {**given, "kind": "date"} if dated else given
+
+    @model_validator(mode="after")
+    def _keys_fit_the_kind(self) -> Self:
+        for key, kinds in _KEYS_OF_KINDS.items():
+            if self.kind not in kinds and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"'{key}' needs " + " or ".join(f'"kind": "{kind}"' for kind in kinds))
+        if self.kind in ("mark", "text") and (self.digits is not None or self.rules):
+            raise ValueError(f"a field of kind \"{self.kind}\" has no 'digits' and no 'rules'")
+        return self
+
+    @property
+    def decimal_places(self) -> int:
+        """The decimals of a number; of an amount, those of its currency unless the template says."""
+        if self.decimals is not None:
+            return self.decimals
+        return _MINOR_DIGITS.get(self.currency, 2) if self.currency else 0
+
+    @property
+    def date_order(self) -> DateOrder | None:
+        """The order of a date's parts: of its date rule, else as it is said; None where nobody says."""
+        formats = [rule.format for rule in self.rules if isinstance(rule, DateRule)]
+        return _ORDERS[formats[0][0]] if formats else self.order
+
+
+_ORDERS: dict[str, DateOrder] = {"D": "DMY", "M": "MDY", "Y": "YMD"}
+
+
+class _FieldPlace(_Strict):
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
     box_mm: BoxMm
     layout: Literal["free", "cells"] = "free"
     cells: PositiveInt | None = None
-    digits: PositiveInt | DigitRange | None = None
-    kind: Literal["number", "amount", "date"] = "number"
-    decimals: Annotated[int, Field(ge=0, le=4)] = 0
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+
+
+class FieldSpec(FieldGrammar, _FieldPlace):
+    """One field of a form: where it lies and what may be written in it.
+
+    ``layout`` is ``cells`` for one printed cell a digit (``cells`` of them, left to right) or ``free`` for a box
+    or a line. ``print`` is a picture of what is printed inside the box of a blank form, which is taken out before
+    reading: a 1-bit PNG of the box at 8 pixels a millimetre, as base64, written by ``icr template draft``. An
+    ``optional`` field may be left empty without a person asking.
+    """
+
     label: str = ""
     optional: bool = True
-    rules: tuple[FieldRule, ...] = ()
     print: Annotated[str, Field(max_length=20_000, pattern=r"^[A-Za-z0-9+/]+=*$")] | None = None
 
     @model_validator(mode="after")
@@ -72,11 +150,17 @@ class FieldSpec(_Strict):
             raise ValueError("a field laid out in cells must say how many: add 'cells'")
         if self.layout == "free" and self.cells is not None:
             raise ValueError('\'cells\' needs "layout": "cells"')
-        if self.decimals and self.kind != "amount":
-            raise ValueError('\'decimals\' needs "kind": "amount"')
-        if self.currency and self.kind != "amount":
-            raise ValueError('\'currency\' needs "kind": "amount"')
+        if self.layout == "cells" and self.kind in ("mark", "text"):
+            raise ValueError(f'a field of kind "{self.kind}" is "free": one box, not a row of cells')
         return self
+
+    @property
+    def grammar(self) -> FieldGrammar:
+        """What may be written in the field, apart from its place: in cells, decimals are told by their place."""
+        held = {name: getattr(self, name) for name in FieldGrammar.model_fields}
+        if self.layout == "cells" and self.decimal_places and self.cents == "required":
+            held["cents"] = "implied"
+        return FieldGrammar.model_validate(held)
 
     @property
     def digit_range(self) -> tuple[int, int | None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from schemas.form_template import FieldKind
 
 BoxPx = tuple[int, int, int, int]
 """(x, y, w, h) in page pixels."""
@@ -48,12 +49,17 @@ class MoneyOut(_Frozen):
 class FieldOut(_Frozen):
     """One field: ``confidence`` is the probability that ``text`` is right as a whole.
 
-    ``reasons`` say in words why a person should look, and ``doubts`` give the kind of each beside its words.
-    ``value`` is what the text means where a grammar tells it; ``validation_sources`` name what spoke for it.
+    ``written`` is what stands there, with its marks (``-12.50``), and ``text`` its digits; ``kind`` is that of the
+    field's grammar. ``value`` is what is meant: money, an integer, or text (a decimal number as ``12.50``, which
+    no program rounds; an ISO date or time; a code's digits; ``ticked`` or ``empty``). It is None where the marks fit no
+    value. ``unit`` is that of a number. ``reasons`` say in words why a person should look, and
+    ``doubts`` give the kind of each beside its words; ``validation_sources`` name what spoke for the reading.
     """
 
     name: str
     text: str
+    written: str = ""
+    kind: FieldKind = "code"
     confidence: float
     status: Literal["accepted", "review", "blank"]
     reasons: list[str] = []
@@ -62,7 +68,8 @@ class FieldOut(_Frozen):
     digits: list[DigitOut] = []
     alternatives: list[AlternativeOut] = []
     validation_sources: list[str] = []
-    value: MoneyOut | dt.date | None = None
+    value: MoneyOut | int | str | None = None
+    unit: str | None = None
 
 
 class PageOut(_Frozen):
@@ -86,11 +93,13 @@ class PageOut(_Frozen):
 class StoredField(FieldOut):
     """A field as the database holds it: ``text`` by the machine, ``final`` as it holds.
 
-    ``final`` and ``origin`` are None while the field awaits review.
+    ``final`` and ``origin`` are None while the field awaits review. ``final_value`` is what ``final`` means: after a
+    correction, what the person's answer means by the field's grammar.
     """
 
     field_id: int
     final: str | None
+    final_value: MoneyOut | int | str | None = None
     origin: Literal["machine", "reviewer"] | None
 
 

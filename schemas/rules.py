@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
@@ -23,8 +24,8 @@ class RangeRule(_Rule):
     """The number lies between ``min`` and ``max``, both allowed; amounts in minor units."""
 
     rule: Literal["range"]
-    min: int | None = None
-    max: int | None = None
+    min: int | Decimal | None = None
+    max: int | Decimal | None = None
 
     @model_validator(mode="after")
     def _some_and_ordered(self) -> Self:

@@ -121,7 +121,7 @@ class Runtime:
     @property
     def check_policy(self) -> CheckPolicy:
         """Return what a check read today must hold to."""
-        from worker.checks.grammar import LOCALES
+        from worker.checks.locales import LOCALES
         from worker.checks.policy import CheckPolicy
 
         return CheckPolicy(

@@ -5,15 +5,12 @@ Grammar and rules never change what was read: they send it to a person, and may 
 
 from __future__ import annotations
 
-import datetime as dt
-import functools
-import importlib
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
-from schemas.form_template import FieldSpec, FormTemplate
+from schemas.form_template import FieldGrammar, FieldSpec, FormTemplate
 from schemas.rules import (
     AnyOfRule,
     CheckDigitRule,
@@ -21,14 +18,14 @@ from schemas.rules import (
     EqualRule,
     FieldRule,
     FormRule,
-    ListRule,
-    PatternRule,
-    RangeRule,
     SumRule,
     fields_named,
 )
 from worker.doubts import Doubt, DoubtKind, Witness
-from worker.values import Alternative, FieldReading, FieldStatus, Money, ReadField
+from worker.grammar.meaning import Meaning, find_meaning, show_written
+from worker.grammar.misfit import MisfitKind
+from worker.grammar.rules import broken_by, number_of
+from worker.values import CODE, Alternative, FieldReading, FieldStatus, Money, ReadField, spell_marks
 
 DEFAULT_BLANK_THRESHOLD = 0.95
 """An empty field needs less: its confidence says how little ink there is, not how clear a number."""
@@ -73,6 +70,7 @@ class AcceptPolicy:
 
 def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> FieldReading:
     """Return the reading of one field with its status and, for a person, what is doubted."""
+    grammar, meaning = spec.grammar, Meaning("")
     doubts = [*read.doubts, *_registration_doubts(read, policy)]
     alternatives = read.alternatives
     if read.blank:
@@ -81,9 +79,10 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
     elif not read.text:
         doubts.append(Doubt(DoubtKind.NOTHING_READ))
     else:
-        doubts += _count_problems(spec, read.text)
+        meaning = find_meaning(grammar, read)
+        doubts += [*_count_problems(spec, read.text), *_mark_doubts(grammar, read.text, meaning)]
         for rule in spec.rules:
-            broken = broken_by(rule, read.text)
+            broken = broken_by(rule, read.text, meaning.value)
             if broken:
                 repair = find_repair(rule, replace(read, alternatives=alternatives))
                 kept_by = (repair.text,) if repair else ()
@@ -103,7 +102,9 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
         doubts=tuple(doubts),
         alternatives=alternatives,
         accept_threshold=needed,
-        value=value_of(spec, read.text),
+        value=meaning.value,
+        written=show_written(grammar, meaning.written),
+        grammar=grammar,
     )
     return _confirm_by_check_digits(spec, read, decided)
 
@@ -181,79 +182,7 @@ def _confirm_by_check_digits(spec: FieldSpec, read: ReadField, decided: FieldRea
     return decided
 
 
-def value_of(spec: FieldSpec, text: str) -> Money | dt.date | None:
-    """Return what digits mean in a field: an amount of money, a date that keeps its rules; None where nothing tells."""
-    if spec.currency and text.isdigit():
-        return Money(int(text), spec.currency)
-    held = [rule for rule in spec.rules if isinstance(rule, DateRule)]
-    if not held or any(_wrong_date(rule, text) for rule in held):
-        return None
-    return parse_date(text, held[0].format)
-
-
 # --- one field ---------------------------------------------------------------------------------------------------
-
-
-def broken_by(rule: FieldRule, text: str) -> str | None:
-    """Return how ``text`` breaks ``rule``, as half a sentence, or None."""
-    if isinstance(rule, RangeRule):
-        return _outside(rule, number_of(text))
-    if isinstance(rule, PatternRule):
-        return None if re.fullmatch(rule.regex, text) else f"{text} does not match {rule.regex}"
-    if isinstance(rule, ListRule):
-        return None if text in rule.values else f"{text} is not on the list"
-    if isinstance(rule, DateRule):
-        return _wrong_date(rule, text)
-    check = find_check(rule.scheme)
-    return None if check is not None and check(text) else f"the check digit of {text} is wrong ({rule.scheme})"
-
-
-@functools.lru_cache(maxsize=64)
-def find_check(scheme: str) -> Callable[[str], bool] | None:
-    """Return python-stdnum's check of that name, or None where it has none."""
-    try:
-        module = importlib.import_module(f"stdnum.{scheme}")
-    except ImportError:
-        return None
-    check: Callable[[str], bool] | None = getattr(module, "is_valid", None)
-    return check
-
-
-def number_of(text: str) -> int:
-    """Return the integer that digits spell, an amount in minor units; 0 for an empty field."""
-    return int("".join(c for c in text if c.isdigit()) or "0")
-
-
-def parse_date(text: str, form: str) -> dt.date | None:
-    """Return the calendar date that digits spell in a form like DDMMYYYY; two-digit years are 1970 to 2069."""
-    if len(text) != len(form) or not text.isdigit():
-        return None
-    year, month, day = (int("".join(c for c, f in zip(text, form, strict=True) if f == part)) for part in "YMD")
-    if form.count("Y") == 2:
-        year += 1900 if year >= 70 else 2000
-    try:
-        return dt.date(year, month, day)
-    except ValueError:
-        return None
-
-
-def _outside(rule: RangeRule, number: int) -> str | None:
-    if rule.min is not None and number < rule.min:
-        return f"{number} is less than {rule.min}"
-    if rule.max is not None and number > rule.max:
-        return f"{number} is more than {rule.max}"
-    return None
-
-
-def _wrong_date(rule: DateRule, text: str) -> str | None:
-    date = parse_date(text, rule.format)
-    if date is None:
-        return f"{text} is no date ({rule.format})"
-    if rule.not_before is not None and date < rule.not_before:
-        return f"{date} is before {rule.not_before}"
-    if rule.not_after is not None and date > rule.not_after:
-        return f"{date} is after {rule.not_after}"
-    return None
 
 
 def _too_little(confidence: float, needed: float | None) -> list[Doubt]:
@@ -269,6 +198,24 @@ def _count_problems(spec: FieldSpec, text: str) -> list[Doubt]:
         wanted = f"{least}" if least == most else f"{least} to {most}" if most else f"at least {least}"
         return [Doubt(DoubtKind.WRONG_COUNT, found=count, explanation=wanted)]
     return []
+
+
+def _mark_doubts(grammar: FieldGrammar, text: str, meaning: Meaning) -> list[Doubt]:
+    """Return what is wrong with the marks among the digits; a date that keeps no calendar is its rule's to name."""
+    found, rival = meaning.misfit, meaning.rival
+    shown = show_written(grammar, meaning.written)
+    if found is None:
+        if rival is None:
+            return []
+        other = show_written(grammar, spell_marks(text, rival.marks))
+        return [Doubt(DoubtKind.UNSURE_MARK, readings=(shown, other), found=rival.probability)]
+    if found.kind is not MisfitKind.NO_VALUE:
+        unexpected = found.kind is MisfitKind.UNEXPECTED_MARK
+        kind = DoubtKind.UNEXPECTED_MARK if unexpected else DoubtKind.MISSING_MARK
+        return [Doubt(kind, readings=(show_written(CODE, found.mark), shown))]
+    if any(isinstance(rule, DateRule) for rule in grammar.rules):
+        return []
+    return [Doubt(DoubtKind.GRAMMAR_BROKEN, subject=grammar.kind, explanation=found.explanation)]
 
 
 def _near_ties(read: ReadField) -> list[Doubt]:
@@ -325,14 +272,17 @@ def _satisfying_first(rule: FieldRule, alternatives: tuple[Alternative, ...]) ->
 
 
 def _form_rule_broken(rule: FormRule, specs: Mapping[str, FieldSpec], fields: Mapping[str, FieldReading]) -> str | None:
-    texts = {name: fields[name].text for name in fields_named(rule)}
+    named = {name: fields[name] for name in fields_named(rule)}
     if isinstance(rule, AnyOfRule):
-        return None if any(texts.values()) else f"none of {', '.join(texts)} is filled"
+        return None if any(f.text for f in named.values()) else f"none of {', '.join(named)} is filled"
     if isinstance(rule, EqualRule):
-        return None if len(set(texts.values())) == 1 else _spell(texts, " differs from ")
-    if not all(specs[name].kind != "date" for name in texts):
-        return "dates cannot be added"
-    number = {name: number_of(text) for name, text in texts.items()}
+        meant = {f.text if f.value is None else f.value for f in named.values()}
+        return (
+            None if len(meant) == 1 else " differs from ".join(f"{n} {f.text or '(empty)'}" for n, f in named.items())
+        )
+    if any(specs[name].kind not in ("code", "number", "amount") for name in named):
+        return "only numbers and amounts can be added"
+    number = {name: _quantity_of(specs[name], field) for name, field in named.items()}
     if isinstance(rule, SumRule):
         found, stated, name = sum(number[n] for n in rule.fields), number[rule.total], rule.total
     else:
@@ -340,5 +290,9 @@ def _form_rule_broken(rule: FormRule, specs: Mapping[str, FieldSpec], fields: Ma
     return None if found == stated else f"makes {found}, but {name} says {stated}"
 
 
-def _spell(texts: Mapping[str, str], joint: str) -> str:
-    return joint.join(f"{name} {text or '(empty)'}" for name, text in texts.items())
+def _quantity_of(spec: FieldSpec, field: FieldReading) -> Decimal:
+    """Return the number of a field, an amount in units of its currency; nothing for an empty field."""
+    if isinstance(field.value, int | Decimal):
+        return Decimal(field.value)
+    minor_units = field.value.minor_units if isinstance(field.value, Money) else number_of(field.text)
+    return Decimal(minor_units).scaleb(-spec.decimal_places)

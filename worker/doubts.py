@@ -25,6 +25,7 @@ class DoubtKind(StrEnum):
     UNREAD_INK = "unread_ink"
     UNEXPECTED_MARK = "unexpected_mark"
     MISSING_MARK = "missing_mark"
+    UNSURE_MARK = "unsure_mark"
     STRUCK_DIGIT = "struck_digit"
     EMPTY_CELL = "empty_cell"
     DIGITS_FAR_APART = "digits_far_apart"
@@ -73,6 +74,7 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
             DoubtKind.UNREAD_INK,
             DoubtKind.UNEXPECTED_MARK,
             DoubtKind.MISSING_MARK,
+            DoubtKind.UNSURE_MARK,
             DoubtKind.STRUCK_DIGIT,
             DoubtKind.EMPTY_CELL,
             DoubtKind.DIGITS_FAR_APART,
@@ -132,8 +134,9 @@ _WORDS = {
     DoubtKind.MAY_BE_NO_DIGIT: "digit {position} may be no digit",
     DoubtKind.UNREAD_MARK: "something beside the digits could not be read",
     DoubtKind.UNREAD_INK: "ink beside the digits was not read",
-    DoubtKind.UNEXPECTED_MARK: "a mark that the field does not expect: {first}",
-    DoubtKind.MISSING_MARK: "a mark is missing that the field expects: {first}",
+    DoubtKind.UNEXPECTED_MARK: "a mark that the field does not expect: {first} in {second}",
+    DoubtKind.MISSING_MARK: "a mark is missing that the field expects: {first} in {second}",
+    DoubtKind.UNSURE_MARK: "a mark is not sure: it may say {either}",
     DoubtKind.STRUCK_DIGIT: "digit {position} may be struck out",
     DoubtKind.EMPTY_CELL: "cell {position} is empty between digits",
     DoubtKind.DIGITS_FAR_APART: "digits stand far apart: one by one they read {first}, as a line {second}",

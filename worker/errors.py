@@ -67,6 +67,10 @@ class InvalidReviewError(PermanentError):
     """A review names no field, no number or nobody."""
 
 
+class DoubtfulReviewError(InvalidReviewError):
+    """A person's answer misses the field's grammar or breaks a rule; it is taken where the person overrules that."""
+
+
 class ModelFileError(PermanentError):
     """A model file is missing, or its checksum is not the one in its model card."""
 

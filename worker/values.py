@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.form_template import FieldSpec, FormTemplate
+from schemas.form_template import FieldGrammar, FieldSpec, FormTemplate
 from worker.calibration import UNCALIBRATED, ReadersCalibration
 from worker.doubts import Doubt
 
@@ -184,13 +185,34 @@ DEFAULT_ACCEPT_THRESHOLD = 0.995
 """Asked of a reader without a calibration of its own: one wrong field in 200 if its confidences are honest."""
 
 
+Marks = tuple[str, ...]
+"""What stands among the digits of a text: one string before the first, between each two and after the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class RivalMarks:
+    """Other marks among the same digits, with the probability that one network gives to them."""
+
+    marks: Marks
+    probability: float
+
+
+def spell_marks(text: str, marks: Marks) -> str:
+    """Return digits with the marks among them; the digits alone where no marks are told."""
+    if not marks:
+        return text
+    return marks[0] + "".join(digit + mark for digit, mark in zip(text, marks[1:], strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class ReadField:
     """What a reader made of one field, before it is decided what becomes of it.
 
     ``text`` holds digits only, '' where nothing was read; ``confidence`` is the calibrated probability that it is
-    right as a whole or, if ``blank``, that the field is empty. ``doubts`` are the reader's own reasons for a review;
-    ``accept_threshold`` is the confidence from which the reader may be believed, None where none is enough.
+    right as a whole or, if ``blank``, that the field is empty. ``marks`` are what was seen among the
+    digits, and ``rival_marks`` what a network may see there instead, the likeliest first. ``doubts`` are the reader's
+    own reasons for a review; ``accept_threshold`` is the confidence from which the reader may be believed, None where
+    none is enough.
     """
 
     text: str
@@ -202,6 +224,13 @@ class ReadField:
     doubts: tuple[Doubt, ...] = ()
     registration: float | None = None
     accept_threshold: float | None = DEFAULT_ACCEPT_THRESHOLD
+    marks: Marks = ()
+    rival_marks: tuple[RivalMarks, ...] = ()
+
+    @property
+    def written(self) -> str:
+        """The digits with the marks that were seen among them, over the line reader's alphabet."""
+        return spell_marks(self.text, self.marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +239,20 @@ class Money:
 
     minor_units: int
     currency: str
+
+
+class Tick(StrEnum):
+    """What a tick box says."""
+
+    TICKED = "ticked"
+    EMPTY = "empty"
+
+
+CODE = FieldGrammar()
+"""The grammar of digits that name something: that of every field of which nothing else is said."""
+
+Value = Money | Decimal | int | dt.date | dt.time | Tick | str
+"""What a field means: money, a number with decimals or a whole one, a date, a time of day, a tick, a code's digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +275,9 @@ class FieldReading:
     alternatives: tuple[Alternative, ...] = ()
     accept_threshold: float | None = None
     validation_sources: tuple[str, ...] = ()
-    value: Money | dt.date | None = None
+    value: Value | None = None
+    written: str = ""
+    grammar: FieldGrammar = CODE
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine, select, update
 
+from schemas.form_template import FieldGrammar
 from tests.support.data import PROJECT
 from tests.support.readings import CHECK, PAGE, make_field, make_page, read
 from worker.bootstrap import build_runtime
@@ -168,7 +169,7 @@ def test_a_hostile_name_gives_the_terminal_no_orders(engine: Engine, run: Run, m
     assert "\x1b" not in run("results", "--format", "jsonl").stdout
 
 
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1"])
+@pytest.mark.parametrize("text", ["=1", "+1", "-1+2", "-A1", "@x", "\t=1", "\r=1", "\n=1"])
 def test_formulas_are_defused(text: str) -> None:
     assert defuse(text) == "'" + text
     assert defuse("701") == "701"
@@ -209,19 +210,20 @@ def test_an_amount_and_a_date_say_what_they_mean(engine: Engine, run: Run) -> No
     (page,) = lines(run("export"))
     assert [f["value"] for f in page["fields"]] == [{"minor_units": 12345, "currency": "USD"}, "2026-11-21", None]
     ids = [f["field_id"] for f in found]
-    run("correct", ids[0], "12845", "--by", "anna")
+    run("correct", ids[0], "128.45", "--by", "anna")
     run("correct", ids[1], "--confirm", "--by", "anna")
     (head, *rows) = csv.reader(io.StringIO(run("export", "--format", "csv").stdout))
     at = head.index("final_value")
-    assert [row[at] for row in rows] == ["", "2026-11-21", ""], "a person's number is not what the machine's text means"
+    assert [row[at] for row in rows] == ["12845", "2026-11-21", ""], "a person's answer is parsed by the field's kind"
+    assert [row[head.index("written")] for row in rows] == ["123.45", "11/21/2026", "104"]
     with engine.connect() as connection:
         in_sql = connection.exec_driver_sql(
-            "SELECT machine_value, final_value, currency FROM final_fields ORDER BY field_id"
+            "SELECT machine_value, final_value, currency, kind, machine_written FROM final_fields ORDER BY field_id"
         ).all()
     assert [tuple(row) for row in in_sql] == [
-        ("12345", None, "USD"),
-        ("2026-11-21", "2026-11-21", None),
-        (None, None, None),
+        ("12345", "12845", "USD", "amount", "123.45"),
+        ("2026-11-21", "2026-11-21", None, "date", "11/21/2026"),
+        (None, None, None, "code", ""),
     ]
 
 
@@ -255,6 +257,31 @@ def test_pages_that_gave_nothing_await_review_until_settled(
     with pytest.raises(InvalidReviewError, match="awaits no review"):
         run("settle", waiting[0]["page_id"], "--by", "anna")
     assert [p["settled_by"] for p in lines(run("export"))] == ["anna", None, None]
+
+
+def test_an_answer_that_does_not_fit_its_field_is_taken_only_where_a_person_overrules(engine: Engine, run: Run) -> None:
+    read(engine, CHECK)
+    amount = lines(run("results", "--format", "jsonl"))[0]["field_id"]
+    refused = run("correct", amount, "12845", "--by", "anna")
+    assert refused.exit_code == 1 and "shows no decimals" in str(refused.exception) + refused.output
+    assert run("correct", amount, "-128.45", "--by", "anna").exit_code == 1, "no amount of a check is negative"
+    assert run("correct", amount, "-128.45", "--overrule", "--by", "anna").exit_code == 0
+    with engine.connect() as connection:
+        kept = connection.exec_driver_sql("SELECT before, after, overruled FROM reviews").all()
+        held = connection.exec_driver_sql("SELECT final_text, final_value FROM final_fields ORDER BY field_id").first()
+    assert [(r.before, r.after) for r in kept] == [("12345", "-128.45")] and "does not expect" in kept[0].overruled
+    assert tuple(held) == ("-128.45", None)
+
+
+def test_negative_numbers_and_units_are_answers(engine: Engine, run: Run) -> None:
+    grammar = FieldGrammar(kind="number", decimals=1, signed=True, separator=",", unit="m3")
+    field = replace(make_field("volume", "125", FieldStatus.REVIEW, 0.5), grammar=grammar)
+    read(engine, make_page(0, field))
+    (waiting,) = lines(run("results", "--review", "--format", "jsonl"))
+    for answer, meant in (("-12,5", "-12.5"), ("12,5 m3", "12.5"), ("1.234,5", "1234.5")):
+        assert run("correct", waiting["field_id"], answer, "--by", "anna").exit_code == 0, answer
+        (found,) = lines(run("results", "--format", "jsonl"))
+        assert (found["final"], found["final_value"], found["unit"]) == (answer, meant, "m3")
 
 
 def test_correct_wants_a_number_or_a_confirmation(run: Run) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine
 
+from schemas.form_template import FieldGrammar
 from worker.doubts import Doubt, DoubtKind, describe_doubt
 from worker.store.jobs import claim_job, register_job, store_readings
 from worker.store.records import ClaimedJob
@@ -70,9 +71,16 @@ CHECK = make_page(
     replace(
         make_field("amount", "12345", FieldStatus.ACCEPTED),
         value=Money(12345, "USD"),
+        written="123.45",
+        grammar=FieldGrammar(kind="amount", currency="USD"),
         validation_sources=("reader", "grammar US"),
     ),
-    replace(make_field("date", "11212026", FieldStatus.REVIEW, 0.7), value=dt.date(2026, 11, 21)),
+    replace(
+        make_field("date", "11212026", FieldStatus.REVIEW, 0.7),
+        value=dt.date(2026, 11, 21),
+        written="11/21/2026",
+        grammar=FieldGrammar(kind="date", order="MDY"),
+    ),
     make_field("number", "104", FieldStatus.ACCEPTED),
 )
 """One page whose first two fields have a meaning beside their digits."""

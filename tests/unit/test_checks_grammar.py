@@ -4,8 +4,10 @@ import datetime as dt
 
 import pytest
 
-from worker.checks.grammar import LOCALES, parse_amount, parse_written_date
+from worker.checks.locales import LOCALES
 from worker.checks.policy import CheckPolicy, add_months
+from worker.grammar.meaning import parse_written
+from worker.grammar.misfit import Misfit
 from worker.values import Money
 
 
@@ -41,9 +43,9 @@ from worker.values import Money
 )
 def test_amounts_are_integers_of_minor_units(country: str, written: str, minor_units: int | None) -> None:
     locale = LOCALES[country]
-    amount = parse_amount(written, locale)
+    amount = parse_written(locale.amount_grammar, written)
     if minor_units is None:
-        assert isinstance(amount, str) and amount
+        assert isinstance(amount, Misfit)
     else:
         assert amount == Money(minor_units, locale.currency)
 
@@ -66,8 +68,8 @@ def test_amounts_are_integers_of_minor_units(country: str, written: str, minor_u
     ],
 )
 def test_dates_follow_the_country(country: str, written: str, date: dt.date | None) -> None:
-    found = parse_written_date(written, LOCALES[country])
-    assert found == date if date else isinstance(found, str)
+    found = parse_written(LOCALES[country].date_grammar, written)
+    assert found == date if date else isinstance(found, Misfit)
 
 
 def test_the_window_of_dates_is_closed_at_both_ends() -> None:

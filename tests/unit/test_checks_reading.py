@@ -9,7 +9,7 @@ import pytest
 from tests.support.readings import reasons_of
 from worker.bootstrap import build_runtime
 from worker.checks.finding import find_checks
-from worker.checks.grammar import LOCALES
+from worker.checks.locales import LOCALES
 from worker.checks.places import find_amount, find_ink, find_sign
 from worker.checks.policy import CheckPolicy
 from worker.decision import AcceptPolicy

@@ -1,12 +1,15 @@
 import datetime as dt
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from schemas.form_template import FieldSpec, FormTemplate
 from tests.support.readings import reasons_of
-from worker.decision import AcceptPolicy, decide_field, decide_form, find_check, number_of, parse_date
+from worker.decision import AcceptPolicy, decide_field, decide_form
 from worker.doubts import Doubt, DoubtKind
+from worker.grammar.rules import find_check, number_of
+from worker.grammar.times import parse_date
 from worker.values import Alternative, Box, FieldReading, FieldStatus, Money, ReadField
 
 BOX = Box(0, 0, 10, 10)
@@ -45,9 +48,14 @@ def test_without_enough_labelled_fields_nothing_is_accepted_and_it_is_said() -> 
 MEANINGS = [
     ({"rules": [{"rule": "date", "format": "DDMMYY"}]}, "310124", dt.date(2024, 1, 31)),
     ({"rules": [{"rule": "date"}]}, "31022024", None),
-    ({"rules": [{"rule": "date", "not_after": "2023-12-31"}]}, "01012024", None),
-    ({"kind": "amount", "decimals": 2, "currency": "EUR"}, "123450", Money(123450, "EUR")),
-    ({"kind": "amount", "decimals": 2}, "123450", None),
+    ({"rules": [{"rule": "date", "not_after": "2023-12-31"}]}, "01012024", dt.date(2024, 1, 1)),
+    ({"kind": "amount", "decimals": 2, "currency": "EUR", "cents": "implied"}, "123450", Money(123450, "EUR")),
+    ({"kind": "amount", "decimals": 2, "currency": "EUR", "cents": "optional"}, "1234", Money(123400, "EUR")),
+    ({"kind": "amount", "decimals": 2, "currency": "EUR"}, "123450", None),
+    ({"kind": "amount", "decimals": 2, "cents": "implied"}, "123450", Decimal("1234.50")),
+    ({"kind": "amount", "decimals": 2, "layout": "cells", "cells": 6}, "123450", Decimal("1234.50")),
+    ({"kind": "number"}, "0042", 42),
+    ({}, "0042", "0042"),
     ({"kind": "amount", "currency": "CLP"}, "", None),
 ]
 

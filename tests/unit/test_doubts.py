@@ -63,7 +63,7 @@ def test_an_empty_cell_that_the_reader_names_outlives_a_kept_check_digit() -> No
     crop = replace(draw_row("79927"), grey=faded)
     (read,) = read_cell_rows([crop], make_recognizers("7992", "7992"))
     assert Doubt(DoubtKind.EMPTY_CELL, position=3) in read.doubts
-    sure = replace(read, text=KEEPS_LUHN, confidence=0.98, accept_threshold=0.99)
+    sure = replace(read, text=KEEPS_LUHN, confidence=0.98, accept_threshold=0.99, marks=(), rival_marks=())
     assert decide_field(LUHN, sure, AcceptPolicy()).status is FieldStatus.REVIEW
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from worker.checks.grammar import CheckLocale
+from worker.checks.locales import CheckLocale
 from worker.values import Money
 
 

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from schemas.form_template import DigitRange, FieldSpec
 from worker.checks.finding import Check, find_checks
-from worker.checks.grammar import parse_amount, parse_written_date
+from worker.checks.locales import CheckLocale
 from worker.checks.micr_fields import FEWEST_SYMBOLS, agree_on_number, confirm, read_band, read_micr_fields
 from worker.checks.places import Ink, Place, Zone, find_amount, find_ink, find_line, find_sign
 from worker.checks.policy import CheckPolicy
 from worker.decision import AcceptPolicy, add_doubt, decide_field
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.line_reader.reading import describe_reading
-from worker.fields.line_reader.transcription import Transcript, transcribe
+from worker.fields.line_reader.transcription import transcribe
 from worker.fields.locating.extraction import bounding_box_px
-from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Grey, Page, Recognizers, freeze
+from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Grey, Money, Page, Recognizers, freeze
 
 _MARGIN_SHARE = 0.45
 """Paper kept round a line, in heights of the line."""
-_SPECS = {
-    "amount": FieldSpec(name="amount", box_mm=(0, 0, 1, 1), kind="amount", optional=False),
-    "date": FieldSpec(name="date", box_mm=(0, 0, 1, 1), kind="date", digits=DigitRange(min=4, max=8), optional=False),
-    "number": FieldSpec(name="number", box_mm=(0, 0, 1, 1), digits=DigitRange(min=3, max=10)),
-}
-"""What the readers are told of each field; its place is found on the check, not in millimetres."""
+_SOMEWHERE = (0, 0, 1, 1)
+"""A field's place is found on the check, not in millimetres."""
+
+
+def specify_fields(locale: CheckLocale) -> dict[str, FieldSpec]:
+    """Return what the readers are told of each field of a country's checks."""
+    amount, date = (g.model_dump() for g in (locale.amount_grammar, locale.date_grammar))
+    date |= {"digits": DigitRange(min=4, max=8)}
+    return {
+        "amount": FieldSpec(name="amount", box_mm=_SOMEWHERE, optional=False, **amount),
+        "date": FieldSpec(name="date", box_mm=_SOMEWHERE, optional=False, **date),
+        "number": FieldSpec(name="number", box_mm=_SOMEWHERE, digits=DigitRange(min=3, max=10)),
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,18 +54,19 @@ def read_check(
     if len(checks) != 1:
         return (), f"{len(checks)} checks on one page: cut them apart" if checks else "no check is found on this page"
     check, ink = _upright(checks[0], rules)
-    located = _locate(check, ink, rules)
+    specs = specify_fields(rules.locale)
+    located = _locate(check, ink, rules, specs)
     crops = list(located.crops.values())
     seen = dict(zip(located.crops, transcribe(crops, recognizers) if crops else (), strict=True))
     fields = {
-        name: decide_field(_SPECS[name], describe_reading(transcript, recognizers.calibration.free), policy)
+        name: decide_field(specs[name], describe_reading(transcript, recognizers.calibration.free), policy)
         for name, transcript in seen.items()
     }
     amount = fields.get("amount") or _missing("amount", _zone_box(check, rules.locale.amount_zone))
     date = fields.get("date") or _missing("date", _zone_box(check, rules.locale.date_zone))
     found = [
-        _judge_amount(amount, seen.get("amount"), located.told_by, rules),
-        _judge_date(date, seen.get("date"), rules),
+        _judge_amount(amount, located.told_by, rules),
+        _judge_date(date, rules),
     ]
     found += [fields["number"]] if "number" in fields else []
     if rules.locale.country == "US":
@@ -80,7 +90,7 @@ def _looks_upright(check: Check, ink: Ink, rules: CheckPolicy) -> bool:
     return rules.locale.country == "US" and len(read_band(check)[0]) >= FEWEST_SYMBOLS
 
 
-def _locate(check: Check, ink: Ink, rules: CheckPolicy) -> _Located:
+def _locate(check: Check, ink: Ink, rules: CheckPolicy, specs: Mapping[str, FieldSpec]) -> _Located:
     locale = rules.locale
     places = {"amount": find_amount(ink, locale.amount_zone, locale.sign)}
     for name, zone in (("date", locale.date_zone), ("number", locale.number_zone)):
@@ -88,7 +98,7 @@ def _locate(check: Check, ink: Ink, rules: CheckPolicy) -> _Located:
         places[name] = Place(line, "place") if line else None
     found = {name: place for name, place in places.items() if place is not None}
     return _Located(
-        {name: cut_line(check, place.box, _SPECS[name]) for name, place in found.items()},
+        {name: cut_line(check, place.box, specs[name]) for name, place in found.items()},
         {name: place.told_by for name, place in found.items()},
     )
 
@@ -116,16 +126,12 @@ def _missing(name: str, box: Box) -> FieldReading:
     return FieldReading(name, "", 0.0, FieldStatus.REVIEW, box, doubts=(doubt,))
 
 
-def _judge_amount(
-    field: FieldReading, seen: Transcript | None, told_by: dict[str, str], rules: CheckPolicy
-) -> FieldReading:
-    """Hold an amount to its grammar, its limits and its currency sign."""
-    if seen is None or not field.text:
+def _judge_amount(field: FieldReading, told_by: Mapping[str, str], rules: CheckPolicy) -> FieldReading:
+    """Hold an amount to its limits and its currency sign; its grammar was held by the decision."""
+    amount = field.value
+    if not isinstance(amount, Money):
         return field
-    amount = parse_amount(seen.written, rules.locale)
-    if isinstance(amount, str):
-        return add_doubt(field, Doubt(DoubtKind.GRAMMAR_BROKEN, subject=rules.locale.country, explanation=amount))
-    field = replace(field, value=amount, validation_sources=("reader", f"grammar {rules.locale.country}"))
+    field = replace(field, validation_sources=("reader", f"grammar {rules.locale.country}"))
     if told_by["amount"] == "place":
         field = add_doubt(field, Doubt(DoubtKind.NO_CURRENCY_SIGN))
     else:
@@ -136,14 +142,12 @@ def _judge_amount(
     return confirm(field, "limits")
 
 
-def _judge_date(field: FieldReading, seen: Transcript | None, rules: CheckPolicy) -> FieldReading:
-    """Hold a date to the calendar and to the window; a date in words is for a person."""
-    if seen is None or not field.text:
+def _judge_date(field: FieldReading, rules: CheckPolicy) -> FieldReading:
+    """Hold a date to the window; a date in words has no value, and is for a person."""
+    date = field.value
+    if not isinstance(date, dt.date):
         return field
-    date = parse_written_date(seen.written, rules.locale)
-    if isinstance(date, str):
-        return add_doubt(field, Doubt(DoubtKind.GRAMMAR_BROKEN, subject=rules.locale.country, explanation=date))
-    field = replace(field, value=date, validation_sources=("reader", f"grammar {rules.locale.country}"))
+    field = replace(field, validation_sources=("reader", f"grammar {rules.locale.country}"))
     broken = rules.broken_by_date(date)
     if broken:
         return add_doubt(field, Doubt(DoubtKind.LIMIT_BROKEN, subject="window", explanation=broken))

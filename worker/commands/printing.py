@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ Line = dict[str, Any]
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection)."""
+_NEGATIVE_NUMBER = re.compile(r"-[0-9]+(?:[.,][0-9]+)*")
 
 TABLE_LIMIT = 200
 """A terminal needs no more lines, and a table is drawn only when all of it is known."""
@@ -75,7 +77,9 @@ def write_lines(lines: Iterable[Line | BaseModel], output: str, path: Path | Non
 def defuse(cell: object) -> object:
     """Return a CSV cell that no spreadsheet takes for a formula: such text gets a leading apostrophe."""
     text = json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | tuple | dict) else cell
-    return "'" + text if isinstance(text, str) and text.startswith(_FORMULA_STARTS) else text
+    if not isinstance(text, str) or _NEGATIVE_NUMBER.fullmatch(text):
+        return text
+    return "'" + text if text.startswith(_FORMULA_STARTS) else text
 
 
 def _write(lines: Iterable[Line | BaseModel], output: str, target: TextIO) -> None:

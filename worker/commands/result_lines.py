@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 from typing import TYPE_CHECKING
 
 from worker.commands.printing import Line, TableShape
@@ -20,6 +19,9 @@ _OF_FIELD = (
     "field_id",
     "name",
     "text",
+    "written",
+    "kind",
+    "unit",
     "confidence",
     "status",
     "reasons",
@@ -61,7 +63,8 @@ def review_lines(engine: Engine) -> Iterator[Line]:
     for row in iter_page_review_queue(engine):
         yield _queue_line(row, _REVIEW_LINE) | {"status": "review", "error": row.problem}
     for row in iter_review_queue(engine):
-        yield _queue_line(row, _REVIEW_LINE) | {"status": "review", "text": row.machine_text, "box": box_of(row)}
+        read = {"text": row.machine_text, "written": row.machine_written or row.machine_text}
+        yield _queue_line(row, _REVIEW_LINE) | {"status": "review", **read, "box": box_of(row)}
 
 
 def digit_lines(engine: Engine, *, below: float) -> Iterator[Line]:
@@ -86,9 +89,9 @@ def _field_rows(line: Line, last: Line | None) -> Iterator[TableRow]:
     if line["field_id"] is None:
         return
     final, text, by_person = line["final"], line["text"], line["origin"] == "reviewer"
-    number = text if final is None else final
+    number = line["written"] if final is None or final == text else final
     verdict = line["status"] if not by_person else "confirmed" if final == text else "corrected"
-    notes = line["reasons"] if final is None else [f"the machine read {text!r}"] if final != text else []
+    notes = line["reasons"] if final is None else [f"the machine read {line['written']!r}"] if final != text else []
     cells = (*_place_cells(line, str(line["field_id"])), line["name"], number)
     yield TableRow((*cells, format_confidence(line["confidence"]), verdict), tuple(notes), STYLES.get(verdict))
 
@@ -109,16 +112,18 @@ def _field_line(page: StoredPage, field: StoredField | None) -> Line:
     line = {**_RESULT_LINE, **{key: getattr(page, key) for key in _OF_PAGE}, "read_at": page.read_at.isoformat()}
     if field is None:
         return line
-    return {**line, **{key: getattr(field, key) for key in _OF_FIELD}, **_final_value(field)}
+    of_field = {key: getattr(field, key) for key in _OF_FIELD} | {"written": field.written or field.text}
+    return {**line, **of_field, **_final_value(field)}
 
 
 def _final_value(field: StoredField) -> Line:
-    """Return what the final text means, flat: an amount's minor units and currency, or an ISO date."""
-    if field.value is None or field.final != field.text:
-        return {}
-    if isinstance(field.value, date):
-        return {"final_value": field.value.isoformat()}
-    return {"final_value": field.value.minor_units, "currency": field.value.currency}
+    """Return what the final text means, flat: an amount's minor units beside its currency, or one value."""
+    from schemas.reading import MoneyOut
+
+    value = field.final_value
+    if isinstance(value, MoneyOut):
+        return {"final_value": value.minor_units, "currency": value.currency}
+    return {"final_value": value}
 
 
 def _queue_line(row: AnyRow, empty: Line) -> Line:

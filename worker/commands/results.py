@@ -112,19 +112,23 @@ def export(
     write_lines(lines, output, out)
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})  # -12.50 is a number
 @click.argument("field_id", type=int)
 @click.argument("number", required=False)
 @click.option("--confirm", is_flag=True, help="The machine is right: keep what it read.")
+@click.option("--overrule", is_flag=True, help="Take the number though it does not fit the field; that is recorded.")
 @click.option("--by", "who", help="Who decides.  [default: your login name]")
 @pass_runtime
-def correct(runtime: Runtime, field_id: int, number: str | None, confirm: bool, who: str | None) -> None:
-    """Set the right NUMBER of a field ('' if blank), or --confirm it; it leaves the review queue."""
+def correct(
+    runtime: Runtime, field_id: int, number: str | None, confirm: bool, overrule: bool, who: str | None
+) -> None:
+    """Set the right NUMBER of a field, with its marks ('' if blank), or --confirm it; it leaves the review queue."""
     if confirm == (number is not None):
         raise click.UsageError("give the right number, or --confirm")
     from worker.store.reviews import correct_field
 
-    review = correct_field(_ready_engine(runtime), field_id, number, who=who or _login_name())
+    who = who or _login_name()
+    review = correct_field(_ready_engine(runtime), field_id, number, who=who, overrule=overrule)
     verb = "confirmed" if confirm else f"was {review.before!r}, is"
     click.echo(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
 

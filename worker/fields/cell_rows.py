@@ -147,6 +147,7 @@ def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
         return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
     confidence = calibration.confidence(gather_row_evidence(row))
     others = {row.cells_text, row.line.text} - {row.text, ""}
+    as_many = len(row.digits) == len(row.line.digits)
     return ReadField(
         text=row.text,
         confidence=confidence,
@@ -156,6 +157,8 @@ def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
         doubts=(*_gaps(row), *(() if calibration.is_enough(confidence) else _differences(row))),
         registration=crop.registration,
         accept_threshold=calibration.accept_threshold,
+        marks=row.line.gap_marks if as_many else (),
+        rival_marks=row.line.rival_marks if as_many else (),
     )
 
 

@@ -11,9 +11,9 @@ import schemas
 from schemas.form_template import FORMLESS, FormTemplate
 from schemas.rules import CheckDigitRule
 from worker.checks.policy import CheckPolicy
-from worker.decision import find_check
 from worker.errors import InvalidTemplateError, TemplateProblem, UnknownTemplateError, UnreadableScanError
 from worker.forms.problems import line_of, list_problems
+from worker.grammar.rules import find_check
 from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind
 from worker.values import FormPages
 

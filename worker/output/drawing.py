@@ -46,7 +46,7 @@ def _draw_field(picture: Picture, field: FieldReading) -> None:
     for digit in field.digits:
         if digit.confidence < DOUBTED_BELOW:
             _draw_doubt(picture, digit, line)
-    text = "blank" if field.status is FieldStatus.BLANK else field.text or "?"
+    text = "blank" if field.status is FieldStatus.BLANK else field.written or field.text or "?"
     height = float(np.clip(0.35 * field.box_px.h, max(picture.shape[:2]) / 90, max(picture.shape[:2]) / 35))
     _draw_label(picture, text, (field.box_px.x, field.box_px.y - line), height, colour)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 
 from schemas.reading import AlternativeOut, DigitOut, DoubtOut, FieldOut, MoneyOut, PageOut
 from worker.doubts import Doubt, describe_doubt
+from worker.grammar.meaning import spell_value
 from worker.output.tables import STYLES, TableRow, format_confidence, print_note, print_table
-from worker.values import Box, FieldReading, Money, PageReading
+from worker.values import Box, FieldReading, Money, PageReading, Value
 
 
 def to_page_out(reading: PageReading, source: str) -> PageOut:
@@ -37,7 +37,7 @@ def print_page(out: PageOut) -> None:
     for doubt in out.doubts:
         print_note(f"    {doubt.words}", STYLES["review"])
     rows = [
-        TableRow((f.name, f.text, format_confidence(f.confidence), f.status), tuple(f.reasons), STYLES[f.status])
+        TableRow((f.name, f.written or f.text, format_confidence(f.confidence), f.status), tuple(f.reasons), STYLES[f.status])
         for f in out.fields
     ]
     if rows:
@@ -48,6 +48,8 @@ def _field_out(field: FieldReading) -> FieldOut:
     return FieldOut(
         name=field.name,
         text=field.text,
+        written=field.written,
+        kind=field.grammar.kind,
         confidence=round(field.confidence, 5),
         status=field.status.value,
         reasons=[describe_doubt(doubt) for doubt in field.doubts],
@@ -56,7 +58,8 @@ def _field_out(field: FieldReading) -> FieldOut:
         digits=[DigitOut(digit=d.digit, confidence=round(d.confidence, 5), box=_whole(d.box_px)) for d in field.digits],
         alternatives=[AlternativeOut(text=a.text, confidence=round(a.confidence, 5)) for a in field.alternatives],
         validation_sources=list(field.validation_sources),
-        value=_value_out(field.value),
+        value=value_out(field.value),
+        unit=field.grammar.unit or None,
     )
 
 
@@ -64,8 +67,11 @@ def _doubts_out(doubts: Sequence[Doubt]) -> list[DoubtOut]:
     return [DoubtOut(kind=doubt.kind.value, words=describe_doubt(doubt)) for doubt in doubts]
 
 
-def _value_out(value: Money | dt.date | None) -> MoneyOut | dt.date | None:
-    return MoneyOut(minor_units=value.minor_units, currency=value.currency) if isinstance(value, Money) else value
+def value_out(value: Value | None) -> MoneyOut | int | str | None:
+    """Return a value as JSON has it: no date and no decimal number of its own."""
+    if isinstance(value, Money):
+        return MoneyOut(minor_units=value.minor_units, currency=value.currency)
+    return value if value is None or isinstance(value, int) else spell_value(value)
 
 
 def _whole(box: Box) -> tuple[int, int, int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.doubts import Doubt, describe_doubt
+from worker.grammar.meaning import spell_value
 from worker.store.tables import Base, DigitRow, DoubtRow, FieldRow, ModelRow, PageRow, ScanRow, TemplateRow
 from worker.values import DigitReading, FieldReading, FieldStatus, Money, PageReading
 
@@ -97,7 +98,7 @@ def _field_values(page_id: int, position: int, field: FieldReading) -> dict[str,
         "reasons": [describe_doubt(doubt) for doubt in field.doubts],
         "alternatives": [asdict(alternative) for alternative in field.alternatives],
         "accept_threshold": None if field.accept_threshold is None else float(field.accept_threshold),
-        **_meaning(field.value),
+        **_meaning(field),
         "validation_sources": list(field.validation_sources),
         "final_text": None if awaits_review else field.text,
         "origin": None if awaits_review else "machine",
@@ -129,10 +130,16 @@ def _doubt_values(
     return values
 
 
-def _meaning(value: Money | date | None) -> dict[str, str | None]:
-    if isinstance(value, Money):
-        return {"value": str(value.minor_units), "currency": value.currency}
-    return {"value": None if value is None else value.isoformat(), "currency": None}
+def _meaning(field: FieldReading) -> dict[str, Any]:
+    currency = field.value.currency if isinstance(field.value, Money) else field.grammar.currency
+    return {
+        "written": field.written,
+        "kind": field.grammar.kind,
+        "unit": field.grammar.unit or None,
+        "grammar": field.grammar.model_dump(mode="json", exclude_defaults=True) or None,
+        "value": None if field.value is None else spell_value(field.value),
+        "currency": currency,
+    }
 
 
 def _digit_values(field_id: int, digit: DigitReading) -> dict[str, Any]:

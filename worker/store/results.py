@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, select, text, tuple_
@@ -260,16 +259,30 @@ def _stored_field(row: AnyRow, digits: list[DigitOut], doubts: list[DoubtOut]) -
             AlternativeOut(text=each["text"], confidence=round(each["confidence"], 5)) for each in row.alternatives
         ],
         validation_sources=row.validation_sources,
-        value=_value_of(row.value, row.currency),
+        value=value_of(row.kind, row.value, row.currency),
+        written=row.written,
+        kind=row.kind,
+        unit=row.unit,
+        final_value=value_of(row.kind, _final_value(row), row.currency),
         final=row.final_text,
         origin=row.origin,
     )
 
 
-def _value_of(value: str | None, currency: str | None) -> MoneyOut | date | None:
+def value_of(kind: str, value: str | None, currency: str | None) -> MoneyOut | int | str | None:
+    """Return a value that the database keeps as text: money, an integer, or text of another kind."""
     if value is None:
         return None
-    return MoneyOut(minor_units=int(value), currency=currency) if currency else date.fromisoformat(value)
+    if currency is not None:
+        return MoneyOut(minor_units=int(value), currency=currency)
+    return int(value) if kind == "number" and "." not in value else value
+
+
+def _final_value(row: AnyRow) -> str | None:
+    """Return the value that holds: a person's, or the machine's while its text does."""
+    if row.reviewed_value is not None:
+        return str(row.reviewed_value)
+    return row.value if row.final_text == row.text else None
 
 
 def box_of(row: AnyRow) -> tuple[int, int, int, int]:

@@ -88,8 +88,8 @@ class PlainText(TypeDecorator[str]):
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only in a column called INTEGER
 JsonValue = JSON().with_variant(JSONB, "postgresql")
-NO_LIST = text("'[]'")
-"""Default of lists in columns that came later: adding one rewrites no row."""
+NO_LIST, NO_TEXT, CODE_KIND = text("'[]'"), text("''"), text("'code'")
+"""Defaults of columns that came later: adding one rewrites no row."""
 
 
 class Base(DeclarativeBase):
@@ -234,8 +234,9 @@ class PageRow(Base):
 class FieldRow(Base):
     """One field read: ``text`` by the machine, ``final_text`` as it holds, None while it awaits review.
 
-    ``value`` is what ``text`` means where a grammar tells it: an amount's minor units in figures, with its
-    ``currency``, or an ISO date.
+    ``written`` is what stands there, with its marks, and ``grammar`` what the template says may stand there
+    (``schemas.form_template.FieldGrammar``, its defaults left out). ``value`` is what ``text`` means, as text: minor
+    units of ``currency``, a plain number, an ISO date or time. ``reviewed_value`` is that of a person's answer.
     """
 
     __tablename__ = "fields"
@@ -269,6 +270,11 @@ class FieldRow(Base):
     value: Mapped[str | None]
     currency: Mapped[str | None]
     validation_sources: Mapped[list[Any]] = mapped_column(server_default=NO_LIST)
+    written: Mapped[str] = mapped_column(server_default=NO_TEXT)
+    kind: Mapped[str] = mapped_column(server_default=CODE_KIND)
+    unit: Mapped[str | None]
+    grammar: Mapped[dict[str, Any] | None]
+    reviewed_value: Mapped[str | None]
     final_text: Mapped[str | None]
     origin: Mapped[str | None]
 
@@ -325,7 +331,10 @@ class DigitRow(Base):
 
 
 class ReviewRow(Base):
-    """One decision of a person on a field; ``before`` held till then, at first as the machine read it."""
+    """One decision of a person on a field; ``before`` held till then, at first as the machine read it.
+
+    ``overruled`` is what was wrong with the answer by the field's grammar and rules, where the person knew better.
+    """
 
     __tablename__ = "reviews"
     __table_args__ = (
@@ -339,6 +348,7 @@ class ReviewRow(Base):
     before: Mapped[str]
     after: Mapped[str]
     who: Mapped[str]
+    overruled: Mapped[str | None]
     created_at: Mapped[datetime]
 
 

@@ -139,6 +139,16 @@ def strike_out(rng: np.random.Generator, shape: Shape) -> Shape:
     return np.concatenate([shape, np.array(lines, np.float32)])
 
 
+def _drawn(strokes: str, size: float = 1.0) -> Callable[[np.random.Generator], Shape]:
+    """Return a drawer of one sign, ``size`` digits high and standing on the baseline."""
+
+    def draw(rng: np.random.Generator) -> Shape:
+        shape = shape_from_strokes(strokes) * np.float32(size) + np.array([0, 1 - size], np.float32)
+        return warp(shape.astype(np.float32), rng, 0.02)
+
+    return draw
+
+
 MARKS: dict[str, Callable[[np.random.Generator], Shape]] = {
     ".": draw_point,
     ",": draw_comma,
@@ -147,4 +157,11 @@ MARKS: dict[str, Callable[[np.random.Generator], Shape]] = {
     "/": draw_slash,
     "$": draw_currency,
     "#": draw_letter,
+    ":": _drawn(_OTHERS["colon"]),
+    "%": _drawn(_OTHERS["percent"]),
+    "m": _drawn("0,34 4,100 | 4,56 16,36 28,40 32,100 | 32,56 44,36 56,40 60,100", 0.8),
+    "k": _drawn("6,0 6,100 | 44,40 8,72! 46,100"),
+    "g": _drawn("44,44 20,38 6,60 14,84 40,76 44,44! 42,120 20,132 4,120"),
+    "l": _drawn("16,0 14,80 24,98 34,88"),
 }
+"""Every sign that is drawn, by its name in a text; the line reader has names for those of its alphabet only."""

@@ -13,17 +13,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from schemas.form_template import FieldSpec
 from tests.support.data import DATA_DIR
 from worker.bootstrap import build_runtime
 from worker.checks.finding import Check
-from worker.checks.grammar import LOCALES, CheckLocale, parse_amount
+from worker.checks.locales import LOCALES, CheckLocale
 from worker.checks.places import find_amount, find_ink
 from worker.checks.policy import CheckPolicy
-from worker.checks.reading import cut_line
-from worker.decision import AcceptPolicy
-from worker.fields.judging.confidence import judge
-from worker.fields.line_reader.transcription import transcribe
+from worker.checks.reading import cut_line, specify_fields
+from worker.decision import AcceptPolicy, decide_field
+from worker.fields.reading import read_fields
 from worker.page_kinds import CheckPage
 from worker.pipeline import read_page
 from worker.values import Box, FieldCrop, FieldStatus, Grey, Money, Page
@@ -64,20 +62,18 @@ def measure_crops(folder: Path, half: str, locale: CheckLocale) -> None:
     """Read crops of amount boxes by the grammar of India."""
     rows = [r for r in rows_of(folder, "development") if r["field"] == "amount"]  # amounts stand on even rows only
     rows = rows[0 if half == "development" else 1 :: 2]
-    recognizers = build_runtime().recognizers()
-    calibration = recognizers.calibration.free
     crops = [_crop(grey_of(folder / row["file"]), locale) for row in rows]
+    reads = read_fields(crops, build_runtime().recognizers())
     digits = whole = accepted = right = 0
-    for row, seen in zip(rows, transcribe(crops, recognizers), strict=True):
-        amount = parse_amount(seen.written, locale)
-        read = "".join(c for c in seen.written if c.isdigit())
+    for row, crop, read in zip(rows, crops, reads, strict=True):
+        field = decide_field(crop.spec, read, AcceptPolicy())
         truths = {int(row["digits"]), int(row["digits"]) * 100}  # labels hold digits without their point
-        good = read == row["digits"] and isinstance(amount, Money) and amount.minor_units in truths
-        taken = isinstance(amount, Money) and calibration.is_enough(judge(seen, calibration))
-        digits, whole = digits + (read == row["digits"]), whole + good
+        good = field.text == row["digits"] and isinstance(field.value, Money) and field.value.minor_units in truths
+        taken = field.status is FieldStatus.ACCEPTED
+        digits, whole = digits + (field.text == row["digits"]), whole + good
         accepted, right = accepted + taken, right + (good and taken)
         if half == "development":
-            print(row["digits"], seen.written, amount, f"{judge(seen, calibration):.3f}")
+            print(row["digits"], field.written, field.value, f"{field.confidence:.3f}", field.doubts)
     print(
         f"{locale.country} amounts, {half}: digits whole {digits} of {len(rows)}, with their value {whole}, "
         f"right among accepted {right} of {accepted}"
@@ -93,7 +89,7 @@ def _crop(grey: Grey, locale: CheckLocale) -> FieldCrop:
     check = Check(canvas, np.eye(3))
     place = find_amount(find_ink(check), locale.amount_zone, locale.sign)
     box = place.box if place else Box(1120, 270, 440, crop.shape[0])
-    return cut_line(check, box, FieldSpec(name="amount", box_mm=(0, 0, 1, 1), kind="amount"))
+    return cut_line(check, box, specify_fields(locale)["amount"])
 
 
 def main() -> None:

@@ -25,11 +25,12 @@ import numpy as np
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from schemas.rules import CheckDigitRule
 from tests.support.data import DATA_DIR
-from worker.decision import AcceptPolicy, broken_by, decide_field, find_check, find_repair
+from worker.decision import AcceptPolicy, decide_field, find_repair
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.promise import binomial_tail
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields
+from worker.grammar.rules import broken_by, find_check
 from worker.synthesis.forms import draw_form
 from worker.synthesis.glyphs import draw_hand
 from worker.synthesis.paper import degrade

@@ -44,6 +44,7 @@ def read_apart(crop: FieldCrop, read: ReadField, recognizers: Recognizers) -> Re
         return read
     doubt = Doubt(DoubtKind.DIGITS_FAR_APART, readings=(_spell(digits), read.text))
     confidence = min(read.confidence, MOST_CONFIDENCE)
+    read = replace(read, marks=(), rival_marks=())  # they stand among other digits
     return replace(read, text=_spell(digits), digits=digits, confidence=confidence, doubts=(doubt, *read.doubts))
 
 

@@ -87,7 +87,7 @@ def normalize_line(grey: Grey) -> Line:
     if extent is None:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
     top, bottom, left, right, ink = extent
-    right = _reach_dashes(pieces.dashes, top, bottom, right)
+    left, right = _reach_dashes(pieces.dashes, (top, bottom, left, right))
     if working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT:  # small writing in a large crop: look again, closer
         margin = 0.6 * (bottom - top)
         y, x = (max(0, int((v - margin) / working)) for v in (top, left))
@@ -141,15 +141,22 @@ def _find_pieces(darkness: Grey) -> _Pieces:
     return _Pieces(boxes[keep], centres[keep], either[flat & (either[:, cv2.CC_STAT_AREA] >= 6)])
 
 
-def _reach_dashes(dashes: NDArray[Any], top: float, bottom: float, right: float) -> float:
-    """Return a line's right end with the dashes behind its last digit: a slash before a dash is no 1."""
-    height, reached = bottom - top, right
+def _reach_dashes(dashes: NDArray[Any], line: tuple[float, float, float, float]) -> tuple[float, float]:
+    """Return a line's ends with the dashes beside its digits: a minus before them, and those behind the last.
+
+    A slash before a dash is no 1. ``line`` is top, bottom, left, right.
+    """
+    top, bottom, first, last = line
+    height, reached, start = bottom - top, last, first
     for left, upper, width, thickness, _ in dashes[dashes[:, cv2.CC_STAT_LEFT].argsort()].tolist():
         level = (upper + thickness / 2 - top) / height
-        end = min(left + width, right + FARTHEST_DASH * height)
-        if 0.1 < level < 0.9 and left < reached + DASH_GAP * height and 0.15 * height < width < 3 * height:
-            reached = max(reached, end)
-    return reached
+        if not (0.1 < level < 0.9 and 0.15 * height < width < 3 * height):
+            continue
+        if left < reached + DASH_GAP * height:
+            reached = max(reached, min(left + width, last + FARTHEST_DASH * height))
+        if first - DASH_GAP * height < left + width < first + 0.3 * height:
+            start = min(start, max(left, first - FARTHEST_DASH * height))
+    return start, reached
 
 
 def _count_left_out(pieces: _Pieces, line: Line, working: float) -> int:

@@ -34,6 +34,8 @@ def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadFie
         doubts=() if calibration.is_enough(confidence) else list_doubts(seen),
         registration=seen.crop.registration,
         accept_threshold=calibration.accept_threshold,
+        marks=seen.gap_marks,
+        rival_marks=seen.rival_marks,
     )
 
 

@@ -33,8 +33,9 @@ from worker.fields.line_reader.decoding import (
     settle_slashes,
     spell_greedily,
 )
+from worker.fields.line_reader.marks import see_marks
 from worker.fields.line_reader.normalization import Line, normalize_line
-from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Recognizers
+from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Marks, Recognizers, RivalMarks
 
 Floats = NDArray[np.float32]
 
@@ -54,9 +55,10 @@ class Transcript:
     ``text`` is the digits, ``written`` with the marks between them; ``readings`` are the strings of digits that each
     network reads by itself; ``least_agreed`` is the best string's probability in the network that doubts it most;
     ``uncertainty`` is what the networks leave open over all columns, in nats; ``lone_slashes`` counts
-    strokes like a slash that neither a dash behind them nor the kind of field explains. ``marks``
-    are the cuts of what is no digit; ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and
-    ``alone`` (n, 11) are the probabilities of the sequence reader and of the digit model.
+    strokes like a slash that neither a dash behind them nor the kind of field explains. ``gap_marks`` are the marks
+    among the digits, ``rival_marks`` what else a network may see there. ``marks`` are the cuts of what is no digit;
+    ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and ``alone`` (n, 11) are the
+    probabilities of the sequence reader and of the digit model.
     """
 
     crop: FieldCrop
@@ -68,6 +70,8 @@ class Transcript:
     least_agreed: float
     uncertainty: float
     lone_slashes: int
+    gap_marks: Marks
+    rival_marks: tuple[RivalMarks, ...]
     marks: tuple[Cut, ...]
     cuts: tuple[Cut, ...]
     digits: tuple[DigitReading, ...]
@@ -84,6 +88,8 @@ class _Seen:
     least_agreed: float = 1.0
     uncertainty: float = 0.0
     lone_slashes: int = 0
+    gap_marks: Marks = ()
+    rival_marks: tuple[RivalMarks, ...] = ()
     sequence: Floats = field(default_factory=_no_digits)
     symbols: tuple[Symbol, ...] = ()
     cuts: tuple[Cut, ...] = ()
@@ -147,12 +153,15 @@ def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
     agreed = [next((c.probability for c in vote if c.digits == text), 0.0) for vote in votes]
     aligned = [align(text, one) for one in merged]
     surest = int(np.argmax(agreed))
+    gap_marks, rival_marks = see_marks(settled, aligned, surest)
     return _Seen(
         candidates,
         readings=tuple(spell_greedily(one) for one in merged),
         least_agreed=min(agreed),
         uncertainty=sum(map(entropy, merged)),
         lone_slashes=max(len(find_lone_slashes(answer, spec.kind)) for answer in answers),
+        gap_marks=gap_marks,
+        rival_marks=rival_marks,
         sequence=np.mean([_digit_posteriors(a, m) for a, m in zip(aligned, merged, strict=True)], axis=0),
         symbols=tuple(merge_symbols(aligned[surest], find_marks(settled[surest]))),
     )
@@ -178,6 +187,8 @@ def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript
         least_agreed=seen.least_agreed,
         uncertainty=seen.uncertainty,
         lone_slashes=seen.lone_slashes,
+        gap_marks=seen.gap_marks,
+        rival_marks=seen.rival_marks,
         marks=tuple(cut for cut in seen.cuts if not cut.symbol.character.isdigit()),
         cuts=tuple(cuts),
         digits=digits,

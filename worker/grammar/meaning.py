@@ -1,0 +1,154 @@
+"""What figures mean in a field of a kind, as a typed value, and how they are shown to people."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from schemas.form_template import FieldGrammar
+from schemas.rules import DateRule
+from worker.grammar.misfit import Misfit, MisfitKind, no_value, unexpected
+from worker.grammar.numbers import parse_amount, parse_number
+from worker.grammar.times import parse_time, parse_written_date
+from worker.values import Marks, Money, ReadField, RivalMarks, Tick, Value, spell_marks
+
+CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR", "¥": "JPY", "$": "USD", "₩": "KRW", "₽": "RUB", "₺": "TRY"}
+"""Signs that people type, and the currency each is for; ``$`` is that of other countries as well."""
+ANY_SIGN = "$"
+"""What the line reader writes for any currency sign."""
+FAINT_MARK = 0.1
+"""A mark that one network gives this probability may stand there (measured: docs/reference/accuracy.md)."""
+FAINT_MINUS = 0.01
+"""The same for a minus sign before the digits."""
+CLEAR_MARK = 0.3
+"""The same for a mark that would leave the field without a value."""
+AS_LIKELY = 0.5
+"""What one of two networks sees has this probability."""
+DOLLARS = frozenset({"USD", "CAD", "AUD", "NZD", "CLP", "MXN", "ARS", "COP", "HKD", "SGD"})
+
+
+def parse_written(grammar: FieldGrammar, written: str) -> Value | Misfit | None:
+    """Return what figures and marks mean, or how they miss the grammar; None where they mean nothing by themselves.
+
+    ``written`` is over the line reader's alphabet. A date whose order nobody tells has no value, and no misfit.
+    """
+    if grammar.kind == "code":
+        return _parse_code(written)
+    if grammar.kind == "number":
+        return parse_number(written, grammar)
+    if grammar.kind == "amount":
+        return parse_amount(written, grammar)
+    if grammar.kind == "time":
+        return parse_time(written)
+    if grammar.kind == "mark":
+        return Tick.TICKED if written else Tick.EMPTY
+    if grammar.kind == "text":
+        return None
+    formats = [rule.format for rule in grammar.rules if isinstance(rule, DateRule)]
+    if grammar.date_order is None:
+        return None
+    years = (formats[0].count("Y"),) if formats else (2, 4)
+    return parse_written_date(written, grammar.date_order, year_digits=years)
+
+
+def parse_typed(grammar: FieldGrammar, typed: str) -> Value | Misfit | None:
+    """Return what a person's answer means in a field: spaces, signs of currencies and units may stand in it."""
+    text = typed.replace("\u2212", "-").replace("'", "").replace("\u2019", "")
+    text = re.sub(r"\s+", "" if grammar.kind != "date" else "-", text.strip())
+    for sign, currency in CURRENCY_SIGNS.items():
+        if sign in text and grammar.kind == "amount":
+            meant = grammar.currency == currency or (sign == ANY_SIGN and grammar.currency in DOLLARS)
+            if grammar.currency and not meant:
+                return no_value(f"{sign} is not the sign of {grammar.currency}")
+            text = text.replace(sign, "")
+    if grammar.kind == "amount" and grammar.currency:
+        text = text.removeprefix(grammar.currency).removesuffix(grammar.currency)
+    return parse_written(grammar, text)
+
+
+def _parse_code(written: str) -> str | Misfit:
+    """Return the digits of a code: a point or comma behind them ends a sentence, any other mark is not of a code."""
+    core = written.rstrip(".,")
+    if core.isdigit():
+        return core
+    stray = re.search(r"[^0-9]", core)
+    return unexpected(stray[0], written) if stray else no_value("nothing is no number")
+
+
+def show_written(grammar: FieldGrammar, written: str) -> str:
+    """Return figures and marks as a person would write them: a colon, a unit's name, a sign of no certain currency."""
+    shown = written.replace(ANY_SIGN, "\u00a4")
+    if grammar.kind == "time":
+        return re.sub(r"(?<=\d)[#.,:h]{1,2}(?=\d)", ":", shown)
+    if grammar.unit and "#" in shown:
+        figures = "".join(c for c in grammar.unit if c.isdigit())
+        return re.sub(rf"#+(?:{figures})?$", f" {grammar.unit}", shown)
+    return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a reading means in its field: ``written`` with its value or misfit, and other marks that may stand there.
+
+    ``rival`` is the likeliest other writing of the same digits that would mean something else.
+    """
+
+    written: str
+    value: Value | None = None
+    misfit: Misfit | None = None
+    rival: RivalMarks | None = None
+
+
+def find_meaning(grammar: FieldGrammar, read: ReadField) -> Meaning:
+    """Return what a reading means, and whether marks that a network sees there would make it mean something else.
+
+    Where the surest network's marks miss the grammar and those of another fit it, the other's count: a mark that the
+    form asks for is hardly made up.
+    """
+    marks, found = read.marks, parse_written(grammar, read.written)
+    for rival in read.rival_marks:
+        if not isinstance(found, Misfit) or found.kind is MisfitKind.UNEXPECTED_MARK or rival.probability < AS_LIKELY:
+            break
+        other = parse_written(grammar, spell_marks(read.text, rival.marks))
+        if not isinstance(other, Misfit):
+            marks, found = rival.marks, other
+    written = spell_marks(read.text, marks)
+    if isinstance(found, Misfit):
+        return Meaning(written, misfit=found)
+    likely = (r for r in read.rival_marks if r.marks != marks and r.probability >= _least(r.marks, written))
+    return Meaning(written, found, rival=next((r for r in likely if _would_change(grammar, found, read.text, r)), None))
+
+
+def _least(rival: Marks, written: str) -> float:
+    """Return the probability from which a rival counts: a minus sign stands alone, and print seldom looks like one."""
+    return FAINT_MINUS if rival[0].startswith("-") and not written.startswith("-") else FAINT_MARK
+
+
+def _would_change(grammar: FieldGrammar, found: Value | None, text: str, rival: RivalMarks) -> bool:
+    """Tell whether other marks would change what is meant, and are likely enough for it.
+
+    Where they give another value, or are none of the field's, a faint one is enough. Where they leave no value, people
+    hardly wrote them, and they must be clear. That a mark was seen in vain, where one is asked for, is no doubt.
+    """
+    other = parse_written(grammar, spell_marks(text, rival.marks))
+    if other == found:
+        return False
+    if not isinstance(other, Misfit):
+        return True
+    if other.kind is MisfitKind.MISSING_MARK:
+        return False
+    strange = other.kind is MisfitKind.UNEXPECTED_MARK and other.mark != "=" and grammar.kind not in ("date", "time")
+    return strange or rival.probability >= CLEAR_MARK
+
+
+def spell_value(value: Value) -> str:
+    """Return a value as text that sorts and compares by itself: minor units, a plain number, an ISO date or time."""
+    if isinstance(value, Money):
+        return str(value.minor_units)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, dt.time):
+        return value.isoformat("minutes")
+    return value.isoformat() if isinstance(value, dt.date) else str(value)
