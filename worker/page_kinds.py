@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.form_template import FieldGrammar
 from worker.checks.policy import CheckPolicy
-from worker.values import FormPages
+from worker.values import CODE, FormPages
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,9 @@ class CheckPage:
 
 @dataclass(frozen=True, slots=True)
 class LoneField:
-    """The crop of one field."""
+    """The crop of one field, and what may be written in it."""
+
+    grammar: FieldGrammar = CODE
 
 
 @dataclass(frozen=True, slots=True)

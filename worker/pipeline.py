@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from schemas.form_template import FieldSpec
+from schemas.form_template import FieldGrammar, FieldSpec
 from worker.checks.reading import read_check
 from worker.decision import AcceptPolicy, add_doubt, decide_field, decide_form
 from worker.doubts import Doubt, DoubtKind
@@ -73,7 +73,9 @@ def excuse_blank_backs(pages: Iterable[tuple[T, PageReading]]) -> Iterator[tuple
 
 def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:
     if isinstance(kind, LoneField | FreePage):
-        crops = [_whole_page(page)] if isinstance(kind, LoneField) else find_free_fields(page, recognizers)
+        crops = (
+            [_whole_page(page, kind.grammar)] if isinstance(kind, LoneField) else find_free_fields(page, recognizers)
+        )
         reading = _page_reading(page, _read(crops, recognizers, policy), recognizers)
         return reading if crops else replace(reading, doubts=(Doubt(DoubtKind.NO_WRITING_FOUND),))
     if isinstance(kind, CheckPage):
@@ -101,10 +103,11 @@ def _decide(crops: Sequence[FieldCrop], reads: Sequence[ReadField], policy: Acce
     return tuple(decide_field(crop.spec, read, policy) for crop, read in zip(crops, reads, strict=True))
 
 
-def _whole_page(page: Page) -> FieldCrop:
+def _whole_page(page: Page, grammar: FieldGrammar) -> FieldCrop:
     """Return the page as the crop of one field, by its cells where its print shows them."""
     height, width = page.grey.shape
-    spec = FieldSpec(name="field", box_mm=(0, 0, min(width, 5000), min(height, 5000)))
+    box = (0, 0, min(width, 5000), min(height, 5000))
+    spec = FieldSpec.model_validate({"name": "field", "box_mm": box, **grammar.model_dump()})
     return announce_cells(FieldCrop(spec, page.grey, Box(0, 0, width, height), np.eye(3)))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.reading import PageOut
+from schemas.reading import MoneyOut, PageOut
 from tests.support.data import DATA_DIR, PROJECT, needs_data
 from tests.unit.test_registration import draw_form
 from worker.forms.templates import load_templates
@@ -177,3 +177,14 @@ def test_most_fields_of_the_nist_page_are_read_whole() -> None:
     wrong = {f.name for f in pages[0].fields if f.status == "accepted" and f.text != truth[f.name]}
     # the writer made the 625 of the prompt a 675, and a 2 of f29 that looks like a 7 to both readers
     assert wrong <= {"f28", "f29"}
+
+
+def test_one_field_is_read_by_the_kind_that_is_said() -> None:
+    sample = PROJECT / "samples" / "field" / "375000.png"
+    _, (amount,) = read_jsonl(sample, "--kind", "amount", "--locale", "IN")
+    assert (amount.fields[0].written, amount.fields[0].kind) == ("3,75,000/-", "amount")
+    assert amount.fields[0].value == MoneyOut(minor_units=37_500_000, currency="INR")
+    _, (code,) = read_jsonl(sample, "--layout", "field")
+    assert code.fields[0].status == "review"
+    assert "unexpected_mark" in [doubt.kind for doubt in code.fields[0].doubts]
+    assert icr("read", sample, "--layout", "check", "--kind", "amount").returncode == 2

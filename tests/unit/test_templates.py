@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from worker.checks.grammar import LOCALES
 
 from schemas.form_template import FormTemplate
+from worker.checks.locales import LOCALES
 from worker.checks.policy import CheckPolicy
 from worker.errors import InvalidTemplateError, UnknownTemplateError
 from worker.forms.templates import find_form, find_page_kind, find_template, load_template, load_templates

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from schemas.form_template import FORMLESS
+from schemas.form_template import FORMLESS, FieldKind
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
 from worker.errors import IcrError
+from worker.grammar.locales import LOCALES, grammar_of
 from worker.reader import read_file
+
+READ_KINDS = ("code", "number", "amount", "date", "time")
 
 if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when a command runs, so that `icr --help` does not wait for them
     from schemas.reading import PageOut
+    from worker.page_kinds import PageKind
     from worker.values import Page, PageReading
 
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when a command runs, so that `
     type=click.Choice(FORMLESS),
     help="No form: one field, free writing, or a bank check.",
 )
+@click.option("--kind", type=click.Choice(READ_KINDS), help="What one field holds (--layout field).  [default: code]")
+@click.option("--locale", type=click.Choice(sorted(LOCALES)), help="The country that it is written in, with --kind.")
 @click.option("--format", "output", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)
 @click.option("--draw", type=click.Path(path_type=Path), help="Paint the readings: a .png, or a folder.")
 @pass_runtime
@@ -35,18 +41,20 @@ def read(
     files: tuple[Path, ...],
     template: str | None,
     layout: str | None,
+    kind: FieldKind | None,
+    locale: str | None,
     output: str,
     draw: Path | None,
 ) -> None:
     """Read scans (PNG, JPEG, TIFF, PDF, WebP, HEIC) and print one object, or one table, a page."""
     if template and layout:
         raise click.UsageError("--template and --layout exclude each other")
-    from worker.forms.templates import find_page_kind
-
-    kind = find_page_kind(layout or template, runtime.templates(), runtime.check_policy)
+    if (template or layout not in (None, "field")) and (kind or locale):
+        raise click.UsageError("--kind and --locale are for one field: --layout field")
+    page_kind = _choose_page_kind(runtime, template, layout, kind, locale)
     failed = False
     for path in files:
-        for page, reading, out in read_file(runtime, path, kind):
+        for page, reading, out in read_file(runtime, path, page_kind):
             failed |= out.error is not None
             _print_page(out, output)
             if draw and page is not None and reading is not None:
@@ -71,6 +79,17 @@ def classify(runtime: Runtime, file: Path, out: Path) -> None:
             np.save(target, probabilities)
     except OSError as error:
         raise IcrError(f"cannot write {out}: {error.strerror}") from error
+
+
+def _choose_page_kind(
+    runtime: Runtime, template: str | None, layout: str | None, kind: FieldKind | None, locale: str | None
+) -> PageKind:
+    from worker.forms.templates import find_page_kind
+    from worker.page_kinds import LoneField
+
+    if kind or locale:
+        return LoneField(grammar_of(kind or "amount", locale))
+    return find_page_kind(layout or template, runtime.templates(), runtime.check_policy)
 
 
 def _print_page(out: PageOut, output: str) -> None:

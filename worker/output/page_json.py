@@ -36,10 +36,10 @@ def print_page(out: PageOut) -> None:
         print_note("    blank page", STYLES["blank"])
     for doubt in out.doubts:
         print_note(f"    {doubt.words}", STYLES["review"])
-    rows = [
-        TableRow((f.name, f.written or f.text, format_confidence(f.confidence), f.status), tuple(f.reasons), STYLES[f.status])
-        for f in out.fields
-    ]
+    rows = []
+    for f in out.fields:
+        cells = f.name, f.written or f.text, format_confidence(f.confidence), f.status
+        rows.append(TableRow(cells, tuple(f.reasons), STYLES[f.status]))
     if rows:
         print_table(("field", "number", "confidence", "verdict"), rows)
 
