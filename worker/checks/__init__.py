@@ -1,1 +1,1 @@
-"""Bank checks without a template: the check on a page, its amount, date, number and MICR line."""
+"""Read bank checks without a template: find the check on a page, its amount, date, number and MICR line."""

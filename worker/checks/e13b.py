@@ -1,9 +1,9 @@
 """The fourteen shapes of E-13B on the grid of ANSI X9.27 and ISO 1004: nine rows, up to seven columns of 0.013 in.
 
-Drawn from the description of the standard: strokes of one unit, widened where a character's magnetic wave must
-differ, characters four to seven units wide, set right in a cell of 0.125 in. Corners are rounded in print, which
-``render`` leaves to blur. The digits 0, 1, 2, 5 and the transit symbol were held against printed lines of the
-development specimens; the other shapes were not seen on paper.
+They are drawn from the description of the standard: strokes of one unit, widened where the magnetic wave of a
+character must differ, and characters four to seven units wide, set right in a cell of 0.125 in. Print rounds the
+corners, which ``render`` leaves to blur. The digits 0, 1, 2, 5 and the transit symbol were compared with printed lines
+of the development specimens; the other shapes were not seen on paper.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SHAPES = {
 
 
 def grid(character: str) -> NDArray[np.uint8]:
-    """Return a character's grid (9, 7) in {0, 1}, set right as the standard has it."""
+    """Return the grid (9, 7) of a character in {0, 1}, set right as in the standard."""
     rows = _SHAPES[character].split()
     cells = np.array([[c == "#" for c in row[-COLUMNS:]] for row in rows], np.uint8)
     return np.pad(cells, ((0, 0), (COLUMNS - cells.shape[1], 0)))
@@ -48,7 +48,7 @@ def grid(character: str) -> NDArray[np.uint8]:
 
 @functools.lru_cache(maxsize=64)
 def render(character: str, unit_px: int) -> NDArray[np.uint8]:
-    """Return a character (9 u, 7 u) uint8, white ink on black, at ``unit_px`` pixels a unit, corners rounded."""
+    """Return a character (9 u, 7 u) uint8, white ink on black, at ``unit_px`` pixels a unit, with rounded corners."""
     large = np.kron(grid(character) * np.uint8(255), np.ones((unit_px, unit_px), np.uint8))
     size = max(3, unit_px) | 1
     padded = np.pad(large, size)

@@ -1,4 +1,4 @@
-"""The check on a scan or photograph: found by its paper's edges and laid flat."""
+"""Find the check on a scan or photograph by the edges of its paper, and lay it flat."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ASPECT = (1.75, 3.2)
 """Width by height of checks: 6 x 2.75 in (US, personal) 2.2, 8.5 x 3.5 in 2.4, 202 x 92 mm (IN) 2.2, 175 x 80 mm
 (EU) 2.2."""
 CHECK_WIDTH_PX = 1600
-"""A check laid flat is this wide: 0.117 in of a MICR character are 22 to 31 rows then."""
+"""Width of a check laid flat; the 0.117 in of a MICR character are then 22 to 31 rows."""
 _LOOK_PX = 640
 _LEAST_SHARE = 0.06
-"""A check covers at least this share of the picture: a smaller one has too few pixels to be read."""
+"""Least share of the picture that a check covers; a smaller one has too few pixels to be read."""
 _WHOLE_SHARE = 0.72
-"""Paper that covers more of a picture shaped like a check is the check, cut out by somebody before."""
+"""If paper covers more than this share of a picture shaped like a check, the picture is a check cut out before."""
 _STRAIGHT_SHARE = 0.88
-"""Share of its four-sided hull that a sheet of paper fills."""
+"""Least share of its four-sided hull that a sheet of paper fills."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,9 +41,9 @@ class Check:
 
 
 def find_checks(grey: Grey) -> list[Check]:
-    """Find every check of a picture, largest first; the picture itself where it is cut to one.
+    """Find every check of a picture, largest first; the picture itself if it is cut to one.
 
-    A check stands by its longer side up or down as it lies; ``Check.turned`` gives the other way.
+    A check is turned to its longer side, upright or upside down as it lies; ``Check.turned`` gives the other way.
     """
     height, width = grey.shape
     if min(height, width) < 64:
@@ -61,7 +61,7 @@ def find_checks(grey: Grey) -> list[Check]:
 
 
 def lay_flat(grey: Grey, corners: NDArray[np.float64]) -> Check:
-    """Return what lies between four corners (4, 2), in order round the sheet, its longer side across."""
+    """Return what lies between four corners (4, 2), in order around the sheet, with its longer side across."""
     corners = _from_top_left(corners)
     sides = np.hypot(*(np.roll(corners, -1, axis=0) - corners).T)
     if sides[0] + sides[2] < sides[1] + sides[3]:
@@ -81,13 +81,13 @@ def lay_flat(grey: Grey, corners: NDArray[np.float64]) -> Check:
 
 
 def _bright(small: Grey) -> Mask:
-    """Return the paper: what is brighter than Otsu's threshold, writing filled."""
+    """Return the paper: what is brighter than Otsu's threshold, with the writing filled."""
     _, bright = cv2.threshold(cv2.medianBlur(small, 5), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     return np.asarray(cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)), np.uint8)
 
 
 def _enclosed(small: Grey) -> Mask:
-    """Return what edges enclose: a check on a table as bright as itself has its rim and its shadow."""
+    """Return what edges enclose; a check on a table of its own brightness still has its rim and its shadow."""
     edges = cv2.Canny(cv2.GaussianBlur(small, (5, 5), 0), 30, 90)
     outside = np.zeros((small.shape[0] + 2, small.shape[1] + 2), np.uint8)
     outside[1:-1, 1:-1] = cv2.dilate(edges, np.ones((3, 3), np.uint8)) > 0
@@ -127,7 +127,7 @@ def _four_corners(contour: NDArray[Any]) -> NDArray[np.float32] | None:
 
 
 def _disjoint(quads: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Keep of quads that overlap the largest, largest first."""
+    """Keep the largest of quads that overlap, largest first."""
     kept: list[NDArray[np.float32]] = []
     for quad in sorted(quads, key=cv2.contourArea, reverse=True):
         shared = [cv2.intersectConvexConvex(quad, other)[0] for other in kept]

@@ -1,4 +1,4 @@
-"""The MICR line of a check (E-13B): found by its row of ink, read by correlation with the standard's shapes."""
+"""Read the MICR line of a check (E-13B): find its row of ink, and correlate it with the standard's shapes."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from worker.values import Box, Grey
 Floats = NDArray[np.float32]
 
 UNIT_PX = 3
-"""Pixels a unit of the standard's grid at which characters are compared."""
+"""Pixels for each unit of the standard's grid at which characters are compared."""
 _PAD = 3
 _PITCH_PX = PITCH_UNITS * UNIT_PX
 _STRIP_ROWS = 15 * UNIT_PX
 _LEAST_LIKENESS = 0.45
-"""Correlation below which a place holds no character: blank security paper reaches 0.35."""
+"""Least correlation of a character; blank security paper reaches 0.35."""
 _USUAL_STRENGTH = 0.6
-"""Characters of one line are at least so strong beside its surest; fainter marks count for less."""
+"""Usual strength of a line's characters beside its most certain ones; fainter marks count for less."""
 _SCALES = (0.82, 0.88, 0.94, 1.0, 1.06, 1.12)
 _SLOPES = np.linspace(-0.05, 0.05, 41)
 _FEWEST = 6
 
 
 class MicrSymbol(NamedTuple):
-    """One character: where it stands on the band, its correlation, and by how much it leads the next likely one."""
+    """One character: its place on the band, its correlation, and its lead over the next likely character."""
 
     character: str
     box: Box
@@ -49,7 +49,7 @@ class _Row(NamedTuple):
 
 
 def read_micr(band: Grey, unit_px: tuple[float, float]) -> list[MicrSymbol]:
-    """Read the E-13B characters in a band of a check, left to right; none where no row of them stands.
+    """Read the E-13B characters in a band of a check, left to right; none if there is no row of them.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def read_micr(band: Grey, unit_px: tuple[float, float]) -> list[MicrSymbol]:
 
 
 def _find_row(ink: NDArray[np.uint8], unit_px: tuple[float, float]) -> _Row | None:
-    """Find the straight row on which most parts of a character's height stand."""
+    """Find the straight row that holds the most parts as high as a character."""
     size = max(3, round(1.4 * unit_px[0])) | 1  # joins broken strokes; characters stand 2.6 units apart and more
     closed = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
@@ -109,9 +109,9 @@ def _read_row(contrast: Grey, row: _Row) -> list[MicrSymbol]:
 
 
 def _strength(strip: NDArray[Any], likeness: NDArray[Any]) -> Floats:
-    """Return how strong the ink of each place is beside that of the surest characters, at most 1.
+    """Return how strong the ink of each place is beside that of the most certain characters, at most 1.
 
-    Correlation forgets contrast: paper's grain would look like characters here and there.
+    Correlation ignores contrast, so the grain of paper would look like characters in places.
     """
     height, width = ROWS * UNIT_PX + 2 * _PAD, 7 * UNIT_PX + 2 * _PAD
     ones = np.full((height, width), 1 / (height * width), np.float32)
@@ -124,7 +124,7 @@ def _strength(strip: NDArray[Any], likeness: NDArray[Any]) -> Floats:
 
 
 def _symbol(likeness: Floats, column: int, row: _Row, step: float) -> MicrSymbol:
-    low, high = max(0, column - 2), column + 3  # the runner-up may fit best a pixel aside
+    low, high = max(0, column - 2), column + 3  # the runner-up may fit best one pixel away
     scores = likeness[:, low:high].max(axis=1)
     order = np.argsort(scores)[::-1]
     x = (column + _PAD) * step
@@ -141,7 +141,7 @@ def _templates() -> tuple[Grey, ...]:
 
 
 def _choose_columns(likeness: Floats) -> list[int]:
-    """Choose places at least most of a pitch apart whose likeness adds up to the most: a shortest path."""
+    """Choose places at least most of a pitch apart with the largest sum of likeness, by a shortest path."""
     pitch = int(0.85 * _PITCH_PX)
     gain = np.asarray(likeness, np.float64) - _LEAST_LIKENESS
     best = np.zeros(len(gain) + 1)
@@ -161,7 +161,7 @@ def _choose_columns(likeness: Floats) -> list[int]:
 
 
 def spell(symbols: list[MicrSymbol]) -> str:
-    """Return the characters, a blank between those more than a pitch and a half apart."""
+    """Return the characters, with a blank between those that are more than a pitch and a half apart."""
     text = ""
     for before, symbol in zip([None, *symbols], symbols, strict=False):
         if before is not None and symbol.box.x - before.box.x > 1.5 * PITCH_UNITS / ROWS * symbol.box.h:
@@ -172,7 +172,7 @@ def spell(symbols: list[MicrSymbol]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MicrFields:
-    """The fields of a line as (start, stop) among its symbols; None where the line has none."""
+    """The fields of a line as (start, stop) among its symbols; None for a field that the line lacks."""
 
     routing: tuple[int, int] | None = None
     account: tuple[int, int] | None = None
@@ -187,10 +187,10 @@ _AMOUNT = re.compile(r"A(\d{10})A")
 
 
 def parse_micr(text: str) -> MicrFields:
-    """Tell the fields of a US line by its symbols: ``TrrrrrrrrrT aaaaaaU ssss`` or ``UssssssU TrrrrrrrrrT aaaaaaU``.
+    """Find the fields of a US line by its symbols: ``TrrrrrrrrrT aaaaaaU ssss`` or ``UssssssU TrrrrrrrrrT aaaaaaU``.
 
-    ``text`` holds symbols without blanks. A serial stands in the auxiliary on-us field before the routing number,
-    else behind the on-us symbol. An account fenced by transit symbols, as some print it, is one too.
+    ``text`` holds symbols without blanks. A serial stands in the auxiliary on-us field before the routing number, or
+    behind the on-us symbol. An account between transit symbols, as some banks print it, is an account too.
     """
     routing = _ROUTING.search(text)
     if routing is None:

@@ -1,4 +1,4 @@
-"""``icr demo``, which ``make run`` calls: the samples through the whole system, and the numbers read."""
+"""``icr demo``, which ``make run`` calls: send the samples through the whole system and show the numbers."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _next_steps(runtime: Runtime, pages: list[StoredPage]) -> str:
 
 
 def _short(path: Path) -> str:
-    """Return a path as seen from here, where it lies below."""
+    """Return a path relative to the current folder, if it lies below."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""``icr doctor``: looks at everything that a worker needs, and says what to do about what is missing."""
+"""``icr doctor``: check everything that a worker needs, and say what to do about what is missing."""
 
 from __future__ import annotations
 
@@ -157,21 +157,21 @@ def check_folder(folder: Path) -> str:
 
 
 def check_readable(folder: Path) -> str:
-    """Look into a folder that jobs may name files under."""
+    """Look into a folder under which jobs may name files."""
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         raise FindingError(f"{folder} of ICR_SCAN_ROOTS is no folder that can be read")
     return f"{folder}, readable"
 
 
 def check_tracing() -> str:
-    """Find the exporter that traces go through; the collector itself is not asked."""
+    """Find the exporter that sends traces; the collector itself is not asked."""
     if obstacle := find_obstacle():
         raise FindingError(obstacle)
     return "OTEL_EXPORTER_OTLP_ENDPOINT is set, the exporter is installed"
 
 
 def check_bucket(runtime: Runtime, root: BucketRoot) -> str:
-    """Ask the object storage of ``ICR_SCAN_ROOTS`` for an object that is not there."""
+    """Ask the object storage of ``ICR_SCAN_ROOTS`` for an object that does not exist."""
     try:
         with runtime.places().fetch(f"{str(root).rstrip('/')}/icr-doctor"):
             return f"{root} answers"

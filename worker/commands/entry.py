@@ -1,4 +1,4 @@
-"""How a command comes by its runtime: from whoever called it, as tests do, else from the settings."""
+"""How a command gets its runtime: from its caller, as in tests, or from the settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def pass_runtime(command: Callable[Concatenate[Runtime, P], R]) -> Callable[P, R]:
-    """Call a command with the runtime of the process first: the ``obj`` of click's context, built where there is none.
+    """Call a command with the runtime of the process first: the ``obj`` of click's context, built if there is none.
 
     Raises
     ------

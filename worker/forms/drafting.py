@@ -1,4 +1,4 @@
-"""A form template drafted from one page, blank or filled: its printed boxes, rows of cells and combs."""
+"""Draft a form template from one page, blank or filled: its printed boxes, rows of cells and combs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from worker.values import Box, Grey, Page
 
 FIELD_HEIGHT_MM = (3.0, 18.0)
 MOST_ASPECT = 10.0
-"""A box longer than this holds words: even 16 digits in a row need only 9 heights."""
+"""A box longer than this many heights holds words; even 16 digits in a row need only 9."""
 DIGIT_PITCH = 0.45
 """The closest that people write digits, in heights of their box."""
 LEAST_SEEN = 0.5
-"""A landmark of which the drafted page shows less than this share is no print."""
+"""Least share of a landmark that the drafted page shows; otherwise it is not print."""
 PAPERS_MM = ((215.9, 279.4), (210.0, 297.0), (148.0, 210.0), (105.0, 148.0))
 
 
@@ -45,8 +45,8 @@ def draft_template(
     row3.c2; with ``named`` the labels beside the boxes are read and name the fields: row3.amount, or train.amount where
     the rows have labels.
 
-    Of a ``blank`` form what is printed inside the boxes is kept with the fields, and taken out of every scan. None
-    leaves it to the labels: the form is taken for blank if most ink inside its boxes is surely print.
+    What is printed inside the boxes of a ``blank`` form is kept with the fields, and taken out of every scan. None
+    leaves the question to the labels: the form counts as blank if most ink inside its boxes is certainly print.
 
     Raises
     ------
@@ -75,14 +75,14 @@ def draft_template(
 
 
 def find_landmarks(grey: Grey, page_mm: tuple[float, float]) -> tuple[Landmark, ...]:
-    """Return the printed boxes and lines of a picture of the whole page, turned level first as for drafting."""
+    """Return the printed boxes and lines of a picture of the whole page, which is turned level first."""
     level = level_page(grey)
     px_per_mm = level.shape[1] / page_mm[0]
     return _keep_seen(_landmarks_of(find_layout(level, px_per_mm), page_mm), level, px_per_mm)
 
 
 def guess_dpi(page: Page) -> float:
-    """Return the resolution by the paper that has the page's proportions, where the file does not say."""
+    """Return the resolution of the file or, if it does not say, of the paper format with the page's proportions."""
     height, width = page.grey.shape
     longer, shorter = max(height, width), min(height, width)
     paper = min(PAPERS_MM, key=lambda p: abs(p[1] / p[0] - longer / shorter))
@@ -143,7 +143,7 @@ def _fields_of(layout: FormLayout) -> tuple[FieldSpec, ...]:
 
 
 def _keep_fitting(fields: Sequence[FieldSpec], page_mm: tuple[float, float]) -> tuple[FieldSpec, ...]:
-    """Leave out fields that reach off the page, and those that lie on one found before: a template refuses both."""
+    """Leave out fields that reach off the page or overlap an earlier one, because a template refuses both."""
     kept: list[FieldSpec] = []
     for field in fields:
         x, y, w, h = field.box_mm
@@ -205,7 +205,7 @@ def _landmarks_of(layout: FormLayout, page_mm: tuple[float, float]) -> tuple[Lan
 
 
 def _keep_seen(landmarks: tuple[Landmark, ...], level: Grey, px_per_mm: float) -> tuple[Landmark, ...]:
-    """Leave out what registration does not see as print on the very page: the edge of the sheet, a fold, a shadow."""
+    """Leave out what registration does not find as print on the same page: the edge of the sheet, a fold, a shadow."""
     form_print = detect_print(level)
     shift = (1 / form_print.reduction - 1) / 2
     scale = px_per_mm / form_print.reduction

@@ -1,4 +1,4 @@
-"""Names for drafted fields, from the labels that are printed beside them: Tesseract reads, this module places.
+"""Name drafted fields by the labels printed beside them: Tesseract reads the words, this module places them.
 
 Tesseract is a program of its own (``apt install tesseract-ocr``), which the extra ``ocr`` calls through pytesseract.
 """
@@ -21,7 +21,7 @@ from worker.values import Box, Grey
 OCR_DPI = 300.0
 """Resolution at which Tesseract reads best, by its own manual."""
 LEAST_CONFIDENCE = 55.0
-"""Words that Tesseract is less sure of, of 100, are no labels: handwriting and remnants of rules stay below."""
+"""Least confidence of Tesseract, of 100, in a label; handwriting and remnants of rules stay below."""
 WORD_GAP = 1.2
 """Widest space between words of one label, in heights of the line."""
 ABOVE_MM, LEFT_MM = 7.0, 45.0
@@ -35,7 +35,7 @@ class NoOcrError(IcrError):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A line of printed words, where it lies in millimetres, and how sure its least sure word is, of 100."""
+    """A line of printed words, its place in millimetres, and the confidence of its least certain word, of 100."""
 
     text: str
     box_mm: Box
@@ -48,7 +48,7 @@ def read_labels(grey: Grey, px_per_mm: float) -> list[Label]:
     Raises
     ------
     NoOcrError
-        Tesseract is not there.
+        Tesseract is not installed.
     """
     try:
         import pytesseract
@@ -73,7 +73,7 @@ def read_labels(grey: Grey, px_per_mm: float) -> list[Label]:
 def name_fields(
     fields: Sequence[FieldSpec], tables: Sequence[PrintedTable], labels: Sequence[Label]
 ) -> tuple[FieldSpec, ...]:
-    """Return the fields named by the labels beside them; a cell of a table by its row's and its column's.
+    """Return the fields named by the labels beside them; a cell of a table is named by its row and column.
 
     Cells that hold a label are no fields. A field without a label keeps its name.
     """
@@ -143,8 +143,8 @@ def _headings_of(
 ) -> tuple[Mapping[int, str], Mapping[int, str], set[tuple[int, int]]]:
     """Return the labels of a table's rows and of its columns, and the cells (row, column) that hold one.
 
-    A row or column is headed where most of the table's first column, or first row, holds words; a heading may also
-    stand above the table's first row, without a box. Numbers in other cells are what somebody wrote.
+    Rows have labels if most of the table's first column holds words, columns if most of its first row does. A heading
+    may also stand above the first row, without a box. Numbers in other cells are what somebody wrote.
     """
     texts = {
         at: " ".join(label.text for label in labels if _is_inside(label.box_mm, cell.outline))
@@ -170,7 +170,7 @@ def _is_words(text: str) -> bool:
 
 
 def _label_beside(field: FieldSpec, fields: Sequence[FieldSpec], labels: Sequence[Label]) -> str:
-    """Return the label above a field or to its left, whichever is nearer; '' where there is none."""
+    """Return the label above a field or to its left, whichever is nearer; '' if there is none."""
     box = Box(*field.box_mm)
     above = _nearest_above(box, labels)
     if above:

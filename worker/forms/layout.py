@@ -1,4 +1,4 @@
-"""The boxes, cell rows, tables, combs and rules printed on a level page: what a template is drafted from."""
+"""Find the boxes, cell rows, tables, combs and rules on a level page, from which a template is drafted."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from worker.values import Box, Grey
 Mask = NDArray[np.uint8]
 
 FLAT_MM, UPRIGHT_MM = 6.0, 3.6
-"""Print is straight for at least this long; handwriting seldom is, and leaves no closed box if it is."""
+"""Least length of straight print; handwriting is seldom so straight, and then closes no box."""
 ERASED_MM = 6.5
-"""Straight runs this long are no strokes of printed letters, but lines to be taken out before letters are read."""
+"""Straight runs of this length are not strokes of letters but lines, to be removed before letters are read."""
 GAP_MM = 0.5
 """Breaks in a printed line that are closed."""
 LEAST_SIDE_MM = 2.8
 RULE_MM = 25.0
 ROW_GAP = 0.45
-"""Cells of a row may stand this far apart, in cell widths."""
+"""Largest gap between the cells of a row, in cell widths."""
 LEVEL_MM = 0.8
 TOOTH_MM = 0.9
 MOST_TEETH = 24
 COMB_MM = 12.0
 COMB_PITCH_MM = (3.5, 14.0)
 TOUCHING_MM = 1.0
-"""Cells of a table share their lines: the middles of the same line, measured from both sides, differ by less."""
+"""Cells of a table share their lines: the middles of a line, measured from both sides, differ by less than this."""
 NARROW = 0.95
-"""Cells narrower than this, of their height, hold one digit each; those of a table hold a number."""
+"""Cells narrower than this share of their height hold one digit each; wider cells of a table hold a number."""
 COMB_HEIGHT = 1.15
-"""How high people write above a comb that has no box, in its pitches."""
+"""Height that people write above a comb without a box, in pitches of the comb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def erase_lines(grey: Grey, px_per_mm: float) -> Grey:
 
 
 def find_print(grey: Grey, px_per_mm: float) -> Mask:
-    """Return the ink of a level page, (h, w) uint8 of 0 and 1, its straight lines left out."""
+    """Return the ink of a level page, (h, w) uint8 of 0 and 1, without its straight lines."""
     return _ink_of(erase_lines(grey, px_per_mm), px_per_mm)
 
 
@@ -111,7 +111,7 @@ def _ink_of(grey: Grey, px_per_mm: float) -> Mask:
 
 
 def _straight(ink: Mask, px_per_mm: float, *, flat: bool, least_mm: float | None = None) -> Mask:
-    """Keep the flat, or the upright, straight runs of ink, short breaks in them closed."""
+    """Keep the flat, or the upright, straight runs of ink, with short breaks closed."""
     length, gap = round((least_mm or (FLAT_MM if flat else UPRIGHT_MM)) * px_per_mm), round(GAP_MM * px_per_mm) | 1
     shape = (1, -1) if flat else (-1, 1)
     thick = np.ones((3, 1) if flat else (1, 3), np.uint8)  # a line that is a little off level steps by a pixel
@@ -184,7 +184,7 @@ def _count_teeth(ink: Mask, hole: tuple[int, int, int, int], px_per_mm: float) -
 
 
 def _find_tables(boxes: Sequence[PrintedBox]) -> tuple[list[PrintedTable], list[PrintedBox]]:
-    """Part the boxes that share lines in rows and columns from the others; stacked rows of digit cells are no table."""
+    """Separate boxes that share lines in rows and columns from the others; stacked rows of digit cells are no table."""
     beside = {i: [j for j, b in enumerate(boxes) if _lies_beside(a.outline, b.outline)] for i, a in enumerate(boxes)}
     below = {i: [j for j, b in enumerate(boxes) if _lies_below(a.outline, b.outline)] for i, a in enumerate(boxes)}
     group = list(range(len(boxes)))
@@ -261,7 +261,7 @@ def _on_one_line(a: Box, b: Box) -> bool:
 
 
 def _complete(chain: list[PrintedBox], singles: list[PrintedBox]) -> PrintedRow:
-    """Take in, from ``singles``, the boxes at a chain's ends that are one or more of its cells wide."""
+    """Add, from ``singles``, the boxes at the ends of a chain that are one or more of its cells wide."""
     pitch = float(np.median(np.diff([b.outline.x for b in chain])))
     count, grown = len(chain), True
     while grown:
@@ -277,7 +277,7 @@ def _complete(chain: list[PrintedBox], singles: list[PrintedBox]) -> PrintedRow:
 
 
 def _joined(rows: list[PrintedRow]) -> list[PrintedRow]:
-    """Join rows that lie end to end: a hidden divider had parted them."""
+    """Join rows that lie end to end, because a hidden divider had separated them."""
     joined: list[PrintedRow] = []
     for row in sorted(rows, key=lambda r: r.boxes[0].outline.x):
         before = next((r for r in joined if _lie_end_to_end(r, row)), None)
@@ -296,7 +296,7 @@ def _lie_end_to_end(a: PrintedRow, b: PrintedRow) -> bool:
 
 
 def _cells_beside(box: Box, chain: Sequence[PrintedBox], pitch: float) -> int:
-    """Return how many cells of a row a box at its end makes; 0 if it is no part of it."""
+    """Return how many cells of a row a box at its end holds; 0 if it is no part of the row."""
     first, last = chain[0].outline, chain[-1].outline
     gap = min(abs(box.x - last.x - last.w), abs(first.x - box.x - box.w))
     level = _on_one_line(box, first) and abs(box.h - first.h) < 0.4 * first.h
@@ -306,7 +306,7 @@ def _cells_beside(box: Box, chain: Sequence[PrintedBox], pitch: float) -> int:
 
 
 def _find_rules(flat: Mask, boxes: Sequence[PrintedBox], px_per_mm: float) -> list[Box]:
-    """Return long flat lines that are no side of a box, as the middle of the line: boxes of little height."""
+    """Return long flat lines that are no side of a box, as boxes of little height around their middle."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=8)
     rules = []
     for x, y, w, h, area in stats[1:].tolist():
@@ -320,7 +320,7 @@ def _find_rules(flat: Mask, boxes: Sequence[PrintedBox], px_per_mm: float) -> li
 
 
 def _comb_on(ink: Mask, line: Box, px_per_mm: float) -> tuple[Box, int] | None:
-    """Return the cells that even teeth on a line make, as the box over it and their number; None without teeth."""
+    """Return the cells that even teeth make on a line, as the box over it and their number; None without teeth."""
     x, y, w, _ = (side * px_per_mm for side in line)
     top, bottom = round(y - 1.6 * px_per_mm), round(y - 0.5 * px_per_mm)
     reach = max(1, round(0.5 * px_per_mm))

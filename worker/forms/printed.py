@@ -1,4 +1,4 @@
-"""What is printed inside the boxes of a drafted form: kept with each field, so that it is never read as writing."""
+"""Keep what is printed inside the boxes of a drafted form with each field, so that it is never read as writing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from worker.imaging.print_removal import PICTURE_PX_PER_MM, encode_print
 from worker.values import Grey
 
 LEAST_INK_MM2 = 0.3
-"""Less ink than this in a box is noise or the rim of its frame: a printed full stop has 0.2."""
+"""Least ink of print in a box; less is noise or the rim of its frame. A printed full stop has 0.2."""
 INSET_MM = 0.4
 """The rim of a box belongs to its frame."""
 SURE_PRINT = 90.0
-"""Words that Tesseract reads this surely, of 100, are printed: handwritten numbers of the sample cards reach 87."""
+"""Least confidence of Tesseract, of 100, in a printed word; handwritten numbers of the sample cards reach 87."""
 BLANK_SHARE = 0.6
-"""Least share of a form's ink inside boxes, by pieces, that is surely print where nobody has written."""
+"""Least share of the ink inside a blank form's boxes, counted by pieces, that is certainly print."""
 LOWEST_DIGIT_MM = 2.6
-"""Nobody writes lower digits than this by hand; the numbers of boxes are printed lower."""
+"""Least height of a handwritten digit; the numbers of boxes are printed lower."""
 
 
 def keep_print(fields: Sequence[FieldSpec], level: Grey, px_per_mm: float) -> tuple[FieldSpec, ...]:
@@ -33,7 +33,7 @@ def keep_print(fields: Sequence[FieldSpec], level: Grey, px_per_mm: float) -> tu
 
 
 def seems_blank(fields: Sequence[FieldSpec], level: Grey, px_per_mm: float, labels: Sequence[Label]) -> bool:
-    """Tell whether most ink inside the boxes is surely print; pieces lower than people write do not count."""
+    """Tell whether most ink inside the boxes is certainly print; pieces lower than handwriting do not count."""
     ink = find_print(level, px_per_mm)
     sure = [label.box_mm for label in labels if label.confidence >= SURE_PRINT]
     pieces = [piece for field in fields for piece in _pieces_mm(field, ink, px_per_mm)]
@@ -51,7 +51,7 @@ def _with_print(field: FieldSpec, ink: Mask, px_per_mm: float) -> FieldSpec:
 
 
 def _ink_of(field: FieldSpec, ink: Mask, px_per_mm: float) -> Mask | None:
-    """Return the ink inside a field's box, (h, w) uint8, its rim left out; None where there is none."""
+    """Return the ink inside a field's box, (h, w) uint8, without its rim; None if there is none."""
     x, y, w, h = (round(side * px_per_mm) for side in field.box_mm)
     inside = ink[y : y + h, x : x + w].copy()
     rim = round(INSET_MM * px_per_mm)

@@ -1,4 +1,4 @@
-"""A drafted table written down as repeated rows, so that a person corrects one row in place of all."""
+"""Write a drafted table as repeated rows, so that a person corrects one row instead of all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.forms.layout import PrintedTable
 
 FEWEST_ROWS = 3
 OFF_PITCH_MM = 0.5
-"""How far a row may lie from its place in even steps: a form is read within 1 mm."""
+"""Largest distance of a row from its place in even steps; a form is read within 1 mm."""
 
 
 def fold_rows(
@@ -20,7 +20,7 @@ def fold_rows(
 ) -> tuple[tuple[FieldSpec, ...], tuple[RepeatedRows, ...]]:
     """Return the fields that stay single, and the tables whose rows are alike and evenly spaced as repeated rows.
 
-    A table whose rows have labels stays field by field: there a field's label tells its row.
+    A table whose rows have labels stays field by field, because the label of a field tells its row.
     """
     places = place_in_tables(fields, tables)
     folded: list[RepeatedRows] = []
@@ -39,7 +39,7 @@ def fold_rows(
 
 
 def _repeat(rows: Sequence[dict[int, FieldSpec]], name: str) -> RepeatedRows | None:
-    """Return rows of the same columns at an even pitch as one; None where they are not."""
+    """Return rows of the same columns at an even pitch as one; None if they differ."""
     if len(rows) < FEWEST_ROWS or any(row.keys() != rows[0].keys() for row in rows):
         return None
     labels = {column: {row[column].label for row in rows} for column in rows[0]}
