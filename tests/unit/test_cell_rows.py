@@ -89,13 +89,14 @@ def test_digits_of_other_ink_are_not_pooled() -> None:
     assert settle_digits(same, doubtful, 4) != row.line.digits
 
 
-def test_an_empty_row_is_blank_and_less_surely_where_the_cells_show_ink() -> None:
+def test_an_empty_row_is_blank_and_one_whose_ink_nobody_read_is_not() -> None:
     blank = make_crop(draw_blank_field(np.random.default_rng(1), cells=5), 5)
     (empty,) = read_cell_rows([blank], make_recognizers("", "1"))
-    (disputed,) = read_cell_rows([draw_row("4071")], make_recognizers("", "4071"))
+    (unread,) = read_cell_rows([draw_row("4071")], make_recognizers("", "4071"))
     assert empty.blank
-    assert disputed.blank
-    assert disputed.confidence < empty.confidence
+    assert not unread.blank
+    assert [doubt.kind for doubt in unread.doubts] == [DoubtKind.UNREAD_INK]
+
 
 
 def test_without_calibration_no_row_is_accepted() -> None:

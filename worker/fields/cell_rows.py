@@ -17,14 +17,13 @@ from worker.calibration import FieldCalibration
 from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.confidence import list_doubts
-from worker.fields.judging.emptiness import empty_confidence, seems_empty
+from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.judging.evidence import FLOOR, FieldEvidence, gather_evidence, log_odds
+from worker.fields.line_reader.reading import describe_unread
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.locating.cells import segment_cells
 from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
 
-DISPUTED_BLANK = 0.97
-"""Share of the line reader's trust in an empty row that is left where the cells show ink that may be digits."""
 SURE_LINE = 0.9
 """From this probability on a line whose networks agree outweighs cells that differ (docs/lab-notebook/reading.md)."""
 
@@ -138,13 +137,11 @@ def _pool(cell: DigitReading, in_line: DigitReading) -> DigitReading:
 
 def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
     crop = row.line.crop
-    if seems_empty(row.line) and not _cells_look_written(row):
-        sure = empty_confidence(row.line)
-        return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
+    empty = None if _cells_look_written(row) else judge_emptiness(row.line)
+    if empty is not None:
+        return ReadField("", empty, crop.box_px, blank=True, registration=crop.registration)
     if not row.digits:
-        seen = any(d is not None for d in row.cells)
-        sure = row.line.candidates[0].probability * (DISPUTED_BLANK if seen else 1.0)
-        return ReadField("", sure, crop.box_px, blank=True, registration=crop.registration)
+        return describe_unread(row.line)
     confidence = calibration.confidence(gather_row_evidence(row))
     others = {row.cells_text, row.line.text} - {row.text, ""}
     as_many = len(row.digits) == len(row.line.digits)

@@ -6,15 +6,18 @@ Free fields are read whole by the sequence reader, rows of cells both cell by ce
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from worker.fields.cell_rows import read_cell_rows
 from worker.fields.cutting.apart import read_apart
 from worker.fields.line_reader.reading import read_sequence
+from worker.imaging.polarity import darken_ink
 from worker.values import FieldCrop, ReadField, Recognizers
 
 
 def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
-    """Read every crop with the reader for its layout; results in the order of the crops."""
+    """Read every crop with the reader for its layout; results in the order of the crops. Ink may be light on dark."""
+    crops = [replace(crop, grey=darken_ink(crop.grey)) for crop in crops]
     by_index: dict[int, ReadField] = {}
     for layout, read in (("free", _read_free), ("cells", read_cell_rows)):
         chosen = [i for i, crop in enumerate(crops) if crop.spec.layout == layout]

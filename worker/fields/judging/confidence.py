@@ -14,15 +14,8 @@ from worker.values import NOT_A_DIGIT
 
 
 def judge(seen: Transcript, calibration: FieldCalibration) -> float:
-    """Return the calibrated probability that a field's text is right; of a blank one, that it is empty."""
-    if not seen.digits:
-        return blank_confidence(seen)
-    return calibration.confidence(gather_evidence(seen))
-
-
-def blank_confidence(seen: Transcript) -> float:
-    """Return how sure it is that a field without digits is empty: what the sequence reader makes of its marks."""
-    return 0.999 if not seen.line.ink else float(seen.candidates[0].probability)
+    """Return the calibrated probability that a field's text is right; of one without digits there is none."""
+    return calibration.confidence(gather_evidence(seen)) if seen.digits else 0.0
 
 
 def list_doubts(seen: Transcript) -> tuple[Doubt, ...]:

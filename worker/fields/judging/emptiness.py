@@ -1,38 +1,43 @@
-"""Whether a field that reads as digits is empty after all: its form asks for digits, and its paper holds none.
+"""Whether a field is empty: its form asks for digits, and its paper holds none.
 
-A field's grammar leaves out the empty string, so that the best string that fits may be a corner of print that the
-sequence reader itself holds for nothing. What each of its networks makes of the line tells,
-and what the digit model makes of every mark.
+Two witnesses that know nothing of each other are asked: the networks of the line reader, and the ink that is left when
+print is taken out. A field is blank only if neither sees writing: networks overlook lone 1s, marks that are no digits,
+and two lines in one box.
 """
 
 from __future__ import annotations
 
+from worker.fields.judging.leftover_ink import Leftover, judge_leftover_ink
 from worker.fields.line_reader.transcription import Transcript
 
 LEAST_SHARE = 0.7
-"""The probability that the sequence reader leaves to strings that do not fit, where it sees nothing written."""
-EMPTY_CONFIDENCE = 0.97
-"""Least confidence of such a field: of drawn ones, half of them empty, 97 in 100 are (docs/lab-notebook/reading.md)."""
+"""The probability that the line reader leaves to strings that do not fit, where it sees nothing written."""
+LEAST_SHARE_OF_ONE = 0.5
+"""The same where one of its networks reads something."""
+SURE_EMPTY, NEARLY_SURE_EMPTY = 0.998, 0.97
+"""Confidence of a field in which nothing is left, and of one in which either witness sees a trace (docs/lab-notebook/free-pages.md)."""
 SURE_DIGIT, SURELY_NONE = 0.6, 0.1
-"""A mark that both readers hold for this digit, and hardly for no digit, is looked at by a person."""
+"""A mark that both readers take for this digit, and hardly for no digit, is looked at by a person."""
 LIKE_PRINT = ("1", "7")
 """What dividers, teeth and corners of frames look like."""
 
 
-def seems_empty(seen: Transcript) -> bool:
-    """Tell whether there are no digits, or only print or paper: no network reads any, and none looks like writing.
+def judge_emptiness(seen: Transcript) -> float | None:
+    """Return how sure it is that nothing is written in a field; None where something is, or may be.
 
-    A crop higher than wide was cut around its strokes, and is never called empty against them.
+    A crop higher than wide was cut around its strokes, and is never called empty against the digits read of them.
     """
-    if any(seen.readings) or _share_of_empty(seen) < LEAST_SHARE:
-        return False
+    share = _share_of_empty(seen)
+    silent = not any(seen.readings) and share >= LEAST_SHARE
+    if not silent and ("" not in seen.readings or share < LEAST_SHARE_OF_ONE):
+        return None
     height, width = seen.crop.grey.shape
-    return not seen.digits or (height <= width and not _looks_written(seen))
-
-
-def empty_confidence(seen: Transcript) -> float:
-    """Return how sure it is that a field is empty of which ``seems_empty`` says so."""
-    return max(EMPTY_CONFIDENCE, min(_share_of_empty(seen), 0.999))
+    if seen.digits and (height > width or _looks_written(seen)):
+        return None
+    left = judge_leftover_ink(seen.crop)
+    if left is Leftover.STROKES or (left is Leftover.FAINT and not silent):
+        return None
+    return SURE_EMPTY if silent and left is Leftover.NOTHING else NEARLY_SURE_EMPTY
 
 
 def _share_of_empty(seen: Transcript) -> float:

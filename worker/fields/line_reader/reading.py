@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.calibration import FieldCalibration
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.confidence import judge, list_doubts
-from worker.fields.judging.emptiness import empty_confidence, seems_empty
+from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.values import Alternative, FieldCrop, ReadField, Recognizers
 
@@ -20,15 +21,16 @@ def read_sequence(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[
 
 def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadField:
     """Return a transcript as the decision wants it, with its doubts where it is not sure enough."""
-    if seems_empty(seen):
-        sure = empty_confidence(seen)
-        return ReadField("", sure, seen.crop.box_px, blank=True, registration=seen.crop.registration)
+    empty = judge_emptiness(seen)
+    if empty is not None:
+        return ReadField("", empty, seen.crop.box_px, blank=True, registration=seen.crop.registration)
+    if not seen.digits:
+        return describe_unread(seen)
     confidence = judge(seen, calibration)
     return ReadField(
         text=seen.text,
         confidence=confidence,
         box_px=seen.crop.box_px,
-        blank=not seen.digits,
         digits=seen.digits,
         alternatives=_alternatives(seen),
         doubts=() if calibration.is_enough(confidence) else list_doubts(seen),
@@ -36,6 +38,18 @@ def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadFie
         accept_threshold=calibration.accept_threshold,
         marks=seen.gap_marks,
         rival_marks=seen.rival_marks,
+    )
+
+
+def describe_unread(seen: Transcript) -> ReadField:
+    """Return a field that holds ink, and of which no digit was read: a person looks."""
+    return ReadField(
+        text="",
+        confidence=0.0,
+        box_px=seen.crop.box_px,
+        alternatives=_alternatives(seen),
+        doubts=(Doubt(DoubtKind.UNREAD_INK),),
+        registration=seen.crop.registration,
     )
 
 

@@ -8,6 +8,7 @@ that holds most of it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -37,6 +38,15 @@ _LEAST_DIGIT_SHARE = 0.35
 _OWN_SHARE = 0.7
 """A part with this share of its ink in one cell belongs to it whole; else two digits touch."""
 
+
+_LIKE_REACH = 0.06
+"""How far print lies off its place from cell to cell, in pitches."""
+
+_FEWEST_ALIKE = 3
+"""So many straight uprights of one height are no row of 1s that nobody can read."""
+
+_SIDE_SHARE = 0.2
+"""What is narrower than this share of a pitch, and as near to a divider, is a side of a cell."""
 
 _CUT_WEIGHT, _PRIOR_WEIGHT = 0.7, 0.3
 """What cutting ink, and being off the expected place by a cell, cost a comb, in heights of upright print."""
@@ -132,6 +142,63 @@ def segment_cells(crop: FieldCrop, count: int) -> list[DigitCrop | None]:
     """Cut a row of ``count`` cells into one digit candidate a cell, None where the cell is blank."""
     if min(crop.grey.shape) < 8:
         return [None] * count
+    row = _remove_row_print(crop, count)
+    cells = _ink_by_cell(row.ink, row.dividers)
+    return [None if part is None else digit_crop(row.crop, row.flat, part, k) for k, part in enumerate(cells)]
+
+
+def remove_cells(crop: FieldCrop, count: int) -> tuple[Grey, Mask]:
+    """Return a row of ``count`` cells side by side, flattened, and its ink, both without what most cells show alike.
+
+    That is their print, and paper with a pattern: the median of the cells, a few pixels to and fro.
+    """
+    row = _remove_row_print(crop, count)
+    flat, bare_ink = remove_rules(row.flat, row.ink, _like_uprights(row.crop.grey))
+    pitch = max(8, round(float(np.median(np.diff(row.dividers)))))
+    contrast = _side_by_side(np.asarray(255 - flat, np.uint8), row.dividers, pitch)
+    ink = _side_by_side(bare_ink * np.uint8(255), row.dividers, pitch) > 127
+    reach = max(3, round(_LIKE_REACH * pitch)) | 1
+    alike = cv2.dilate(np.median(contrast, axis=0).astype(np.uint8), np.ones((reach, reach), np.uint8))
+    own = np.where(ink & (alike < 0.5 * contrast), contrast, 0).astype(np.uint8)
+    bare = np.concatenate(list(own), axis=1)
+    _, labels, stats, middles = cv2.connectedComponentsWithStats((bare > 0).view(np.uint8), connectivity=8)
+    off = np.abs(middles[:, 0] / pitch - np.rint(middles[:, 0] / pitch))
+    side = (off < _SIDE_SHARE) & (stats[:, cv2.CC_STAT_WIDTH] < _SIDE_SHARE * pitch)
+    bare[side[labels]] = 0
+    return np.asarray(255 - bare, np.uint8), np.asarray(bare > 0, np.uint8)
+
+
+def _like_uprights(grey: Grey) -> list[Rule]:
+    """Return the straight uprights of which three and more begin and end alike and are as thick: dividers, wherever they stand."""
+    ink = ink_mask(flatten_background(grey))
+    height, width = ink.shape
+    rules = find_rules(ink, flat_length=2.0 * width, upright_length=max(6.0, 0.2 * height))
+    ends = np.array([(r.start, r.end) for r in rules], np.float64).reshape(-1, 2)
+    thick = np.array([r.thickness for r in rules])
+    alike = (np.abs(ends[:, None] - ends[None]) <= max(2.0, 0.05 * height)).all(axis=2)
+    alike &= np.abs(thick[:, None] - thick[None]) <= np.maximum(0.75, 0.25 * thick)
+    return [rule for rule, count in zip(rules, alike.sum(axis=1), strict=True) if count >= _FEWEST_ALIKE]
+
+
+def _side_by_side(image: Grey, dividers: NDArray[np.float64], pitch: int) -> Grey:
+    """Cut (n, H, pitch) cells out of a row between its dividers."""
+    ends = np.clip(np.rint(dividers).astype(int), 0, image.shape[1])
+    cells = [image[:, left : max(right, left + 1)] for left, right in pairwise(ends)]
+    sized = [cv2.resize(c if c.size else image[:, -1:], (pitch, len(image)), interpolation=cv2.INTER_AREA) for c in cells]
+    return np.asarray(sized, np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _BareRow:
+    """A row of cells without its print: the crop made straight, flattened, its ink, and the x of its dividers."""
+
+    crop: FieldCrop
+    flat: Grey
+    ink: Mask
+    dividers: NDArray[np.float64]
+
+
+def _remove_row_print(crop: FieldCrop, count: int) -> _BareRow:
     row = detect_cell_row(crop.grey)
     expected = _expected_ends(crop)
     if row is not None and row.count == count:
@@ -142,9 +209,8 @@ def segment_cells(crop: FieldCrop, count: int) -> list[DigitCrop | None]:
     dividers = snap_dividers(ink, count, expected)
     rules = _row_rules(ink, dividers)
     flat, ink = remove_rules(flat, ink, rules)
-    labels = outside_of_frame(ink, [rule for rule in rules if not rule.upright])
-    cells = _ink_by_cell(np.where(labels > 0, np.uint8(0), ink), dividers)
-    return [None if part is None else digit_crop(crop, flat, part, k) for k, part in enumerate(cells)]
+    outside = outside_of_frame(ink, [rule for rule in rules if not rule.upright])
+    return _BareRow(crop, flat, np.where(outside > 0, np.uint8(0), ink), dividers)
 
 
 def _expected_ends(crop: FieldCrop) -> tuple[float, float]:

@@ -1,0 +1,94 @@
+"""A field is blank only if no stroke is left that its print does not explain, whatever the networks say."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from schemas.form_template import FieldSpec
+from tests.benchmarks.accuracy.measure_blanks import read
+from worker.fields.judging.leftover_ink import Leftover, judge_leftover_ink
+from worker.imaging.polarity import darken_ink, has_light_ink
+from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
+from worker.values import Box, FieldCrop, FieldStatus, Grey
+
+needs_models = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
+
+
+def box(*strokes: tuple[int, int, int, int], size: tuple[int, int] = (60, 240)) -> Grey:
+    """Draw a printed box with strokes in it, each from (x, y) to (x, y)."""
+    grey = np.full(size, 235, np.uint8)
+    cv2.rectangle(grey, (6, 6), (size[1] - 7, size[0] - 7), 90, 1)
+    for x, y, x2, y2 in strokes:
+        cv2.line(grey, (x, y), (x2, y2), 40, 3, cv2.LINE_AA)
+    return grey
+
+
+def row(*strokes: tuple[int, int, int, int]) -> Grey:
+    grey = box(*strokes)
+    for x in range(44, 230, 38):
+        cv2.line(grey, (x, 6), (x, 53), 90, 1)
+    return grey
+
+
+def leftover(grey: Grey, cells: int = 0) -> Leftover:
+    layout = {"layout": "cells", "cells": cells} if cells else {}
+    spec = FieldSpec.model_validate({"name": "f", "box_mm": (0, 0, 60, 15), **layout})
+    return judge_leftover_ink(FieldCrop(spec, grey, Box(0, 0, grey.shape[1], grey.shape[0]), np.eye(3)))
+
+
+ONE, SLANTED, CROSS = (100, 16, 100, 44), (130, 44, 140, 15), (90, 16, 120, 44)
+
+
+@pytest.mark.parametrize("strokes", [[ONE], [SLANTED], [ONE, (112, 17, 112, 45)], [CROSS, (120, 16, 90, 44)]])
+def test_a_stroke_away_from_the_frame_is_writing(strokes: list[tuple[int, int, int, int]]) -> None:
+    assert leftover(box(*strokes)) is Leftover.STROKES
+
+
+def test_a_box_its_divider_and_a_baseline_are_print() -> None:
+    grey = box((40, 6, 40, 53))
+    assert leftover(grey) is not Leftover.STROKES
+    plain = np.full((60, 240), 235, np.uint8)
+    cv2.line(plain, (20, 50), (220, 50), 90, 2)
+    assert leftover(plain) is Leftover.NOTHING
+
+
+def test_dividers_are_print_and_a_stroke_between_them_is_not() -> None:
+    assert leftover(row(), cells=6) is Leftover.NOTHING
+    assert leftover(row((62, 16, 66, 44)), cells=6) is Leftover.STROKES
+
+
+@needs_models
+def test_ones_and_two_lines_await_review() -> None:
+    two_lines = box(size=(90, 240))
+    for text, y in (("512", 42), ("384", 78)):
+        cv2.putText(two_lines, text, (60, y), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 40, 2, cv2.LINE_AA)
+    for grey in (box(ONE), box(ONE, (112, 17, 112, 45), (124, 16, 124, 44)), two_lines):
+        assert read(grey, 0, load_recognizers()).status is FieldStatus.REVIEW
+
+
+@needs_models
+def test_strokes_of_single_pixels_that_fell_apart_are_not_blank() -> None:
+    grey = np.full((28, 28), 255, np.uint8)
+    for x, y in [(12, 7), (13, 5), (14, 4), (15, 3), (16, 3), (18, 5), (18, 7), (17, 10), (15, 12), (14, 13), (18, 15)]:
+        grey[y, x] = 55
+    for x, y in [(19, 17), (19, 19), (18, 21), (17, 22), (15, 24), (14, 24), (12, 22), (11, 21)]:
+        grey[y, x] = 55
+    assert read(grey, 0, load_recognizers()).status is FieldStatus.REVIEW
+
+
+@pytest.mark.parametrize("paper", [20, 70, 110])
+def test_light_ink_on_dark_paper_is_told_and_turned(paper: int) -> None:
+    grey = np.full((400, 600), paper, np.uint8)
+    cv2.putText(grey, "4072 915", (60, 180), cv2.FONT_HERSHEY_SIMPLEX, 2, 235, 4, cv2.LINE_AA)
+    assert has_light_ink(grey)
+    assert darken_ink(grey)[0, 0] == 255 - paper
+
+
+@pytest.mark.parametrize("paper", [110, 170, 235])
+def test_dark_ink_stays_dark_whatever_lies_around_it(paper: int) -> None:
+    grey = np.full((400, 600), paper, np.uint8)
+    grey[:, 480:] //= 3
+    cv2.putText(grey, "4072 915", (60, 180), cv2.FONT_HERSHEY_SIMPLEX, 2, 20, 4, cv2.LINE_AA)
+    assert darken_ink(grey) is grey

@@ -1,0 +1,180 @@
+"""Strokes in a field that its print does not explain: ink of a pen's kind, whatever any network makes of it.
+
+Patterned paper, grain and print fill a field with ink that is nobody's writing. A stroke stands out from them in one of
+three looks at the field: as it is, with its faint ink left out, and smoothed over what is thinner than a pen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import combinations
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.fields.cutting.cleaning import remove_print
+from worker.fields.locating.cells import remove_cells
+from worker.imaging.binarization import Mask, flatten_background, ink_mask
+from worker.imaging.line_removal import Rule, find_rules, remove_rules
+from worker.values import FieldCrop, Grey
+
+LEAST_LENGTH = 0.25
+"""A stroke is at least this long, of the crop's shorter side: digits fill a third of a box and more."""
+SMALLEST_PX = 6
+MOST_STROKES = 7
+"""More pieces that are alike are a pattern; so many digits the line reader does not overlook."""
+ALIKE = 0.25
+"""Pieces with this share of the strongest one's ink are strokes beside it."""
+FRAME_GAP = 1.5
+"""Sides of a frame stand further apart than this many of their lengths."""
+TIGHT = 1.5
+"""A crop no wider than so many times its height was cut around its strokes, which may reach its edges."""
+
+LEAST_UNREST = 3.0
+"""Grain of the calmest paper, of 255."""
+FAINT = 0.5
+"""With this share of what a stroke needs to stand out, a piece of ink still may be one."""
+
+Contrast = NDArray[np.float32]
+
+
+class Leftover(IntEnum):
+    """What is left of a field's ink when its print is taken out."""
+
+    NOTHING = 0
+    FAINT = 1
+    """A piece as long as a stroke, hardly clearer than the paper around it."""
+    STROKES = 2
+
+
+class _Limits(NamedTuple):
+    """How much strokes must stand out: their share of all ink, their clearness, their width in heights of the crop."""
+
+    share: float
+    clearness: float
+    width: float = 0.0
+
+
+BOX_LIMITS = (_Limits(0.6, 3.0), _Limits(0.7, 3.0), _Limits(0.85, 2.0))
+CELL_LIMITS = (_Limits(0.9, 25.0, 0.06), _Limits(0.9, 10.0, 0.06), _Limits(0.9, 7.5, 0.06))
+BLOT_LIMITS = _Limits(0.85, 3.0)
+BROKEN_LIMITS = _Limits(0.9, 6.0)
+"""Measured in docs/lab-notebook/free-pages.md."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """One way to see a field, and what strokes need to stand out there."""
+
+    contrast: Contrast
+    ink: NDArray[np.bool_]
+    needed: _Limits
+
+
+def judge_leftover_ink(crop: FieldCrop) -> Leftover:
+    """Tell what is left in a field that its print does not explain: ``STROKES`` are writing, whoever reads nothing."""
+    if min(crop.grey.shape) < 8:
+        return Leftover.NOTHING
+    if crop.spec.cells:
+        flat, ink = remove_cells(crop, crop.spec.cells)
+        sides: list[Rule] = []
+    else:
+        flat, ink = remove_print(crop.grey)
+        sides, lines = _printed_lines(crop.grey)
+        flat, ink = remove_rules(flat, ink, lines)
+    looks = _looks(flat, ink > 0, CELL_LIMITS if crop.spec.cells else BOX_LIMITS)
+    if not crop.spec.cells:
+        looks += [_broken(flat, ink), _blots(crop.grey)]
+    return max((_judge_look(look, sides) for look in looks), default=Leftover.NOTHING)
+
+
+def _looks(flat: Grey, ink: NDArray[np.bool_], limits: tuple[_Limits, _Limits, _Limits]) -> list[_Look]:
+    """Return a field as it is, with its faint ink left out, and smoothed over what is thinner than a pen."""
+    if not ink.any():
+        return []
+    contrast = np.asarray(255 - flat, np.float32)
+    smooth = np.asarray(cv2.blur(contrast, (3, 3) if len(flat) < 80 else (5, 5)), np.float32)
+    strong = contrast > 0.65 * np.percentile(contrast[ink], 90)
+    broad = smooth > 0.75 * np.percentile(smooth, 99.7)
+    shades = ((contrast, ink), (contrast, strong & ink), (smooth, broad & ink))
+    return [_Look(shade, mask, needed) for (shade, mask), needed in zip(shades, limits, strict=True)]
+
+
+def _broken(flat: Grey, ink: Mask) -> _Look:
+    """Return the ink with its pieces joined: strokes of so few pixels that they fell apart, on calm paper."""
+    side = max(3, min(ink.shape) // 4) | 1
+    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)) > 0
+    return _Look(np.asarray(255 - flat, np.float32), joined, BROKEN_LIMITS)
+
+
+def _blots(grey: Grey) -> _Look:
+    """Return what is dark and solid: ink so broad that it was taken for the paper under it."""
+    contrast = np.clip(np.percentile(grey, 90) - grey.astype(np.float32), 0, 255).astype(np.float32)
+    return _Look(contrast, _solid(contrast > 0.6 * contrast.max()), BLOT_LIMITS)
+
+
+def _solid(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep the pieces that fill a third of their box: no frame does."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
+    w, h, area = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
+    return np.asarray((area > w * h / 3)[labels] & ink, bool)
+
+
+def _judge_look(look: _Look, sides: list[Rule]) -> Leftover:
+    """Tell whether strokes stand out: few pieces that hold most of the ink, clearly darker than all around."""
+    height, width = look.ink.shape
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(look.ink.view(np.uint8), connectivity=8)
+    if count == 1:
+        return Leftover.NOTHING
+    weight = np.bincount(labels.ravel(), weights=(look.contrast * look.ink).ravel(), minlength=count)[1:]
+    x, y, w, h, area = stats[1:].astype(np.float64).T
+    long = h >= max(SMALLEST_PX, LEAST_LENGTH * min(height, width))
+    at_edge = (x <= 1) | (y <= 1) | (x + w >= width - 1) | (y + h >= height - 1)
+    framed = np.array([any(_covers(side, box) for side in sides) for box in stats[1:]])
+    strokes = long & (w >= look.needed.width * height) & ~framed & ~(at_edge & (width > TIGHT * height))
+    if not strokes.any():
+        return Leftover.NOTHING
+    strokes &= weight > ALIKE * weight[strokes].max()
+    if strokes.sum() > MOST_STROKES:
+        return Leftover.NOTHING
+    paper = look.contrast[~look.ink]
+    unrest = float(np.sqrt((paper**2).mean())) if paper.size else 0.0
+    share = weight[strokes].sum() / weight.sum() / look.needed.share
+    clearness = weight[strokes].sum() / area[strokes].sum() / (unrest + LEAST_UNREST) / look.needed.clearness
+    if share >= 1 and clearness >= 1:
+        return Leftover.STROKES
+    return Leftover.FAINT if share >= FAINT and clearness >= FAINT else Leftover.NOTHING
+
+
+def _printed_lines(grey: Grey) -> tuple[list[Rule], list[Rule]]:
+    """Return the sides of a frame that lacks one, and the rules that run along most of a field.
+
+    The sides end where a flat rule ends, or two of them stand far apart, of one height.
+    """
+    height, width = grey.shape
+    ink = ink_mask(flatten_background(grey))
+    rules = find_rules(ink, flat_length=0.4 * width, upright_length=max(8.0, 0.3 * height))
+    flats, uprights = [r for r in rules if not r.upright], [r for r in rules if r.upright]
+    sides = [r for r in uprights if any(_is_corner(r, flat) for flat in flats)]
+    for a, b in combinations(uprights, 2):
+        near = max(2.0, 0.06 * a.length)
+        alike = abs(a.start - b.start) <= near and abs(a.end - b.end) <= near
+        if alike and abs(a.offset - b.offset) > FRAME_GAP * a.length:
+            sides += [a, b]
+    return sides, [r for r in flats if r.length > 0.6 * width]
+
+
+def _is_corner(upright: Rule, flat: Rule) -> bool:
+    x = upright.across((upright.start + upright.end) / 2)
+    level = flat.across(x)
+    joined = min(abs(upright.start - level), abs(upright.end - level)) < 4
+    return joined and min(abs(x - flat.start), abs(x - flat.end)) < 5
+
+
+def _covers(side: Rule, box: NDArray[np.int32]) -> bool:
+    x, y, w, h = (int(v) for v in box[:4])
+    across = side.across(y + h / 2)
+    return x - 2 <= across <= x + w + 2 and w <= side.thickness + 4 and y >= side.start - 4 and y + h <= side.end + 4

@@ -1,0 +1,39 @@
+"""Whether a picture shows light ink on dark paper: a blackboard, a negative, a slate of a telephone in dark mode."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from worker.values import Grey, freeze
+
+LOOKED_AT_PX = 700
+"""Longer side of the picture that is looked at."""
+CLEAR_STROKES = 48.0
+"""Strokes this much lighter than what lies around them, of 255, are ink."""
+CLEARLY = 2.0
+"""Light strokes stand out so many times as much as dark ones where the ink is light."""
+LIGHTEST_DARK_PAPER = 150
+"""Paper that is lighter than this has no light ink on it."""
+STROKES_SHARE = 99.5
+"""Percentile of all pixels that strokes reach: the least a page with some writing has."""
+WIDEST_AROUND_PX = 61
+"""Side of the window whose median is the paper: wider than any stroke of the picture that is looked at."""
+
+
+def darken_ink(grey: Grey) -> Grey:
+    """Return a picture with dark ink on light paper: the picture itself, or its negative where the ink is light."""
+    return freeze(np.asarray(255 - grey, np.uint8)) if has_light_ink(grey) else grey  # type: ignore[return-value]
+
+
+def has_light_ink(grey: Grey) -> bool:
+    """Tell whether what stands out from the paper around it is light: the paper is the median nearby."""
+    if min(grey.shape) < 8 or np.median(grey) > LIGHTEST_DARK_PAPER:
+        return False
+    scale = min(1.0, LOOKED_AT_PX / max(grey.shape))
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    around = min(WIDEST_AROUND_PX, min(small.shape)) // 2 * 2 - 1
+    paper = cv2.medianBlur(cv2.copyMakeBorder(small, *(4 * (around // 2,)), cv2.BORDER_REFLECT), around)
+    inside = paper[around // 2 :, around // 2 :][: small.shape[0], : small.shape[1]]
+    darkest, lightest = np.percentile(small.astype(np.int16) - inside, (100 - STROKES_SHARE, STROKES_SHARE))
+    return bool(lightest > CLEAR_STROKES and lightest > CLEARLY * -darkest)
