@@ -98,7 +98,6 @@ def test_an_empty_row_is_blank_and_one_whose_ink_nobody_read_is_not() -> None:
     assert [doubt.kind for doubt in unread.doubts] == [DoubtKind.UNREAD_INK]
 
 
-
 def test_without_calibration_no_row_is_accepted() -> None:
     (read,) = read_cell_rows([draw_row("4071")], make_recognizers("4071", "4071"))
     assert read.accept_threshold is None

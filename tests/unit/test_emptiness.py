@@ -6,21 +6,27 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.accuracy.measure_blanks import draw, read
-from worker.models.runtime import FIELDS, MODELS_DIR
+from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
+from worker.values import Recognizers
 
 pytestmark = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
 
 
+@pytest.fixture(scope="module")
+def recognizers() -> Recognizers:
+    return load_recognizers()
+
+
 @pytest.mark.parametrize("cells", [0, 6])
-def test_drawn_empty_fields_are_blank(cells: int) -> None:
+def test_drawn_empty_fields_are_blank(cells: int, recognizers: Recognizers) -> None:
     rng = np.random.default_rng([41, cells])
-    found = [read(draw(rng, cells, written=False), cells).status.value for _ in range(40)]
+    found = [read(draw(rng, cells, written=False), cells, recognizers).status.value for _ in range(40)]
     assert found.count("blank") >= 37  # 83 % were, before anyone asked what the reader makes of no digit at all
     assert "accepted" not in found
 
 
 @pytest.mark.parametrize("cells", [0, 6])
-def test_drawn_written_fields_are_not(cells: int) -> None:
+def test_drawn_written_fields_are_not(cells: int, recognizers: Recognizers) -> None:
     rng = np.random.default_rng([42, cells])
-    found = [read(draw(rng, cells, written=True), cells).status.value for _ in range(30)]
+    found = [read(draw(rng, cells, written=True), cells, recognizers).status.value for _ in range(30)]
     assert found.count("blank") <= 1

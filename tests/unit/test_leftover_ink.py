@@ -11,9 +11,14 @@ from tests.benchmarks.accuracy.measure_blanks import read
 from worker.fields.judging.leftover_ink import Leftover, judge_leftover_ink
 from worker.imaging.polarity import darken_ink, has_light_ink
 from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
-from worker.values import Box, FieldCrop, FieldStatus, Grey
+from worker.values import Box, FieldCrop, FieldStatus, Grey, Recognizers
 
 needs_models = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
+
+
+@pytest.fixture(scope="module")
+def recognizers() -> Recognizers:
+    return load_recognizers()
 
 
 def box(*strokes: tuple[int, int, int, int], size: tuple[int, int] = (60, 240)) -> Grey:
@@ -60,22 +65,22 @@ def test_dividers_are_print_and_a_stroke_between_them_is_not() -> None:
 
 
 @needs_models
-def test_ones_and_two_lines_await_review() -> None:
+def test_ones_and_two_lines_await_review(recognizers: Recognizers) -> None:
     two_lines = box(size=(90, 240))
     for text, y in (("512", 42), ("384", 78)):
         cv2.putText(two_lines, text, (60, y), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 40, 2, cv2.LINE_AA)
     for grey in (box(ONE), box(ONE, (112, 17, 112, 45), (124, 16, 124, 44)), two_lines):
-        assert read(grey, 0, load_recognizers()).status is FieldStatus.REVIEW
+        assert read(grey, 0, recognizers).status is FieldStatus.REVIEW
 
 
 @needs_models
-def test_strokes_of_single_pixels_that_fell_apart_are_not_blank() -> None:
+def test_strokes_of_single_pixels_that_fell_apart_are_not_blank(recognizers: Recognizers) -> None:
     grey = np.full((28, 28), 255, np.uint8)
     for x, y in [(12, 7), (13, 5), (14, 4), (15, 3), (16, 3), (18, 5), (18, 7), (17, 10), (15, 12), (14, 13), (18, 15)]:
         grey[y, x] = 55
     for x, y in [(19, 17), (19, 19), (18, 21), (17, 22), (15, 24), (14, 24), (12, 22), (11, 21)]:
         grey[y, x] = 55
-    assert read(grey, 0, load_recognizers()).status is FieldStatus.REVIEW
+    assert read(grey, 0, recognizers).status is FieldStatus.REVIEW
 
 
 @pytest.mark.parametrize("paper", [20, 70, 110])

@@ -15,7 +15,10 @@ LEAST_SHARE = 0.7
 LEAST_SHARE_OF_ONE = 0.5
 """The same where one of its networks reads something."""
 SURE_EMPTY, NEARLY_SURE_EMPTY = 0.998, 0.97
-"""Confidence of a field in which nothing is left, and of one in which either witness sees a trace (docs/lab-notebook/free-pages.md)."""
+"""Confidence of a field in which nothing is left, and of one in which either witness sees a trace.
+
+Measured on drawn fields: docs/lab-notebook/free-pages.md.
+"""
 SURE_DIGIT, SURELY_NONE = 0.6, 0.1
 """A mark that both readers take for this digit, and hardly for no digit, is looked at by a person."""
 LIKE_PRINT = ("1", "7")

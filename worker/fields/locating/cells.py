@@ -184,7 +184,8 @@ def _side_by_side(image: Grey, dividers: NDArray[np.float64], pitch: int) -> Gre
     """Cut (n, H, pitch) cells out of a row between its dividers."""
     ends = np.clip(np.rint(dividers).astype(int), 0, image.shape[1])
     cells = [image[:, left : max(right, left + 1)] for left, right in pairwise(ends)]
-    sized = [cv2.resize(c if c.size else image[:, -1:], (pitch, len(image)), interpolation=cv2.INTER_AREA) for c in cells]
+    filled = [cell if cell.size else image[:, -1:] for cell in cells]
+    sized = [cv2.resize(cell, (pitch, len(image)), interpolation=cv2.INTER_AREA) for cell in filled]
     return np.asarray(sized, np.uint8)
 
 
