@@ -169,7 +169,7 @@ def remove_cells(crop: FieldCrop, count: int) -> tuple[Grey, Mask]:
 
 
 def _like_uprights(grey: Grey) -> list[Rule]:
-    """Return the straight uprights of which three and more begin and end alike and are as thick: dividers, wherever they stand."""
+    """Return the straight uprights of which three are alike in ends and thickness: dividers, wherever they stand."""
     ink = ink_mask(flatten_background(grey))
     height, width = ink.shape
     rules = find_rules(ink, flat_length=2.0 * width, upright_length=max(6.0, 0.2 * height))
