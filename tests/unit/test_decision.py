@@ -8,7 +8,7 @@ from schemas.form_template import FieldSpec, FormTemplate
 from tests.support.readings import reasons_of
 from worker.decision import AcceptPolicy, decide_field, decide_form
 from worker.doubts import Doubt, DoubtKind
-from worker.grammar.rules import find_check, number_of
+from worker.grammar.rules import find_check_digit_scheme, number_of
 from worker.grammar.times import parse_date
 from worker.values import Alternative, Box, FieldReading, FieldStatus, Money, ReadField
 
@@ -220,6 +220,6 @@ def test_amounts_are_integers_of_minor_units() -> None:
 
 
 def test_only_checks_of_stdnum_are_found() -> None:
-    assert find_check("iban") is not None
-    assert find_check("numdb") is None
-    assert find_check("nowhere") is None
+    assert find_check_digit_scheme("iban") is not None
+    assert find_check_digit_scheme("numdb") is None
+    assert find_check_digit_scheme("nowhere") is None

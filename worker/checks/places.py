@@ -15,7 +15,7 @@ from worker.imaging.line_removal import find_rules, remove_rules
 from worker.values import Box, Grey
 
 
-class Place(NamedTuple):
+class FieldPlace(NamedTuple):
     """A box on the flat check, in its pixels, and what told it: ``currency sign`` or ``place``."""
 
     box: Box
@@ -42,14 +42,14 @@ _RIM = 0.012
 """Ink nearer to the check's rim than this share of its width is the rim's own."""
 
 
-class Ink(NamedTuple):
+class CheckInk(NamedTuple):
     """The ink of a check without its ruled lines: the mask, and the (N, 4) boxes of its connected parts."""
 
     mask: Mask
     boxes: NDArray[np.int32]
 
 
-def find_ink(check: Check) -> Ink:
+def find_ink(check: Check) -> CheckInk:
     """Return the ink of a check without its ruled lines and specks."""
     flat = flatten_background(check.grey)
     ink = ink_mask(flat)
@@ -62,10 +62,10 @@ def find_ink(check: Check) -> Ink:
     rim = _RIM * width
     inside = (boxes[:, 0] > rim) & (boxes[:, 1] > rim) & (right < width - rim) & (bottom < height - rim)
     sized = (boxes[:, 3] >= 0.012 * height) & (boxes[:, 3] < 0.25 * height) & (stats[1:, 4] >= 12)
-    return Ink(mask, np.asarray(boxes[inside & sized], np.int32))
+    return CheckInk(mask, np.asarray(boxes[inside & sized], np.int32))
 
 
-def find_sign(ink: Ink, zone: Zone, sign: str) -> Box | None:
+def find_sign(ink: CheckInk, zone: Zone, sign: str) -> Box | None:
     """Return the box of the printed currency sign in a zone, or None where nothing looks like it."""
     height = ink.mask.shape[0]
     boxes = _within(ink, zone)
@@ -76,13 +76,13 @@ def find_sign(ink: Ink, zone: Zone, sign: str) -> Box | None:
     return Box(*(float(v) for v in boxes[max(scored)[1]]))
 
 
-def find_amount(ink: Ink, zone: Zone, sign: str) -> Place | None:
+def find_amount(ink: CheckInk, zone: Zone, sign: str) -> FieldPlace | None:
     """Return where the courtesy amount stands: right of its currency sign, else its line in the usual zone."""
     height, width = ink.mask.shape
     found = find_sign(ink, zone, sign)
     if found is None:
         line = find_line(ink, zone)
-        return Place(_without_lone_start(ink, line), "place") if line else None
+        return FieldPlace(_without_lone_start(ink, line), "place") if line else None
     beside = Zone(
         (found.x + found.w) / width,
         (found.y - 0.6 * found.h) / height,
@@ -90,10 +90,10 @@ def find_amount(ink: Ink, zone: Zone, sign: str) -> Place | None:
         (found.y + 1.7 * found.h) / height,
     )
     line = find_line(ink, beside)
-    return Place(line, "currency sign") if line else None
+    return FieldPlace(line, "currency sign") if line else None
 
 
-def _without_lone_start(ink: Ink, line: Box) -> Box:
+def _without_lone_start(ink: CheckInk, line: Box) -> Box:
     """Leave out what stands alone before a line: a currency sign too worn to be known, or a label's end."""
     boxes = ink.boxes[_inside(ink.boxes, line)]
     order = boxes[np.argsort(boxes[:, 0])]
@@ -112,7 +112,7 @@ def _inside(boxes: NDArray[np.int32], line: Box) -> NDArray[np.bool_]:
     return np.asarray(((middles >= low) & (middles <= high)).all(axis=1))
 
 
-def find_line(ink: Ink, zone: Zone) -> Box | None:
+def find_line(ink: CheckInk, zone: Zone) -> Box | None:
     """Return the box of the heaviest line of writing in a zone, its small print left out."""
     boxes = _within(ink, zone)
     if not len(boxes):
@@ -127,7 +127,7 @@ def find_line(ink: Ink, zone: Zone) -> Box | None:
     return Box(*(float(v) for v in (*low, *(high - low))))
 
 
-def _within(ink: Ink, zone: Zone) -> NDArray[np.int32]:
+def _within(ink: CheckInk, zone: Zone) -> NDArray[np.int32]:
     """Return the boxes whose middle lies in a zone."""
     height, width = ink.mask.shape
     x, y = ink.boxes[:, 0] + ink.boxes[:, 2] / 2, ink.boxes[:, 1] + ink.boxes[:, 3] / 2

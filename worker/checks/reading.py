@@ -12,7 +12,7 @@ from schemas.form_template import DigitRange, FieldSpec
 from worker.checks.finding import Check, find_checks
 from worker.checks.locales import CheckLocale
 from worker.checks.micr_fields import FEWEST_SYMBOLS, agree_on_number, confirm, read_band, read_micr_fields
-from worker.checks.places import Ink, Place, Zone, find_amount, find_ink, find_line, find_sign
+from worker.checks.places import CheckInk, FieldPlace, Zone, find_amount, find_ink, find_line, find_sign
 from worker.checks.policy import CheckPolicy
 from worker.decision import AcceptPolicy, add_doubt, decide_field
 from worker.doubts import Doubt, DoubtKind
@@ -74,7 +74,7 @@ def read_check(
     return agree_on_number(found), None
 
 
-def _upright(check: Check, rules: CheckPolicy) -> tuple[Check, Ink]:
+def _upright(check: Check, rules: CheckPolicy) -> tuple[Check, CheckInk]:
     """Return the check the way up on which its currency sign or its MICR line is found; as it lies if on neither."""
     ink = find_ink(check)
     if _looks_upright(check, ink, rules):
@@ -84,18 +84,18 @@ def _upright(check: Check, rules: CheckPolicy) -> tuple[Check, Ink]:
     return (turned, turned_ink) if _looks_upright(turned, turned_ink, rules) else (check, ink)
 
 
-def _looks_upright(check: Check, ink: Ink, rules: CheckPolicy) -> bool:
+def _looks_upright(check: Check, ink: CheckInk, rules: CheckPolicy) -> bool:
     if find_sign(ink, rules.locale.amount_zone, rules.locale.sign) is not None:
         return True
     return rules.locale.country == "US" and len(read_band(check)[0]) >= FEWEST_SYMBOLS
 
 
-def _locate(check: Check, ink: Ink, rules: CheckPolicy, specs: Mapping[str, FieldSpec]) -> _Located:
+def _locate(check: Check, ink: CheckInk, rules: CheckPolicy, specs: Mapping[str, FieldSpec]) -> _Located:
     locale = rules.locale
     places = {"amount": find_amount(ink, locale.amount_zone, locale.sign)}
     for name, zone in (("date", locale.date_zone), ("number", locale.number_zone)):
         line = find_line(ink, zone) if zone else None
-        places[name] = Place(line, "place") if line else None
+        places[name] = FieldPlace(line, "place") if line else None
     found = {name: place for name, place in places.items() if place is not None}
     return _Located(
         {name: cut_line(check, place.box, specs[name]) for name, place in found.items()},

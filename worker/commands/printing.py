@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from worker.errors import IcrError
 from worker.output.tables import TableRow, print_table
 
-Line = dict[str, Any]
+ResultLine = dict[str, Any]
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection)."""
@@ -37,10 +37,10 @@ class TableShape:
     """How lines become a table: its headings, and the rows of one line, given the line before it."""
 
     headings: Sequence[str]
-    rows_of: Callable[[Line, Line | None], Iterable[TableRow]]
+    rows_of: Callable[[ResultLine, ResultLine | None], Iterable[TableRow]]
 
 
-def print_lines(lines: Iterable[Line], output: str, *, shape: TableShape, limit: int | None = None) -> None:
+def print_lines(lines: Iterable[ResultLine], output: str, *, shape: TableShape, limit: int | None = None) -> None:
     """Print lines as a table, as JSON lines or as CSV, at most ``limit`` of them."""
     iterator = iter(lines)
     if output != "table":
@@ -58,7 +58,7 @@ def print_lines(lines: Iterable[Line], output: str, *, shape: TableShape, limit:
         click.echo(f"the first {len(wanted)} lines; for more: --limit, or --format jsonl", err=True)
 
 
-def write_lines(lines: Iterable[Line | BaseModel], output: str, path: Path | None) -> None:
+def write_lines(lines: Iterable[ResultLine | BaseModel], output: str, path: Path | None) -> None:
     """Write lines as ``jsonl`` or ``csv`` to a file, or to standard output, as they come."""
     try:
         if path is None:
@@ -82,18 +82,18 @@ def defuse(cell: object) -> object:
     return "'" + text if text.startswith(_FORMULA_STARTS) else text
 
 
-def _write(lines: Iterable[Line | BaseModel], output: str, target: TextIO) -> None:
+def _write(lines: Iterable[ResultLine | BaseModel], output: str, target: TextIO) -> None:
     for text in _csv(lines) if output == "csv" else map(_json, lines):
         target.write(text)
 
 
-def _count_from_1(line: Line) -> Line:
+def _count_from_1(line: ResultLine) -> ResultLine:
     """Count the page and the digit of a line as people do: CSV is what they open in a spreadsheet."""
     counted = {name: line[name] + 1 for name in ("page", "position") if line.get(name) is not None}
     return {**line, **counted}
 
 
-def _json(line: Line | BaseModel) -> str:
+def _json(line: ResultLine | BaseModel) -> str:
     if isinstance(line, BaseModel):
         return line.model_dump_json() + "\n"
     return json.dumps(line, ensure_ascii=False) + "\n"

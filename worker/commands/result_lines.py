@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from worker.commands.printing import Line, TableShape
+from worker.commands.printing import ResultLine, TableShape
 from worker.output.tables import STYLES, TableRow, format_confidence
 from worker.sources.file_uris import display_name
 
@@ -32,11 +32,11 @@ _OF_FIELD = (
 )
 _OF_VALUE = ("final_value", "currency")
 _OF_PAGE = ("job", "reference", "source", "page", "page_id", "template", "registration", "error", "doubt", "settled_by")
-_RESULT_LINE: Line = dict.fromkeys((*_OF_FIELD, *_OF_VALUE, *_OF_PAGE, "read_at"))
-_REVIEW_LINE: Line = dict.fromkeys((*_OF_FIELD, "alternatives", *_OF_PAGE, "read_at"))
+_RESULT_LINE: ResultLine = dict.fromkeys((*_OF_FIELD, *_OF_VALUE, *_OF_PAGE, "read_at"))
+_REVIEW_LINE: ResultLine = dict.fromkeys((*_OF_FIELD, "alternatives", *_OF_PAGE, "read_at"))
 
 
-def field_lines(engine: Engine, selection: Selection) -> Iterator[Line]:
+def field_lines(engine: Engine, selection: Selection) -> Iterator[ResultLine]:
     """Yield the selected fields as lines; a page without fields is a line of its own."""
     from worker.store.results import iter_pages
 
@@ -47,7 +47,7 @@ def field_lines(engine: Engine, selection: Selection) -> Iterator[Line]:
             yield _field_line(page, field)
 
 
-def unread_job_lines(engine: Engine, selection: Selection) -> Iterator[Line]:
+def unread_job_lines(engine: Engine, selection: Selection) -> Iterator[ResultLine]:
     """Yield the selected jobs without pages as lines: why each failed, or that it is not read yet."""
     from worker.store.results import iter_jobs_without_result
 
@@ -56,7 +56,7 @@ def unread_job_lines(engine: Engine, selection: Selection) -> Iterator[Line]:
         yield {**_RESULT_LINE, **about, "status": row.state, "error": row.error_reason}
 
 
-def review_lines(engine: Engine) -> Iterator[Line]:
+def review_lines(engine: Engine) -> Iterator[ResultLine]:
     """Yield what awaits review as lines, the longest waiting first: pages, then fields."""
     from worker.store.results import box_of, iter_page_review_queue, iter_review_queue
 
@@ -67,7 +67,7 @@ def review_lines(engine: Engine) -> Iterator[Line]:
         yield _queue_line(row, _REVIEW_LINE) | {"status": "review", **read, "box": box_of(row)}
 
 
-def digit_lines(engine: Engine, *, below: float) -> Iterator[Line]:
+def digit_lines(engine: Engine, *, below: float) -> Iterator[ResultLine]:
     """Yield the digits whose confidence is less than ``below`` as lines, the most doubtful first."""
     from worker.store.results import box_of, iter_low_confidence
 
@@ -80,7 +80,7 @@ def digit_lines(engine: Engine, *, below: float) -> Iterator[Line]:
         yield line | {"box": box_of(row), "text": row.machine_text, "final": row.final_text}
 
 
-def _field_rows(line: Line, last: Line | None) -> Iterator[TableRow]:
+def _field_rows(line: ResultLine, last: ResultLine | None) -> Iterator[TableRow]:
     """Yield the rows of a table for one line: what is said of a page stands once, above its fields."""
     is_new_page = last is None or (line["job"], line["page_id"]) != (last["job"], last["page_id"])
     on_page = line["error"] or line["doubt"]
@@ -96,7 +96,7 @@ def _field_rows(line: Line, last: Line | None) -> Iterator[TableRow]:
     yield TableRow((*cells, format_confidence(line["confidence"]), verdict), tuple(notes), STYLES.get(verdict))
 
 
-def _digit_rows(line: Line, _last: Line | None) -> Iterator[TableRow]:
+def _digit_rows(line: ResultLine, _last: ResultLine | None) -> Iterator[TableRow]:
     """Yield the row of a table for one digit."""
     read, other = (
         f"{line[digit]} {format_confidence(line[confidence])}"
@@ -108,7 +108,7 @@ def _digit_rows(line: Line, _last: Line | None) -> Iterator[TableRow]:
     yield TableRow(cells, style=STYLES.get(line["status"]))
 
 
-def _field_line(page: StoredPage, field: StoredField | None) -> Line:
+def _field_line(page: StoredPage, field: StoredField | None) -> ResultLine:
     line = {**_RESULT_LINE, **{key: getattr(page, key) for key in _OF_PAGE}, "read_at": page.read_at.isoformat()}
     if field is None:
         return line
@@ -116,7 +116,7 @@ def _field_line(page: StoredPage, field: StoredField | None) -> Line:
     return {**line, **of_field, **_final_value(field)}
 
 
-def _final_value(field: StoredField) -> Line:
+def _final_value(field: StoredField) -> ResultLine:
     """Return what the final text means, flat: an amount's minor units beside its currency, or one value."""
     from schemas.reading import MoneyOut
 
@@ -126,13 +126,13 @@ def _final_value(field: StoredField) -> Line:
     return {"final_value": value}
 
 
-def _queue_line(row: AnyRow, empty: Line) -> Line:
+def _queue_line(row: AnyRow, empty: ResultLine) -> ResultLine:
     """Return the columns of a view's row that the line has."""
     kept = {key: row._mapping[key] for key in empty if key in row._mapping}
     return {**empty, **kept, "job": row.job_id, "source": row.uri, "read_at": row.read_at.isoformat()}
 
 
-def _page_row(line: Line, on_page: str | None) -> TableRow:
+def _page_row(line: ResultLine, on_page: str | None) -> TableRow:
     has_page = line["page_id"] is not None
     verdict = line["status"] if not has_page else "settled" if line["settled_by"] else "review"
     identity = f"page {line['page_id']}" if has_page else ""
@@ -140,7 +140,7 @@ def _page_row(line: Line, on_page: str | None) -> TableRow:
     return TableRow(cells, (on_page,) if on_page else (), STYLES.get(verdict))
 
 
-def _place_cells(line: Line, identity: str) -> tuple[str, str, str]:
+def _place_cells(line: ResultLine, identity: str) -> tuple[str, str, str]:
     """Return the first cells of a row: its id, the file, and the page, counted from 1."""
     page = "" if line["page"] is None else str(line["page"] + 1)
     return identity, display_name(line["source"]) if line["source"] else "", page

@@ -13,7 +13,7 @@ from schemas.rules import CheckDigitRule
 from worker.checks.policy import CheckPolicy
 from worker.errors import InvalidTemplateError, TemplateProblem, UnknownTemplateError, UnreadableScanError
 from worker.forms.problems import line_of, list_problems
-from worker.grammar.rules import find_check
+from worker.grammar.rules import find_check_digit_scheme
 from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind
 from worker.values import FormPages
 
@@ -153,7 +153,7 @@ def _with_reference(path: Path, text: str, template: FormTemplate) -> FormTempla
 def _refuse_unknown_schemes(path: Path, text: str, template: FormTemplate) -> None:
     for place, spec in template.iter_placed_fields():
         for i, rule in enumerate(spec.rules):
-            if isinstance(rule, CheckDigitRule) and find_check(rule.scheme) is None:
+            if isinstance(rule, CheckDigitRule) and find_check_digit_scheme(rule.scheme) is None:
                 at = (*place, "rules", i, "scheme")
                 said = f"field {spec.name}: python-stdnum knows no check {rule.scheme!r}"
                 raise InvalidTemplateError(TemplateProblem(path, said, line_of(text, at), at))

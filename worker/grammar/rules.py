@@ -27,12 +27,12 @@ def broken_by(rule: FieldRule, text: str, value: Value | None = None) -> str | N
         return None if text in rule.values else f"{text} is not on the list"
     if isinstance(rule, DateRule):
         return _wrong_date(rule, text, value if isinstance(value, dt.date) else parse_date(text, rule.format))
-    check = find_check(rule.scheme)
+    check = find_check_digit_scheme(rule.scheme)
     return None if check is not None and check(text) else f"the check digit of {text} is wrong ({rule.scheme})"
 
 
 @functools.lru_cache(maxsize=64)
-def find_check(scheme: str) -> Callable[[str], bool] | None:
+def find_check_digit_scheme(scheme: str) -> Callable[[str], bool] | None:
     """Return python-stdnum's check of that name, or None where it has none."""
     try:
         module = importlib.import_module(f"stdnum.{scheme}")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from worker.errors import ModelFileError
 
 
-class TrainingSet(BaseModel):
+class DataSetEntry(BaseModel):
     """One set that a model was trained, calibrated or chosen on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,7 +35,7 @@ class ModelCard(BaseModel):
     classes: list[str]
     input: str
     output: str
-    training: list[TrainingSet] = []
+    training: list[DataSetEntry] = []
     calibration: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     settings: dict[str, Any] = {}

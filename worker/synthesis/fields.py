@@ -26,7 +26,7 @@ from worker.synthesis.marks import CURRENCY, MARKS, draw_closing, draw_scribble,
 from worker.synthesis.numbers import draw_number
 from worker.synthesis.paper import Paper, add_ink, degrade, draw_paper
 from worker.synthesis.pen import Pen, draw_ink, draw_pen
-from worker.synthesis.printing import Place, print_around
+from worker.synthesis.printing import WritingPlace, print_around
 from worker.values import Grey
 
 MAX_WIDTH_PX = 1400
@@ -46,7 +46,7 @@ class FieldSample(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Line:
+class WrittenLine:
     """A written line in unit heights: a shape a character, strokes that belong to none, and printed ones."""
 
     shapes: tuple[Shape, ...]
@@ -93,7 +93,7 @@ def draw_field(
     return _photograph(rng, text, line, pen, pitch, clean)
 
 
-def draw_line_on_paper(rng: np.random.Generator, text: str, line: Line) -> FieldSample:
+def draw_line_on_paper(rng: np.random.Generator, text: str, line: WrittenLine) -> FieldSample:
     """Draw a line that is already written, as a field: with a pen, on paper with print, scanned."""
     return _photograph(rng, text, line, draw_pen(rng), 0.0, clean=False)
 
@@ -106,7 +106,7 @@ def draw_blank_field(rng: np.random.Generator, *, cells: int = 0) -> Grey:
     left, top = rng.uniform(0.1, 0.6, 2) * height_px
     W, H = int(width * height_px + 2 * left), int(height_px + 2 * top)
     paper = draw_paper(rng, (H, W))
-    print_around(rng, paper, Place(left, top, height_px, width * height_px, pitch * height_px, cells))
+    print_around(rng, paper, WritingPlace(left, top, height_px, width * height_px, pitch * height_px, cells))
     if rng.random() < 0.06:
         ink = draw_ink(rng, _intruders(rng, (H, W), height_px), (H, W), draw_pen(rng), height_px)
         paper = add_ink(paper, ink, 0.8).clip(0, 255).astype(np.uint8)
@@ -138,7 +138,7 @@ def _draw_script(rng: np.random.Generator, text: str) -> _Script:
     return _Script(text, raised, coils, closing)
 
 
-def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float) -> Line:
+def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float) -> WrittenLine:
     """Write a text freely, left to right, as a hand does: spacing, links, drift, slant.
 
     ``pen_width`` in unit heights keeps a broad pen from closing the gaps.
@@ -180,7 +180,7 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
     if rng.random() < 0.06:
         extra.append(_underline(rng, x))
     joined = _lean(hand, np.concatenate(extra), x) if extra else NOTHING
-    return Line(tuple(whole), joined, whole[0] if len(printed) else NOTHING)
+    return WrittenLine(tuple(whole), joined, whole[0] if len(printed) else NOTHING)
 
 
 def _shape_at(rng: np.random.Generator, hand: Hand, script: _Script, i: int) -> tuple[Shape, bool]:
@@ -198,7 +198,7 @@ def _shape_at(rng: np.random.Generator, hand: Hand, script: _Script, i: int) -> 
     return shape, False
 
 
-def write_cells(rng: np.random.Generator, hand: Hand, text: str, pitch: float) -> Line:
+def write_cells(rng: np.random.Generator, hand: Hand, text: str, pitch: float) -> WrittenLine:
     """Write a text one character a cell, ``pitch`` unit heights apart, hardly ever in the cell's middle."""
     shapes = []
     for i, sign in enumerate(text):
@@ -208,7 +208,7 @@ def write_cells(rng: np.random.Generator, hand: Hand, text: str, pitch: float) -
         middle = (shape[..., 0].min() + shape[..., 0].max()) / 2
         offset = (i + 0.5) * pitch - middle + rng.normal(0, 0.07 * pitch)
         shapes.append(shape + np.array([offset, rng.normal(0, 0.05)], np.float32))
-    return Line(tuple(shapes), NOTHING, NOTHING)
+    return WrittenLine(tuple(shapes), NOTHING, NOTHING)
 
 
 def _write_sign(rng: np.random.Generator, hand: Hand, sign: str) -> Shape:
@@ -299,7 +299,9 @@ def _underline(rng: np.random.Generator, width: float) -> Shape:
     return np.array(lines, np.float32)
 
 
-def _photograph(rng: np.random.Generator, text: str, line: Line, pen: Pen, pitch: float, clean: bool) -> FieldSample:
+def _photograph(
+    rng: np.random.Generator, text: str, line: WrittenLine, pen: Pen, pitch: float, clean: bool
+) -> FieldSample:
     """Put a written line on paper at a random size and give back pixels and boxes."""
     low, high = _extent_of(line)
     margins = rng.uniform(0.02, 0.35, 4) if rng.random() < 0.6 else rng.uniform(0.1, 1.2, 4)
@@ -321,7 +323,7 @@ def _photograph(rng: np.random.Generator, text: str, line: Line, pen: Pen, pitch
         cells = len(text) if pitch else 0
         width = height_px * float(high[0])
         left, top = float(origin[0]), float(origin[1])
-        place = Place(left, top, height_px, width, height_px * pitch, cells)
+        place = WritingPlace(left, top, height_px, width, height_px * pitch, cells)
         print_around(rng, paper, place, frame_share=0.55 if boxed else 0.22)
     written = [s for s in (*line.shapes, line.extra) if s is not line.printed and len(s)]
     strokes = np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING
@@ -343,7 +345,7 @@ def _photograph(rng: np.random.Generator, text: str, line: Line, pen: Pen, pitch
     return FieldSample(degrade(rng, picture), text, boxes)
 
 
-def _extent_of(line: Line) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _extent_of(line: WrittenLine) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the corners of what is shown of a line: far tails may be cut off, no digit of a line that climbs."""
     everything = np.concatenate([*line.shapes, line.extra]).reshape(-1, 2)
     low, high = everything.min(axis=0), everything.max(axis=0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from schemas.rules import DateRule
 from worker.registration.fiducials import marker_picture
-from worker.synthesis.fields import Line, write_cells, write_line
+from worker.synthesis.fields import WrittenLine, write_cells, write_line
 from worker.synthesis.glyphs import Hand
 from worker.synthesis.paper import add_ink
 from worker.synthesis.pen import Pen, draw_ink
@@ -186,7 +186,7 @@ def _fill(
 def write_on(
     rng: np.random.Generator,
     page: NDArray[Any],
-    line: Line,
+    line: WrittenLine,
     pen: Pen,
     place: tuple[NDArray[np.float32], float],
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.synthesis.fields import NOTHING, FieldSample, Line, draw_line_on_paper
+from worker.synthesis.fields import NOTHING, FieldSample, WrittenLine, draw_line_on_paper
 from worker.synthesis.glyphs import Shape, segments_of, warp
 
 Points = NDArray[Any]
@@ -161,4 +161,4 @@ def draw_written_number(rng: np.random.Generator, number: WrittenNumber) -> Fiel
     x, y = everything[..., 0] * np.float32(width), everything[..., 1]
     bent = np.stack([x + np.float32(slant) * (1 - y), y - np.float32(climb) * x], axis=-1)
     ends = np.cumsum([len(shape) for shape in number.shapes])[:-1]
-    return draw_line_on_paper(rng, number.text, Line(tuple(np.split(bent, ends)), NOTHING, NOTHING))
+    return draw_line_on_paper(rng, number.text, WrittenLine(tuple(np.split(bent, ends)), NOTHING, NOTHING))

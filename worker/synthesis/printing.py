@@ -21,7 +21,7 @@ FONTS = (
 )
 
 
-class Rule(NamedTuple):
+class LineStyle(NamedTuple):
     """How a line is printed: thickness, dash and gap in pixels (no gap: solid), and its tone."""
 
     thickness: int
@@ -30,7 +30,7 @@ class Rule(NamedTuple):
     tone: float
 
 
-class Place(NamedTuple):
+class WritingPlace(NamedTuple):
     """Where writing stands on a paper, in pixels, and how it is laid out.
 
     ``left`` and ``top`` of its first digit, ``height`` of its digits, ``width`` of the whole, and for writing
@@ -45,83 +45,85 @@ class Place(NamedTuple):
     cells: int = 0
 
 
-def draw_style(rng: np.random.Generator, tone: float) -> Rule:
+def draw_style(rng: np.random.Generator, tone: float) -> LineStyle:
     """Draw a style of line: mostly thin and solid, else dashed, dotted or with breaks."""
     thickness = 1 + pick(rng, (0.65, 0.25, 0.1))
     kind = rng.random()
     if kind < 0.75:
-        return Rule(thickness, 1.0, 0.0, tone)
+        return LineStyle(thickness, 1.0, 0.0, tone)
     if kind < 0.93:
-        return Rule(thickness, rng.uniform(2, 10), rng.uniform(1, 5), tone)
-    return Rule(thickness, rng.uniform(20, 60), rng.uniform(2, 20), tone)
+        return LineStyle(thickness, rng.uniform(2, 10), rng.uniform(1, 5), tone)
+    return LineStyle(thickness, rng.uniform(20, 60), rng.uniform(2, 20), tone)
 
 
-def draw_rule(paper: Grey, start: tuple[float, float], end: tuple[float, float], rule: Rule) -> None:
+def draw_rule(paper: Grey, start: tuple[float, float], end: tuple[float, float], style: LineStyle) -> None:
     """Draw a printed line."""
     a, b = np.array(start), np.array(end)
     length = float(np.hypot(*(b - a)))
-    if rule.gap == 0 or length < 8:
+    if style.gap == 0 or length < 8:
         shares = np.array([[0.0, 1.0]])
     else:
-        at = np.arange(0, length, rule.dash + rule.gap)[:120]
-        shares = np.stack([at, np.minimum(at + rule.dash, length)], axis=1) / length
+        at = np.arange(0, length, style.dash + style.gap)[:120]
+        shares = np.stack([at, np.minimum(at + style.dash, length)], axis=1) / length
     pieces = np.round((a + (b - a) * shares[..., None]) * 16).astype(np.int32)
-    cv2.polylines(paper, list(pieces), False, rule.tone, rule.thickness, cv2.LINE_AA, 4)
+    cv2.polylines(paper, list(pieces), False, style.tone, style.thickness, cv2.LINE_AA, 4)
 
 
-def print_around(rng: np.random.Generator, paper: Grey, place: Place, *, frame_share: float = 0.22) -> None:
+def print_around(rng: np.random.Generator, paper: Grey, place: WritingPlace, *, frame_share: float = 0.22) -> None:
     """Print what stands round a field before it is written on: cells, a frame, rules, a label."""
     dark = rng.uniform(0.05, 0.6) if rng.random() < 0.7 else rng.uniform(0.5, 0.85)
-    rule = draw_style(rng, float(paper.mean()) * dark)
+    style = draw_style(rng, float(paper.mean()) * dark)
     top = place.top - place.height * rng.uniform(0.0, 0.4)
     bottom = place.top + place.height * (1 + rng.uniform(0.0, 0.4))
     if place.cells:
-        _print_cells(rng, paper, place, (top, bottom), rule)
+        _print_cells(rng, paper, place, (top, bottom), style)
         return
     others = (1 - frame_share) / 0.78
     kind = pick(rng, (frame_share, 0.32 * others, 0.12 * others, 0.1 * others, 0.24 * others))
     if kind == 0:
-        _print_frame(rng, paper, place, (top, bottom), rule)
+        _print_frame(rng, paper, place, (top, bottom), style)
     elif kind == 1:
-        _print_baseline(rng, paper, place, rule)
+        _print_baseline(rng, paper, place, style)
     elif kind == 2:
-        _print_stray_rules(rng, paper, rule)
+        _print_stray_rules(rng, paper, style)
     elif kind == 3:
         print_ruling(rng, paper, place.height * rng.uniform(0.35, 1.6), squared=rng.random() < 0.5)
     if rng.random() < 0.06:
         H, W = paper.shape
         at = (rng.uniform(0, W * 0.6), 0.25 * place.height if rng.random() < 0.5 else H - 1)
         word, font = WORDS[int(rng.integers(len(WORDS)))], FONTS[int(rng.integers(len(FONTS)))]
-        _print_text(paper, word, at, font, (place.height * 0.25, rule.tone))
+        _print_text(paper, word, at, font, (place.height * 0.25, style.tone))
 
 
-def _print_cells(rng: np.random.Generator, paper: Grey, place: Place, span: tuple[float, float], rule: Rule) -> None:
+def _print_cells(
+    rng: np.random.Generator, paper: Grey, place: WritingPlace, span: tuple[float, float], style: LineStyle
+) -> None:
     """Print cells side by side, a comb, or boxes apart; often with letters or numbers under them."""
     top, bottom = span
     edges = place.left + place.pitch * np.arange(place.cells + 1)
     kind = pick(rng, (0.55, 0.15, 0.15, 0.15))
     if kind == 0:
-        other = rule if rng.random() < 0.8 else draw_style(rng, rule.tone)
+        other = style if rng.random() < 0.8 else draw_style(rng, style.tone)
         for x in edges:
             draw_rule(paper, (x, top), (x, bottom), other)
         for y in (top, bottom):
             if rng.random() < 0.95:
-                draw_rule(paper, (edges[0], y), (edges[-1], y), rule)
+                draw_rule(paper, (edges[0], y), (edges[-1], y), style)
     elif kind == 1:
         tooth = rng.uniform(0.15, 0.5) * (bottom - top)
         for x in edges:
-            draw_rule(paper, (x, bottom - tooth), (x, bottom), rule)
-        draw_rule(paper, (edges[0], bottom), (edges[-1], bottom), rule)
+            draw_rule(paper, (x, bottom - tooth), (x, bottom), style)
+        draw_rule(paper, (edges[0], bottom), (edges[-1], bottom), style)
     elif kind == 2:
         gap = rng.uniform(0.04, 0.14) * place.pitch
         for x in edges[:-1]:
             corners = (round(x + gap), round(top)), (round(x + place.pitch - gap), round(bottom))
-            cv2.rectangle(paper, *corners, rule.tone, rule.thickness)
+            cv2.rectangle(paper, *corners, style.tone, style.thickness)
     if rng.random() < 0.45:
-        _print_cell_labels(rng, paper, place, bottom, rule.tone)
+        _print_cell_labels(rng, paper, place, bottom, style.tone)
 
 
-def _print_cell_labels(rng: np.random.Generator, paper: Grey, place: Place, bottom: float, tone: float) -> None:
+def _print_cell_labels(rng: np.random.Generator, paper: Grey, place: WritingPlace, bottom: float, tone: float) -> None:
     """Print a letter of the date, or a number, under each cell."""
     font = FONTS[int(rng.integers(len(FONTS)))]
     signs = "12345678901234567890"
@@ -135,7 +137,9 @@ def _print_cell_labels(rng: np.random.Generator, paper: Grey, place: Place, bott
         _print_text(paper, sign, (x, baseline), font, size)
 
 
-def _print_frame(rng: np.random.Generator, paper: Grey, place: Place, span: tuple[float, float], rule: Rule) -> None:
+def _print_frame(
+    rng: np.random.Generator, paper: Grey, place: WritingPlace, span: tuple[float, float], style: LineStyle
+) -> None:
     """Print a box, sometimes in part, with one side unlike the others, or with a cell for the currency."""
     top, bottom = span
     pad = place.height * rng.uniform(0, 0.5)
@@ -144,30 +148,30 @@ def _print_frame(rng: np.random.Generator, paper: Grey, place: Place, span: tupl
     kept = 1.0 if rng.random() < 0.7 else 0.6
     for i in range(4):
         if rng.random() < kept:
-            side = rule if rng.random() < 0.9 else draw_style(rng, rule.tone)
+            side = style if rng.random() < 0.9 else draw_style(rng, style.tone)
             draw_rule(paper, corners[i], corners[(i + 1) % 4], side)
     if rng.random() < 0.3:
         x = left + place.height * rng.uniform(0.3, 1.4)
-        draw_rule(paper, (x, top), (x, bottom), rule)
+        draw_rule(paper, (x, top), (x, bottom), style)
 
 
-def _print_baseline(rng: np.random.Generator, paper: Grey, place: Place, rule: Rule) -> None:
+def _print_baseline(rng: np.random.Generator, paper: Grey, place: WritingPlace, style: LineStyle) -> None:
     W = paper.shape[1]
     y = place.top + place.height * rng.normal(1.12, 0.12)
-    draw_rule(paper, (rng.uniform(-20, 0.2 * W), y), (W * rng.uniform(0.8, 1.1), y + rng.normal(0, 1.5)), rule)
+    draw_rule(paper, (rng.uniform(-20, 0.2 * W), y), (W * rng.uniform(0.8, 1.1), y + rng.normal(0, 1.5)), style)
 
 
-def _print_stray_rules(rng: np.random.Generator, paper: Grey, rule: Rule) -> None:
+def _print_stray_rules(rng: np.random.Generator, paper: Grey, style: LineStyle) -> None:
     """Print rules of something else, mostly along the borders."""
     H, W = paper.shape
     for _ in range(int(rng.integers(1, 4))):
         if rng.random() < 0.6:
             low, high = ((0, 3), (H - 4, H - 1), (0, H))[pick(rng, (0.35, 0.4, 0.25))]
             y = rng.uniform(low, high)
-            draw_rule(paper, (0, y), (W, y + rng.normal(0, 1)), rule)
+            draw_rule(paper, (0, y), (W, y + rng.normal(0, 1)), style)
         else:
             x = rng.uniform(0, 4) if rng.random() < 0.5 else rng.uniform(W - 5, W - 1)
-            draw_rule(paper, (x, 0), (x + rng.normal(0, 1), H), rule)
+            draw_rule(paper, (x, 0), (x + rng.normal(0, 1), H), style)
 
 
 def _print_text(paper: Grey, text: str, at: tuple[float, float], font: int, size: tuple[float, float]) -> None:

@@ -30,7 +30,7 @@ from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.promise import binomial_tail
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields
-from worker.grammar.rules import broken_by, find_check
+from worker.grammar.rules import broken_by, find_check_digit_scheme
 from worker.synthesis.forms import draw_form
 from worker.synthesis.glyphs import draw_hand
 from worker.synthesis.paper import degrade
@@ -146,7 +146,7 @@ def report(rows: Sequence[Row]) -> None:
     """Print what kept check digits, repeats and sums are worth."""
     ids = [r for r in rows if r["name"].startswith("id")]
     wrong = [r for r in ids if r["text"] and r["text"] != r["truth"]]
-    luhn = find_check("luhn")
+    luhn = find_check_digit_scheme("luhn")
     assert luhn is not None
     print(f"ids: {len(ids)}, wrong {len(wrong)}, blank {sum(not r['text'] for r in ids)}")
     for name, part in (("any length", wrong), ("of the right length", [r for r in wrong if len(r["text"]) == 9])):

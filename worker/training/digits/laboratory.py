@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from worker.errors import PermanentError
-from worker.models.card import ModelCard, TrainingSet, read_verified_model, write_model
+from worker.models.card import DataSetEntry, ModelCard, read_verified_model, write_model
 from worker.training.digits import mlp, production
 from worker.training.digits.cnn import train_distilled
 from worker.training.digits.net import Schedule
@@ -60,7 +60,7 @@ def train_classic(name: str, data: str, split: Split, *, seed: int, path: Path) 
         input=f"(N, {prepared.x_train.shape[1]}, {prepared.x_train.shape[2]}) uint8, white ink on black"
         + (", deskewed" if name == "svc" else ""),
         output="scores" if name in SCORES_ONLY else "probabilities, not calibrated",
-        training=[TrainingSet(name=data, samples=len(prepared.y_train), used_for="training", licence="public")],
+        training=[DataSetEntry(name=data, samples=len(prepared.y_train), used_for="training", licence="public")],
         metrics={"test": {"accuracy": round(float(right), 4), "images": len(prepared.y_test)}},
         settings={"seed": seed},
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.digits.normalization import normalize_digits
-from worker.models.card import TrainingSet as CardLine
+from worker.models.card import DataSetEntry
 from worker.synthesis.digits import draw_digit, draw_non_digit
 from worker.training.digits import data
 from worker.training.digits.data import TrainingSet
@@ -27,7 +27,7 @@ class Pool:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     weights: NDArray[np.float64]
-    sources: tuple[CardLine, ...]
+    sources: tuple[DataSetEntry, ...]
 
 
 SHARES = {
@@ -144,7 +144,7 @@ def mix_pool(sets: Sequence[TrainingSet]) -> Pool:
         np.concatenate([each.images for each in sets]),
         np.concatenate([each.labels for each in sets]),
         weights / weights.sum(),
-        tuple(CardLine(name=s.name, samples=len(s), used_for="training", licence=s.licence) for s in sets),
+        tuple(DataSetEntry(name=s.name, samples=len(s), used_for="training", licence=s.licence) for s in sets),
     )
 
 
@@ -169,5 +169,5 @@ def cached_pool(data_dir: Path, *, seed: int, cache: Path) -> Pool:
             sources=np.array(sources),
         )
     with np.load(cache, allow_pickle=False) as stored:
-        lines = tuple(CardLine(**line) for line in json.loads(str(stored["sources"])))
+        lines = tuple(DataSetEntry(**line) for line in json.loads(str(stored["sources"])))
         return Pool(stored["images"], stored["labels"], stored["weights"], lines)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.svm import SVC
 
 from worker.digits.normalization import normalize_digits
-from worker.models.card import ModelCard, TrainingSet
+from worker.models.card import DataSetEntry, ModelCard
 from worker.training import metrics
 from worker.training.digits import data
 from worker.training.digits.calibration import fit_shared_temperature
@@ -144,7 +144,7 @@ class Calibration:
     """The temperature, and on what it was fitted; ``NOT_A_DIGIT_SHIFT`` goes before it."""
 
     temperature: float
-    sets: tuple[TrainingSet, ...]
+    sets: tuple[DataSetEntry, ...]
 
 
 def calibrate(logits_of: Callable[[NDArray[np.uint8]], NDArray[np.floating]], data_dir: Path) -> Calibration:
@@ -153,7 +153,9 @@ def calibrate(logits_of: Callable[[NDArray[np.uint8]], NDArray[np.floating]], da
     temperature = fit_shared_temperature(
         [(shift_non_digits(np.asarray(logits_of(s.images), np.float64)), s.labels) for s in held_out]
     )
-    lines = tuple(TrainingSet(name=s.name, samples=len(s), used_for="calibration", licence=s.licence) for s in held_out)
+    lines = tuple(
+        DataSetEntry(name=s.name, samples=len(s), used_for="calibration", licence=s.licence) for s in held_out
+    )
     return Calibration(temperature, lines)
 
 
@@ -177,7 +179,7 @@ def make_card(
     *,
     version: str,
     description: str,
-    sources: Sequence[TrainingSet],
+    sources: Sequence[DataSetEntry],
     calibration: Calibration,
     settings: dict[str, Any],
 ) -> ModelCard:

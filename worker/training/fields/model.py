@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from worker.calibration import ReadersCalibration, keep_calibration
 from worker.fields.line_reader.decoding import ALPHABET
-from worker.models.card import ModelCard, TrainingSet, card_path, read_card, read_verified_model, write_model
+from worker.models.card import DataSetEntry, ModelCard, card_path, read_card, read_verified_model, write_model
 from worker.models.runtime import DIGITS, FIELDS, MODELS_DIR, load_recognizers
 from worker.training.export import quantize
 from worker.training.fields.calibration import (
@@ -152,7 +152,7 @@ def _card(trained: Sequence[TrainedNet]) -> ModelCard:
         input="lines: (N, 40, W) uint8, 255 = ink, W a multiple of 4; see worker.fields.line_reader.normalization",
         output="log_probabilities: (N, networks, W / 4, 18) float32",
         training=[
-            TrainingSet(name=name, samples=count, used_for="skeletons drawn with other pens", licence=licence)
+            DataSetEntry(name=name, samples=count, used_for="skeletons drawn with other pens", licence=licence)
             for name, count, licence in SKELETONS
         ],
         settings={

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from worker.fields.line_reader.decoding import ALPHABET
-from worker.models.card import ModelCard, TrainingSet, write_model
+from worker.models.card import DataSetEntry, ModelCard, write_model
 from worker.models.runtime import GENERAL, MODELS_DIR
 from worker.training.general.net import GeneralNet, export_onnx
 from worker.training.general.pretrained import MEMBER, PACKAGE, SHA256
@@ -50,7 +50,7 @@ def make_general_model(
     """Export a network, and write the model and its card; ``state`` is None for the published weights untouched."""
     created = dt.datetime.now(dt.UTC).replace(microsecond=0)
     trained = {"lines": state.lines, "drawn": state.drawn, "minutes": round(state.minutes, 1)} if state else {}
-    sets = [TrainingSet(name=n, samples=count, used_for=use, licence=terms) for n, count, use, terms in SETS]
+    sets = [DataSetEntry(name=n, samples=count, used_for=use, licence=terms) for n, count, use, terms in SETS]
     card = ModelCard(
         name="general",
         version=created.strftime("%Y.%m.%d-%H%M"),
