@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from worker.fields.line_reader.decoding import ALPHABET
+from worker.training.fields import samples
+from worker.training.fields.samples import Drawer, LineSample, SamplePool
 from worker.training.general.held_out import draw_held_out_fields, draw_held_out_rows
 from worker.training.general.pens import PenBank, is_held_out, load_pen_bank
 
@@ -96,7 +99,6 @@ def test_lines_to_train_on_are_cut_as_the_worker_cuts_them(data_dir: Path) -> No
 @pytest.mark.train
 def test_a_training_that_is_taken_up_goes_on_where_it_stood(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from worker.training.fields.samples import LineSample
     from worker.training.general.net import GeneralNet
     from worker.training.general.train import GeneralPlan, GeneralState, take_step
 
@@ -115,3 +117,25 @@ def test_a_training_that_is_taken_up_goes_on_where_it_stood(tmp_path: Path) -> N
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     for ours, theirs in zip(state.averaged.parameters(), other.averaged.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def _draw_marks(_data_dir: Path, _cache: Path) -> Drawer:
+    return lambda rng: LineSample(rng.integers(0, 256, (48, 64), np.uint8), np.array([1]))
+
+
+def test_the_pen_waits_where_it_is_far_ahead_of_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "load_shape_bank", lambda *_: None)
+    pool = SamplePool(0, tmp_path, tmp_path / "none", make_drawer=_draw_marks, capacity=100, most_ahead=320)
+    try:
+        pool.refill(at_least=64)
+        time.sleep(1.5)
+        pool.refill()
+        assert pool.drawn <= 320 + samples.CHUNK
+        pool.batches(np.random.default_rng(0), size=32, count=40)
+        before, until = pool.drawn, time.monotonic() + 60
+        while pool.drawn < before + 960 and time.monotonic() < until:
+            pool.refill()
+            time.sleep(0.05)
+        assert pool.drawn >= before + 960
+    finally:
+        pool.close()

@@ -6,6 +6,7 @@ import multiprocessing as mp
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from worker.training.fields.glyphs import load_shape_bank
 
 Lines = NDArray[np.uint8]
 CHUNK = 32
+PATIENCE_S = 600
+"""How long the first lines may take: on a busy machine the pens' strokes take minutes to load."""
 MAX_TRAINING_WIDTH = 480
 SMALLEST_DIGIT = 6
 """Least height of a digit in a line, in rows, to be worth training on."""
@@ -157,6 +160,7 @@ class SamplePool:
     """The latest ``capacity`` drawn lines; ``processes`` keep drawing while the trainer takes from the pool.
 
     The trainer never waits for drawings: if it is faster, it takes a line again, with another variation.
+    Drawing waits while it is ``most_ahead`` lines ahead of the trainer.
     """
 
     seed: int
@@ -166,8 +170,10 @@ class SamplePool:
     capacity: int = 40_000
     make_drawer: MakeDrawer = draw_with_shapes
     vary: Vary = vary_line
+    most_ahead: int | None = None
     samples: list[LineSample] = field(default_factory=list)
     drawn: int = 0
+    used: int = 0
     _next: int = 0
 
     def __post_init__(self) -> None:
@@ -190,14 +196,19 @@ class SamplePool:
 
     def _collect(self) -> None:
         """Take chunks off the pipe as they come, because a full pipe (64 KiB, half a chunk) would stop the drawing."""
+        taken = 0
         while True:
-            self._arrived.put(self._queue.get())
+            chunk = self._queue.get()
+            self._arrived.put(chunk)
+            taken += len(chunk)
+            while self.most_ahead is not None and taken - self.used > self.most_ahead:
+                time.sleep(0.2)
 
     def refill(self, *, at_least: int = 0) -> None:
         """Add all lines that were drawn since; wait until the pool holds ``at_least`` lines."""
         while True:
             try:
-                chunk = self._arrived.get(block=len(self.samples) < at_least, timeout=120)
+                chunk = self._arrived.get(block=len(self.samples) < at_least, timeout=PATIENCE_S)
             except queue.Empty:
                 if len(self.samples) >= at_least:
                     return
@@ -216,6 +227,7 @@ class SamplePool:
     def batches(self, rng: np.random.Generator, *, size: int, count: int) -> list[list[LineSample]]:
         """Return ``count`` batches of lines of similar width, each line varied."""
         chosen = rng.integers(len(self.samples), size=size * count)
+        self.used += size * count
         lines = sorted((self.vary(self.samples[i], rng) for i in chosen), key=lambda s: s.image.shape[1])
         batches = [lines[i : i + size] for i in range(0, len(lines), size)]
         rng.shuffle(batches)

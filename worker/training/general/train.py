@@ -115,6 +115,7 @@ def train_general(
         capacity=CAPACITY,
         make_drawer=make_drawer,
         vary=vary_cut,
+        most_ahead=CAPACITY,
     )
     try:
         pool.refill(at_least=CAPACITY // 6)
