@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import pydantic
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from worker.errors import SettingsError
 from worker.settings import Settings
@@ -22,6 +19,7 @@ from worker.sources.places import Folders, Place, Places, Resting
 from worker.system.private_redis import socket_path
 
 if TYPE_CHECKING:  # the models and the decoders are loaded in the worker's children only, never in a parent that forks
+    import redis
     from sqlalchemy import Engine
 
     from schemas.form_template import FormTemplate
@@ -192,6 +190,10 @@ def read_settings() -> Settings:
 
 def connect_redis(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
     """Return a new client of the broker; it connects when first used."""
+    import redis  # a quarter of a second, which a command that needs no Redis is spared
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     client: redis.Redis = redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,

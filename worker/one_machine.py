@@ -18,7 +18,7 @@ import structlog
 
 from worker.bootstrap import Runtime
 from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
-from worker.queue.canary import beat_ages, name_here, silence_limit_s
+from worker.queue.beats import beat_ages, name_here, silence_limit_s
 from worker.store.engine import upgrade_database, wait_for_database
 from worker.store.jobs import queue_summary
 from worker.store.records import QueueSummary

@@ -12,7 +12,7 @@ import redis
 
 from worker.bootstrap import build_runtime
 from worker.queue import reconciler
-from worker.queue.canary import REMEMBERED_S, beat_ages, record_beat
+from worker.queue.beats import REMEMBERED_S, beat_ages, record_beat
 from worker.queue.publishing import make_publisher
 from worker.settings import Settings
 from worker.system.private_redis import PrivateRedis

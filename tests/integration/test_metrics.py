@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from tests.support.readings import PAGE, claim, read, register
 from worker.bootstrap import build_runtime
 from worker.monitoring.exporter import make_exporter
-from worker.queue.canary import name_here, record_beat
+from worker.queue.beats import name_here, record_beat
 from worker.system.private_redis import PrivateRedis
 from worker.telemetry.stages import record_stages
 

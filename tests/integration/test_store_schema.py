@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from tests.support.data import PROJECT
@@ -145,3 +146,7 @@ def test_sqlite_commits_survive_a_power_cut_and_readers_do_not_wait(tmp_path: Pa
         }
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 60_000}
     engine.dispose()
+
+
+def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
+    assert store.head_revision() == ScriptDirectory.from_config(store.alembic_config()).get_current_head()

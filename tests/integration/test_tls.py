@@ -20,7 +20,7 @@ from worker.bootstrap import build_runtime
 from worker.errors import DatabaseUnavailableError
 from worker.queue.transport import use_hardened_transport
 from worker.store.engine import make_engine, upgrade_database
-from worker.telemetry.logs import mask_secrets
+from worker.telemetry.secrets import mask_secrets
 
 DATABASE_PASSWORD = "hush-hush-database"
 

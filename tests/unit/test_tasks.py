@@ -35,7 +35,8 @@ from worker.settings import Settings
 from worker.sources.places import Folders, Places, Resting, ScanFile, locate_scan
 from worker.store.records import ClaimedJob
 from worker.system.process_identity import is_dead, name_process
-from worker.telemetry.logs import configure_logging, mask_secrets
+from worker.telemetry.logs import configure_logging
+from worker.telemetry.secrets import mask_secrets
 from worker.telemetry.stages import Stopwatch
 from worker.values import Scan
 

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import redis
 
 from worker.bootstrap import Runtime, build_runtime, connect_redis, read_settings
 from worker.errors import IcrError, InvalidJobError, StorageUnavailableError
 from worker.sources.buckets import BucketRoot
 from worker.system.private_redis import redis_server_binary, socket_path
-from worker.telemetry.logs import mask_secrets
-from worker.telemetry.tracing import find_obstacle, is_asked_for
+from worker.telemetry.secrets import mask_secrets
 
 _LEAST_FREE_BYTES = 2**30
 _REDIS_TIMEOUT_S = 5.0
@@ -55,6 +53,8 @@ def _checks() -> Iterator[tuple[str, Check]]:
     yield "templates", partial(check_templates, runtime)
     yield "redis", partial(check_redis, runtime)
     yield "database", partial(check_database, runtime)
+    from worker.telemetry.tracing import is_asked_for
+
     if is_asked_for():
         yield "traces", check_tracing
     for folder in dict.fromkeys((runtime.home, runtime.inbox)):
@@ -113,6 +113,8 @@ def check_redis(runtime: Runtime) -> str:
     """Ask Redis for an answer and for the settings without which it loses or drops jobs."""
     if runtime.settings.broker_url is None and not socket_path(runtime.home).exists():
         return f"a private one starts with 'icr up', by {redis_server_binary()}"
+    import redis
+
     try:
         with connect_redis(runtime.redis_url, _REDIS_TIMEOUT_S) as client:
             about: dict[str, Any] = client.info()
@@ -165,6 +167,8 @@ def check_readable(folder: Path) -> str:
 
 def check_tracing() -> str:
     """Find the exporter that sends traces; the collector itself is not asked."""
+    from worker.telemetry.tracing import find_obstacle
+
     if obstacle := find_obstacle():
         raise FindingError(obstacle)
     return "OTEL_EXPORTER_OTLP_ENDPOINT is set, the exporter is installed"

@@ -217,8 +217,8 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
     """Gather the status as plain values; what Redis would tell is None where it does not answer."""
     import redis
 
-    from worker.queue.canary import beat_ages, silence_limit_s
-    from worker.queue.publishing import queue_depth
+    from worker.queue.beats import beat_ages, silence_limit_s
+    from worker.queue.depth import queue_depth
     from worker.store.jobs import queue_summary
     from worker.store.results import count_page_review_queue, count_review_queue
 

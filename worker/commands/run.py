@@ -11,20 +11,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import structlog
 
 from worker.bootstrap import Runtime, build_runtime
 from worker.commands.entry import pass_runtime
 from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
 from worker.sources.file_uris import display_name
-from worker.telemetry.logs import configure_logging, mask_secrets
-from worker.telemetry.tracing import find_obstacle
+from worker.telemetry.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from worker.one_machine import Outcome
     from worker.store.records import QueueSummary
 
 DATABASE_PATIENCE_S = 3600.0
+
+
+def _start_logging(runtime: Runtime) -> None:
+    from worker.telemetry.logs import configure_logging
+
+    configure_logging(runtime.settings.log_level)
+
+
+def _warn_of_tracing() -> None:
+    """Say in the log what keeps the traces that were asked for from being left."""
+    import structlog
+
+    from worker.telemetry.tracing import find_obstacle
+
+    if obstacle := find_obstacle():
+        structlog.get_logger(__name__).warning(obstacle)
 
 
 @click.command()
@@ -35,7 +49,7 @@ def up(runtime: Runtime, once: bool, inbox: Path | None) -> None:
     """Run everything on this machine: a private Redis, the worker, the watcher."""
     if inbox is not None:
         runtime = build_runtime(runtime.settings.model_copy(update={"inbox": inbox}))
-    configure_logging(runtime.settings.log_level)
+    _start_logging(runtime)
     from worker.one_machine import OneMachine
 
     with _Progress() as show:
@@ -53,11 +67,10 @@ def worker(runtime: Runtime, concurrency: int | None, name: str) -> None:
     """Run a Celery worker: it takes scans from the queue until it is told to stop."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # one thread a process: the processes are the parallelism
-    configure_logging(runtime.settings.log_level)
+    _start_logging(runtime)
     _check_models()
     _wait_for_database(runtime)
-    if obstacle := find_obstacle():
-        structlog.get_logger(__name__).warning(obstacle)
+    _warn_of_tracing()
     from worker.queue.celery_worker import run_worker
 
     run_worker(runtime, name=name, processes=concurrency or runtime.settings.concurrency or os.cpu_count() or 1)
@@ -68,11 +81,11 @@ def worker(runtime: Runtime, concurrency: int | None, name: str) -> None:
 @pass_runtime
 def watch(runtime: Runtime, once: bool) -> None:
     """Watch the folder and hand its scans to the queue."""
-    configure_logging(runtime.settings.log_level)
+    _start_logging(runtime)
     _wait_for_database(runtime)
     from worker.inbox.loop import ROLE, watch_inbox
     from worker.one_machine import WATCHER_IS_STUCK
-    from worker.queue.canary import forget_beat, name_here
+    from worker.queue.beats import forget_beat, name_here
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -101,7 +114,7 @@ def metrics(runtime: Runtime) -> None:
     port, host = runtime.settings.metrics_port, runtime.settings.metrics_host
     if port is None:
         raise SettingsError("set ICR_METRICS_PORT, as to 9464")
-    configure_logging(runtime.settings.log_level)
+    _start_logging(runtime)
     from worker.monitoring.exporter import make_exporter
 
     try:
@@ -122,7 +135,7 @@ def health(runtime: Runtime, ready: bool) -> None:
     import redis
 
     from worker.monitoring.health import ages_here, find_obstacles
-    from worker.queue.canary import silence_limit_s
+    from worker.queue.beats import silence_limit_s
 
     if ready:
         obstacles = find_obstacles(runtime)

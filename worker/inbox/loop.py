@@ -16,7 +16,7 @@ from worker.errors import IcrError
 from worker.inbox import folder
 from worker.inbox.probing import Prober
 from worker.inbox.watcher import Watcher
-from worker.queue.canary import name_here, record_beat
+from worker.queue.beats import name_here, record_beat
 from worker.queue.publishing import Publisher, make_publisher
 from worker.queue.reconciler import reconcile_in_turn
 from worker.system.private_redis import HomeLock

@@ -21,12 +21,12 @@ from prometheus_client.registry import Collector
 from worker.bootstrap import Runtime
 from worker.errors import DatabaseUnavailableError
 from worker.monitoring.health import find_obstacles, silent_here
-from worker.queue.canary import beat_ages
-from worker.queue.publishing import queue_depth
+from worker.queue.beats import beat_ages
+from worker.queue.depth import queue_depth
 from worker.store.figures import LATEST, count_latest_fields, latest_model_versions
 from worker.store.jobs import queue_summary
 from worker.store.results import count_review_queue
-from worker.telemetry.logs import mask_secrets
+from worker.telemetry.secrets import mask_secrets
 from worker.telemetry.stages import BOUNDS_S, stage_histograms
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

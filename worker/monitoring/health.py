@@ -8,7 +8,7 @@ import redis
 
 from worker.bootstrap import Runtime
 from worker.errors import IcrError
-from worker.queue.canary import beat_ages, silence_limit_s
+from worker.queue.beats import beat_ages, silence_limit_s
 
 
 def ages_here(client: redis.Redis) -> dict[str, float]:

@@ -5,19 +5,8 @@ from __future__ import annotations
 from celery import Celery
 
 from worker.bootstrap import SOCKET_TIMEOUT_S, Runtime
+from worker.queue.names import HARD_LIMIT_MARGIN_S, MOST_URGENT, QUEUE
 from worker.queue.transport import use_hardened_transport
-
-QUEUE = "icr"
-READ_SCAN = "icr.read_scan"
-CANARY = "icr.canary"
-HARD_LIMIT_MARGIN_S = 10
-"""From the soft limit, where a job records its own failure, to the hard one, where its process is killed."""
-MOST_URGENT = 9
-
-
-def wire_priority(priority: int) -> int:
-    """Turn a job's priority (9 is most urgent) into that of a Redis message, where 0 is served first."""
-    return MOST_URGENT - priority
 
 
 def make_app(runtime: Runtime) -> Celery:

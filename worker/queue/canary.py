@@ -8,8 +8,6 @@ is compared.
 
 from __future__ import annotations
 
-import contextlib
-import socket
 from typing import Any
 
 import redis
@@ -18,54 +16,14 @@ from celery import Celery, bootsteps
 from kombu.exceptions import OperationalError
 
 from worker.bootstrap import Runtime
-from worker.queue.app import CANARY, HARD_LIMIT_MARGIN_S, wire_priority
-from worker.settings import Settings
+from worker.queue.names import CANARY, wire_priority
 
 log = structlog.get_logger(__name__)
-_BEATS = "icr:beat:"
-
-REMEMBERED_S = 86_400
-"""A worker that died is reported as silent for so long. A beat is as old as its key has lost of this life."""
 
 
 def canary_queue(node: str) -> str:
     """Return the queue that only this worker reads."""
     return f"icr.canary.{node}"
-
-
-def silence_limit_s(settings: Settings) -> float:
-    """Return how long a working worker may be silent: all its processes may be at the longest job allowed."""
-    return settings.job_time_limit_s + HARD_LIMIT_MARGIN_S + 3 * settings.canary_s
-
-
-def name_here(role: str) -> str:
-    """Name what plays ``role`` on this machine, as in ``worker@host``."""
-    return f"{role}@{socket.gethostname()}"
-
-
-def record_beat(client: redis.Redis, name: str) -> None:
-    """Note that ``name`` did something just now."""
-    client.set(_BEATS + name, "alive", px=REMEMBERED_S * 1000)
-
-
-def forget_beat(client: redis.Redis, name: str) -> None:
-    """Take ``name`` off the list: it stops of its own will. A Redis that is gone forgets by itself."""
-    with contextlib.suppress(redis.RedisError):
-        client.delete(_BEATS + name)
-
-
-def beat_ages(client: redis.Redis) -> dict[str, float]:
-    """Return the seconds since the last beat of everybody who was heard of in the last day, by name.
-
-    A beat younger than now is of before the clock was set back: nothing was heard since.
-    """
-    ages = {}
-    for key in sorted(client.scan_iter(match=f"{_BEATS}*", count=1000)):
-        left_ms = client.pttl(key)
-        if left_ms > 0:
-            age_s = REMEMBERED_S - left_ms / 1000
-            ages[key.removeprefix(_BEATS)] = age_s if age_s >= 0 else float(REMEMBERED_S)
-    return ages
 
 
 class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped

@@ -10,8 +10,10 @@ from celery import Celery, Task
 from celery.signals import setup_logging, task_postrun, task_prerun, worker_process_init, worker_process_shutdown
 
 from worker.bootstrap import Runtime
-from worker.queue.app import QUEUE, make_app
-from worker.queue.canary import add_canary, canary_queue, forget_beat, name_here, record_beat
+from worker.queue.app import make_app
+from worker.queue.beats import forget_beat, name_here, record_beat
+from worker.queue.canary import add_canary, canary_queue
+from worker.queue.names import QUEUE
 from worker.queue.shutdown import bound_shutdown
 from worker.queue.tasks import add_tasks
 from worker.sources.buckets import prepare_storage, remove_left_copies

@@ -14,14 +14,12 @@ from kombu.exceptions import OperationalError
 from schemas.scan_job import ScanJob
 from worker.bootstrap import Runtime
 from worker.errors import BrokerUnavailableError
-from worker.queue.app import MOST_URGENT, QUEUE, READ_SCAN, make_app, wire_priority
+from worker.queue.app import make_app
+from worker.queue.names import READ_SCAN, wire_priority
 from worker.queue.signing import sign_job
 from worker.store.jobs import mark_published, register_job
 from worker.store.records import JobRecord, JobTicket
 from worker.store.tables import JobState
-
-_UNACKED = "unacked"
-_PRIORITY_SEPARATOR = "\x06\x16"
 
 
 def hash_file(path: Path) -> tuple[str, int]:
@@ -100,22 +98,3 @@ class Publisher:
 def make_publisher(runtime: Runtime) -> Publisher:
     """Return the publisher of a process that is no worker, with an application of its own."""
     return Publisher(runtime, make_app(runtime))
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """The messages in Redis: in line, and handed to a worker but not acknowledged yet."""
-
-    waiting: int
-    in_hand: int
-
-
-def queue_depth(client: redis.Redis) -> Depth:
-    """Count the messages in Redis."""
-    lists = [QUEUE, *(f"{QUEUE}{_PRIORITY_SEPARATOR}{step}" for step in range(1, MOST_URGENT + 1))]
-    with client.pipeline(transaction=False) as pipe:
-        for name in lists:
-            pipe.llen(name)
-        pipe.hlen(_UNACKED)
-        *waiting, in_hand = pipe.execute()
-        return Depth(sum(waiting), in_hand)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import structlog
 from sqlalchemy import Engine
 
-from worker.queue.publishing import Publisher, queue_depth
+from worker.queue.depth import queue_depth
+from worker.queue.publishing import Publisher
 from worker.store.holders import count_published, list_holders, take_back_jobs
 from worker.store.jobs import find_lost_jobs, get_job
 from worker.system.process_identity import is_dead

@@ -27,7 +27,7 @@ from worker.errors import (
     PlaceUnavailableError,
     TransientError,
 )
-from worker.queue.app import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
+from worker.queue.names import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
 from worker.queue.publishing import Publisher
 from worker.queue.reading_job import read_scan_pages
 from worker.queue.reconciler import reconcile_in_turn

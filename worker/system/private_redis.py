@@ -18,8 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-import redis
-
 from worker.errors import BrokerUnavailableError, SettingsError
 
 SOCKET_PATH_LIMIT = 100
@@ -196,6 +194,8 @@ class PrivateRedis:
             time.sleep(0.02)
 
     def _answers(self) -> bool:
+        import redis
+
         try:
             with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
                 return bool(client.ping())
@@ -204,6 +204,8 @@ class PrivateRedis:
 
     def _stop_stray(self) -> None:
         """Stop a server that still listens on our socket; its parent is gone, because we hold the lock of the home."""
+        import redis
+
         try:
             with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
                 pid = int(client.info("server")["process_id"])

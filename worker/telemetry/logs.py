@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
-_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/\s:@]*):(?P<secret>[^/\s]*)@", re.IGNORECASE)
-_PASSWORD_PARAMETER = re.compile(r"(?P<name>password=)[^&\s'\"]+", re.IGNORECASE)
+from worker.telemetry.secrets import mask_secrets
+
 _NOISY = (
     *("celery", "kombu", "amqp", "watchfiles", "alembic", "sqlalchemy"),
     *("botocore", "aiobotocore", "s3fs", "fsspec", "asyncio", "urllib3"),  # they log signed requests, too
 )
 
 Event = MutableMapping[str, Any]
-
-
-def mask_secrets(text: str) -> str:
-    """Replace the password of every URL in a text by ``***``."""
-    return _PASSWORD_PARAMETER.sub(r"\g<name>***", _CREDENTIALS.sub(r"\g<scheme>\g<user>:***@", text))
 
 
 def _mask_event(_logger: Any, _method: str, event: Event) -> Event:
