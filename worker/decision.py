@@ -91,12 +91,12 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
         doubts += _near_ties(read)
     needed = policy.threshold_for(read)
     doubts += _too_little(read.confidence, needed)
-    settled = FieldStatus.BLANK if read.blank else FieldStatus.ACCEPTED
+    undoubted = FieldStatus.BLANK if read.blank else FieldStatus.ACCEPTED
     decided = FieldReading(
         name=spec.name,
         text=read.text,
         confidence=read.confidence,
-        status=FieldStatus.REVIEW if doubts else settled,
+        status=FieldStatus.REVIEW if doubts else undoubted,
         box_px=read.box_px,
         digits=read.digits,
         doubts=tuple(doubts),
@@ -145,7 +145,7 @@ def raise_by_odds(confidence: float, ratio: float) -> float:
 
 
 def confirm_field(field: FieldReading, confidence: float, source: str, witnesses: frozenset[Witness]) -> FieldReading:
-    """Name a source that spoke for a field, raise its confidence to ``confidence``, and settle it if that is enough.
+    """Name a source that spoke for a field, raise its confidence to ``confidence``, and accept it if that is enough.
 
     A doubt that no witness excuses (``worker.doubts.EXCUSED_BY``) keeps the field in review.
     """

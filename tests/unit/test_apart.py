@@ -9,10 +9,8 @@ import pytest
 from schemas.form_template import FieldSpec
 from worker.doubts import DoubtKind
 from worker.fields.cutting.apart import MOST_CONFIDENCE, read_apart
-from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
+from worker.models.runtime import load_recognizers
 from worker.values import Box, DigitReading, FieldCrop, ReadField, Recognizers
-
-pytestmark = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.accuracy.measure_blanks import draw, read
-from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
+from worker.models.runtime import load_recognizers
 from worker.values import Recognizers
-
-pytestmark = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The shipped fields model on drawn fields: what it reads and where; and the export to ONNX."""
+"""The shipped line reader on drawn fields: what it reads and where; and the export to ONNX."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from schemas.form_template import FieldSpec
 from worker.fields.line_reader import transcription
 from worker.fields.line_reader.reading import read_sequence
 from worker.fields.line_reader.transcription import transcribe
-from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
+from worker.models.runtime import LINE_READER, MODELS_DIR, load_recognizers
 from worker.synthesis.fields import draw_field
 from worker.values import Box, FieldCrop, Recognizers
-
-pytestmark = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +90,7 @@ def test_a_field_reads_the_same_in_any_company(recognizers: Recognizers) -> None
 
 
 def test_the_model_is_small_enough() -> None:
-    assert (MODELS_DIR / FIELDS).stat().st_size <= 2_000_000
+    assert (MODELS_DIR / LINE_READER).stat().st_size <= 2_000_000
 
 
 @pytest.mark.train

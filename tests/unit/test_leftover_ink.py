@@ -10,10 +10,8 @@ from schemas.form_template import FieldSpec
 from tests.benchmarks.accuracy.measure_blanks import read
 from worker.fields.judging.leftover_ink import Leftover, judge_leftover_ink
 from worker.imaging.polarity import darken_ink, has_light_ink
-from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
+from worker.models.runtime import load_recognizers
 from worker.values import Box, FieldCrop, FieldStatus, Grey, Recognizers
-
-needs_models = pytest.mark.skipif(not (MODELS_DIR / FIELDS).exists(), reason="no fields model is shipped yet")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,6 @@ def test_dividers_are_print_and_a_stroke_between_them_is_not() -> None:
     assert leftover(row((62, 16, 66, 44)), cells=6) is Leftover.STROKES
 
 
-@needs_models
 def test_ones_and_two_lines_await_review(recognizers: Recognizers) -> None:
     two_lines = box(size=(90, 240))
     for text, y in (("512", 42), ("384", 78)):
@@ -73,7 +70,6 @@ def test_ones_and_two_lines_await_review(recognizers: Recognizers) -> None:
         assert read(grey, 0, recognizers).status is FieldStatus.REVIEW
 
 
-@needs_models
 def test_strokes_of_single_pixels_that_fell_apart_are_not_blank(recognizers: Recognizers) -> None:
     grey = np.full((28, 28), 255, np.uint8)
     for x, y in [(12, 7), (13, 5), (14, 4), (15, 3), (16, 3), (18, 5), (18, 7), (17, 10), (15, 12), (14, 13), (18, 15)]:

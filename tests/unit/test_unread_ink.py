@@ -12,7 +12,7 @@ from schemas.form_template import FieldSpec
 from worker.fields.judging.unread_ink import tallest_unread_stroke
 from worker.fields.line_reader.normalization import normalize_line
 from worker.fields.line_reader.transcription import Transcript, transcribe
-from worker.models.runtime import FIELDS, MODELS_DIR, load_recognizers
+from worker.models.runtime import load_recognizers
 from worker.values import Box, FieldCrop, Grey
 
 
@@ -24,8 +24,6 @@ def draw(text: str, width: int = 260) -> Grey:
 
 @pytest.fixture(scope="module")
 def seen() -> Transcript:
-    if not (MODELS_DIR / FIELDS).exists():
-        pytest.skip("no fields model is shipped yet")
     spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20))
     (read,) = transcribe([FieldCrop(spec, draw("40628"), Box(0, 0, 260, 64), np.eye(3))], load_recognizers())
     assert len(read.cuts) == 5

@@ -62,7 +62,7 @@ def train_fields(
     folder: Path,
     models: Path | None,
 ) -> None:
-    """Train the sequence reader's networks on drawn strings, calibrate them, and write their ONNX and card."""
+    """Train the line reader's networks on drawn strings, calibrate them, and write their ONNX and card."""
     try:
         from worker.training.fields.model import TrainedNet, make_model, recalibrate
         from worker.training.fields.train import TrainingPlan

@@ -1,6 +1,6 @@
 """Field crops to readings, by the reader that a field's layout wants.
 
-Free fields are read whole by the sequence reader, rows of cells both cell by cell and as a line.
+Free fields are read whole by the line reader, rows of cells both cell by cell and as a line.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MODELS_DIR = Path(__file__).parent
 DIGITS = "digits.onnx"
-FIELDS = "fields.onnx"
+LINE_READER = "fields.onnx"
 GENERAL = "general.onnx"
 
 DEFAULT_SUBSTITUTION_RATE = 0.005
@@ -40,7 +40,7 @@ def load_recognizers(
 ) -> Recognizers:
     """Load and verify the models of a folder (by default the shipped ones); return them as plain functions.
 
-    ``calibration`` is a file of ``icr calibrate`` in place of the fields model's own.
+    ``calibration`` is a file of ``icr calibrate`` in place of the line reader's own.
 
     Raises
     ------
@@ -50,9 +50,9 @@ def load_recognizers(
     folder = models_dir or MODELS_DIR
     session, card = _open_session(folder / DIGITS)
     versions = {card.name: card.version}
-    fields_session, fields_card = _open_session(folder / FIELDS)
-    versions[fields_card.name] = fields_card.version
-    kept = _read_calibration(calibration) if calibration else _calibration_of(fields_card)
+    line_session, line_card = _open_session(folder / LINE_READER)
+    versions[line_card.name] = line_card.version
+    kept = _read_calibration(calibration) if calibration else _calibration_of(line_card)
     classify = _make_classifier(session, len(card.classes))
     general: SequenceTranscriber | None = None
     if (folder / GENERAL).exists():
@@ -60,7 +60,7 @@ def load_recognizers(
         versions[general_card.name] = general_card.version
         general = _make_transcriber(general_session)
     promised = kept.promising(max_substitution_rate)
-    return Recognizers(classify, _make_transcriber(fields_session), versions, promised, general)
+    return Recognizers(classify, _make_transcriber(line_session), versions, promised, general)
 
 
 def _calibration_of(card: ModelCard) -> ReadersCalibration:

@@ -1,7 +1,7 @@
 """The life of a job in the database: registered, published, claimed, then done, failed, dead or handed back.
 
-Every function is one transaction. All times are the database's own clock. A claim is fenced by its attempt
-number: a worker that lost its lease can no longer write, however late it wakes up.
+Every function is one transaction. All times are the database's own clock. The number of
+attempts is a fencing token: a worker that lost its lease can no longer write, however late it wakes up.
 """
 
 from __future__ import annotations

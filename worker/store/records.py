@@ -20,7 +20,7 @@ class JobTicket:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """One job in the hands of one worker; ``attempt`` fences it against every other claim of the same job."""
+    """One job in the hands of one worker; ``attempt`` is a fencing token, other for every claim of a job."""
 
     id: str
     scan: Scan

@@ -127,8 +127,8 @@ class ScanRow(Base):
 class JobRow(Base):
     """One order to read a scan; the truth about the queue, whatever Redis remembers.
 
-    ``attempts`` counts every claim and only grows: it fences a worker that lost its lease. ``deliveries``
-    counts the claims that were not handed back and decides when a job is dead.
+    ``attempts`` counts every claim and only grows: it is a fencing token, against a worker that lost its lease.
+    ``deliveries`` counts the claims that were not handed back, towards dead-lettering.
     """
 
     __tablename__ = "jobs"

@@ -1,4 +1,4 @@
-"""Digits that stand far apart, read one by one: the sequence reader takes thin ones between wide gaps for rules.
+"""Digits that stand far apart, read one by one: the line reader takes thin ones between wide gaps for rules.
 
 It was trained on numbers written as one. Where it reads fewer digits than stand there, alike and each surely a digit by
 itself, these are the number, for a person to see.
@@ -21,7 +21,7 @@ from worker.values import DigitReading, FieldCrop, ReadField, Recognizers
 LEAST_GAP = 0.6
 """Digits stand apart if the least gap between two is wider than this share of the highest one's height."""
 LEAST_DISTANCE = 0.85
-"""Least distance of the middles of two digits that stand apart, in heights: the sequence reader's own boxes."""
+"""Least distance of the middles of two digits that stand apart, in heights: the line reader's own boxes."""
 LEAST_HEIGHT = 0.6
 """No digit of such a number is lower than this share of the highest."""
 SURE, SURELY_NONE = 0.9, 0.1

@@ -1,6 +1,6 @@
 """A free field cut into digit candidates: connected ink, broken parts joined, wide parts cut at valleys.
 
-This is the second reader beside the sequence model: simple, with errors of another kind.
+This is the second reader beside the line reader: simple, with errors of another kind.
 """
 
 from __future__ import annotations

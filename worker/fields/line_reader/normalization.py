@@ -1,4 +1,4 @@
-"""A field's crop made into the picture that the sequence reader knows: flat paper, digits of one height.
+"""A field's crop made into the picture that the line reader knows: flat paper, digits of one height.
 
 Training and the worker call the same function, so that the reader never meets a picture made another way.
 """

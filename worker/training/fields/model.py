@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from worker.calibration import ReadersCalibration, keep_calibration
 from worker.fields.line_reader.decoding import ALPHABET
 from worker.models.card import DataSetEntry, ModelCard, card_path, read_card, read_verified_model, write_model
-from worker.models.runtime import DIGITS, FIELDS, MODELS_DIR, load_recognizers
+from worker.models.runtime import DIGITS, LINE_READER, MODELS_DIR, load_recognizers
 from worker.training.export import quantize
 from worker.training.fields.calibration import (
     Evidence,
@@ -78,7 +78,7 @@ def make_model(
     """
     whole = export_onnx([one.net for one in trained])
     content = quantize(whole, _sample_lines(trained[0].seed), name="lines", keep=head_nodes(len(trained)))
-    write_model(models_dir / FIELDS, content, _card(trained))
+    write_model(models_dir / LINE_READER, content, _card(trained))
     if not (models_dir / DIGITS).exists():  # confidence is fitted with both readers
         for name in (DIGITS, card_path(Path(DIGITS)).name):
             shutil.copy(MODELS_DIR / name, models_dir / name)
@@ -87,12 +87,12 @@ def make_model(
 
 
 def recalibrate(models_dir: Path, *, data_dir: Path, cache: Path) -> ModelCard:
-    """Fit the confidence of a folder's fields model anew with the digit model beside it, and keep it in the card."""
-    content, card = read_verified_model(models_dir / FIELDS)
+    """Fit the confidence of a folder's line reader anew with the digit model beside it, and keep it in the card."""
+    content, card = read_verified_model(models_dir / LINE_READER)
     kept = calibrate_model(models_dir, data_dir, cache, int(card.settings["seeds"][0]))
     described = f"{DESCRIPTION} {read_card(card_path(models_dir / DIGITS)).version}"
     fitted = card.model_copy(update={"calibration": keep_calibration(kept), "description": described})
-    return write_model(models_dir / FIELDS, content, fitted)
+    return write_model(models_dir / LINE_READER, content, fitted)
 
 
 def _sample_lines(seed: int, count: int = 256, width: int = 128) -> NDArray[np.uint8]:
