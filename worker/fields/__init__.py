@@ -1,1 +1,1 @@
-"""Where the fields are, and a field's ink cut into digit candidates."""
+"""Fields: find them, cut their ink, read their lines, and judge each reading."""

@@ -1,7 +1,7 @@
-"""Writing on a page without a form: numbers found by their ink, in reading order, whichever way it lies.
+"""Find the numbers on a page without a form by their ink, in reading order, whichever way the page lies.
 
-Fields are named ``line<row>_<number>``, both counted from 1. A page that shows printed rows of cells is taken
-for a form, and only its rows are fields; everything else is free writing.
+Fields are named ``line<row>_<number>``, both counted from 1. A page that shows printed rows of cells counts as a form,
+and only its rows are fields. Everything else is free writing.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from worker.imaging.line_removal import Rule, find_rules, remove_rules
 from worker.values import NOT_A_DIGIT, Box, FieldCrop, Grey, Page, Recognizers, freeze
 
 WORKING_PX = 1400
-"""Longer side of the image in which writing is looked for; crops are cut from the page itself."""
+"""Longer side of the image that is searched for writing; crops are cut from the page itself."""
 
 TALLEST_DIGIT_PX = 160
-"""Digits of crops are reduced to this height: no reader looks closer."""
+"""Crops are reduced so that digits have at most this height; no reader looks closer."""
 
 _FEWEST_CELLS = 5
 """Cells in a row that make a page a form."""
 
 _SQUARE = 0.15
-"""By how much, of its height, the width of a square may differ from it: photos are askew."""
+"""Largest difference of a square's width from its height, as a share of the height, because photos are askew."""
 
 _SMALLEST_SHARE = 0.012
-"""Least height of a digit, of the page's longer side: 3.5 mm on A4."""
+"""Least height of a digit as a share of the page's longer side: 3.5 mm on A4."""
 
 _WIDEST_HIDDEN = 0.02
-"""Widest bottom of a digit that a rule may hide, of the page's longer side."""
+"""Widest bottom of a digit that a rule may hide, as a share of the page's longer side."""
 
 _LONG_RULE, _FEWEST_RULES = 0.3, 3
-"""Share of a page's side that a long rule runs along; and how many of them, of one direction, make ruled paper."""
+"""Least length of a long rule as a share of a page's side, and how many in one direction make ruled paper."""
 
 _LOW_SHARE = 0.45
 """Parts lower than this share of the usual digit are strokes or marks, not digits."""
@@ -51,10 +51,10 @@ _FAINT_SHARE = 0.45
 """Parts with less than this share of the usual contrast are shadows, folds and show-through."""
 
 _TURN_MARGIN = 0.08
-"""By how much digits must look likelier turned before a page is taken to lie that way."""
+"""How much likelier digits must look when turned before a page is turned."""
 
 _BLOB, _THICK = 0.9, 0.6
-"""How thick, of its narrower side, a part is that is no stroke, and one that may be a 6 written by a broad pen."""
+"""Thickness, as a share of its narrower side, of a part that is no stroke, and of one that may be a broad pen's 6."""
 
 _GLYPHS_FOR_TURN = 48
 _MARGIN_SHARE = 0.35
@@ -62,7 +62,7 @@ _MARGIN_SHARE = 0.35
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sketch:
-    """A page reduced for looking: ``page_from_sketch`` leads from its pixels to the page's."""
+    """A reduced page for the search: ``page_from_sketch`` leads from its pixels to those of the page."""
 
     grey: Grey
     background: Grey
@@ -71,10 +71,10 @@ class _Sketch:
 
 
 def find_free_fields(page: Page, recognizers: Recognizers | None = None) -> list[FieldCrop]:
-    """Find the numbers on a page without a form, in reading order; empty where there is no writing.
+    """Find the numbers on a page without a form, in reading order; none if there is no writing.
 
-    With ``recognizers`` the page may lie at any quarter turn: the turn under which the glyphs look most like
-    digits is taken, the page's own unless another is clearly better; and print is left out.
+    With ``recognizers`` print is left out, and the page may lie at any quarter turn: the turn under which the glyphs
+    look most like digits is taken, and the page's own unless another is clearly better.
     """
     if min(page.grey.shape) < 8:
         return []
@@ -95,7 +95,7 @@ def find_free_fields(page: Page, recognizers: Recognizers | None = None) -> list
 
 
 def _numbers(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers | None) -> list[list[Number]]:
-    """Group glyphs into rows of numbers, those of print and scribble left out where a model can tell."""
+    """Group glyphs into rows of numbers; with a model, leave out those of print and scribble."""
     if not glyphs or recognizers is None:
         return group_numbers(glyphs)
     strangeness = _strangeness(sketch, glyphs, recognizers)
@@ -127,7 +127,7 @@ def _cell_rows(page: Page, sketch: _Sketch) -> list[FieldCrop]:
     found = find_cell_rows(sketch.ink)
     rows = [row for row in found if row.count >= _FEWEST_CELLS]
     if rows and _is_lattice(found, sketch.ink) and (_are_square(rows) or not _hold_writing(rows, sketch)):
-        return []  # squared paper, on which people write anywhere
+        return []  # squared paper, where people write anywhere
     return [_row_field(page, sketch, row, number) for number, row in enumerate(rows, start=1)]
 
 
@@ -152,7 +152,7 @@ def _hold_writing(rows: list[CellRow], sketch: _Sketch) -> bool:
 
 
 def _likeness(rows: list[FieldCrop], recognizers: Recognizers) -> float:
-    """Return how much the ink in cells looks like digits, from 0 to 1; 0 where all are blank."""
+    """Return how much the ink in cells looks like digits, from 0 to 1; 0 if all are blank."""
     cells = [cell for row in rows for cell in segment_cells(row, row.spec.cells or 1)]
     inks = [cell.ink for cell in cells if cell is not None]
     return float(digit_likeness(inks, recognizers).mean()) if inks else 0.0
@@ -230,7 +230,7 @@ def _place(part: InkPart, left: int, top: int) -> tuple[slice, slice]:
 
 
 def _without_rules(grey: Grey, ink: Mask) -> Mask:
-    """Take the lines of ruled and squared paper out of the ink, where there are any."""
+    """Remove the lines of ruled and squared paper from the ink, if there are any."""
     height, width = ink.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     wide = stats[1:, cv2.CC_STAT_WIDTH] > _LONG_RULE * width
@@ -240,7 +240,7 @@ def _without_rules(grey: Grey, ink: Mask) -> Mask:
     hidden = round(_WIDEST_HIDDEN * max(ink.shape))
     rules = _long_rules(ink, share=_LONG_RULE)
     ink = remove_rules(grey, ink, rules, longest_hidden=hidden)[1]
-    if len(rules) >= _FEWEST_RULES:  # ruled paper: what is left of its rules is shorter
+    if len(rules) >= _FEWEST_RULES:  # ruled paper: the remains of its rules are shorter
         ink = remove_rules(grey, ink, _long_rules(ink, share=_LONG_RULE / 3), longest_hidden=hidden)[1]
     return ink
 
@@ -252,7 +252,7 @@ def _long_rules(ink: Mask, *, share: float) -> list[Rule]:
 
 
 def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:
-    """Tell strokes from blobs, from what reaches over the image's rim, and from what is far too wide."""
+    """Tell strokes from blobs, from ink that reaches over the rim of the image, and from ink that is far too wide."""
     height, width = shape
     at_rim = part.x <= 1 or part.y <= 1 or part.right >= width - 1 or part.y + part.height >= height - 1
     if at_rim and max(shape) > 300:
@@ -271,7 +271,7 @@ def _thickness(part: InkPart) -> float:
 
 
 def _like_the_darkest(parts: list[InkPart], grey: Grey, background: Grey) -> list[InkPart]:
-    """Leave out parts that are much fainter than the ink of most."""
+    """Leave out parts that are much fainter than most."""
     if not parts:
         return []
     contrast = []
@@ -296,7 +296,7 @@ def _belongs(mark: InkPart, body: InkPart) -> bool:
 
 
 def _number_field(page: Page, sketch: _Sketch, number: Number, name: str) -> FieldCrop:
-    """Cut one number out of the page, upright, on white paper, other numbers' ink painted over."""
+    """Cut one number out of the page, upright, on white paper, with the ink of other numbers painted over."""
     parts = [p for g in number for p in g.parts]
     along, down = _directions(number)
     points = np.concatenate([np.argwhere(p.mask)[:, ::-1] + (p.x, p.y) for p in parts]).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Which kind of file it is, by its first bytes; a kind that is not read is named, with what to do."""
+"""Tell the kind of a file by its first bytes; a kind that cannot be read is named, with what to do."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What libtiff complains of while it decodes: pixels that it made up.
+"""Hear what libtiff complains of while it decodes: pixels that it made up.
 
-Of a damaged fax libtiff makes up the rows that it cannot decode and only warns. Pillow silences the warnings, writes
-the errors to stderr without end, and tells of neither. So the compressed rows of a page are decoded once more, through
-the library that Pillow itself has loaded, with a handler that counts.
+In a damaged fax, libtiff makes up the rows that it cannot decode and only warns. Pillow silences the warnings, writes
+the errors to stderr without end, and reports neither. So the compressed rows of a page are decoded once more, through
+the library that Pillow itself has loaded, with a handler that listens.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 _HEARD = {2, 3, 4, 7}
-"""TIFF 6.0, Compression: the three fax codings and JPEG. Of the others libtiff makes up nothing: Pillow says so."""
+"""TIFF 6.0, Compression: the three fax codings and JPEG. With others libtiff makes nothing up, and Pillow raises."""
 
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
 def hear_complaints(content: bytes, directory: int, compression: int) -> str | None:
-    """Return what libtiff complains of when it decodes one page of a TIFF; None where that is nothing.
+    """Return what libtiff complains of when it decodes one page of a TIFF; None if it does not complain.
 
-    None, too, where Pillow carries its libtiff within itself, so that it cannot be asked.
+    None, too, if Pillow carries its libtiff within itself, where it cannot be asked.
     """
     library = _library()
     if compression not in _HEARD or library is None:
@@ -39,7 +39,7 @@ def hear_complaints(content: bytes, directory: int, compression: int) -> str | N
         try:
             if library.TIFFSetDirectory(tiff, directory):
                 library.TIFFSetErrorHandler(hear)
-                library.TIFFSetWarningHandler(hear)  # only now: warnings about headers cost no pixel
+                library.TIFFSetWarningHandler(hear)  # only now, because warnings about headers cost no pixel
                 _decode(library, tiff, said)
         finally:
             library.TIFFSetErrorHandler(None)
@@ -49,7 +49,7 @@ def hear_complaints(content: bytes, directory: int, compression: int) -> str | N
 
 
 def silence() -> None:
-    """Keep libtiff from writing to stderr: a file of 200 kB could fill the log with 149 MB."""
+    """Keep libtiff from writing to stderr, because a file of 200 kB could fill the log with 149 MB."""
     if library := _library():
         library.TIFFSetErrorHandler(None)
 
@@ -70,7 +70,7 @@ def _decode(library: Any, tiff: int, said: list[str]) -> None:
 
 @functools.lru_cache(maxsize=1)
 def _library() -> Any:
-    """Return the libtiff that Pillow has loaded, None where there is none to be found."""
+    """Return the libtiff that Pillow has loaded; None if none is found."""
     from PIL import _imaging  # noqa: F401  # loading it loads libtiff
 
     maps = Path("/proc/self/maps")

@@ -1,4 +1,4 @@
-"""What a scan may ask for at most; every refusal names the limit and the setting behind it."""
+"""Limits on what a scan may ask for; every refusal names the limit and its setting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worker.errors import UnreadableScanError
 
 @dataclass(frozen=True, slots=True)
 class RasterLimits:
-    """Bounds on one scan: its file, its pages, and the time for drawing one page of a PDF."""
+    """Limits on one scan: its file, its pages, and the time for drawing one page of a PDF."""
 
     max_file_mb: float = 100.0
     max_pages: int = 200

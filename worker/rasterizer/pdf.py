@@ -1,4 +1,4 @@
-"""PDF to pages, through poppler: one page at a time, its size known before it is drawn."""
+"""Turn a PDF into pages through poppler, one page at a time; the size of each is known before it is drawn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from worker.values import Page, UnreadablePage
 _POINTS_PER_INCH = 72
 _WHITE = 255
 _MIN_DPI = 100
-"""Handwriting drawn coarser than this is not worth reading: a 3 mm digit would be 12 pixels high."""
+"""Least resolution at which a page is drawn; below it a 3 mm digit would be under 12 pixels high."""
 
 _OBJECT = re.compile(rb"(?<!\d)\d+\s+\d+\s+obj\b|\A\s*\d[\d\s]*o?b?\Z")
 """The head of an object (ISO 32000-1, 7.3.10), or all that was written of one."""
@@ -40,14 +40,14 @@ _MOST_PADDING = 1024
 """Where readers look for the end of a PDF (Acrobat, after ISO 32000-1, implementation note 18)."""
 
 _HARMLESS = re.compile(r"no valid states to pop|\bfont|\bCMap\b|\bannot|\bGlyph", re.IGNORECASE)
-"""Poppler's complaints that cost no handwriting: of states, of the letters of printed text, of remarks."""
+"""Complaints of poppler that cost no handwriting: about states, printed letters, annotations."""
 
 BOUNDED_POPPLER = Path(__file__).parent / "poppler"
-"""Scripts in front of poppler's programs; memory is bounded by what they inherit from the worker's child."""
+"""Scripts in front of poppler's programs; they inherit the memory limit of the worker's child."""
 
 
 def find_poppler() -> str | None:
-    """Return what to do where poppler's programs are missing, else None."""
+    """Return what to do if poppler's programs are missing, else None."""
     missing = [name for name in ("pdfinfo", "pdftoppm") if shutil.which(name) is None]
     if not missing:
         return None
@@ -82,13 +82,13 @@ def _count_pages(path: Path, limits: RasterLimits) -> int:
 
 @contextmanager
 def _without_padding(path: Path) -> Iterator[Path]:
-    """Yield the PDF, or a copy of it without the padding behind its end where poppler would not find that.
+    """Yield the PDF, or a copy without the padding behind its end if poppler would not find the end.
 
     Raises
     ------
     UnreadableScanError
-        It stops early: poppler would repair it and lose pages without a word. Behind its last ``%%EOF`` may be
-        padding of any kind and length, but no object: that is of a part that was not written to its end.
+        It stops early; poppler would repair it and lose pages silently. Behind its last ``%%EOF`` there may be padding
+        of any kind and length, but no object, which would be a part that was not written to its end.
     """
     content = path.read_bytes()
     end = content.rfind(_END_MARK)
@@ -151,10 +151,10 @@ def _drawing_size(points: tuple[float, float], limits: RasterLimits) -> tuple[fl
 def _draw_page(
     path: Path, number: int, *, dpi: float, size: tuple[int, int], turned: bool, timeout_s: float
 ) -> tuple[UInt8, str | None]:
-    """Draw one page as (H, W, 3) RGB; with it, what poppler complained of: pixels that it could not decode.
+    """Draw one page as (H, W, 3) RGB, and return with it poppler's complaints about pixels that it could not decode.
 
-    ``size`` is in pixels before the page is turned, as poppler wants it. pdf2image would hand out a picture or the
-    complaints, never both, and takes some complaints for none.
+    ``size`` is in pixels before the page is turned, as poppler needs it. pdf2image would return a picture or the
+    complaints, never both, and ignores some complaints.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def _draw_page(
 
 
 def _ppm_pixels(content: bytes) -> UInt8 | None:
-    """Return the picture that poppler wrote, None where it wrote none."""
+    """Return the picture that poppler wrote; None if it wrote none."""
     if not content:
         return None
     with Image.open(io.BytesIO(content), formats=["PPM"]) as image:
@@ -191,7 +191,7 @@ def _ppm_pixels(content: bytes) -> UInt8 | None:
 
 
 def _complaint(said: str) -> str | None:
-    """Return the last of poppler's complaints that may have cost a stroke, None where none may."""
+    """Return the last of poppler's complaints that may have cost a stroke; None if there is none."""
     harmless = ("Syntax Warning", "Internal Warning")
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith(harmless)]
     costly = [line for line in lines if not _HARMLESS.search(line)]

@@ -1,9 +1,9 @@
-"""PNG and JPEG to one page each.
+"""Turn a PNG or JPEG into one page.
 
 Pillow reads the headers and the rare kinds. OpenCV decodes the plain kinds: on a page of 8.4 megapixels, one
-thread, a colour PNG takes it 167 ms in place of 197, line art 31 in place of 34. It takes a cut file for a good
-one, so a file is first held to its own structure. simplejpeg decodes plain JPEGs to the same pixels as OpenCV in the
-same time, and tells of what libjpeg only warns of: pixels that it made up.
+thread, it needs 167 ms for a colour PNG instead of 197, and 31 for line art instead of 34. It takes a truncated file
+for a good one, so the structure of a file is checked first. simplejpeg decodes plain JPEGs to the same pixels as
+OpenCV in the same time, and reports what libjpeg only warns about: pixels that it made up.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pixels import UInt8, make_page, pillow_pixels
 from worker.values import Page
 
-# Our own limit on pixels is checked before anything is decoded, and is the user's to set.
+# Our own limit on pixels is checked before anything is decoded, and users can set it.
 Image.MAX_IMAGE_PIXELS = None
 
 _ORIENTATION_TAG = 0x0112
 
 _MAX_JPEG_SCANS = 64
-"""A progressive JPEG has about ten; each costs a pass over all pixels: a small file could ask for hours."""
+"""A progressive JPEG has about ten; each costs a pass over all pixels, so a small file could ask for hours."""
 _MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")
-"""What may stand between the passes of a JPEG (ITU-T T.81, table B.1); in coded pixels others follow 0xFF."""
+"""The markers between the passes of a JPEG (ITU-T T.81, table B.1); in coded pixels other bytes follow 0xFF."""
 _END_OF_IMAGE, _START_OF_PASS = 0xD9, 0xDA
 _HARMLESS_WARNINGS = ("Warning: unknown JFIF", "Unknown Adobe color transform")
-"""libjpeg's complaints about headers that cost no pixel."""
+"""Complaints of libjpeg about headers, which cost no pixel."""
 
 _PLAIN_MODES = {"1": cv2.IMREAD_GRAYSCALE, "L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR_RGB}
 _JPEG_SPACES = {"L": "GRAY", "RGB": "RGB"}
@@ -69,9 +69,9 @@ def check_png(content: bytes) -> None:
 
 
 def check_jpeg(content: bytes) -> None:
-    """Look for a whole JPEG: segments lead to the pixels, and an end follows (ITU-T T.81, annex B).
+    """Check that a JPEG is whole: segments lead to the pixels, and an end follows (ITU-T T.81, annex B).
 
-    What lies behind the end is not looked at: telephones put a film there.
+    What lies behind the end is ignored, because telephones put a film there.
     """
     at = 2
     while content[at + 1 : at + 2] != b"\xda":

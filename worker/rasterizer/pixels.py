@@ -1,4 +1,4 @@
-"""Pixels of any kind to what a page holds: 8-bit grey with 0 = ink, colour where there is some."""
+"""Turn pixels of any kind into those of a page: 8-bit grey with 0 = ink, and colour if there is any."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _COLOURED_CHROMA = 32
 """Grey paper scanned in colour and stored as JPEG stays below this difference of channels."""
 
 _COLOURED_SHARE = 5e-4
-"""The least share of coloured pixels that makes a colour scan; one thin rule across a page is about 1e-3."""
+"""Least share of coloured pixels in a colour scan; one thin rule across a page is about 1e-3."""
 
 _DPI_RANGE = (50.0, 2400.0)
 _MOST_STRETCH = 4.5
-"""The coarsest fax, 408 dots an inch across and 98 down (ITU-T T.4), has 4.2; a header that asks for more is wrong."""
+"""Largest ratio of the two resolutions: a fax of 408 x 98 dots an inch (ITU-T T.4) has 4.2; a larger one is wrong."""
 _DPI_UNKNOWN = 72.0
 """EXIF 2.32, XResolution: 'when the image resolution is unknown, 72 [dpi] shall be designated'."""
 
@@ -75,7 +75,7 @@ def pillow_pixels(image: Image.Image) -> UInt8:
 
 
 def plausible_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Return the resolution across and down, or None where the file's figure cannot be a scanner's."""
+    """Return the resolution across and down; None if the file states one that no scanner has."""
     if dpi is None or dpi == (_DPI_UNKNOWN, _DPI_UNKNOWN):
         return None
     low, high = _DPI_RANGE
@@ -104,7 +104,7 @@ def _has_colour(rgb: UInt8) -> bool:
 
 
 def _square_pixels(pixels: UInt8, dpi: tuple[float, float]) -> UInt8:
-    """Stretch the coarser side: fax machines send 204 dots an inch across and 98 down (ITU-T T.4)."""
+    """Stretch the coarser side, because fax machines send 204 dots an inch across and 98 down (ITU-T T.4)."""
     height, width = pixels.shape[:2]
     finest = max(dpi)
     size = round(width * finest / dpi[0]), round(height * finest / dpi[1])

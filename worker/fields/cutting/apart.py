@@ -1,7 +1,7 @@
-"""Digits that stand far apart, read one by one: the line reader takes thin ones between wide gaps for rules.
+"""Read digits that stand far apart one by one, because the line reader takes thin ones between wide gaps for rules.
 
-It was trained on numbers written as one. Where it reads fewer digits than stand there, alike and each surely a digit by
-itself, these are the number, for a person to see.
+The line reader was trained on numbers written together. If it reads fewer digits than stand there, and these are alike
+and each certainly a digit by itself, they are the number, and a person sees it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from worker.fields.cutting.segmentation import InkPart, digit_crop, digit_parts
 from worker.values import DigitReading, FieldCrop, ReadField, Recognizers
 
 LEAST_GAP = 0.6
-"""Digits stand apart if the least gap between two is wider than this share of the highest one's height."""
+"""Digits stand apart if the smallest gap between two is wider than this share of the highest one's height."""
 LEAST_DISTANCE = 0.85
-"""Least distance of the middles of two digits that stand apart, in heights: the line reader's own boxes."""
+"""Least distance of the middles of two digits that stand apart, in heights, by the line reader's own boxes."""
 LEAST_HEIGHT = 0.6
-"""No digit of such a number is lower than this share of the highest."""
+"""Least height of a digit of such a number, as a share of the highest."""
 SURE, SURELY_NONE = 0.9, 0.1
 MOST_CONFIDENCE = 0.5
 """Two readers differ on how many digits there are: a person looks."""
 
 
 def read_apart(crop: FieldCrop, read: ReadField, recognizers: Recognizers) -> ReadField:
-    """Return a free field's reading, by its digits alone where they stand apart and some of them were not read."""
+    """Return the reading of a free field, by single digits if they stand apart and some of them were not read."""
     if not read.digits or not _may_stand_apart(crop, read):
         return read
     flat, ink = remove_print(crop.grey)
@@ -49,14 +49,14 @@ def read_apart(crop: FieldCrop, read: ReadField, recognizers: Recognizers) -> Re
 
 
 def stand_apart(parts: Sequence[InkPart]) -> bool:
-    """Tell whether parts are alike in height, and wide gaps lie between all of them."""
+    """Tell whether parts are alike in height with wide gaps between all of them."""
     tallest = max(p.height for p in parts)
     alike = min(p.height for p in parts) >= LEAST_HEIGHT * tallest
     return alike and all(b.x - a.right > LEAST_GAP * tallest for a, b in pairwise(parts))
 
 
 def _may_stand_apart(crop: FieldCrop, read: ReadField) -> bool:
-    """Tell from what was read whether a closer look is worth its time: its digits keep their distance, too."""
+    """Tell from the reading whether a closer look is worth its time: the digits read keep their distance, too."""
     height, width = crop.grey.shape
     boxes = [d.box_px for d in read.digits]
     tallest = max(max(box.w, box.h) for box in boxes)

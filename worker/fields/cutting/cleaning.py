@@ -1,6 +1,6 @@
-"""A raw crop of a field made into dark ink on flat white paper: frames, rules, gutters, print outside gone.
+"""Turn a raw crop of a field into dark ink on flat white paper, without frames, rules, gutters and outside print.
 
-Grey levels inside the writing stay: the readers know the texture of paper, and faint strokes need it.
+Grey levels inside the writing stay, because the readers know the texture of paper and faint strokes need them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _THIN_SHARE = 0.7
 """An upright rule amid the writing is thinner than this share of the pen; a 1 is not."""
 
 _TALL_CELL = 1.2
-"""A crop this many times as high as wide is a tall cell, its line a small part of it."""
+"""A crop this many times as high as wide is a tall cell, of which the line is a small part."""
 
 _END_OF_CELL = 0.43
-"""What lies further than this share of the height from a tall cell's middle is print at its ends."""
+"""Ink further than this share of the height from the middle of a tall cell is print at its ends."""
 
 _SMALLEST_DIGIT_PX, _SPECK_SHARE = 6, 0.03
-"""A digit of a tall cell has so many rows, and this share of the cell's height, at least."""
+"""Least height of a digit in a tall cell, in rows and as a share of the cell's height."""
 
 _MOST_FRAME_UPRIGHTS = 4
 """A frame has two sides and perhaps a divider after the currency sign; more uprights are cells."""
@@ -66,10 +66,10 @@ def remove_print(grey: Grey) -> tuple[Grey, Mask]:
 
 
 def printed_rules(ink: Mask) -> list[Rule]:
-    """Find the rules of a field's print: long, straight, and not through the middle of the writing.
+    """Find the printed rules of a field: long, straight, and not through the middle of the writing.
 
-    A line through the middle may be a strike-out, and an upright that is as thick as the pen and not at the
-    crop's sides may be a 1: neither is taken for print.
+    A line through the middle may be a strike-out. An upright that is as thick as the pen and not at the sides of the
+    crop may be a 1. Neither is taken for print.
     """
     height, width = ink.shape
     flat_length = 0.65 * width if width < 1.5 * height else max(0.4 * width, 1.2 * height)
@@ -81,7 +81,7 @@ def printed_rules(ink: Mask) -> list[Rule]:
 
 
 def writing_line(ink: Mask) -> Mask:
-    """Keep the one line of writing with the most ink; specks and bits at the edges are left out."""
+    """Keep the one line of writing with the most ink, without specks and bits at the edges."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     if count == 1:
         return ink
@@ -112,7 +112,7 @@ def _is_divider(rule: Rule, flats: list[Rule], shape: tuple[int, ...], pen: floa
 
 
 def outside_of_frame(ink: Mask, rules: list[Rule]) -> Mask:
-    """Mark the components that lie wholly beyond a rule of the frame, on its side away from the middle."""
+    """Mark the components that lie wholly beyond a rule of the frame, seen from the middle."""
     height, width = ink.shape
     frame = [r for r in rules if not r.upright and r.length > 0.6 * width]
     uprights = [r for r in rules if r.upright]
@@ -138,7 +138,7 @@ def _is_tall_cell(shape: tuple[int, ...]) -> bool:
 
 
 def _is_remnant(parts: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Tell specks, remains of rules and what only peeps over the crop's edge from strokes."""
+    """Tell specks, remains of rules and ink that only reaches over the edge of the crop from strokes."""
     height, width = shape
     left, top, w, h, area = parts.T[:_PARTS]
     at_edge = (top <= 1) | (top + h >= height - 1) | (left <= 1) | (left + w >= width - 1)
@@ -149,9 +149,9 @@ def _is_remnant(parts: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.
 
 
 def _is_beside_writing(parts: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Tell, in a tall cell, what stands at its sides and ends: gutters, rules, the printer's name, stains.
+    """Tell what stands at the sides and ends of a tall cell: gutters, rules, the printer's name, stains.
 
-    Nothing is told where only such is there: a single digit may fill its crop.
+    If nothing else is there, no part is told so, because a single digit may fill its crop.
     """
     height, width = shape
     if not _is_tall_cell(shape):
@@ -179,7 +179,7 @@ def _on_main_line(
 ) -> NDArray[np.bool_]:
     """Return which parts lie in the band of rows that holds the most ink; underlines do not join bands.
 
-    In a tall cell the band with the tallest part counts: a printer's name holds more ink than a digit.
+    In a tall cell the band with the tallest part counts, because a printer's name holds more ink than a digit.
     """
     flat = parts[:, cv2.CC_STAT_WIDTH] > 4 * parts[:, cv2.CC_STAT_HEIGHT]
     upright = usable & ~flat if (usable & ~flat).any() else usable
@@ -198,7 +198,7 @@ def _on_main_line(
 
 
 def _extent_with_margin(writing: Mask, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of the writing with white around it; all of it where there is none."""
+    """Return left, top, right, bottom of the writing with white around it; of the whole crop if there is none."""
     height, width = shape
     x, y, w, h = cv2.boundingRect(writing)
     if w == 0:

@@ -1,6 +1,6 @@
-"""A free field cut into digit candidates: connected ink, broken parts joined, wide parts cut at valleys.
+"""Cut a free field into digit candidates: connected ink, broken parts joined, wide parts cut at valleys.
 
-This is the second reader beside the line reader: simple, with errors of another kind.
+This serves as a second reader beside the line reader: simple, with errors of another kind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.imaging.binarization import Mask, stroke_width
 from worker.values import Box, DigitCrop, FieldCrop, Grey, freeze
 
 _MARK_SHARE = 0.45
-"""Parts lower than this share of the digits' height are points, commas and dashes."""
+"""Parts lower than this share of the height of the digits are points, commas and dashes."""
 
 _OVERLAP_SHARE = 0.5
 """Parts that share this much of the narrower one's columns are one digit."""
@@ -26,7 +26,7 @@ _WIDEST_SHARE = 1.15
 """A part wider than this many heights holds two digits or more."""
 
 _SURELY_TWO_SHARE = 1.7
-"""A part wider than this many heights is cut whatever the cut crosses."""
+"""A part wider than this many heights is cut, whatever the cut crosses."""
 
 _NARROWEST_SHARE = 0.4
 """Two digits that touch are at least this wide each, in heights."""
@@ -60,7 +60,7 @@ class InkPart:
 
 
 def segment_field(crop: FieldCrop) -> list[DigitCrop]:
-    """Cut a raw crop of a free field into digit candidates left to right; empty where there is no ink."""
+    """Cut a raw crop of a free field into digit candidates from left to right; none if there is no ink."""
     if min(crop.grey.shape) < 4:
         return []
     flat, ink = remove_print(crop.grey)
@@ -70,9 +70,9 @@ def segment_field(crop: FieldCrop) -> list[DigitCrop]:
 
 
 def digit_parts(ink: Mask, count: int | None = None) -> list[InkPart]:
-    """Cut the ink of one line of writing into parts of one digit each, from left to right, marks left out.
+    """Cut the ink of one line of writing into parts of one digit each, from left to right, without marks.
 
-    With ``count`` given, no more parts are cut than are wanting: a wide 4 stays whole where there are enough.
+    With ``count`` given, no more parts are cut than are missing, so a wide 4 stays whole if there are enough.
     """
     parts = ink_parts(ink)
     if not parts:
@@ -98,7 +98,7 @@ def ink_parts(ink: Mask) -> list[InkPart]:
 
 
 def digit_height(parts: list[InkPart]) -> float:
-    """Return the usual height of the digits: the median over parts, each weighing as much as its ink."""
+    """Return the usual height of the digits: the median over parts, weighted by their ink."""
     heights = np.array([p.height for p in parts])
     weights = np.array([int(p.mask.sum()) for p in parts])
     order = np.argsort(heights)
@@ -117,7 +117,7 @@ def join_parts(parts: list[InkPart]) -> InkPart:
 
 
 def digit_crop(crop: FieldCrop, flat: Grey, part: InkPart, position: int) -> DigitCrop:
-    """Cut one part out of the flattened crop as white ink on black, what is not its own ink left black."""
+    """Cut one part out of the flattened crop as white ink on black; ink of other parts becomes black."""
     margin = 2
     mask = cv2.dilate(np.pad(part.mask, margin), np.ones((3, 3), np.uint8))
     paper = cv2.copyMakeBorder(flat, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=255)
@@ -154,7 +154,7 @@ def _shared_columns(a: InkPart, b: InkPart) -> int:
 
 
 def _split_to_count(digits: list[InkPart], count: int, height: float) -> list[InkPart]:
-    """Cut the widest part in two until there are ``count``, as long as one is wide enough for two digits."""
+    """Cut the widest part in two until there are ``count`` parts, while one is wide enough for two digits."""
     digits = list(digits)
     while len(digits) < count:
         k = max(range(len(digits)), key=lambda i: digits[i].width)
@@ -167,10 +167,10 @@ def _split_to_count(digits: list[InkPart], count: int, height: float) -> list[In
 
 
 def _split_wide(part: InkPart, height: float) -> list[InkPart]:
-    """Cut a part that is too wide for one digit where a column holds least ink, pieces about evenly wide.
+    """Cut a part that is too wide for one digit at columns of least ink, into pieces of about the same width.
 
-    A part is left whole where a cut would take off less than a digit, or where it is not much too wide and
-    a cut would cross more than the one stroke by which digits usually touch.
+    A part stays whole if a cut would take off less than a digit, or if it is not much too wide and a cut would cross
+    more than the one stroke by which digits usually touch.
     """
     usual = max(height, 0.7 * part.height)
     if part.width <= _WIDEST_SHARE * usual:
@@ -186,7 +186,7 @@ def _split_wide(part: InkPart, height: float) -> list[InkPart]:
 
 
 def _best_cuts(column_ink: NDArray[np.float64], count: int, height: float) -> list[int]:
-    """Choose ``count - 1`` cut columns near even places, each where little ink is crossed."""
+    """Choose ``count - 1`` cut columns near even places, each crossing little ink."""
     step = column_ink.size / count
     columns = np.arange(column_ink.size)
     cuts = []

@@ -1,8 +1,7 @@
-"""Printed rows of cells: found on a crop or a page, dividers snapped to the print, their ink told apart.
+"""Find printed rows of cells on a crop or a page, snap dividers to the print, and assign the ink to cells.
 
-A row is found by its white insides, which hold together under tilt, photographs and thin print. The ink of a
-cell is then whole connected strokes: a digit that strays over its divider stays whole and goes to the cell
-that holds most of it.
+A row is found by its white insides, which survive tilt, photographs and thin print. The ink of a cell is then whole
+connected strokes: a digit that crosses a divider stays whole and goes to the cell that holds most of it.
 """
 
 from __future__ import annotations
@@ -23,33 +22,33 @@ from worker.values import DigitCrop, FieldCrop, Grey, freeze
 _FEWEST_CELLS = 3
 _MOST_CELLS = 40
 _FEWEST_UNANNOUNCED = 4
-"""Cells that a row must show before a field is read by them though nobody said that it has cells."""
+"""Least cells of a row by which a field is read although its template names no cells."""
 
 _SMALLEST_CELL_PX = 12
 _STACKED_GAP = 0.25
-"""Least gap, in cell heights, between rows of a form; also by how much the cells of stacked rows differ in width."""
+"""Least gap, in cell heights, between rows of a form, and largest difference in width of cells of stacked rows."""
 
 _MARGIN_SHARE = 0.2
-"""Kept around a row, in cell heights, for digits that stray."""
+"""Margin around a row, in cell heights, for digits that cross its border."""
 
 _LEAST_DIGIT_SHARE = 0.35
-"""Ink lower than this share of the row's digits is a speck or a remnant of print: the cell is blank."""
+"""Ink lower than this share of the row's digits is a speck or a remnant of print, so the cell is blank."""
 
 _OWN_SHARE = 0.7
-"""A part with this share of its ink in one cell belongs to it whole; else two digits touch."""
+"""A part with this share of its ink in one cell belongs to that cell; otherwise two digits touch."""
 
 
 _LIKE_REACH = 0.06
-"""How far print lies off its place from cell to cell, in pitches."""
+"""Largest shift of print from cell to cell, in pitches."""
 
 _FEWEST_ALIKE = 3
-"""So many straight uprights of one height are no row of 1s that nobody can read."""
+"""This many straight uprights of the same height are print, not a row of 1s."""
 
 _SIDE_SHARE = 0.2
-"""What is narrower than this share of a pitch, and as near to a divider, is a side of a cell."""
+"""A part narrower than this share of a pitch, and as near to a divider, is a side of a cell."""
 
 _CUT_WEIGHT, _PRIOR_WEIGHT = 0.7, 0.3
-"""What cutting ink, and being off the expected place by a cell, cost a comb, in heights of upright print."""
+"""Cost of a comb for cutting ink, and for lying a cell off its expected place, in heights of upright print."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +129,7 @@ def margin_px(row: CellRow) -> int:
 
 
 def announce_cells(crop: FieldCrop) -> FieldCrop:
-    """Return a crop of which nobody said how it is laid out as a row of cells where its print shows one."""
+    """Return a crop of unknown layout as a row of cells if its print shows one."""
     row = detect_cell_row(crop.grey) if min(crop.grey.shape) >= 8 else None
     if row is None or row.count < _FEWEST_UNANNOUNCED:
         return crop
@@ -139,7 +138,7 @@ def announce_cells(crop: FieldCrop) -> FieldCrop:
 
 
 def segment_cells(crop: FieldCrop, count: int) -> list[DigitCrop | None]:
-    """Cut a row of ``count`` cells into one digit candidate a cell, None where the cell is blank."""
+    """Cut a row of ``count`` cells into one digit candidate for each cell, None for a blank one."""
     if min(crop.grey.shape) < 8:
         return [None] * count
     row = _remove_row_print(crop, count)
@@ -148,9 +147,9 @@ def segment_cells(crop: FieldCrop, count: int) -> list[DigitCrop | None]:
 
 
 def remove_cells(crop: FieldCrop, count: int) -> tuple[Grey, Mask]:
-    """Return a row of ``count`` cells side by side, flattened, and its ink, both without what most cells show alike.
+    """Return a row of ``count`` cells side by side, flattened, and its ink, both without what most cells share.
 
-    That is their print, and paper with a pattern: the median of the cells, a few pixels to and fro.
+    They share their print and patterns of the paper: the median of the cells, within a shift of a few pixels.
     """
     row = _remove_row_print(crop, count)
     flat, bare_ink = remove_rules(row.flat, row.ink, _like_uprights(row.crop.grey))
@@ -191,7 +190,7 @@ def _side_by_side(image: Grey, dividers: NDArray[np.float64], pitch: int) -> Gre
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _BareRow:
-    """A row of cells without its print: the crop made straight, flattened, its ink, and the x of its dividers."""
+    """A row of cells without its print: the crop, straight and flattened, its ink, and the x of its dividers."""
 
     crop: FieldCrop
     flat: Grey
@@ -225,8 +224,8 @@ def _expected_ends(crop: FieldCrop) -> tuple[float, float]:
 def snap_dividers(ink: Mask, count: int, expected: tuple[float, float] | None = None) -> NDArray[np.float64]:
     """Return the x of the ``count + 1`` dividers: the even comb that fits the print best, then snapped to it.
 
-    Upright print speaks for a comb, other ink that it would cut speaks against it. ``expected`` is the left
-    and the right end of the row where they are known nearly; else the row fills most of the width.
+    Upright print counts for a comb, and other ink that it would cut counts against it. ``expected`` holds the left and
+    the right end of the row if they are roughly known; otherwise the row fills most of the width.
     """
     height, width = ink.shape
     tall = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((max(5, height // 4), 1), np.uint8))
@@ -281,7 +280,7 @@ def _cut_out(labels: NDArray[np.generic], label: int, box: NDArray[np.int32]) ->
 
 
 def _is_four_cornered(inside: Mask) -> bool:
-    """Tell the inside of a printed cell from that of a 0: its convex hull fills its box, a round one 79 %."""
+    """Tell the inside of a printed cell, whose convex hull fills its box, from that of a 0, whose hull fills 79 %."""
     contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     hull = cv2.convexHull(np.concatenate(contours))
     height, width = inside.shape
@@ -329,7 +328,7 @@ def _as_row(insides: NDArray[np.float64]) -> CellRow:
 
 
 def _extend(row: CellRow, near_ink: Mask) -> CellRow:
-    """Add the cells at both ends that the print goes on to show, though a digit or a gap opens them."""
+    """Add the cells at both ends that the print still shows, although a digit or a gap opens them."""
     step = (row.corners[1] - row.corners[0]) / row.count
     count, corners = row.count, row.corners.copy()
     for ends, way in (((0, 3), -step), ((1, 2), step)):
@@ -340,7 +339,7 @@ def _extend(row: CellRow, near_ink: Mask) -> CellRow:
 
 
 def _goes_on(near_ink: Mask, top: NDArray[np.float64], bottom: NDArray[np.float64], way: NDArray[np.float64]) -> bool:
-    """Return whether print shows one more cell: its far divider or both its rails, and paper within."""
+    """Return whether print shows one more cell: its far divider or both of its rails, with paper within."""
     inner = [_printed_share(near_ink, a + 0.15 * way, b + 0.85 * way) for a, b in ((top, bottom), (bottom, top))]
     if max(inner) > 0.5:
         return False
@@ -350,7 +349,7 @@ def _goes_on(near_ink: Mask, top: NDArray[np.float64], bottom: NDArray[np.float6
 
 
 def _printed_share(near_ink: Mask, start: NDArray[np.float64], end: NDArray[np.float64]) -> float:
-    """Return the share of a line from start to end on ink; what is off the image has none."""
+    """Return the share of a line from start to end that lies on ink; parts off the image count as paper."""
     x, y = np.rint(np.linspace(start, end, 32)).astype(np.intp).T
     inside = (x >= 0) & (y >= 0) & (x < near_ink.shape[1]) & (y < near_ink.shape[0])
     return float(near_ink[y[inside], x[inside]].sum() / x.size)
@@ -359,8 +358,8 @@ def _printed_share(near_ink: Mask, start: NDArray[np.float64], end: NDArray[np.f
 def _row_rules(ink: Mask, dividers: NDArray[np.float64]) -> list[Rule]:
     """Return the rules of a row: the flat ones, and uprights that are dividers, sides of boxes or teeth.
 
-    An upright is print if it reaches from rule to rule, or if as many dividers as not have one: a lone one
-    where no other divider shows is the stem of a digit that strayed.
+    An upright is print if it reaches from rule to rule, or if at least half of the dividers have one. A lone upright
+    where no other divider shows is the stem of a digit that crosses its cell.
     """
     height, width = ink.shape
     pitch = float(np.median(np.diff(dividers)))
@@ -381,7 +380,7 @@ def _spans(rule: Rule, flats: list[Rule], near: float) -> bool:
 
 
 def _ink_by_cell(ink: Mask, dividers: NDArray[np.float64]) -> list[InkPart | None]:
-    """Give each connected part of the ink to its cell; return each cell's digit, None where it is blank."""
+    """Give each connected part of the ink to its cell; return the digit of each cell, None if it is blank."""
     cells: list[list[InkPart]] = [[] for _ in dividers[1:]]
     for part in ink_parts(ink):
         if int(part.mask.sum()) >= 4 and not _is_print_remnant(part, dividers, ink.shape[0]):
@@ -397,7 +396,7 @@ def _ink_by_cell(ink: Mask, dividers: NDArray[np.float64]) -> list[InkPart | Non
 
 
 def _is_print_remnant(part: InkPart, dividers: NDArray[np.float64], height: int) -> bool:
-    """Tell what is left of print: a piece of a divider, the side of a box, a box's whole outline."""
+    """Tell remnants of print: a piece of a divider, the side of a box, the whole outline of a box."""
     pitch = float(np.median(np.diff(dividers)))
     off = float(np.abs(dividers - part.x - part.width / 2).min())
     piece = off < 0.1 * pitch and part.width < 0.15 * pitch and part.height < 0.5 * pitch
@@ -416,7 +415,7 @@ def _is_outline(mask: Mask) -> bool:
 
 
 def _share_out(part: InkPart, dividers: NDArray[np.float64]) -> list[tuple[int, InkPart]]:
-    """Return the cell of a part, or its pieces with theirs where it holds the digits of two cells."""
+    """Return the cell of a part; if it holds the digits of two cells, its pieces with their cells."""
     columns = part.mask.sum(axis=0)
     cell_of = np.searchsorted(dividers, part.x + np.arange(part.width)) - 1
     cell_of = np.clip(cell_of, 0, len(dividers) - 2)
@@ -433,10 +432,10 @@ def _share_out(part: InkPart, dividers: NDArray[np.float64]) -> list[tuple[int, 
 
 
 def _digit_of(parts: list[InkPart], middle: float, usual: float, least: float) -> InkPart | None:
-    """Join the strokes of one cell's digit; None where they are too little to be one, or off the line.
+    """Join the strokes of the digit of one cell; None if they are too small, or off the line.
 
-    ``middle`` and ``usual`` are the middle and the height of the row's digits. What lies below the main
-    stroke is a printed label or a comma, what lies far above or beside it a speck.
+    ``middle`` and ``usual`` are the middle and the height of the row's digits. Ink below the main stroke is a printed
+    label or a comma, and ink far above or beside it a speck.
     """
     on_line = [p for p in parts if abs(p.y + p.height / 2 - middle) < 0.8 * usual]
     main = max(on_line, key=lambda p: p.height * p.width, default=None)

@@ -1,4 +1,4 @@
-"""Glyphs of a page joined to numbers: chained from left to right, parted at gaps, put into reading order."""
+"""Join the glyphs of a page to numbers: chain them from left to right, split at gaps, put in reading order."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _WIDEST_GAP = 3.0
 """Digits further apart than this many heights do not belong to one number."""
 
 _STEEPEST = 0.7
-"""Most rise of a tilted number, a pixel along: 35 degrees."""
+"""Steepest slope of a tilted number: 35 degrees."""
 
 _NUMBER_GAP = 2.2
-"""A gap this many times the line's usual one, and wider than a digit is high, parts two numbers."""
+"""A gap of this many usual gaps of the line, and wider than a digit is high, separates two numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glyph:
-    """Ink that may be a digit: the strokes it holds, the main one first."""
+    """Ink that may be a digit: its strokes, the main one first."""
 
     parts: tuple[InkPart, ...]
 
@@ -42,7 +42,7 @@ Number = list[Glyph]
 
 
 def group_numbers(glyphs: list[Glyph]) -> list[list[Number]]:
-    """Group glyphs into rows of numbers, rows from top to bottom, the rest from left to right."""
+    """Group glyphs into rows of numbers: rows from top to bottom, numbers and glyphs from left to right."""
     if not glyphs:
         return []
     boxes = np.array([g.box for g in glyphs])
@@ -51,7 +51,7 @@ def group_numbers(glyphs: list[Glyph]) -> list[list[Number]]:
 
 
 def _chains(boxes: NDArray[np.float64]) -> list[list[int]]:
-    """Chain every glyph to its nearest neighbour on the right, where each is the other's nearest."""
+    """Chain every glyph to its nearest neighbour on the right, if each is the nearest of the other."""
     cost = _neighbour_cost(boxes)
     follower = np.argmin(cost, axis=1)
     leader = np.argmin(cost, axis=0)
@@ -67,7 +67,7 @@ def _chains(boxes: NDArray[np.float64]) -> list[list[int]]:
 
 
 def _neighbour_cost(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (N, N) how ill glyph j follows glyph i, in heights; infinite where it cannot."""
+    """Return (N, N) the cost of glyph j following glyph i, in heights; infinite if it cannot."""
     left, top, right, bottom = boxes.T
     height = bottom - top
     usual = np.maximum(height[:, None], height[None, :])
@@ -82,7 +82,7 @@ def _neighbour_cost(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _part_at_gaps(boxes: NDArray[np.float64], chain: list[int]) -> list[list[int]]:
-    """Part a chain where the gap is much wider than its usual gap."""
+    """Split a chain where the gap is much wider than its usual gap."""
     if len(chain) < 3:
         return [chain]
     gaps = boxes[chain[1:], 0] - boxes[chain[:-1], 2]
@@ -93,7 +93,7 @@ def _part_at_gaps(boxes: NDArray[np.float64], chain: list[int]) -> list[list[int
 
 
 def _rows(boxes: NDArray[np.float64], numbers: list[list[int]]) -> list[list[list[int]]]:
-    """Put numbers side by side into rows: one joins a row that shares most of its height."""
+    """Put numbers side by side into rows; a number joins a row that shares most of its height."""
     spans = [(float(np.median(boxes[n, 1])), float(np.median(boxes[n, 3]))) for n in numbers]
     order = sorted(range(len(numbers)), key=lambda k: sum(spans[k]))
     rows: list[list[int]] = []
