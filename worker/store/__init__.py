@@ -1,1 +1,1 @@
-"""Tables, and the only SQL queries."""
+"""The tables, and the only SQL of the project."""

@@ -1,4 +1,4 @@
-"""What a monitor wants to know of the readings, at a cost that does not grow with them."""
+"""Figures about the readings for a monitor, at a cost that does not grow with their number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LATEST = 10_000
 
 
 def count_latest_fields(engine: Engine, latest: int = LATEST) -> dict[str, int]:
-    """Count the fields read last, by what became of them: ``accepted``, ``review`` or ``blank``."""
+    """Count the latest fields by their status: ``accepted``, ``review`` or ``blank``."""
     newest = select(FieldRow.status).order_by(FieldRow.id.desc()).limit(latest).subquery()
     with reading(engine) as connection:
         rows = connection.execute(select(newest.c.status, func.count()).group_by(newest.c.status)).all()
@@ -20,7 +20,7 @@ def count_latest_fields(engine: Engine, latest: int = LATEST) -> dict[str, int]:
 
 
 def latest_model_versions(engine: Engine) -> dict[str, str]:
-    """Return the models, by name, that the page read last was read with; none before the first page."""
+    """Return the models, by name, that read the latest page; none before the first page."""
     query = select(PageRow.model_versions).order_by(PageRow.id.desc()).limit(1)
     with reading(engine) as connection:
         return dict(connection.execute(query).scalar_one_or_none() or {})

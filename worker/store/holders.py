@@ -1,4 +1,4 @@
-"""Who holds which jobs, so that those of the dead are taken back before their lease runs out."""
+"""Which process holds which jobs, so that jobs of dead processes are taken back before their lease runs out."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def list_holders(engine: Engine) -> list[str]:
 
 
 def take_back_jobs(engine: Engine, holder: str) -> int:
-    """Queue again, unpublished, what a dead worker held; the delivery counts, for the job may have killed it.
+    """Queue again, unpublished, what a dead worker held; the delivery counts, because the job may have killed it.
 
-    A holder that is alive after all loses nothing but its work: its claim no longer holds.
+    A holder that is alive after all only loses its work, because its claim no longer holds.
     """
     with writing(engine) as connection:
         queued = {
@@ -42,7 +42,7 @@ def find_states(engine: Engine, ids: Collection[str]) -> dict[str, JobState]:
 
 
 def count_published(engine: Engine) -> int:
-    """Count the queued jobs of which a message ought to wait in the queue."""
+    """Count the queued jobs for which a message should wait in the queue."""
     with reading(engine) as connection:
         waiting = (JobRow.state == JobState.QUEUED) & JobRow.published_at.is_not(None)
         return connection.execute(select(func.count()).select_from(JobRow).where(_IS_OPEN, waiting)).scalar_one()

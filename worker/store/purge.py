@@ -1,4 +1,4 @@
-"""Retention: what ended long ago is deleted, files before rows, in batches that may be interrupted."""
+"""Delete what ended long ago, files before rows, in batches that may be interrupted."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from worker.store.tables import (
 )
 
 BATCH = 50
-"""Jobs a transaction: on SQLite a worker waits for it, so that it must stay well under a second."""
+"""Jobs in one transaction; on SQLite a worker waits for it, so it must stay well under a second."""
 
 _ENDED = JobRow.state.in_([JobState.DONE, JobState.FAILED, JobState.DEAD, JobState.DUPLICATE])
 
@@ -58,11 +58,11 @@ class PurgeCounts:
 
 
 def purge_older_than(engine: Engine, age: timedelta, *, remove_scan: Callable[[str], None]) -> PurgeCounts:
-    """Delete every job that ended more than ``age`` ago, its readings, and its scan where no job is left.
+    """Delete every job that ended more than ``age`` ago, its readings, and its scan if no job is left.
 
-    ``remove_scan`` gets the URI of each and deletes the file if it is ours to delete; where it raises
-    ``OSError`` the rows stay. A job that a younger one is linked to stays as long as that one. What was
-    deleted is counted in ``purges``, in the same transaction: a purge may be interrupted and run again.
+    ``remove_scan`` gets the URI of each scan and deletes the file if it is ours; if it raises ``OSError``, the
+    rows stay. A job to which a younger one is linked stays as long as that one. The deletions are counted in ``purges``
+    in the same transaction, so a purge may be interrupted and run again.
     """
     with writing(engine) as connection:
         now = database_now(connection)
@@ -107,7 +107,7 @@ def _is_removed(uri: str | None, remove_scan: Callable[[str], None]) -> bool:
 
 
 def _delete_jobs(connection: Connection, purge_id: int, job_ids: list[str]) -> PurgeCounts:
-    """Delete jobs and all that hangs on them, the leaves first, and add the counts to the purge's row."""
+    """Delete jobs and everything that belongs to them, the leaves first, and add the counts to the row of the purge."""
     scans = select(JobRow.scan_id).where(JobRow.id.in_(job_ids), JobRow.scan_id.is_not(None))
     scan_ids = list(connection.execute(scans).scalars())
     # Locked first: whoever registers these bytes meanwhile waits, and then finds them gone or in use.

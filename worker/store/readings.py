@@ -19,7 +19,7 @@ from worker.values import DigitReading, FieldReading, FieldStatus, Money, PageRe
 
 
 def insert_readings(connection: Connection, job_id: str, pages: Sequence[PageReading], *, now: datetime) -> None:
-    """Insert every row of a job's pages; ids come back in order, so that four statements write a scan."""
+    """Insert every row of the pages of a job; ids come back in order, so four statements write a scan."""
     _name_versions(connection, pages, now)
     page_ids = _insert_all(connection, PageRow, [_page_values(job_id, page) for page in pages])
     fields = [(page_id, i, f) for page_id, page in zip(page_ids, pages, strict=True) for i, f in enumerate(page.fields)]
@@ -37,18 +37,18 @@ def insert_readings(connection: Connection, job_id: str, pages: Sequence[PageRea
 
 
 def insert_scan(connection: Connection, *, sha256: str, size: int | None, now: datetime) -> str:
-    """Return the id of the scan of these bytes, its row locked, and written first if they are new."""
+    """Return the id of the scan of these bytes, with its row locked; write the row first if the bytes are new."""
     values = {"id": str(uuid.uuid4()), "sha256": sha256, "size_bytes": size, "created_at": now}
     known = select(ScanRow.id).where(ScanRow.sha256 == sha256).with_for_update(key_share=True)
     while True:
         upsert(connection, ScanRow, values)
         scan_id = connection.execute(known).scalar_one_or_none()
-        if scan_id is not None:  # else a purge deleted the row between the two statements
+        if scan_id is not None:  # otherwise a purge deleted the row between the two statements
             return scan_id
 
 
 def upsert(connection: Connection, table: type[Base], values: dict[str, Any]) -> bool:
-    """Insert a row unless its key is there already; True where it was inserted."""
+    """Insert a row unless its key exists already; return whether it was inserted."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(values).on_conflict_do_nothing()
     return connection.execute(statement).rowcount == 1

@@ -1,4 +1,4 @@
-"""The values that the store hands out about jobs."""
+"""The values that the store returns about jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.values import Scan
 
 @dataclass(frozen=True, slots=True)
 class JobTicket:
-    """What a caller gets for a job: its id, its state, and the job whose bytes it repeats, if any."""
+    """What a sender gets for a job: its id, its state, and the job whose bytes it repeats, if any."""
 
     id: str
     state: JobState
@@ -20,7 +20,7 @@ class JobTicket:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """One job in the hands of one worker; ``attempt`` is a fencing token, other for every claim of a job."""
+    """One job held by one worker; ``attempt`` is a fencing token, which differs for every claim of a job."""
 
     id: str
     scan: Scan
@@ -45,7 +45,7 @@ class FailedJob:
 
 @dataclass(frozen=True, slots=True)
 class QueueSummary:
-    """How the queue stands: jobs by state, the longest wait and run in seconds, the latest failures."""
+    """The state of the queue: jobs by state, the longest wait and run in seconds, the latest failures."""
 
     counts: dict[JobState, int]
     oldest_queued_s: float | None

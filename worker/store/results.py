@@ -1,7 +1,7 @@
 """What has been read, page by page: results, exports, low-confidence digits and the review queue.
 
-All of it comes in batches by keyset ("after this key"), each a short read of its own: millions of rows are
-never held in memory, and a long export never holds back SQLite's checkpoints or PostgreSQL's vacuum.
+Everything comes in batches by keyset ("after this key"), each in a short read of its own. So millions of rows are
+never held in memory, and a long export never blocks SQLite's checkpoints or PostgreSQL's vacuum.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Doubts = dict[tuple[int, int | None], list[DoubtOut]]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which pages are wanted; None is any. A duplicate stands for the job whose bytes it repeats."""
+    """Which pages are selected; None means any. A duplicate stands for the job whose bytes it repeats."""
 
     job: str | None = None
     reference: str | None = None
@@ -166,7 +166,7 @@ def _page_query(selection: Selection) -> Select[*tuple[Any, ...]]:
 
 
 _READ_UNDER = func.coalesce(JobRow.duplicate_of, JobRow.id)
-"""The job whose pages tell of a job's bytes."""
+"""The job whose pages hold what was read from a job's bytes."""
 
 
 def _of_job(selection: Selection) -> list[ColumnElement[bool]]:

@@ -1,8 +1,8 @@
-"""The tables, typed; ``migrations/`` builds them and a test holds the two equal.
+"""The tables, typed; ``migrations/`` builds them, and a test holds the two equal.
 
-One scan is one sequence of bytes; every job names a scan and has its own pages, fields and digits. Boxes are
-in page pixels, origin at the page's top left. Times are UTC. What the machine read (``fields.text``) is never
-overwritten: a review writes ``final_text`` beside it and keeps its own row.
+One scan is one sequence of bytes. Every job names a scan and has its own pages, fields and digits. Boxes are in page
+pixels from the top left of the page. Times are UTC. What the machine read (``fields.text``) is never overwritten: a
+review writes ``final_text`` beside it and keeps its own row.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 LOW_CONFIDENCE = 0.99
-"""The view ``low_confidence_digits`` and its partial index reach this far: an index over all digits would be
-ten times as large, and random inserts into it would slow every worker."""
+"""Upper limit of the view ``low_confidence_digits`` and its partial index; an index over all digits would be much
+larger, and random inserts into it would slow every worker (docs/decisions.md)."""
 
 
 PAGE_AWAITS_REVIEW = "(problem IS NOT NULL OR doubt IS NOT NULL) AND settled_at IS NULL"
@@ -41,7 +41,7 @@ PAGE_AWAITS_REVIEW = "(problem IS NOT NULL OR doubt IS NOT NULL) AND settled_at 
 
 
 class JobState(StrEnum):
-    """Where a job stands; ``failed`` has a recorded reason, ``dead`` ended its process too often."""
+    """The state of a job; ``failed`` has a recorded reason, and ``dead`` ended its process too often."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -58,7 +58,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times and drop the zone where the database knows none."""
+        """Refuse naive times, and drop the zone if the database knows none."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -74,7 +74,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class PlainText(TypeDecorator[str]):
-    """Text from outside: NUL and lone surrogates, which PostgreSQL refuses, become what can be stored."""
+    """Text from outside, with NUL and lone surrogates, which PostgreSQL refuses, replaced."""
 
     impl = Text
     cache_ok = True
@@ -86,7 +86,7 @@ class PlainText(TypeDecorator[str]):
         return value.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode()
 
 
-Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only in a column called INTEGER
+Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite generates ids only in a column of type INTEGER
 JsonValue = JSON().with_variant(JSONB, "postgresql")
 NO_LIST, NO_TEXT, CODE_KIND = text("'[]'"), text("''"), text("'code'")
 """Defaults of columns that came later: adding one rewrites no row."""
@@ -125,7 +125,7 @@ class ScanRow(Base):
 
 
 class JobRow(Base):
-    """One order to read a scan; the truth about the queue, whatever Redis remembers.
+    """One order to read a scan: the truth about the queue, whatever Redis remembers.
 
     ``attempts`` counts every claim and only grows: it is a fencing token, against a worker that lost its lease.
     ``deliveries`` counts the claims that were not handed back, towards dead-lettering.
@@ -250,7 +250,7 @@ class FieldRow(Base):
             sqlite_where=text("final_text IS NULL"),
             postgresql_where=text("final_text IS NULL"),
         ),
-        {"sqlite_autoincrement": True},  # an id never comes back: a reviewer may hold it after a purge
+        {"sqlite_autoincrement": True},  # an id is never used again, because a reviewer may hold it after a purge
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
@@ -289,7 +289,7 @@ class DoubtRow(Base):
     __tablename__ = "doubts"
     __table_args__ = (
         Index("ix_doubts_field_id", "field_id"),
-        {"sqlite_with_rowid": False},  # kept in the order of the key: the doubts of a page lie together
+        {"sqlite_with_rowid": False},  # stored in the order of the key, so that the doubts of a page lie together
     )
 
     page_id: Mapped[int] = mapped_column(Id, ForeignKey("pages.id"), primary_key=True, autoincrement=False)
@@ -312,7 +312,7 @@ class DigitRow(Base):
             sqlite_where=text(f"confidence < {LOW_CONFIDENCE}"),
             postgresql_where=text(f"confidence < {LOW_CONFIDENCE}"),
         ),
-        {"sqlite_with_rowid": False},  # kept in the order of the key: the digits of a field lie together
+        {"sqlite_with_rowid": False},  # stored in the order of the key, so that the digits of a field lie together
     )
 
     field_id: Mapped[int] = mapped_column(Id, ForeignKey("fields.id"), primary_key=True, autoincrement=False)
@@ -331,7 +331,7 @@ class DigitRow(Base):
 
 
 class ReviewRow(Base):
-    """One decision of a person on a field; ``before`` held till then, at first as the machine read it.
+    """One decision of a person on a field; ``before`` is the value until then, at first what the machine read.
 
     ``overruled`` is what was wrong with the answer by the field's grammar and rules, where the person knew better.
     """

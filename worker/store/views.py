@@ -1,4 +1,4 @@
-"""The views, as the store's own queries read them; made in ``migrations/``, told in ``docs/reference/results.md``."""
+"""The views, as the store's own queries use them; ``migrations/`` makes them (see docs/reference/results.md)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Column, Double, MetaData, SmallInteger, Table
 
 from worker.store.tables import JsonValue, UtcDateTime
 
-_views = MetaData()  # apart from the tables': a view is nothing to create or compare
+_views = MetaData()  # apart from the metadata of the tables, because views are not created or compared there
 _BOX = ("box_x", "box_y", "box_w", "box_h")
 
 

@@ -1,1 +1,1 @@
-"""Judge a reading: is the field empty, what was left unread, how sure is the number."""
+"""Judge a reading: is the field empty, what was left unread, and how confident is the number."""

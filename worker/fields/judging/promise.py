@@ -1,4 +1,4 @@
-"""From labelled fields to the confidence that keeps a promised substitution rate."""
+"""Find, from labelled fields, the confidence that keeps a promised substitution rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from worker.calibration import CERTAINTY, Promise
 
 MANY_TRIES = 5
-"""Starting points over which the certainty of ``choose_threshold`` is shared out."""
+"""Number of starting points that share the certainty of ``choose_threshold``."""
 
 
 def choose_threshold(

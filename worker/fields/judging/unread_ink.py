@@ -1,4 +1,4 @@
-"""What was not read of a line: strokes as high as its digits that no digit and no mark accounts for."""
+"""Find what was not read in a line: strokes as high as its digits that belong to no digit and no mark."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from worker.fields.line_reader.alignment import INK
 from worker.fields.line_reader.transcription import Transcript
 
 WIDEST = 1.5
-"""In heights of a digit; what is wider is a rule or a pattern."""
+"""Largest width of a stroke in heights of a digit; wider ink is a rule or a pattern."""
 
 
 def tallest_unread_stroke(seen: Transcript) -> float:
     """Return the height of the tallest stroke in no symbol's box, in heights of the median digit; 0 without any.
 
-    What runs from the top of the line to its bottom is a frame's side.
+    A stroke from the top of the line to its bottom is the side of a frame.
     """
     if not seen.cuts:
         return 0.0

@@ -1,4 +1,4 @@
-"""From a reading's columns to each digit's ink and box: seams between neighbours, then the ink within."""
+"""Find each digit's ink and box from the columns of a reading: seams between neighbours, then the ink within."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from worker.values import Box
 Pixels = NDArray[np.uint8]
 
 INK = 110
-"""A line's pixel above this, of 255, is ink."""
+"""A pixel of a line above this, of 255, is ink."""
 CLEAR = 60
-"""A column without a pixel above this parts two symbols by itself."""
+"""A column without a pixel above this separates two symbols by itself."""
 OFF_PATH = 2.0
-"""Cost of a seam's step aside, and of its distance from the middle between two symbols."""
+"""Cost of a sideways step of a seam, and of its distance from the middle between two symbols."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ def _upright(column: int) -> _Seam:
 
 
 def cut_symbols(line: Pixels, symbols: list[Symbol]) -> list[Cut]:
-    """Cut a line between its symbols along the seams that cross least ink.
+    """Cut a line between its symbols along the seams that cross the least ink.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def cut_symbols(line: Pixels, symbols: list[Symbol]) -> list[Cut]:
 
 
 def cut_lines(lines: list[Pixels], symbols: list[list[Symbol]]) -> list[list[Cut]]:
-    """Cut many lines as ``cut_symbols`` cuts one; the seams through touching digits are found all at once."""
+    """Cut many lines as ``cut_symbols`` cuts one; find all seams through touching digits at once."""
     gaps = [_find_gaps(line, row) for line, row in zip(lines, symbols, strict=True)]
     seams = [[_open_seam(gap) for gap in row] for row in gaps]
     closed = [(i, k) for i, row in enumerate(seams) for k, seam in enumerate(row) if seam is None]
@@ -143,7 +143,7 @@ def _find_gaps(line: Pixels, symbols: list[Symbol]) -> list[_Gap]:
 
 
 def _open_seam(gap: _Gap) -> _Seam | None:
-    """Return the upright seam through the clear column nearest to the middle; None where there is none."""
+    """Return the upright seam through the clear column nearest to the middle; None if there is none."""
     strongest = gap.line[:, gap.first : gap.last].max(axis=0).tolist()
     clear = [x for x, ink in enumerate(strongest, gap.first) if ink < CLEAR]
     return _upright(min(clear, key=lambda x: abs(x - gap.middle))) if clear else None
@@ -162,7 +162,7 @@ def _closed_seams(gaps: list[_Gap]) -> list[_Seam]:
         away = np.abs(np.arange(gap.first, gap.last) - gap.middle) / gap.apart
         total[:, i, 1 : 1 + gap.last - gap.first] = gap.line[:, gap.first : gap.last] + OFF_PATH * 8 * away
     for y in range(1, rows):
-        above = total[y - 1].astype(np.float32)  # equal paths are many: what parts them must not change
+        above = total[y - 1].astype(np.float32)  # there are many equal paths; the choice among them must not change
         aside = np.minimum(above[:, :-2], above[:, 2:]) + OFF_PATH
         total[y, :, 1:-1] += np.minimum(aside, above[:, 1:-1])
     left, here, right = total[..., :-2], total[..., 1:-1], total[..., 2:]
@@ -182,7 +182,7 @@ def _trace(gap: _Gap, step: list[list[int]], end: int) -> _Seam:
 
 
 def _main_ink(part: Pixels, centre: float) -> tuple[Pixels, Box | None]:
-    """Return a symbol's ink cut close, with its box in the part, and None where it has none.
+    """Return the ink of a symbol, cut close, with its box in the part; None if it has no ink.
 
     Specks and remnants of rules that lie away from the main ink are dropped.
     """

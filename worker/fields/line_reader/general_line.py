@@ -1,7 +1,7 @@
-"""The general reader's picture of a line: cut out of the raw grey crop, 48 rows, by the extent of the writing.
+"""Cut the general reader's picture of a line out of the raw grey crop: 48 rows, by the extent of the writing.
 
-It sees paper, rules and shades as they are: on clean and on dirty paper the network was taught on such pictures, and
-errs elsewhere than the line reader, which sees flattened ink. Training and the worker call the same function.
+It shows paper, rules and shades as they are. The network was trained on such pictures of clean and dirty paper, so its
+errors differ from those of the line reader, which sees flattened ink. Training and the worker call the same function.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GENERAL_HEIGHT = 48
 GENERAL_STRIDE = 8
 """Columns for each of the reader's answers."""
 LEAST_GENERAL_WIDTH = 160
-"""Narrower lines are filled up with middle grey, which is nothing to it (docs/lab-notebook/general-reader.md)."""
+"""Narrower lines are filled up with middle grey, which means nothing to it (docs/lab-notebook/general-reader.md)."""
 MOST_GENERAL_WIDTH = 1200
 FILL = 128
 
@@ -67,7 +67,7 @@ def cut_extent(grey: Grey, extent: Extent) -> NDArray[np.uint8]:
     scale = GENERAL_HEIGHT / (bottom - top)
     columns = round(min((right - left) * scale, MOST_GENERAL_WIDTH))
     part = grey[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
-    if scale < 0.8:  # bilinear sampling would skip pixels: smooth by as much as is shrunk
+    if scale < 0.8:  # bilinear sampling would skip pixels, so smooth by the factor of reduction
         part = np.asarray(cv2.GaussianBlur(part, (0, 0), 0.5 * (1 / scale - 0.7)), np.uint8)
     half = 0.5 * scale - 0.5
     matrix = np.array([[scale, 0, half - (left - int(left)) * scale], [0, scale, half - (top - int(top)) * scale]])

@@ -1,6 +1,6 @@
-"""A field's crop made into the picture that the line reader knows: flat paper, digits of one height.
+"""Turn the crop of a field into the picture that the line reader knows: flat paper, digits of one height.
 
-Training and the worker call the same function, so that the reader never meets a picture made another way.
+Training and the worker call the same function, so the reader never sees a picture made in another way.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MAX_WIDTH = 1000
 EMPTY_LEFT = 8
 """Empty columns before a line: without them a leading thin 1 was taken for a frame (docs/lab-notebook/reading.md)."""
 WORKING_HEIGHT = 72
-"""Rows at which the line is looked for: the digits of the smallest real crops have about 20."""
+"""Height in rows at which the line is looked for; the digits of the smallest real crops have about 20."""
 GUTTER_TONE = 0.3
-"""Darkest paper's share of the brightest: what is darker along a whole side is a gutter; a shadow leaves more."""
+"""Darkest paper as a share of the brightest; a darker area along a whole side is a gutter, a shadow is brighter."""
 MIN_CONTRAST = 0.10
-"""Least share by which ink darkens its paper; fainter marks are taken for paper texture."""
+"""Least share by which ink darkens its paper; fainter marks count as texture of the paper."""
 DASH_ASPECT = 1.8
-"""A piece so many times as wide as high may be a dash."""
+"""A piece at least this many times as wide as high may be a dash."""
 DASH_GAP, FARTHEST_DASH = 0.8, 1.2
 """In heights of the line: the space before a dash that belongs to it, and how much of one is worth reading."""
 
@@ -57,7 +57,7 @@ class Line:
 class _Pieces(NamedTuple):
     """Connected ink: the ``boxes`` (n, 5) and ``centres`` (n, 2) of writing, and the boxes of what may be ``dashes``.
 
-    Rules, frames and specks are no writing; short rules may be dashes.
+    Rules, frames and specks are not writing; short rules may be dashes.
     """
 
     boxes: NDArray[Any]
@@ -88,7 +88,7 @@ def normalize_line(grey: Grey) -> Line:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
     top, bottom, left, right, ink = extent
     left, right = _reach_dashes(pieces.dashes, (top, bottom, left, right))
-    if working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT:  # small writing in a large crop: look again, closer
+    if working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT:  # small writing in a large crop: look closer
         margin = 0.6 * (bottom - top)
         y, x = (max(0, int((v - margin) / working)) for v in (top, left))
         y2, x2 = (int((v + margin) / working) + 1 for v in (bottom, right))
@@ -144,7 +144,7 @@ def _find_pieces(darkness: Grey) -> _Pieces:
 def _reach_dashes(dashes: NDArray[Any], line: tuple[float, float, float, float]) -> tuple[float, float]:
     """Return a line's ends with the dashes beside its digits: a minus before them, and those behind the last.
 
-    A slash before a dash is no 1. ``line`` is top, bottom, left, right.
+    A slash before a dash is not a 1. ``line`` is top, bottom, left, right.
     """
     top, bottom, first, last = line
     height, reached, start = bottom - top, last, first
@@ -172,8 +172,8 @@ def _count_left_out(pieces: _Pieces, line: Line, working: float) -> int:
 def _extent_of(pieces: _Pieces) -> tuple[float, float, float, float, int] | None:
     """Return (top, bottom, left, right, ink pixels) of the line of digits, or None where there is no ink.
 
-    What lies off the line does not count; marks that stick out (a slash, a comma) weigh little, because the extent is
-    a percentile over the ink's columns.
+    Ink off the line does not count. Marks that stick out (a slash, a comma) have little weight, because the extent is a
+    percentile over the columns of the ink.
     """
     boxes, middles = pieces.boxes, pieces.centres[:, 1]
     if not len(boxes):
@@ -183,7 +183,7 @@ def _extent_of(pieces: _Pieces) -> tuple[float, float, float, float, int] | None
     reference = _weighted_percentile(heights, areas, 50)
     centre = _weighted_percentile(middles, areas, 50)
     on_line = np.abs(middles - centre) < 1.2 * reference
-    if not on_line.any():  # two lines weigh the same: take the heaviest ink
+    if not on_line.any():  # two lines have the same weight: take the heaviest ink
         on_line = areas == areas.max()
     tall = on_line & (heights >= min(0.5 * reference, heights[on_line].max()))
     widths = boxes[:, cv2.CC_STAT_WIDTH]
@@ -260,7 +260,7 @@ def _cut(darkness: Grey, corner: tuple[float, float, float], scale: float) -> ND
     """Return ``darkness`` from (left, top) to the right edge, scaled to ``LINE_HEIGHT`` rows of uint8."""
     left, top, right = corner
     width = int(np.ceil(min((right - left) * scale, MAX_WIDTH) / WIDTH_STRIDE)) * WIDTH_STRIDE
-    if scale < 0.8:  # bilinear sampling would skip pixels: smooth by as much as is shrunk
+    if scale < 0.8:  # bilinear sampling would skip pixels, so smooth by the factor of reduction
         darkness = np.asarray(cv2.GaussianBlur(darkness, (0, 0), 0.5 * (1 / scale - 0.7)), np.uint8)
     half = 0.5 * scale - 0.5
     matrix = np.array([[scale, 0, half - left * scale], [0, scale, half - top * scale]], np.float64)
