@@ -15,6 +15,7 @@ from schemas.rules import (
     AnyOfRule,
     CheckDigitRule,
     DateRule,
+    DifferenceRule,
     EqualRule,
     FieldRule,
     FormRule,
@@ -110,7 +111,11 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
 
 
 def decide_form(template: FormTemplate, fields: Sequence[FieldReading]) -> tuple[FieldReading, ...]:
-    """Hold the rules across fields: a broken one sends its fields to review, a kept one raises their confidence."""
+    """Hold the rules across fields: a kept one raises their confidence, a broken one sends to review what may break it.
+
+    Where one close reading of one field alone would keep a broken sum, that field is to blame. The others are sent to
+    review only if they are no longer sure enough.
+    """
     by_name = {f.name: f for f in fields}
     specs = {spec.name: spec for spec in template.fields}
     confirmed: set[frozenset[str]] = set()
@@ -118,15 +123,13 @@ def decide_form(template: FormTemplate, fields: Sequence[FieldReading]) -> tuple
         broken = _form_rule_broken(rule, specs, by_name)
         names = fields_named(rule)
         if broken:
-            for name in names:
-                doubt = Doubt(DoubtKind.RULE_BROKEN, subject=rule.rule, explanation=broken)
-                by_name[name] = add_doubt(by_name[name], doubt)
-        elif _confirms(rule, by_name) and frozenset(names) not in confirmed:
-            confirmed.add(frozenset(names))  # a + b = c and c - b = a are one evidence
+            by_name.update(_blame(rule, broken, specs, by_name))
+        elif (filled := _confirmed_by(rule, by_name)) and frozenset(filled) not in confirmed:
+            confirmed.add(frozenset(filled))  # a + b = c and c - b = a are one evidence
             odds = REPEAT_ODDS if isinstance(rule, EqualRule) else TOTAL_ODDS
             all_right = raise_by_odds(math.prod(by_name[name].confidence for name in names), odds)
-            for name in names:
-                source = f"{rule.rule} with {', '.join(n for n in names if n != name)}"
+            for name in filled:
+                source = f"{rule.rule} with {', '.join(n for n in filled if n != name)}"
                 by_name[name] = confirm_field(by_name[name], all_right, source, frozenset({Witness.FORM_RULE}))
     return tuple(by_name[f.name] for f in fields)
 
@@ -161,9 +164,20 @@ def confirm_field(field: FieldReading, confidence: float, source: str, witnesses
     return replace(field, confidence=confidence, doubts=doubts, status=status)
 
 
-def _confirms(rule: FormRule, fields: Mapping[str, FieldReading]) -> bool:
-    """Tell whether a kept rule is evidence: that one of several fields is filled is none."""
-    return not isinstance(rule, AnyOfRule) and all(fields[name].text for name in fields_named(rule))
+def _confirmed_by(rule: FormRule, fields: Mapping[str, FieldReading]) -> tuple[str, ...]:
+    """Return the fields that a kept rule speaks for; none where it is no evidence.
+
+    That one of several fields is filled is none. Blank fields add nothing to a sum; with fewer than two numbers filled
+    in, the total only repeats one.
+    """
+    names = fields_named(rule)
+    filled = tuple(name for name in names if fields[name].text)
+    if isinstance(rule, AnyOfRule):
+        return ()
+    if not isinstance(rule, SumRule):
+        return filled if len(filled) == len(names) else ()
+    rest_is_blank = all(fields[name].status is FieldStatus.BLANK for name in names if name not in filled)
+    return filled if rest_is_blank and rule.total in filled and len(filled) >= 3 else ()
 
 
 def _confirm_by_check_digits(spec: FieldSpec, read: ReadField, decided: FieldReading) -> FieldReading:
@@ -245,7 +259,7 @@ def find_repair(rule: FieldRule, read: ReadField) -> Alternative | None:
     return keeping[0] if len(keeping) == 1 else None
 
 
-def _one_digit_changed(read: ReadField) -> list[Alternative]:
+def _one_digit_changed(read: ReadField | FieldReading) -> list[Alternative]:
     """Return the text with each digit in turn changed to its runner-up, where that is likely enough."""
     if len(read.digits) != len(read.text):
         return []
@@ -282,12 +296,64 @@ def _form_rule_broken(rule: FormRule, specs: Mapping[str, FieldSpec], fields: Ma
         )
     if any(specs[name].kind not in ("code", "number", "amount") for name in named):
         return "only numbers and amounts can be added"
-    number = {name: _quantity_of(specs[name], field) for name, field in named.items()}
-    if isinstance(rule, SumRule):
-        found, stated, name = sum(number[n] for n in rule.fields), number[rule.total], rule.total
-    else:
-        found, stated, name = number[rule.minuend] - number[rule.subtrahend], number[rule.result], rule.result
+    quantities = {name: _quantity_of(specs[name], field) for name, field in named.items()}
+    found, stated = _both_sides(rule, quantities)
+    name = rule.total if isinstance(rule, SumRule) else rule.result
     return None if found == stated else f"makes {found}, but {name} says {stated}"
+
+
+def _both_sides(rule: SumRule | DifferenceRule, quantities: Mapping[str, Decimal]) -> tuple[Decimal, Decimal]:
+    """Return what a sum or difference makes, and what is written for it."""
+    if isinstance(rule, SumRule):
+        return sum((quantities[name] for name in rule.fields), Decimal(0)), quantities[rule.total]
+    return quantities[rule.minuend] - quantities[rule.subtrahend], quantities[rule.result]
+
+
+def _blame(
+    rule: FormRule, broken: str, specs: Mapping[str, FieldSpec], fields: Mapping[str, FieldReading]
+) -> dict[str, FieldReading]:
+    """Return the fields of a broken rule that a person has to see, doubted.
+
+    If a close reading of one field alone keeps the rule, each other field is wrong with the probability that Bayes
+    gives: it is wrong by itself, and the close reading fits by chance, one time in ``TOTAL_ODDS``.
+    """
+    names = fields_named(rule)
+    culprit = _find_culprit(rule, specs, fields) if isinstance(rule, SumRule | DifferenceRule) else None
+    if culprit is None:
+        by_confidence = sorted(names, key=lambda name: fields[name].confidence)
+        least, next_least = (fields[name].confidence for name in by_confidence[:2])
+        hint = f"; the least sure is {by_confidence[0]}" if len(names) > 2 and least < next_least else ""
+        doubt = Doubt(DoubtKind.RULE_BROKEN, subject=rule.rule, explanation=broken + hint)
+        return {name: add_doubt(fields[name], doubt) for name in names}
+    blamed, repair = culprit
+    doubt = Doubt(DoubtKind.RULE_BROKEN, subject=rule.rule, explanation=broken, readings=(repair.text,))
+    changed = {blamed: add_doubt(fields[blamed], doubt)}
+    others = [name for name in names if name != blamed]
+    by_chance = {name: (1 - fields[name].confidence) / TOTAL_ODDS for name in others}
+    total = repair.confidence + sum(by_chance.values())
+    for name in others:
+        needed = fields[name].accept_threshold
+        if needed is None or 1 - by_chance[name] / max(total, 1e-12) < needed:
+            changed[name] = add_doubt(fields[name], Doubt(DoubtKind.RULE_BROKEN, subject=rule.rule, explanation=broken))
+    return changed
+
+
+def _find_culprit(
+    rule: SumRule | DifferenceRule, specs: Mapping[str, FieldSpec], fields: Mapping[str, FieldReading]
+) -> tuple[str, Alternative] | None:
+    """Return the one field, with its close reading, that alone would keep a broken rule; None unless it is one."""
+    names = fields_named(rule)
+    quantities = {name: _quantity_of(specs[name], fields[name]) for name in names}
+    found = []
+    for name in names:
+        field = fields[name]
+        written = number_of(field.text)
+        for other in {a.text: a for a in (*_one_digit_changed(field), *field.alternatives)}.values():
+            if written and other.text.isdigit() and other.text != field.text:
+                changed = {**quantities, name: quantities[name] / written * number_of(other.text)}
+                made, stated = _both_sides(rule, changed)
+                found += [(name, other)] if made == stated else []
+    return found[0] if len(found) == 1 else None
 
 
 def _quantity_of(spec: FieldSpec, field: FieldReading) -> Decimal:

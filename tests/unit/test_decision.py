@@ -198,6 +198,51 @@ def test_a_sum_confirms_nothing_where_a_field_is_empty_and_no_evidence_counts_tw
     assert [f.confidence for f in once] == [f.confidence for f in twice]
 
 
+def test_blank_rows_count_as_nothing_and_the_sum_speaks_for_the_others() -> None:
+    rule = {"rule": "sum", "fields": ["a", "b", "d"], "total": "c"}
+    names = [{"name": n, "box_mm": [0, 20 * i, 10, 10]} for i, n in enumerate("abcd")]
+    template = FormTemplate.model_validate({"name": "x", "page_mm": [99, 99], "fields": names, "rules": [rule]})
+    blank = FieldReading("d", "", 0.999, FieldStatus.BLANK, BOX)
+    decided = decide_form(template, [*unsure("17", "25", "42"), blank])
+    assert [f.status for f in decided] == [FieldStatus.ACCEPTED] * 3 + [FieldStatus.BLANK]
+    unsettled = replace(blank, status=FieldStatus.REVIEW)
+    assert all(not f.validation_sources for f in decide_form(template, [*unsure("17", "25", "42"), unsettled]))
+
+
+def sure(*texts: str, needed: float | None = 0.995) -> list[FieldReading]:
+    return [replace(f, accept_threshold=needed) for f in fields(*texts)]
+
+
+def test_the_one_field_whose_close_reading_mends_a_sum_is_to_blame() -> None:
+    template = form({"rule": "sum", "fields": ["a", "b"], "total": "c"})
+    a, b, c = sure("17", "25", "48")
+    doubtful = replace(c, confidence=0.6, alternatives=(Alternative("42", 0.3),), status=FieldStatus.REVIEW)
+    decided = decide_form(template, [a, b, doubtful])
+    assert [f.status for f in decided] == [FieldStatus.ACCEPTED, FieldStatus.ACCEPTED, FieldStatus.REVIEW]
+    assert reasons_of(decided[2]) == ("rule sum: makes 42, but c says 48; only 42 keeps it",)
+    unlikely = replace(doubtful, alternatives=(Alternative("42", 0.001),))
+    assert {f.status for f in decide_form(template, [a, b, unlikely])} == {FieldStatus.REVIEW}
+    not_calibrated = [replace(f, accept_threshold=None) for f in (a, b, doubtful)]
+    assert {f.status for f in decide_form(template, not_calibrated)} == {FieldStatus.REVIEW}
+
+
+def test_where_nothing_or_several_readings_mend_a_sum_all_are_asked_for_and_the_least_sure_is_named() -> None:
+    template = form({"rule": "sum", "fields": ["a", "b"], "total": "c"})
+    a, b, c = sure("17", "25", "48")
+    two = [replace(a, alternatives=(Alternative("23", 0.1),)), b, replace(c, alternatives=(Alternative("42", 0.1),))]
+    for readings in ([a, b, c], two):
+        readings = [readings[0], replace(readings[1], confidence=0.9), readings[2]]
+        decided = decide_form(template, readings)
+        assert {reasons_of(f)[-1] for f in decided} == {"rule sum: makes 42, but c says 48; the least sure is b"}
+
+
+def test_negative_numbers_are_added_with_their_sign() -> None:
+    template = form({"rule": "sum", "fields": ["a", "b"], "total": "c"})
+    a, b, c = sure("30", "12", "18")
+    kept = decide_form(template, [replace(a, value=30), replace(b, value=-12), replace(c, value=18)])
+    assert all(f.validation_sources for f in kept)
+
+
 def test_the_same_number_twice_is_worth_less_than_a_sum() -> None:
     readings = unsure("17", "17", "9", confidence=0.99)
     decided = decide_form(form({"rule": "equal", "fields": ["a", "b"]}), readings)
