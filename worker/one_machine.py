@@ -30,8 +30,8 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.2
 HEAL_S = 5.0
 SILENCE_PATIENCE_S = 30.0
-"""A flushed Redis forgets the last beat; the next canary brings it back within seconds. Doubled each time that a worker
-was started anew in vain: on a crowded machine its start may take longer, and would never come to its end."""
+"""A flushed Redis forgets the last beat, and the next canary brings it back within seconds. The patience doubles each
+time that a worker was restarted in vain, because a start may take longer on a crowded machine, and would never end."""
 
 COLD_STOP_S = 20.0
 """Celery takes about 10 s to end after the grace time is over (measured)."""
@@ -43,7 +43,7 @@ WATCHER_IS_STUCK = 3
 
 
 class Part:
-    """One child process: started, started again when it dies, stopped by its id."""
+    """One child process: started, restarted when it dies, and stopped by its id."""
 
     def __init__(self, runtime: Runtime, name: str, arguments: list[str]) -> None:
         self.name = name
@@ -56,11 +56,11 @@ class Part:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code of the process; None while it runs."""
         return self._process.poll() if self._process else 0
 
     def start(self) -> None:
-        """Start the process; its output goes to its log. It gets SIGTERM should this process be killed."""
+        """Start the process, with its output in its log; it gets SIGTERM if this process is killed."""
         self.started = time.monotonic()
         with contextlib.suppress(FileNotFoundError):
             if self._log.stat().st_size > MAX_LOG_BYTES:
@@ -77,7 +77,7 @@ class Part:
             )
 
     def revive(self) -> None:
-        """Start the process again if it has died; one that dies at once is given growing pauses."""
+        """Start the process again if it has died; after deaths at once the pauses grow."""
         if self.exit_code is None:
             return
         lived_s = time.monotonic() - self.started
@@ -117,7 +117,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the jobs that ended in it by state, and whether files are stuck."""
+    """How a run ended: its ended jobs by state, and whether files are stuck."""
 
     ended: dict[JobState, int]
     summary: QueueSummary
@@ -191,7 +191,7 @@ class OneMachine:
                 self._watcher.revive()
             with contextlib.suppress(DatabaseUnavailableError):
                 summary = queue_summary(self._runtime.engine(), failures=100)
-                with contextlib.suppress(OSError):  # what we print may lie on a full disk
+                with contextlib.suppress(OSError):  # our output may go to a full disk
                     self._show(summary)
                 if self._watcher_is_through and not _is_open(summary):
                     break
@@ -211,7 +211,7 @@ class OneMachine:
                 self._stop.wait(1.0)
 
     def _heal_silence(self) -> None:
-        """Start a worker anew that runs and lets no canary through, unless Redis itself does not answer."""
+        """Restart a worker that runs but lets no canary through, unless Redis itself does not answer."""
         if time.monotonic() < self._heal_at:
             return
         self._heal_at = time.monotonic() + HEAL_S
@@ -250,7 +250,7 @@ def _is_open(summary: QueueSummary) -> bool:
 
 
 def _environment(runtime: Runtime) -> dict[str, str]:
-    """Return the environment of the parts: the same home and inbox wherever they are started from."""
+    """Return the environment of the parts: the same home and inbox wherever they are started."""
     return {**os.environ, "ICR_HOME": str(runtime.home), "ICR_INBOX": str(runtime.inbox)}
 
 

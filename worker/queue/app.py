@@ -12,9 +12,9 @@ from worker.queue.transport import use_hardened_transport
 def make_app(runtime: Runtime) -> Celery:
     """Build the application of one process; a worker's needs its tasks beside it (``start_worker``).
 
-    Late acknowledgement and ``reject_on_worker_lost`` hand a dead worker's message to the next one; the SQL
-    job row counts the deliveries, so that a scan that kills its worker is not handed round for ever. The
-    remote control is off: nobody who can write to Redis may order a worker about.
+    Late acknowledgement and ``reject_on_worker_lost`` give the message of a dead worker to the next one. The job row in
+    SQL counts the deliveries, so a scan that kills its worker is not delivered for ever. The remote control is off, so
+    that nobody who can write to Redis can command a worker.
     """
     settings = runtime.settings
     use_hardened_transport()
@@ -42,6 +42,6 @@ def make_app(runtime: Runtime) -> Celery:
         task_time_limit=settings.job_time_limit_s + HARD_LIMIT_MARGIN_S,
         worker_enable_remote_control=False,
         worker_prefetch_multiplier=1,
-        worker_proc_alive_timeout=60,  # a child loads its model first: 4 s are too few
+        worker_proc_alive_timeout=60,  # a child loads its model first; 4 s are not enough
     )
     return app

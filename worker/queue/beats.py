@@ -1,7 +1,7 @@
-"""Beats: when everybody who does something was last heard of, kept in Redis.
+"""Beats in Redis: when each worker and watcher last showed that it works.
 
-A beat is a key that expires by itself, so that no clock is compared. Reading beats needs no Celery, so that a command
-that only asks answers at once.
+A beat is a key that expires by itself, so no clocks are compared. Reading beats needs no Celery, so a command that only
+asks answers at once.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _BEATS = "icr:beat:"
 
 REMEMBERED_S = 86_400
-"""A worker that died is reported as silent for so long. A beat is as old as its key has lost of this life."""
+"""How long a worker that died is reported as silent. The age of a beat is what its key has lost of this time."""
 
 
 def silence_limit_s(settings: Settings) -> float:
-    """Return how long a working worker may be silent: all its processes may be at the longest job allowed."""
+    """Return how long a working worker may be silent, because all its processes may be at the longest job allowed."""
     return settings.job_time_limit_s + HARD_LIMIT_MARGIN_S + 3 * settings.canary_s
 
 
@@ -39,7 +39,7 @@ def record_beat(client: redis.Redis, name: str) -> None:
 
 
 def forget_beat(client: redis.Redis, name: str) -> None:
-    """Take ``name`` off the list: it stops of its own will. A Redis that is gone forgets by itself."""
+    """Forget ``name``, which stops on purpose; a Redis that is gone forgets by itself."""
     from redis import RedisError
 
     with contextlib.suppress(RedisError):
@@ -47,9 +47,9 @@ def forget_beat(client: redis.Redis, name: str) -> None:
 
 
 def beat_ages(client: redis.Redis) -> dict[str, float]:
-    """Return the seconds since the last beat of everybody who was heard of in the last day, by name.
+    """Return the seconds since the last beat of everybody with a beat in the last day, by name.
 
-    A beat younger than now is of before the clock was set back: nothing was heard since.
+    A beat younger than now is from before the clock was set back, and nothing was heard since.
     """
     ages = {}
     for key in sorted(client.scan_iter(match=f"{_BEATS}*", count=1000)):

@@ -1,9 +1,8 @@
-"""Whether a worker works, not merely runs: it lives while a canary job has come through it lately.
+"""Tell whether a worker works and does not merely run: a canary job has come through it lately.
 
-A worker can be alive and silent after its connection dropped (celery#8030, #8091, #10205): its process and
-its socket look well. So every worker has a queue of its own beside the common one, read by the same command
-on the same connection; what passes through it leaves a beat in Redis that expires by itself, so that no clock
-is compared.
+A worker can be alive and silent after its connection dropped (celery#8030, #8091, #10205), while its process and its
+socket look well. So every worker has a queue of its own beside the common one, read by the same command on the same
+connection. Each canary leaves a beat in Redis that expires by itself, so no clocks are compared.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def canary_queue(node: str) -> str:
 
 
 class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
-    """Sends the worker its canary from the worker's own event loop: a stuck loop sends none."""
+    """Sends the worker its canary from the worker's own event loop, because a stuck loop sends none."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     runtime: Runtime

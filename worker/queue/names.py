@@ -1,4 +1,4 @@
-"""What things are called on the queue, and the numbers that its parts share; no Celery is needed to know them."""
+"""Names on the queue and numbers that its parts share, without importing Celery."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ QUEUE = "icr"
 READ_SCAN = "icr.read_scan"
 CANARY = "icr.canary"
 HARD_LIMIT_MARGIN_S = 10
-"""From the soft limit, where a job records its own failure, to the hard one, where its process is killed."""
+"""Time from the soft limit, where a job records its own failure, to the hard one, where its process is killed."""
 MOST_URGENT = 9
 
 

@@ -1,4 +1,4 @@
-"""Brings the queue in line with the job rows, which are the truth: what was lost is published again."""
+"""Bring the queue in line with the job rows, which are the truth: publish again what was lost."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from worker.system.process_identity import is_dead
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-"""Most jobs published again at once: a long backlog must not flood a queue that has just come back."""
+"""Most jobs published again at once, so that a long backlog does not flood a queue that has just come back."""
 
 UNPUBLISHED_AFTER_S = 5.0
-"""A row is committed and published within milliseconds; after this long its publisher died in between."""
+"""A row is published within milliseconds of its commit; after this time its publisher has died in between."""
 
 BACKLOG_PATIENCE_S = 6 * 3600.0
-"""While Redis holds a message for every open row, a job that waits is in line, not lost: no hurry."""
+"""While Redis holds a message for every open row, a waiting job is in line and not lost, so there is no hurry."""
 
 _TURN = "icr:reconcile"
 
 
 def reconcile_in_turn(publisher: Publisher) -> None:
-    """Reconcile unless somebody did lately; every worker and every watcher calls this often."""
+    """Reconcile unless another process did so lately; every worker and every watcher calls this often."""
     client = publisher.runtime.redis_client()
     turn_ms = round(publisher.runtime.settings.reconcile_s * 1000)
     if client.set(_TURN, "taken", nx=True, px=turn_ms):
         reconcile(publisher)
-    elif int(client.pttl(_TURN)) > turn_ms:  # the clock was set back: else nobody has a turn for as long
+    elif int(client.pttl(_TURN)) > turn_ms:  # the clock was set back; otherwise nobody would have a turn for as long
         client.delete(_TURN)
 
 
 def reconcile(publisher: Publisher) -> int:
     """Publish again what the queue has forgotten; return how many.
 
-    First the rows never published and those whose worker died. Then, if fewer messages wait in Redis than there are
-    queued rows, as many of those published longest ago as are missing: which ones are lost nobody knows, a message
-    too many is dropped by the claim, and the next turn finds those that are still missing. Messages in hand do not
-    count: a worker that was killed before its claim leaves them there until the visibility timeout.
+    First come the rows that were never published and those whose worker died. Then, if fewer messages wait in Redis
+    than there are queued rows, as many as are missing of those published longest ago. Nobody knows which ones are lost; the
+    claim drops a message too many, and the next turn finds those that are still missing. Messages in hand do not count,
+    because a worker that was killed before its claim leaves them there until the visibility timeout.
     """
     engine = publisher.runtime.engine()
     take_back_from_the_dead(engine)
@@ -63,7 +63,7 @@ def take_back_from_the_dead(engine: Engine) -> None:
 
 
 def _republish(publisher: Publisher, *, patience_s: float, limit: int) -> int:
-    """Publish what was never published, and what was published more than ``patience_s`` ago and not taken."""
+    """Publish rows that were never published, or more than ``patience_s`` ago and not taken since."""
     engine = publisher.runtime.engine()
     lost = find_lost_jobs(engine, unpublished_after_s=UNPUBLISHED_AFTER_S, republish_after_s=patience_s, limit=limit)
     for ticket in lost:

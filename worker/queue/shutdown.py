@@ -1,4 +1,4 @@
-"""A worker's end within a bound: the scan in hand is finished if time allows, and handed back if not."""
+"""End a worker within a time limit: finish the scan in hand if time allows, and hand it back if not."""
 
 from __future__ import annotations
 

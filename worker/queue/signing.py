@@ -1,7 +1,7 @@
-"""Signed jobs: a job's JSON text and its HMAC, so that only who has the key may order a scan to be read.
+"""Sign jobs by the HMAC of their JSON text, so that only holders of the key can order a scan to be read.
 
-The text is signed as it stands and parsed only when the signature fits: no program has to agree with another on
-the one true form of a JSON object.
+The text is signed as it stands and parsed only if the signature fits, so programs need not agree on one canonical form
+of a JSON object.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def sign_job(job: dict[str, Any], key: str) -> dict[str, str]:
 
 
 def open_job(message: dict[str, Any], key: str | None) -> dict[str, Any]:
-    """Return the job that a message holds; without a key a signature is not asked for and not looked at.
+    """Return the job that a message holds; without a key, signatures are neither required nor checked.
 
     Raises
     ------
@@ -47,13 +47,13 @@ def _parse(text: str, *, must_have_id: bool) -> dict[str, Any]:
         raise InvalidJobError("the signed text is no JSON") from error
     if not isinstance(job, dict):
         raise InvalidJobError("the signed text is no JSON object")
-    if must_have_id and not job.get("id"):  # else whoever saw it could send it again under ids of his own
+    if must_have_id and not job.get("id"):  # otherwise anybody who saw it could send it again under other ids
         raise InvalidJobError("a signed job needs an id of its own")
     return job
 
 
 def _fits(text: str, signature: str, key: str) -> bool:
-    """Compare in a time that tells nothing of how much of a guess was right."""
+    """Compare in constant time, so that a guesser learns nothing."""
     return hmac.compare_digest(_digest(text, key).encode(), signature.encode("utf-8", "replace"))
 
 

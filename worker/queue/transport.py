@@ -1,8 +1,8 @@
-"""Kombu's Redis transport, hardened: every message is rebuilt from the few parts of it that are ours to obey.
+"""Harden Kombu's Redis transport: rebuild every message from the few parts of it that we obey.
 
-Kombu takes every string in the list for a message of its own making. One that is not (a stray ``LPUSH`` is
-enough) ends the worker's event loop; one with a broken body comes back and ends it again, for ever. A good
-one may bring its own time limit, delay and follow-up tasks.
+Kombu takes every string in the list for a message of its own. A string that is none (a stray ``LPUSH`` is enough) ends
+the worker's event loop. A message with a broken body comes back and ends it again, for ever. A good message may bring
+its own time limit, delay and follow-up tasks.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _UNPACKERS: dict[str, Callable[[], Any]] = {
     "application/x-bz2": bz2.BZ2Decompressor,
     "application/x-lzma": lzma.LZMADecompressor,
 }
-"""What undoes the ``compression`` of Celery's senders, by kombu's names; 32 takes zlib's format and gzip's."""
+"""Decompressors for the ``compression`` of Celery's senders, by kombu's names; 32 accepts zlib's and gzip's format."""
 
 MAX_DEPTH = 10
-"""A job is one flat object. What is nested deeper could exhaust the stack of whoever reads it next."""
+"""Deepest nesting of a message. A job is one flat object; deeper ones could exhaust the stack of a reader."""
 
 
 class Client(redis.Redis):
-    """Mends what comes off the queue."""
+    """A client that rebuilds the messages that come off the queue."""
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        """Return Redis's answer; the message in that of a BRPOP is rebuilt."""
+        """Return the answer of Redis, with the message in that of a BRPOP rebuilt."""
         answer = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
         if command_name == "BRPOP" and answer:
             key, item = answer
@@ -47,14 +47,14 @@ class Client(redis.Redis):
 
 
 class QoS(kombu_redis.QoS):
-    """Counts what a worker has in hand; an acknowledgement that Redis did not hear ends that too.
+    """Counts what a worker has in hand; an acknowledgement that Redis did not receive also ends that.
 
     Kombu keeps such a message in hand for ever. With as many of them as the worker has processes it asks for no more,
-    so never notices that its connection is gone: alive, and silent.
+    so it never notices that its connection is gone: it is alive and silent.
     """
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message; one that Redis still holds comes back later and is dropped by the claim."""
+        """Acknowledge a message; if Redis still holds it, it comes back later and the claim drops it."""
         try:
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
         except self.channel.connection_errors:
@@ -71,7 +71,7 @@ class QoS(kombu_redis.QoS):
 
 
 class Channel(kombu_redis.Channel):
-    """Reads with the client that mends, and counts with the QoS that forgets."""
+    """A channel with the client that rebuilds messages and the QoS that forgets lost acknowledgements."""
 
     QoS = QoS
 
@@ -86,7 +86,7 @@ class Transport(kombu_redis.Transport):
 
 
 def use_hardened_transport() -> None:
-    """Have kombu use this transport wherever a URL says Redis."""
+    """Make kombu use this transport for every Redis URL."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
 
@@ -94,8 +94,8 @@ def use_hardened_transport() -> None:
 def rebuild_message(item: bytes, queue: str) -> bytes:
     """Return a Celery message of the same task, id and arguments, and nothing else that Celery would obey.
 
-    What is no message, or one of a task that is not ours, becomes an ``icr.read_scan`` of its own text, under its own
-    id if it has one, so that the task records it as a job that cannot be read: it is not lost, and it harms nobody.
+    An item that is no message, or one of another task, becomes an ``icr.read_scan`` of its own text, under its own id
+    if it has one. The task then records it as a job that cannot be read, so it is not lost and does no harm.
     """
     try:
         parts = _read_parts(item)
@@ -123,7 +123,7 @@ def rebuild_message(item: bytes, queue: str) -> bytes:
 
 
 def _read_parts(item: bytes) -> dict[str, Any]:
-    """Take a message apart; raises one of many errors if it is none."""
+    """Take a message apart; raise one of many errors if it is none."""
     if len(item) > MAX_ITEM_BYTES:
         raise ValueError("too long")
     message = json.loads(item)
@@ -148,7 +148,7 @@ def _read_parts(item: bytes) -> dict[str, Any]:
 
 
 def _unpack_body(body: Any, properties: dict[str, Any], headers: dict[str, Any]) -> Any:
-    """Undo the encoding and the compression of a body, within the bounds of a message."""
+    """Undo the encoding and the compression of a body, within the limits of a message."""
     if properties.get("body_encoding") == "base64":
         body = base64.b64decode(body, validate=True)
     if headers.get("compression") is None:
@@ -161,7 +161,7 @@ def _unpack_body(body: Any, properties: dict[str, Any], headers: dict[str, Any])
 
 
 def _find_id(item: bytes) -> str:
-    """Return the id that a sender gave to what is no message of ours, else one that follows from its bytes."""
+    """Return the id that a sender gave to an item that is no message of ours, or one computed from its bytes."""
     try:
         found = json.loads(item[: MAX_ITEM_BYTES + 1])["headers"]["id"]
     except (ValueError, TypeError, LookupError, RecursionError):
