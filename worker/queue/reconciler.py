@@ -39,9 +39,9 @@ def reconcile(publisher: Publisher) -> int:
     """Publish again what the queue has forgotten; return how many.
 
     First come the rows that were never published and those whose worker died. Then, if fewer messages wait in Redis
-    than there are queued rows, as many as are missing of those published longest ago. Nobody knows which ones are lost; the
-    claim drops a message too many, and the next turn finds those that are still missing. Messages in hand do not count,
-    because a worker that was killed before its claim leaves them there until the visibility timeout.
+    than there are queued rows, as many as are missing of those published longest ago. Nobody knows which ones are lost;
+    the claim drops a message too many, and the next turn finds those that are still missing. Messages in hand do not
+    count, because a worker that was killed before its claim leaves them there until the visibility timeout.
     """
     engine = publisher.runtime.engine()
     take_back_from_the_dead(engine)
