@@ -68,6 +68,11 @@ class Runtime:
         return tuple(folder.resolve() for folder in [self.inbox, *named])
 
     @property
+    def file_roots(self) -> tuple[Path, ...]:
+        """Return the folders that files are opened under: those of jobs, the inbox as it is named, and the copies."""
+        return (*self.scan_roots, self.inbox, self.copies_folder)
+
+    @property
     def scan_buckets(self) -> tuple[BucketRoot, ...]:
         """Return the places in object storage under which a job may name objects."""
         return tuple(parse_roots(self.settings.scan_roots)[1])

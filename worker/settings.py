@@ -46,6 +46,9 @@ class Settings(BaseSettings):
         ),
     ] = "skip"
     settle_s: Annotated[float, Field(gt=0, description="How long a file must stand still before it is taken")] = 1.0
+    incomplete_s: Annotated[
+        float, Field(ge=0, description="How long a file that ends early, or is open in its writer, may stand still")
+    ] = 60.0
     rescan_s: Annotated[float, Field(gt=0, description="How often the folder is looked through without any event")] = (
         10.0
     )

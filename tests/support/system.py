@@ -20,6 +20,7 @@ PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
 
 FAST = {
     "ICR_SETTLE_S": "0.2",
+    "ICR_INCOMPLETE_S": "2",
     "ICR_RESCAN_S": "1",
     "ICR_RECONCILE_S": "2",
     "ICR_CANARY_S": "1",

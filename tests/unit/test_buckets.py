@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from worker.bootstrap import read_settings
 from worker.commands.results import _remove_scan
 from worker.errors import InvalidJobError, SettingsError
-from worker.sources.buckets import COPY_LIFE_S, BucketRoot, locate_object, parse_roots, remove_left_copies
+from worker.sources.buckets import BucketRoot, locate_object, parse_roots
+from worker.sources.copies import COPY_LIFE_S, remove_left_copies
 from worker.sources.places import Folders, Places
 from worker.system.process_identity import name_process
 

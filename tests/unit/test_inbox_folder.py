@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import UnreadableScanError
+from worker.errors import FolderUnavailableError, UnreadableScanError
 from worker.inbox import folder
-from worker.inbox.settling import Settling
+from worker.inbox.settling import Settling, is_being_written
 
 NASTY = [
     "a\nb.png",
@@ -61,7 +63,107 @@ def test_only_regular_files_that_are_nobodys_temporary_are_scans(inbox: Path) ->
     (inbox / "link.png").symlink_to(inbox / "a.png")
     (inbox / "linked").symlink_to(inbox / "form")
     os.mkfifo(inbox / "pipe.png")
-    assert sorted(map(str, folder.iter_scans(inbox))) == ["a.png", "form/b.png"]
+    left: list[Path] = []
+    assert sorted(map(str, folder.iter_scans(inbox, left))) == ["a.png", "form/b.png", "form/deeper/c.png"]
+    assert sorted(map(str, left)) == ["link.png", "linked", "pipe.png"] == list(map(str, folder.find_left(inbox)))
+    said = folder.describe_left([str(name) for name in left])
+    assert said.startswith("3 links, devices or folders too deep are not taken: ") and "\n" not in said
+
+
+def test_folders_at_any_depth_are_looked_into_and_their_scans_go_through_whole(inbox: Path) -> None:
+    deep = Path(*"abcdefghijklmnop", "scan.png")
+    (inbox / deep).parent.mkdir(parents=True)
+    (inbox / deep).write_bytes(b"bytes")
+    assert list(folder.iter_scans(inbox)) == [deep]
+    claimed = take(inbox, deep)
+    assert [found.path for found in folder.iter_claimed(inbox)] == [claimed.path]
+    target = folder.place(inbox, claimed, folder.DONE)
+    folder.dispose(inbox, claimed, target)
+    assert target == inbox / "done" / deep and target.read_bytes() == b"bytes"
+    assert not (inbox / folder.WORKING / claimed.job_id).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "template"),
+    [
+        ("a.png", None),
+        ("meter-card/a.png", "meter-card"),
+        ("no-such-form/a.png", "no-such-form"),
+        ("meter-card/north/a.png", "meter-card"),
+        ("2026/meter-card/a.png", "meter-card"),
+        ("2026/01/a.png", None),
+    ],
+)
+def test_the_outermost_folder_that_is_known_names_the_template(name: str, template: str | None) -> None:
+    assert folder.Claimed("1", Path(name), Path(name)).template_among({"meter-card", "free"}) == template
+
+
+def test_a_reason_file_that_comes_back_is_no_scan(inbox: Path) -> None:
+    drop(inbox, "a.png" + folder.REASON_SUFFIX)
+    assert list(folder.iter_scans(inbox)) == []
+
+
+@pytest.fixture
+def home(tmp_path: Path, inbox: Path) -> Path:
+    """Return a private home beside the inbox that no trick in the inbox may reach."""
+    home = inbox / ".home"
+    home.mkdir(mode=0o700)
+    (home / "icr.db").write_bytes(b"the database")
+    return home
+
+
+def test_a_folder_that_becomes_a_link_while_its_file_settles_leads_nowhere(inbox: Path, home: Path) -> None:
+    name = drop(inbox, "form/icr.db", b"the database")
+    os.link(home / "icr.db", inbox / "form" / "twin")  # the same size, time and inode as the one that is linked to
+    (inbox / name).unlink()
+    (inbox / "form" / "twin").rename(inbox / name)
+    seen = folder.sight(inbox / name)
+    (inbox / "form").rename(inbox / ".moved")
+    (inbox / "form").symlink_to(home)
+    assert seen is not None and folder.claim(inbox, name, seen) is None
+    assert (home / "icr.db").read_bytes() == b"the database"
+    assert list(folder.iter_claimed(inbox)) == []
+
+
+@pytest.mark.parametrize("outcome", folder.OUTCOMES)
+def test_an_outcome_folder_that_is_a_link_takes_no_scan(inbox: Path, home: Path, outcome: str) -> None:
+    (inbox / outcome).symlink_to(home)
+    claimed = take(inbox, drop(inbox, "form/a.png"))
+    with pytest.raises(OSError):
+        folder.dispose(inbox, claimed, folder.place(inbox, claimed, outcome), "why")
+    assert sorted(p.name for p in home.iterdir()) == ["icr.db"]
+    assert claimed.path.exists()
+
+
+def test_a_planted_reason_file_is_replaced_and_never_written_through(inbox: Path, home: Path) -> None:
+    claimed = take(inbox, drop(inbox, "a.png"))
+    target = folder.place(inbox, claimed, folder.FAILED)
+    target.parent.mkdir()
+    reason = target.with_name(target.name + folder.REASON_SUFFIX)
+    reason.symlink_to(home / "icr.db")
+    folder.dispose(inbox, claimed, target, "why")
+    assert (home / "icr.db").read_bytes() == b"the database"
+    assert not reason.is_symlink() and reason.read_text().startswith("why")
+
+
+def test_a_working_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    (inbox / folder.WORKING).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FolderUnavailableError):
+        folder.prepare(inbox)
+
+
+def test_a_scan_that_has_ended_comes_back_to_be_read_again(inbox: Path) -> None:
+    claimed = take(inbox, drop(inbox, "form/a.png"))
+    target = folder.place(inbox, claimed, folder.FAILED)
+    folder.dispose(inbox, claimed, target, "why")
+    folder.bring_back(inbox, Path("form/a.png"), folder.FAILED, claimed.job_id)
+    assert [(found.job_id, found.name) for found in folder.iter_claimed(inbox)] == [
+        (claimed.job_id, Path("form/a.png"))
+    ]
+    assert list((inbox / "failed" / "form").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -159,3 +261,69 @@ def test_a_backlog_of_any_size_is_watched_a_bounded_number_at_a_time(inbox: Path
             settling.forget(name)
             seen.add(str(name))
     assert len(seen) == 50 and not settling.more
+
+
+def test_a_file_that_ends_early_is_waited_for_longer_than_a_damaged_one(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("worker.inbox.settling.time.monotonic", lambda: now[0])
+
+    def check(path: Path) -> None:
+        raise UnreadableScanError(path.stem, incomplete=path.stem == "early")
+
+    settling = Settling(inbox, settle_s=1.0, capacity=10, check=check, incomplete_s=60.0)
+    for name in ("early.pdf", "damaged.pdf", "long-ago.pdf"):
+        drop(inbox, name)
+    settling.look()
+    found = {}
+    for _ in range(70):
+        now[0] += 1.0
+        found |= {ready.name.stem: found.get(ready.name.stem, now[0] - 100.0) for ready in settling.ready()}
+    assert found["damaged"] <= 6
+    assert 60 <= found["early"] <= 62
+
+
+def test_a_file_that_ends_early_and_is_old_is_judged_at_once(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("worker.inbox.settling.time.monotonic", lambda: now[0])
+
+    def check(path: Path) -> None:
+        raise UnreadableScanError("early", incomplete=True)
+
+    settling = Settling(inbox, settle_s=1.0, capacity=10, check=check, incomplete_s=60.0)
+    name = drop(inbox, "a.pdf")
+    os.utime(inbox / name, (1e9, 1e9))
+    settling.look()
+    now[0] += 1.1
+    assert settled(settling) == [("a.pdf", "early")]
+
+
+def test_a_file_that_its_writer_holds_open_is_not_taken(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("worker.inbox.settling.time.monotonic", lambda: now[0])
+    settling = Settling(inbox, settle_s=1.0, capacity=10, check=lambda path: None, incomplete_s=60.0)
+    program = "import sys; f = open(sys.argv[1], 'wb'); f.write(b'page 1'); f.flush(); print(flush=True); input()"
+    command = [sys.executable, "-c", program, str(inbox / "fax.tif")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        if not is_being_written(inbox / "fax.tif"):
+            pytest.skip("this file system grants no leases")
+        settling.look()
+        now[0] += 10
+        assert settled(settling) == []
+        writer.communicate(b"\n")
+    assert settled(settling) == [("fax.tif", None)]
+
+
+def test_what_is_put_aside_keeps_no_other_file_out(inbox: Path) -> None:
+    settling = Settling(inbox, settle_s=0.01, capacity=3, check=lambda path: None)
+    for i in range(3):
+        drop(inbox, f"stuck-{i}.png")
+    settling.look()
+    for name in list(settling._candidates):
+        settling.put_off(name, 60)
+    drop(inbox, "good.png")
+    settling.look()
+    assert Path("good.png") in settling._candidates

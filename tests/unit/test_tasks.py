@@ -140,15 +140,15 @@ def test_a_scan_that_vanishes_while_it_is_read_waits_for_its_folder_and_fails_al
     root.mkdir()
     (root / "a.png").touch()
 
-    def vanish(path: Path) -> tuple[str, int]:
+    def vanish(path: Path, *_: object, **__: object) -> tuple[Path, str]:
         if gone == "folder":
             root.rename(tmp_path / "away")
         elif gone == "scan":
             path.unlink()
-        raise FileNotFoundError(path)
+        raise InvalidJobError("the file cannot be opened") from FileNotFoundError(path)
 
     runtime = replace(build_runtime(Settings()), places=lambda: Places(Folders((root,))))
-    monkeypatch.setattr(reading_job, "hash_file", vanish)
+    monkeypatch.setattr(reading_job, "copy_scan", vanish)
     claim = ClaimedJob("1", Scan("1", str(root / "a.png"), "ab" * 32), "field", None, 0, 1, 1)
     with pytest.raises(UnreadableScanError if gone == "scan" else FolderUnavailableError):
         reading_job.read_scan_pages(runtime, claim, Stopwatch())

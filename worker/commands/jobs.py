@@ -79,7 +79,7 @@ def status(runtime: Runtime, output: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="Every job that failed or died.")
 @pass_runtime
 def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
-    """Queue failed jobs again; scans in the folder's failed/ come back from there."""
+    """Queue failed jobs again, and named ones on whose scans no field was found; scans of the folder come back."""
     if bool(jobs) == everything:
         raise click.UsageError("name the jobs, or --all")
     from worker.inbox.reopening import reopen_scan
@@ -94,7 +94,7 @@ def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
         click.echo(f"{ticket.id}  {ticket.state.value}")
     unknown = set(jobs) - {ticket.id for ticket in tickets}
     for job_id in sorted(unknown):
-        click.echo(f"icr: {job_id}: no failed job that could be read again", err=True)
+        click.echo(f"icr: {job_id}: no job that failed, or on whose scan no field was found", err=True)
     sys.exit(1 if unknown else 0)
 
 
@@ -217,6 +217,7 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
     """Gather the status as plain values; what Redis would tell is None where it does not answer."""
     import redis
 
+    from worker.inbox.folder import find_left
     from worker.queue.beats import beat_ages, silence_limit_s
     from worker.queue.depth import queue_depth
     from worker.store.jobs import queue_summary
@@ -241,6 +242,7 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
         "oldest_queued_s": summary.oldest_queued_s,
         "oldest_running_s": summary.oldest_running_s,
         "workers": workers,
+        "left_in_inbox": [str(name) for name in find_left(runtime.inbox)],
         "failures": [
             {
                 "job": f.id,
@@ -256,6 +258,8 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
 
 
 def _print_status(found: dict[str, Any]) -> None:
+    from worker.inbox.folder import describe_left
+
     jobs = ", ".join(f"{count} {state}" for state, count in found["jobs"].items() if count) or "none yet"
     depth = (
         "Redis does not answer"
@@ -273,6 +277,8 @@ def _print_status(found: dict[str, Any]) -> None:
         click.echo(f"{'alive ' if one['alive'] else 'SILENT'}     {one['name']}, {one['last_beat_s']:.0f} s ago")
     if found["workers"] == []:
         click.echo("workers    none: start with 'icr up' or 'icr worker'")
+    if found["left_in_inbox"]:
+        click.echo(f"left       {describe_left(found['left_in_inbox'])}")
     for failure in found["failures"]:
         name = display_name(failure["uri"])
         click.echo(f"{failure['state']:<9}  {failure['job']}  {name}: {failure['reason']}")

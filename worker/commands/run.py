@@ -203,6 +203,7 @@ class _Progress:
 
 
 def _print_outcome(runtime: Runtime, outcome: Outcome) -> None:
+    from worker.inbox.folder import describe_left, find_left
     from worker.store.engine import describe
     from worker.store.tables import JobState
 
@@ -212,6 +213,8 @@ def _print_outcome(runtime: Runtime, outcome: Outcome) -> None:
         click.echo(f"  failed: {display_name(failure.uri)}: {failure.reason}")
     if outcome.stuck:
         click.echo("  some scans cannot be moved to where they belong: see the watcher's log")
+    if left := find_left(runtime.inbox):
+        click.echo(f"  left: {describe_left([str(name) for name in left])}")
     _print_review(runtime)
     database = describe(runtime.engine())
     click.echo(f"results in {database}; scans in {runtime.inbox}; logs in {runtime.logs_folder}")

@@ -1,26 +1,34 @@
 """What lies in the watched folder, and the moves of a scan through it; every move is one atomic rename.
 
-``inbox/[template/]name`` is claimed to ``inbox/.working/<job id>/[template/]name`` and ends as
-``inbox/{done,failed,duplicate}/[template/]name``. The job's id is in the path, so that after a kill at any
+``inbox/[template/...]name`` is claimed to ``inbox/.working/<job id>/[template/...]name`` and ends as
+``inbox/{done,failed,duplicate}/[template/...]name``. The job's id is in the path, so that after a kill at any
 moment the SQL job row tells what to do with what lies in ``.working``.
+
+Whoever may drop scans may swap a folder for a link at any moment. So folders are opened one by one, never through a
+link, and files are moved by the descriptors of the folders: see ``worker.sources.beneath``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import FolderUnavailableError
+from worker.sources.beneath import open_folder
 from worker.sources.places import WORKING as WORKING
 
 DONE, FAILED, DUPLICATE = OUTCOMES = ("done", "failed", "duplicate")
 REASON_SUFFIX = ".reason.txt"
 NAME_LIMIT = 255
 """Bytes in a file's name on the common file systems."""
+
+DEEPEST = 64
+"""Folders within folders that are looked into; each costs a descriptor meanwhile."""
 
 _TEMPORARY_SUFFIXES = (
     ".tmp",
@@ -31,9 +39,11 @@ _TEMPORARY_SUFFIXES = (
     ".download",
     ".swp",
     ".filepart",
+    REASON_SUFFIX,
     "~",
 )
 _TEMPORARY_NAMES = {"thumbs.db", "desktop.ini"}
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +63,26 @@ class Claimed:
     path: Path
     name: Path
 
-    @property
-    def template(self) -> str | None:
-        """The sub-folder that it was dropped into."""
-        return self.name.parts[0] if len(self.name.parts) > 1 else None
+    def template_among(self, known: Collection[str]) -> str | None:
+        """Return the template that its folders name: the outermost known one, or the only folder's own name."""
+        folders = self.name.parts[:-1]
+        named = next((folder for folder in folders if folder in known), None)
+        return named or (folders[0] if len(folders) == 1 else None)
 
 
 def prepare(inbox: Path) -> None:
     """Make the inbox and its working folder; the outcomes are made when needed."""
     (inbox / WORKING).mkdir(mode=0o700, parents=True, exist_ok=True)
+    require(inbox)
 
 
 def require(inbox: Path) -> None:
     """Raise ``FolderUnavailableError`` while the inbox is away; of a drive taken off, an empty mount point stays."""
-    if not (inbox / WORKING).is_dir():
-        raise FolderUnavailableError(f"the folder {inbox} is not there, or not the one that was prepared")
+    try:
+        with open_folder(inbox, Path(WORKING)):
+            return
+    except OSError:
+        raise FolderUnavailableError(f"the folder {inbox} is not there, or not the one that was prepared") from None
 
 
 def is_passed_over(name: str) -> bool:
@@ -76,47 +91,70 @@ def is_passed_over(name: str) -> bool:
     return name.startswith(".") or low.endswith(_TEMPORARY_SUFFIXES) or low in _TEMPORARY_NAMES
 
 
-def iter_scans(inbox: Path) -> Iterator[Path]:
-    """Yield the paths within the inbox of what may be scans: in it and one folder down, never through links.
+def iter_scans(inbox: Path, left: list[Path] | None = None) -> Iterator[Path]:
+    """Yield the paths within the inbox of what may be scans, in it and in its folders, never through links.
 
     One entry at a time, so that a backlog of any size costs no memory. A folder that cannot be read is passed
-    over, but the inbox itself must be there.
+    over, but the inbox itself must be there. Links, devices and folders that lie too deep are put into ``left``.
 
     Raises
     ------
     OSError
         The inbox is gone or may not be read.
     """
+    with open_folder(inbox, Path()) as root:
+        yield from _walk(root, Path(), [] if left is None else left)
+
+
+def find_left(inbox: Path) -> list[Path]:
+    """Return what lies in the inbox and is never taken: links, devices, folders that lie too deep."""
+    left: list[Path] = []
+    with contextlib.suppress(OSError):
+        for _ in iter_scans(inbox, left):
+            pass
+    return sorted(left)
+
+
+def describe_left(left: Sequence[str]) -> str:
+    """Say in one line what is never taken; a name that could forge a line is made harmless."""
+    shown = ", ".join("".join(c if c.isprintable() else "\ufffd" for c in name) for name in left[:5])
+    one = len(left) == 1
+    what = "1 link, device or folder too deep is" if one else f"{len(left)} links, devices or folders too deep are"
+    return f"{what} not taken: {shown}{', ...' if len(left) > 5 else ''}"
+
+
+def _walk(folder: int, inside: Path, left: list[Path]) -> Iterator[Path]:
     folders = []
-    with os.scandir(inbox) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
-            if is_passed_over(entry.name):
+            if is_passed_over(entry.name) or (not inside.parts and entry.name in OUTCOMES):
                 continue
             if entry.is_file(follow_symlinks=False):
-                yield Path(entry.name)
-            elif entry.is_dir(follow_symlinks=False) and entry.name not in OUTCOMES:
+                yield inside / entry.name
+            elif entry.is_dir(follow_symlinks=False) and len(inside.parts) < DEEPEST:
                 folders.append(entry.name)
-    for folder in folders:
-        yield from _iter_template_folder(inbox, folder)
-
-
-def _iter_template_folder(inbox: Path, folder: str) -> Iterator[Path]:
-    try:
-        entries = os.scandir(inbox / folder)
-    except OSError:
-        return
-    with entries:
-        for entry in entries:
-            if entry.is_file(follow_symlinks=False) and not is_passed_over(entry.name):
-                yield Path(folder, entry.name)
+            else:
+                left.append(inside / entry.name)
+    for name in folders:
+        try:
+            below = os.open(name, _FOLDER, dir_fd=folder)
+        except OSError:
+            continue
+        try:
+            yield from _walk(below, inside / name, left)
+        finally:
+            os.close(below)
 
 
 def sight(path: Path) -> Sighting | None:
     """Look at a file; None if it is gone or not a regular file."""
     try:
-        seen = path.lstat()
+        return _sighting(path.lstat())
     except OSError:
         return None
+
+
+def _sighting(seen: os.stat_result) -> Sighting | None:
     return Sighting(seen.st_size, seen.st_mtime_ns, seen.st_ino) if stat.S_ISREG(seen.st_mode) else None
 
 
@@ -129,36 +167,59 @@ def claim(inbox: Path, name: Path, seen: Sighting) -> Claimed | None:
         The file may not be moved, or lies on another file system.
     """
     job_id = str(uuid.uuid4())
-    target = inbox / WORKING / job_id / name
-    _make_below(inbox / WORKING, target.parent)
+    inside = Path(WORKING, job_id) / name
     try:
-        (inbox / name).rename(target)
+        with _opened_source(inbox, name.parent) as source, open_folder(inbox, inside.parent, make=True) as target:
+            os.rename(name.name, name.name, src_dir_fd=source, dst_dir_fd=target)
+            if _sighting(os.stat(name.name, dir_fd=target, follow_symlinks=False)) == seen:
+                return Claimed(job_id, inbox / inside, name)
+            back = _free_in(source, name.name, job_id)
+            os.rename(name.name, back, src_dir_fd=target, dst_dir_fd=source)
     except FileNotFoundError:
-        _remove_empty(inbox / WORKING / job_id)
+        _remove_empty(inbox, job_id)
         return None
     except OSError:
-        _remove_empty(inbox / WORKING / job_id)
+        _remove_empty(inbox, job_id)
         raise
-    if sight(target) != seen:
-        target.rename(free_name(inbox / name, job_id))
-        _remove_empty(inbox / WORKING / job_id)
-        return None
-    return Claimed(job_id, target, name)
+    _remove_empty(inbox, job_id)
+    return None
+
+
+@contextlib.contextmanager
+def _opened_source(inbox: Path, inside: Path) -> Iterator[int]:
+    """Open the folder that a scan was seen in; one that became a link meanwhile is as good as gone."""
+    try:
+        opened = open_folder(inbox, inside)
+        source = opened.__enter__()
+    except OSError as error:
+        raise FileNotFoundError(str(inside)) from error
+    try:
+        yield source
+    finally:
+        opened.__exit__(None, None, None)
 
 
 def iter_claimed(inbox: Path) -> Iterator[Claimed]:
     """Yield what lies in the working folder; folders that a kill left empty are removed."""
-    working = inbox / WORKING
-    for entry in sorted(path.name for path in working.iterdir()):
+    with open_folder(inbox, Path(WORKING)) as working:
+        entries = sorted(os.listdir(working))  # noqa: PTH208  # of a descriptor, which pathlib does not take
+    for entry in entries:
         try:
             job_id = str(uuid.UUID(entry))
         except ValueError:
             continue
-        found = [p for p in (working / entry).rglob("*") if sight(p) is not None]
-        for path in found:
-            yield Claimed(job_id, path, path.relative_to(working / entry))
-        if not found:
-            _remove_empty(working / entry)
+        found: list[Path] = []
+        with contextlib.suppress(OSError), open_folder(inbox, Path(WORKING, entry)) as folder:
+            found = [Path(_relative(top), name) for top, _, names, _ in os.fwalk(dir_fd=folder) for name in names]
+        regular = [name for name in found if sight(inbox / WORKING / entry / name) is not None]
+        for name in regular:
+            yield Claimed(job_id, inbox / WORKING / entry / name, name)
+        if not regular:
+            _remove_empty(inbox, entry)
+
+
+def _relative(top: str) -> str:
+    return os.path.relpath(top, ".")
 
 
 def place(inbox: Path, claimed: Claimed, outcome: str) -> Path:
@@ -172,26 +233,61 @@ def dispose(inbox: Path, claimed: Claimed, target: Path, reason: str | None = No
     Raises
     ------
     OSError
-        The folder cannot be written; the scan stays in ``.working``.
+        The folder cannot be written, or is a link; the scan stays in ``.working``.
     """
-    _make_below(inbox, target.parent)
-    if reason is not None:
-        text = f"{reason}\njob {claimed.job_id}\n"
-        target.with_name(target.name + REASON_SUFFIX).write_text(text, "utf-8", "backslashreplace")
-    claimed.path.rename(target)
-    _remove_empty(inbox / WORKING / claimed.job_id)
+    inside = Path(WORKING, claimed.job_id) / claimed.name
+    with (
+        open_folder(inbox, inside.parent) as source,
+        open_folder(inbox, target.relative_to(inbox).parent, make=True) as end,
+    ):
+        if reason is not None:
+            _write_reason(end, target.name + REASON_SUFFIX, f"{reason}\njob {claimed.job_id}\n")
+        os.rename(inside.name, target.name, src_dir_fd=source, dst_dir_fd=end)
+    _remove_empty(inbox, claimed.job_id)
+
+
+def bring_back(inbox: Path, name: Path, outcome: str, job_id: str) -> None:
+    """Move a scan that has ended back to ``.working``, where the watcher finds it; its reason goes."""
+    inside = Path(WORKING, job_id) / name
+    with (
+        open_folder(inbox, (Path(outcome) / name).parent) as ended,
+        open_folder(inbox, inside.parent, make=True) as working,
+    ):
+        os.rename(name.name, name.name, src_dir_fd=ended, dst_dir_fd=working)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name.name + REASON_SUFFIX, dir_fd=ended)
+
+
+def _write_reason(folder: int, name: str, text: str) -> None:
+    """Write a reason file; one that was planted, or left by a kill, is removed and never written through."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, 0o644, dir_fd=folder), "wb") as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def free_name(target: Path, job_id: str) -> Path:
     """Return ``target``, or where that is taken or too long, its name with a part of the job's id."""
     room = NAME_LIMIT - len(REASON_SUFFIX)
-    name = target.name
-    if len(os.fsencode(name)) <= room and not os.path.lexists(target):
+    if len(os.fsencode(target.name)) <= room and not os.path.lexists(target):
         return target
-    stem, suffix = target.stem, target.suffix
+    return target.with_name(_name_with_id(target.name, job_id))
+
+
+def _free_in(folder: int, name: str, job_id: str) -> str:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return name
+    return _name_with_id(name, job_id)
+
+
+def _name_with_id(name: str, job_id: str) -> str:
+    room = NAME_LIMIT - len(REASON_SUFFIX)
+    stem, suffix = Path(name).stem, Path(name).suffix
     end = f".{job_id[:8]}{suffix if len(os.fsencode(suffix)) <= 16 else ''}"
-    short = os.fsencode(stem)[: room - len(os.fsencode(end))]
-    return target.with_name(_whole_characters(short) + end)
+    return _whole_characters(os.fsencode(stem)[: room - len(os.fsencode(end))]) + end
 
 
 def _whole_characters(name: bytes) -> str:
@@ -204,18 +300,10 @@ def _whole_characters(name: bytes) -> str:
     return os.fsdecode(name)
 
 
-def _make_below(root: Path, folder: Path) -> None:
-    """Make a folder and those above it up to ``root``, which must be there: an inbox that is away is not made up."""
-    made = root
-    for part in folder.relative_to(root).parts:
-        made /= part
-        made.mkdir(exist_ok=True)
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove a job's working folder with the template folder in it; leave it if something else lies there."""
-    for path in [*sorted(folder.glob("*")), folder]:
-        try:
-            path.rmdir()
-        except OSError:
-            return
+def _remove_empty(inbox: Path, job_id: str) -> None:
+    """Remove a job's working folder with the folders in it; leave it if something lies there."""
+    with contextlib.suppress(OSError), open_folder(inbox, Path(WORKING)) as working:
+        for _, folders, _, parent in os.fwalk(job_id, topdown=False, dir_fd=working):
+            for name in folders:
+                os.rmdir(name, dir_fd=parent)
+        os.rmdir(job_id, dir_fd=working)

@@ -37,7 +37,7 @@ def watch_inbox(runtime: Runtime, *, once: bool, stop: threading.Event) -> bool:
     """
     inbox, publisher = runtime.inbox, make_publisher(runtime)
     folder.prepare(inbox)
-    prober, changed = Prober(runtime.settings), threading.Event()
+    prober, changed = Prober(runtime.settings, inbox), threading.Event()
     with HomeLock(inbox / folder.WORKING / "lock"), contextlib.closing(prober):
         threading.Thread(target=_listen, args=(inbox, changed, stop), daemon=True).start()
         watcher = Watcher(publisher, prober)

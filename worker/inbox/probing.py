@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as ProbeTimeoutError
 from concurrent.futures.process import BrokenProcessPool
@@ -11,14 +12,16 @@ from pathlib import Path
 from worker.bootstrap import read_limits
 from worker.errors import UnreadableScanError
 from worker.settings import Settings
+from worker.sources.beneath import open_file
 from worker.system.child import prepare_child
 
 
 class Prober:
     """One helper process that decodes; a new one is started after each that died or hung."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, inbox: Path) -> None:
         self._settings = settings
+        self._inbox = inbox
         self._pool: ProcessPoolExecutor | None = None
 
     def check(self, path: Path) -> None:
@@ -35,7 +38,7 @@ class Prober:
                 1, multiprocessing.get_context("spawn"), prepare_child, (settings.job_memory_mb,)
             )
         try:
-            self._pool.submit(_probe, path, settings).result(settings.job_time_limit_s)
+            self._pool.submit(_probe, self._inbox, path, settings).result(settings.job_time_limit_s)
         except BrokenProcessPool as error:
             self.close()
             raise UnreadableScanError("the decoder crashed on this file") from error
@@ -54,7 +57,14 @@ class Prober:
             self._pool = None
 
 
-def _probe(path: Path, settings: Settings) -> None:
+def _probe(inbox: Path, path: Path, settings: Settings) -> None:
+    """Decode a file that lies in the inbox, and no other that a folder swapped for a link leads to."""
     from worker.rasterizer import probe  # in the helper only: the watcher itself loads no decoder
 
-    probe(path, read_limits(settings))
+    try:
+        file = open_file(inbox, path.relative_to(inbox))
+    except OSError as error:
+        raise UnreadableScanError(f"cannot open {path.name!r}: {error.strerror}") from error
+    with file:
+        opened = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")  # for poppler, too, which is a child of this process
+        probe(opened if opened.exists() else path, read_limits(settings))

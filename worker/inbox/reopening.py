@@ -1,4 +1,4 @@
-"""Putting a failed scan back to work: from ``failed/`` into ``.working``, where the watcher finds it."""
+"""Putting a scan back to work: from ``failed/`` or ``done/`` into ``.working``, where the watcher finds it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ def reopen_scan(inbox: Path, engine: Engine, job_id: str) -> None:
     record = get_job(engine, job_id)
     if record is None or record.source != "inbox" or record.uri is None:
         return
-    path, failed = path_of_uri(record.uri), inbox / folder.FAILED
-    if path is None or not path.is_relative_to(failed) or folder.sight(path) is None:
+    path = path_of_uri(record.uri)
+    if path is None or folder.sight(path) is None:
         return
-    target = inbox / folder.WORKING / job_id / path.relative_to(failed)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    record_place(engine, job_id, target.as_uri())
-    path.rename(target)
-    path.with_name(path.name + folder.REASON_SUFFIX).unlink(missing_ok=True)
+    outcome = next((each for each in folder.OUTCOMES if path.is_relative_to(inbox / each)), None)
+    if outcome is None:
+        return
+    name = path.relative_to(inbox / outcome)
+    record_place(engine, job_id, (inbox / folder.WORKING / job_id / name).as_uri())
+    folder.bring_back(inbox, name, outcome, job_id)

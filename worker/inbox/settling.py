@@ -1,7 +1,10 @@
-"""Which files of the folder are ready: size and time have stood still, and the file decodes whole."""
+"""Which files of the folder are ready: they have stood still, nobody writes them, and they decode whole."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from worker.errors import MissingProgramError, UnreadableScanError
-from worker.inbox.folder import Sighting, iter_scans, sight
+from worker.inbox.folder import Sighting, describe_left, iter_scans, sight
 
 log = structlog.get_logger(__name__)
 
@@ -18,14 +21,14 @@ PROGRAM_PAUSE_S = 60.0
 """How often a scan that waits for a missing program is tried again: somebody may have installed it."""
 
 DAMAGED_AFTER = 5
-"""A file that does not decode has this many settling times to become whole; then it is taken as damaged."""
+"""A file that does not decode, and is no shorter than it says, has this many settling times to become another."""
 
 
 @dataclass(slots=True)
 class _Candidate:
     seen: Sighting
     since: float
-    undecodable: bool = False
+    damage: UnreadableScanError | None = None
     not_before: float = 0.0
 
 
@@ -39,14 +42,28 @@ class Ready:
 
 
 class Settling:
-    """The files that are watched on their way to being taken: a bounded number, whatever the backlog."""
+    """The files that are watched on their way to being taken: a bounded number, whatever the backlog.
 
-    def __init__(self, inbox: Path, *, settle_s: float, capacity: int, check: Callable[[Path], None]) -> None:
+    ``incomplete_s`` is how long a file may stand still that ends early or that somebody holds open to write: scanners
+    and fax servers write page by page. One that has been still for longer when it is first seen is judged at once.
+    """
+
+    def __init__(
+        self,
+        inbox: Path,
+        *,
+        settle_s: float,
+        capacity: int,
+        check: Callable[[Path], None],
+        incomplete_s: float | None = None,
+    ) -> None:
         self._inbox = inbox
         self._settle_s = settle_s
+        self._incomplete_s = DAMAGED_AFTER * settle_s if incomplete_s is None else incomplete_s
         self._capacity = capacity
         self._check = check
         self._candidates: dict[Path, _Candidate] = {}
+        self._left: list[Path] = []
         self.more = False
 
     def __len__(self) -> int:
@@ -59,17 +76,24 @@ class Settling:
         return sum(candidate.not_before > now for candidate in self._candidates.values())
 
     def look(self) -> None:
-        """Look through the folder and watch what is new; ``more`` tells that some was left for later."""
+        """Look through the folder and watch what is new; ``more`` tells that some was left for later.
+
+        What is put aside takes nobody's place: a folder full of what cannot be taken stops no other file.
+        """
         self.more = False
-        for name in iter_scans(self._inbox):
+        left: list[Path] = []
+        room = self._capacity - len(self._candidates) + self.put_aside
+        for name in iter_scans(self._inbox, left):
             if name in self._candidates:
                 continue
-            if len(self._candidates) >= self._capacity:
+            if room <= 0:
                 self.more = True
                 return
             seen = sight(self._inbox / name)
             if seen is not None:
                 self._candidates[name] = _Candidate(seen, time.monotonic())
+                room -= 1
+        self._tell_left(sorted(left))
 
     def ready(self) -> Iterator[Ready]:
         """Yield what has stood still and decodes, and what has stood still for long and does not."""
@@ -82,13 +106,13 @@ class Settling:
                 self._candidates[name] = _Candidate(seen, now)
             elif now >= max(candidate.since + self._settle_s, candidate.not_before):
                 try:
-                    damage = self._damage(name, candidate)
+                    is_ready = self._is_ready(name, candidate)
                 except MissingProgramError as error:
                     log.warning("a scan waits in the folder", name=str(name), reason=str(error))
                     self.put_off(name, PROGRAM_PAUSE_S)
                     continue
-                if damage is None or now >= candidate.since + DAMAGED_AFTER * self._settle_s:
-                    yield Ready(name, seen, damage)
+                if is_ready:
+                    yield Ready(name, seen, str(candidate.damage) if candidate.damage else None)
 
     def forget(self, name: Path) -> None:
         """Stop watching a file that was taken."""
@@ -99,13 +123,52 @@ class Settling:
         if name in self._candidates:
             self._candidates[name].not_before = time.monotonic() + pause_s
 
-    def _damage(self, name: Path, candidate: _Candidate) -> str | None:
+    def _is_ready(self, name: Path, candidate: _Candidate) -> bool:
         """Decode a file; a damaged one is decoded again only when it would be taken as such."""
-        if candidate.undecodable and time.monotonic() < candidate.since + DAMAGED_AFTER * self._settle_s:
-            return "not yet whole"
+        still_s = time.monotonic() - candidate.since
+        long_still = still_s >= self._incomplete_s or time.time() - candidate.seen.mtime_ns / 1e9 >= self._incomplete_s
+        if not long_still and is_being_written(self._inbox / name):
+            return False
+        if candidate.damage is not None and not self._is_over(candidate.damage, still_s, long_still):
+            return False
         try:
             self._check(self._inbox / name)
         except UnreadableScanError as error:
-            candidate.undecodable = True
-            return str(error)
-        return None
+            candidate.damage = error
+            return self._is_over(error, still_s, long_still)
+        candidate.damage = None
+        return True
+
+    def _is_over(self, damage: UnreadableScanError, still_s: float, long_still: bool) -> bool:
+        """Tell whether a damaged file has had its time."""
+        return long_still if damage.incomplete else still_s >= DAMAGED_AFTER * self._settle_s
+
+    def _tell_left(self, left: list[Path]) -> None:
+        if left and left != self._left:
+            log.warning("some entries are left in the folder", what=describe_left([str(name) for name in left]))
+        self._left = left
+
+
+def is_being_written(path: Path) -> bool:
+    """Tell whether another process holds a file open to write; False where the system cannot tell.
+
+    A read lease is granted only while nobody does (Linux, ``fcntl(2)``), on local file systems and to the file's owner.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # Whoever opens it to write meanwhile makes the kernel send a signal: one that is ignored unless handled.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from pydantic import ValidationError
 
+from schemas.form_template import FORMLESS
 from schemas.scan_job import ScanJob
-from worker.errors import BrokerUnavailableError, InvalidJobError
+from worker.errors import BrokerUnavailableError, FolderUnavailableError, InvalidJobError, InvalidTemplateError
 from worker.inbox import folder
-from worker.inbox.folder import Claimed
+from worker.inbox.folder import Claimed, Sighting
 from worker.inbox.probing import Prober
 from worker.inbox.settling import Ready, Settling
 from worker.queue.publishing import Publisher
+from worker.sources.beneath import hash_scan, open_scan
+from worker.sources.file_uris import path_of_uri
 from worker.store.holders import find_states
 from worker.store.jobs import get_job, record_invalid_job, record_place
+from worker.store.records import JobRecord
+from worker.store.retrying import find_open_under, renew_job
 from worker.store.tables import JobState
 
 log = structlog.get_logger(__name__)
@@ -29,12 +36,24 @@ RETRY_S = 10.0
 WATCHED_PER_JOB = 4
 """Files watched while they settle, for each that may wait in the queue."""
 
+LOOK_BACK_S = 120.0
+"""How long after its end a scan is watched for a writer that goes on."""
+
 _OUTCOME = {
     JobState.DONE: folder.DONE,
     JobState.FAILED: folder.FAILED,
     JobState.DEAD: folder.FAILED,
     JobState.DUPLICATE: folder.DUPLICATE,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A scan that has ended: where it lies, as it was seen there, and until when it is looked at."""
+
+    path: Path
+    seen: Sighting
+    until: float
 
 
 class Watcher:
@@ -49,8 +68,14 @@ class Watcher:
         self._in_flight: dict[str, Claimed] = {}
         self._stuck: dict[str, float] = {}
         self._unregistered: dict[str, Claimed] = {}
+        self._waiting: dict[str, float] = {}
+        self._ended: dict[str, _Ended] = {}
         self._settling = Settling(
-            self._inbox, settle_s=settings.settle_s, capacity=WATCHED_PER_JOB * self._most, check=prober.check
+            self._inbox,
+            settle_s=settings.settle_s,
+            capacity=WATCHED_PER_JOB * self._most,
+            check=prober.check,
+            incomplete_s=settings.incomplete_s,
         )
 
     def recover(self) -> None:
@@ -58,6 +83,7 @@ class Watcher:
         for claimed in folder.iter_claimed(self._inbox):
             if claimed.job_id not in self._in_flight and claimed.job_id not in self._unregistered:
                 self._unregistered[claimed.job_id] = claimed
+        self._fetch_promoted()
 
     def look(self) -> None:
         """Look through the folder for new files."""
@@ -72,20 +98,24 @@ class Watcher:
     def idle(self) -> bool:
         """Whether everything that lay in the folder has ended; what cannot be moved does not count."""
         waiting = len(self._settling) - self._settling.put_aside
-        return not waiting and not self._unregistered and set(self._in_flight) <= set(self._stuck)
+        registered = set(self._unregistered) <= set(self._waiting)
+        return not waiting and registered and set(self._in_flight) <= set(self._stuck)
 
     @property
     def stuck(self) -> int:
         """How many files cannot be taken, or cannot be moved to where they belong."""
-        return len(self._stuck) + self._settling.put_aside
+        return len(self._stuck) + len(self._waiting) + self._settling.put_aside
 
     def step(self) -> None:
         """Do what can be done now: register, take, move; nothing while the folder is away."""
         folder.require(self._inbox)
+        now = time.monotonic()
         for claimed in list(self._unregistered.values()):
-            self._register(claimed)
+            if self._waiting.get(claimed.job_id, 0.0) <= now:
+                self._register(claimed)
         self._take_ready()
         self._move_ended()
+        self._look_back()
 
     def _take_ready(self) -> None:
         enough = time.monotonic() + STEP_S
@@ -98,7 +128,8 @@ class Watcher:
 
     @property
     def _room(self) -> int:
-        return self._most - len(self._in_flight) - len(self._unregistered)
+        """How many scans may still be taken; those that cannot be read or moved now keep nobody else out."""
+        return self._most - (len(self._in_flight) - len(self._stuck)) - (len(self._unregistered) - len(self._waiting))
 
     def _take(self, ready: Ready) -> None:
         try:
@@ -118,21 +149,80 @@ class Watcher:
         try:
             if get_job(self._engine, claimed.job_id) is None:
                 self._enqueue(claimed)
-        except OSError as error:
-            log.error("a scan cannot be read", job=claimed.job_id, reason=error.strerror)
+        except FolderUnavailableError as error:
+            log.error("a scan cannot be read now", job=claimed.job_id, reason=str(error))
+            self._waiting[claimed.job_id] = time.monotonic() + RETRY_S
             return
         except BrokerUnavailableError as error:
             log.warning("queue away: the job is kept and published later", job=claimed.job_id, reason=str(error))
+        self._waiting.pop(claimed.job_id, None)
         self._in_flight[claimed.job_id] = self._unregistered.pop(claimed.job_id)
 
     def _enqueue(self, claimed: Claimed) -> None:
         uri = claimed.path.as_uri()
         try:
-            job = ScanJob.model_validate({"uri": uri, "id": claimed.job_id, "template": claimed.template})
+            template = claimed.template_among(self._known_names())
+            job = ScanJob.model_validate({"uri": uri, "id": claimed.job_id, "template": template})
             self._publisher.enqueue_scan(job, claimed.path, source="inbox")
-        except (ValidationError, InvalidJobError) as error:
-            reason = f"the folder or the file has a name that no job can have: {_first_problem(error)}"
+        except ValidationError as error:
+            reason = f"the folder or the file has a name that no job can have: {error.errors()[0]['msg']}"
             record_invalid_job(self._engine, uri, reason, job_id=claimed.job_id, source="inbox")
+        except InvalidJobError as error:
+            record_invalid_job(self._engine, uri, str(error), job_id=claimed.job_id, source="inbox")
+
+    def _known_names(self) -> set[str]:
+        """Return what a folder may name; none while a template file cannot be read, which the worker says."""
+        try:
+            templates = self._publisher.runtime.templates().values()
+        except InvalidTemplateError as error:
+            log.warning("no folder is taken for a template's", reason=str(error))
+            return set()
+        return {*FORMLESS, *(t.name for t in templates), *(t.form for t in templates if t.form)}
+
+    def _has_changed(self, claimed: Claimed, record: JobRecord) -> bool:
+        """Tell whether a scan grew after it was read: a scanner may write its next page minutes after the first."""
+        settings = self._publisher.runtime.settings
+        try:
+            with open_scan(claimed.path, (self._inbox,)) as file:
+                return hash_scan(file, max_file_mb=settings.max_file_mb)[0] != record.sha256
+        except (InvalidJobError, FolderUnavailableError):
+            return False
+
+    def _read_again(self, claimed: Claimed) -> bool:
+        """Queue the job of a scan that changed once more; False where it is queued already."""
+        if not renew_job(self._engine, claimed.job_id):
+            return False
+        log.warning("a scan changed after it was read, and is read again", job=claimed.job_id, name=str(claimed.name))
+        return True
+
+    def _look_back(self) -> None:
+        """Take up again what changed in ``done/`` or ``failed/``: its writer had not closed it."""
+        now = time.monotonic()
+        for job_id, ended in list(self._ended.items()):
+            seen = folder.sight(ended.path)
+            if seen is None or now > ended.until:
+                del self._ended[job_id]
+            elif seen != ended.seen:
+                del self._ended[job_id]
+                outcome, *rest = ended.path.relative_to(self._inbox).parts
+                name = Path(*rest)
+                claimed = Claimed(job_id, self._inbox / folder.WORKING / job_id / name, name)
+                if self._read_again(claimed):
+                    self._bring_back(claimed, outcome)
+
+    def _bring_back(self, claimed: Claimed, outcome: str) -> None:
+        record_place(self._engine, claimed.job_id, claimed.path.as_uri())
+        folder.bring_back(self._inbox, claimed.name, outcome, claimed.job_id)
+        self._in_flight[claimed.job_id] = claimed
+
+    def _fetch_promoted(self) -> None:
+        """Take copies back out of ``duplicate/`` that are read now because their originals failed."""
+        duplicates = self._inbox / folder.DUPLICATE
+        for job_id, uri in find_open_under(self._engine, duplicates.as_uri() + "/"):
+            path = path_of_uri(uri)
+            if path is not None and folder.sight(path) is not None:
+                name = path.relative_to(duplicates)
+                self._bring_back(Claimed(job_id, self._inbox / folder.WORKING / job_id / name, name), folder.DUPLICATE)
 
     def _move_ended(self) -> None:
         now = time.monotonic()
@@ -145,6 +235,8 @@ class Watcher:
 
     def _move(self, claimed: Claimed, state: JobState) -> None:
         record = get_job(self._engine, claimed.job_id)
+        if record and state is JobState.DONE and self._has_changed(claimed, record) and self._read_again(claimed):
+            return
         reason = record.error_reason if record else None
         if state is JobState.DUPLICATE and record:
             reason = f"the same scan as job {record.duplicate_of}"
@@ -162,9 +254,8 @@ class Watcher:
             log.warning("a scan is gone from the working folder", job=claimed.job_id)
         else:
             log.info("scan ended", job=claimed.job_id, state=state.value, name=str(claimed.name), reason=reason)
+            seen = folder.sight(target)
+            if seen is not None and state in (JobState.DONE, JobState.FAILED):
+                self._ended[claimed.job_id] = _Ended(target, seen, time.monotonic() + LOOK_BACK_S)
         self._in_flight.pop(claimed.job_id, None)
         self._stuck.pop(claimed.job_id, None)
-
-
-def _first_problem(error: ValidationError | InvalidJobError) -> str:
-    return str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)

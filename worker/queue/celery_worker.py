@@ -16,7 +16,8 @@ from worker.queue.canary import add_canary, canary_queue
 from worker.queue.names import QUEUE
 from worker.queue.shutdown import bound_shutdown
 from worker.queue.tasks import add_tasks
-from worker.sources.buckets import prepare_storage, remove_left_copies
+from worker.sources.buckets import prepare_storage
+from worker.sources.copies import remove_left_copies
 from worker.system.child import prepare_child
 from worker.telemetry.logs import configure_logging
 from worker.telemetry.tracing import flush_traces, prepare_tracing

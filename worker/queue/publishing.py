@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,10 @@ from worker.errors import BrokerUnavailableError
 from worker.queue.app import make_app
 from worker.queue.names import READ_SCAN, wire_priority
 from worker.queue.signing import sign_job
+from worker.sources.beneath import hash_scan, open_scan
 from worker.store.jobs import mark_published, register_job
 from worker.store.records import JobRecord, JobTicket
 from worker.store.tables import JobState
-
-
-def hash_file(path: Path) -> tuple[str, int]:
-    """Return the SHA-256 of a file's raw bytes and their number."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +30,17 @@ class Publisher:
     app: Celery
 
     def register_scan(self, job: ScanJob, path: Path, *, source: str) -> JobTicket:
-        """Write the job row of a scan that lies at ``path``; ``job.id`` must be set."""
-        sha256, size = hash_file(path)
+        """Write the job row of a scan that lies at ``path``; ``job.id`` must be set.
+
+        Raises
+        ------
+        InvalidJobError
+            The file cannot be read, or is larger than allowed.
+        FolderUnavailableError
+            Its folder does not answer.
+        """
+        with open_scan(path, self.runtime.file_roots) as file:
+            sha256, size = hash_scan(file, max_file_mb=self.runtime.settings.max_file_mb)
         return register_job(
             self.runtime.engine(),
             job_id=str(job.id),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from worker.bootstrap import Runtime
 from worker.errors import FolderUnavailableError, InvalidJobError, UnreadableScanError
-from worker.queue.publishing import hash_file
+from worker.sources.beneath import hash_scan, open_scan
+from worker.sources.copies import copy_scan
 from worker.store.records import ClaimedJob
 from worker.telemetry.stages import Stopwatch
 from worker.values import PageReading, Scan
@@ -14,6 +17,11 @@ from worker.values import PageReading, Scan
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+log = structlog.get_logger(__name__)
+
+_TRIES = 3
+"""How often a scan that changes while it is read is read at once; then others go first."""
 
 
 def read_scan_pages(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
@@ -31,16 +39,40 @@ def read_scan_pages(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch) -> tu
     except InvalidJobError as error:
         raise UnreadableScanError(str(error)) from error
     with found as path:
-        try:
-            return _read_file(runtime, path, claim, watch)
-        except UnreadableScanError as error:
-            if isinstance(error.__cause__, FileNotFoundError) or not path.exists():
-                _ask_where_it_is(runtime, claim.scan.uri, error)
-            raise
+        for _ in range(_TRIES):
+            read, sha256 = _read_copy(runtime, path, claim, watch)
+            if not _has_changed(runtime, path, sha256):
+                return Scan(claim.scan.id, claim.scan.uri, sha256), read
+            log.warning("the scan changed while it was read, and is read again")
+    raise FolderUnavailableError("the scan is still being written")
 
 
-def _ask_where_it_is(runtime: Runtime, uri: str, error: UnreadableScanError) -> None:
-    """Tell a scan that vanished while it was read from one whose whole folder did, and may come back."""
+def _read_copy(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[list[PageReading], str]:
+    """Read a private copy: what lies at the path may be written on, or replaced by another, while it is read."""
+    max_file_mb = runtime.settings.max_file_mb
+    try:
+        copy, sha256 = copy_scan(path, runtime.file_roots, runtime.copies_folder, max_file_mb=max_file_mb)
+    except InvalidJobError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            _ask_where_it_is(runtime, claim.scan.uri, error)
+        raise UnreadableScanError(str(error)) from error
+    try:
+        return _read_file(runtime, copy, claim, watch), sha256
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _has_changed(runtime: Runtime, path: Path, sha256: str) -> bool:
+    """Tell whether the file has other bytes than those that were read; one that is gone has not."""
+    try:
+        with open_scan(path, runtime.file_roots) as file:
+            return hash_scan(file, max_file_mb=runtime.settings.max_file_mb)[0] != sha256
+    except InvalidJobError:
+        return False
+
+
+def _ask_where_it_is(runtime: Runtime, uri: str, error: InvalidJobError) -> None:
+    """Tell a scan that vanished before it was read from one whose whole folder did, and may come back."""
     try:
         runtime.places().fetch(uri)
     except InvalidJobError:
@@ -48,23 +80,18 @@ def _ask_where_it_is(runtime: Runtime, uri: str, error: UnreadableScanError) -> 
     raise FolderUnavailableError("the scan was away for a moment") from error
 
 
-def _read_file(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
+def _read_file(runtime: Runtime, copy: Path, claim: ClaimedJob, watch: Stopwatch) -> list[PageReading]:
     from worker.forms.templates import find_page_kind
     from worker.pipeline import excuse_blank_backs, read_page
     from worker.rasterizer import open_pages
 
-    try:
-        sha256, _ = hash_file(path)
-    except OSError as error:
-        raise UnreadableScanError(str(error)) from error
     kind = find_page_kind(claim.template, runtime.templates(), runtime.check_policy)
     policy = runtime.accept_policy
-    scan = Scan(claim.scan.id, claim.scan.uri, sha256)
-    pages = open_pages(path, scan_id=scan.id, limits=runtime.limits())
+    pages = open_pages(copy, scan_id=claim.scan.id, limits=runtime.limits())
     read: Iterator[tuple[None, PageReading]] = (
         (None, watch.time("read", read_page, page, kind, runtime.recognizers(), policy))
         for page in watch.each("decode", pages)
     )
     if runtime.settings.blank_pages == "skip":
         read = excuse_blank_backs(read)
-    return scan, [reading for _, reading in read]
+    return [reading for _, reading in read]

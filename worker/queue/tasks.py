@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import redis
 import structlog
@@ -72,24 +72,50 @@ def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str
     """Read the scan of one message; what is wrong with it is recorded, only a lost database hands it back."""
     runtime = publisher.runtime
     deadline = time.monotonic() + DATABASE_PATIENCE * runtime.settings.job_time_limit_s
+    names: tuple[str | None, str | None] = None, None
     try:
-        job = parse_message(args, kwargs, message_id=message_id, key=runtime.job_key)
-    except InvalidJobError as error:
         names = name_refused(args, kwargs, message_id=message_id, key=runtime.job_key)
+        job = parse_message(args, kwargs, message_id=message_id, key=runtime.job_key)
+        names = str(job.id), job.reference
+        with structlog.contextvars.bound_contextvars(job=str(job.id)):
+            _run_job(publisher, args, job, message_id=message_id, redelivered=redelivered, deadline=deadline)
+    except InvalidJobError as error:
+        _record_or_hand_back(runtime, args, kwargs, error, names, deadline)
+    except (TransientError, SoftTimeLimitExceeded) as error:
+        _hand_back(error)
+    except Reject:
+        raise
+    except Exception as error:
+        log.exception("a mistake in the program")
+        reason = InvalidJobError(f"a mistake in the program: {type(error).__name__}")
+        _record_or_hand_back(runtime, args, kwargs, reason, names, deadline)
+
+
+def _run_job(
+    publisher: Publisher, args: Any, job: ScanJob, *, message_id: str, redelivered: bool, deadline: float
+) -> None:
+    try:
+        claim = _take(publisher, job, redelivered=redelivered, deadline=deadline)
+        if claim is not None:
+            _run(publisher.runtime, claim, deadline)
+    except PlaceUnavailableError as error:
+        _put_last(publisher, args, message_id, job.priority, error)
+
+
+def _hand_back(error: Exception) -> NoReturn:
+    log.warning("job handed back", reason=str(error) or "the time limit passed while the database was away")
+    raise Reject(str(error), requeue=True) from error
+
+
+def _record_or_hand_back(
+    runtime: Runtime, args: Any, kwargs: Any, error: Exception, names: tuple[str | None, str | None], deadline: float
+) -> None:
+    """Keep a message that cannot be run, with the reason; where that fails, too, the message goes back."""
+    try:
         _record_invalid(runtime, args, kwargs, error, names, deadline)
-        return
-    with structlog.contextvars.bound_contextvars(job=str(job.id)):
-        try:
-            claim = _take(publisher, job, redelivered=redelivered, deadline=deadline)
-            if claim is not None:
-                _run(runtime, claim, deadline)
-        except InvalidJobError as error:
-            _record_invalid(runtime, args, kwargs, error, (str(job.id), job.reference), deadline)
-        except PlaceUnavailableError as error:
-            _put_last(publisher, args, message_id, job.priority, error)
-        except (TransientError, SoftTimeLimitExceeded) as error:
-            log.warning("job handed back", reason=str(error) or "the time limit passed while the database was away")
-            raise Reject(str(error), requeue=True) from error
+    except Exception as again:  # noqa: BLE001  # the task's edge: nothing may vanish with its message
+        time.sleep(PAUSE_S)
+        _hand_back(again)
 
 
 def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = None) -> ScanJob:

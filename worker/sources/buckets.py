@@ -11,20 +11,17 @@ import functools
 import importlib.util
 import os
 import re
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
 
 from worker.errors import InvalidJobError, SettingsError, StorageUnavailableError, UnreadableScanError
+from worker.sources.copies import new_copy
 from worker.sources.places import STORAGE_SCHEME as SCHEME
 from worker.sources.places import ScanFile
-from worker.system.process_identity import is_dead, name_process
 
 if TYPE_CHECKING:
     from worker.rasterizer import RasterLimits
@@ -37,9 +34,6 @@ CONNECT_S, READ_S, TRIES = 3.0, 10.0, 2
 
 REST_S = 10.0
 """How long storage that does not answer is left alone; meanwhile the worker reads jobs of folders."""
-
-COPY_LIFE_S = 24 * 3600.0
-"""A copy this old has no owner any more: its process was on another machine, and nobody here can see it end."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -136,7 +130,7 @@ class ObjectStorage:
             The storage does not answer, or there is no room for the copy.
         """
         name = locate_object(uri, self.roots)
-        copy = _new_copy(self.folder)
+        copy = new_copy(self.folder)
         try:
             self._download(name, copy)
         except BaseException:
@@ -179,31 +173,6 @@ def _write_block(target: BufferedWriter, block: bytes) -> None:
 def prepare_storage() -> None:
     """Load ``s3fs`` before the first job; the second or two that it takes should not count for a job."""
     _file_system(os.getpid())
-
-
-def remove_left_copies(folder: Path) -> int:
-    """Delete the copies whose processes are gone, as after a crash; return how many."""
-    removed = 0
-    for copy in folder.glob("*~*"):
-        owner, oldest = unquote(copy.name.rpartition("~")[0]), time.time() - COPY_LIFE_S
-        try:
-            if is_dead(owner) or copy.stat().st_mtime < oldest:
-                copy.unlink()
-                removed += 1
-        except OSError:  # another process was quicker
-            continue
-    return removed
-
-
-def _new_copy(folder: Path) -> Path:
-    """Make an empty file whose name names its process."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f"{quote(name_process(os.getpid()), safe='')}~", dir=folder)
-    except OSError as error:
-        raise StorageUnavailableError(f"no copy of the object can be made: {error.strerror}") from error
-    os.close(handle)
-    return Path(name)
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 import tenacity
 from sqlalchemy import Connection, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+)
 
 import migrations
 from worker.errors import DatabaseUnavailableError, SettingsError
@@ -210,12 +218,17 @@ def _sqlite_file_is_missing(engine: Engine) -> bool:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn "gone", "locked", "disk full" and "a standby" into the one error that is worth trying again."""
+    """Turn "gone", "locked", "disk full" and "a standby" into the one error that is worth trying again.
+
+    A missing column or table, a right that was taken away and a file that is no database are the same: somebody is at
+    work on the database, and no scan is at fault. What a scan may cause, as a value out of range, is not among them.
+    """
     try:
         yield
     except DBAPIError as error:
         passing = error.connection_invalidated or getattr(error.orig, "sqlstate", None) == READ_ONLY_SERVER
-        if passing or isinstance(error, OperationalError | InterfaceError):
+        unfit = isinstance(error, ProgrammingError) or type(error) is DatabaseError
+        if passing or unfit or isinstance(error, OperationalError | InterfaceError):
             reason = str(error.orig).strip().partition("\n")[0]
             raise DatabaseUnavailableError(f"the database does not answer: {reason}") from error
         raise

@@ -32,6 +32,7 @@ from worker.store.engine import database_now, reading, writing
 from worker.store.readings import insert_scan, upsert
 from worker.store.records import ClaimedJob, FailedJob, JobRecord, JobTicket, QueueSummary
 from worker.store.rereading import write_readings
+from worker.store.retrying import has_fields, promote_duplicate, queue_anew, settle_superseded
 from worker.store.tables import JobRow, JobState, ScanRow
 from worker.values import PageReading, Scan
 
@@ -63,8 +64,9 @@ def register_job(
     """Write a job as queued, or as the duplicate of one that did not fail; sending twice is harmless.
 
     A job takes the place of a message that was refused under its id: its sender has mended it. A duplicate has the
-    same bytes and the same template. ``skip`` and ``link`` record it as ``duplicate``;
-    with ``link`` the earlier job's results are also found under this job's id. ``reprocess`` queues it.
+    same bytes and the same template as a job that is open or whose scan gave a field. ``skip`` and ``link`` record it
+    as ``duplicate``; with ``link`` the earlier job's results are also found under this job's id. ``reprocess`` queues
+    it.
 
     Raises
     ------
@@ -216,14 +218,18 @@ def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequenc
         if scan.sha256 != claim.scan.sha256:  # the file changed after it was registered: say what was read
             scan_id = insert_scan(connection, sha256=scan.sha256, size=None, now=now)
             connection.execute(update(JobRow).where(JobRow.id == claim.id).values(scan_id=scan_id))
+        settle_superseded(connection, claim.id, claim.scan.id, now)
         return True
 
 
 def fail_job(engine: Engine, claim: ClaimedJob, *, kind: str, reason: str) -> bool:
-    """End a job as failed, with the reason; False where the claim was lost."""
+    """End a job as failed, with the reason; False where the claim was lost. A copy of its scan is read instead."""
     with writing(engine) as connection:
         now = database_now(connection)
-        return _end(connection, _is_held(claim), JobState.FAILED, now, kind=kind, reason=reason)
+        failed = _end(connection, _is_held(claim), JobState.FAILED, now, kind=kind, reason=reason)
+        if failed:
+            promote_duplicate(connection, claim.id, now)
+        return failed
 
 
 def release_job(engine: Engine, claim: ClaimedJob) -> bool:
@@ -267,29 +273,30 @@ def find_lost_jobs(
 def retry_jobs(engine: Engine, ids: Sequence[str] | None = None) -> list[JobTicket]:
     """Queue failed and dead jobs again, all of them where ``ids`` is None, and return them as they now are.
 
-    A message that was no job cannot be retried. A job whose bytes another job has read meanwhile, or is about
-    to, becomes its duplicate.
+    A job of ``ids`` may also be done, if no field was found on its scan (its template may be there by now), or the
+    duplicate of one that did not end well. A message that was no job cannot be retried. A job whose bytes another job
+    has read meanwhile, or is about to, becomes its duplicate.
     """
     with writing(engine) as connection:
-        ended = JobRow.state.in_([JobState.FAILED, JobState.DEAD])
+        ended: ColumnElement[bool] = JobRow.state.in_([JobState.FAILED, JobState.DEAD])
+        if ids is not None:
+            found_nothing = and_(JobRow.state == JobState.DONE, ~has_fields())
+            ended = or_(ended, found_nothing, JobRow.state == JobState.DUPLICATE)
         wanted = [ended, JobRow.scan_id.is_not(None), *([] if ids is None else [JobRow.id.in_(ids)])]
         query = select(JobRow).where(*wanted).order_by(JobRow.created_at).with_for_update(key_share=True)
         rows = connection.execute(query).all()
         now = database_now(connection)
+        retried = []
         for row in rows:
             original = _find_original(connection, row.scan_id, row.template, row.id)
-            fresh = {
-                "state": JobState.DUPLICATE if original else JobState.QUEUED,
-                "duplicate_of": original,
-                "deliveries": 0,
-                "queued_at": now,
-                "published_at": None,
-                "finished_at": now if original else None,
-                "error_kind": None,
-                "error_reason": None,
-            }
+            if original and row.state == JobState.DUPLICATE:
+                continue
+            fresh = queue_anew(now)
+            if original:
+                fresh |= {"state": JobState.DUPLICATE, "duplicate_of": original, "finished_at": now}
             connection.execute(update(JobRow).where(JobRow.id == row.id).values(fresh))
-        return [_ticket(connection, row.id) for row in rows]
+            retried.append(row.id)
+        return [_ticket(connection, job_id) for job_id in retried]
 
 
 def get_job(engine: Engine, job_id: str) -> JobRecord | None:
@@ -376,8 +383,9 @@ def _find_original(connection: Connection, scan_id: str, template: str | None, j
     # The scan's row is locked first, so that two registrations of the same bytes see each other.
     connection.execute(select(ScanRow.id).where(ScanRow.id == scan_id).with_for_update(key_share=True))
     same = and_(JobRow.scan_id == scan_id, JobRow.template.is_not_distinct_from(template), JobRow.id != job_id)
-    has_not_failed = JobRow.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.DONE])
-    query = select(JobRow.id).where(same, has_not_failed).order_by(JobRow.created_at).limit(1)
+    is_open = JobRow.state.in_([JobState.QUEUED, JobState.RUNNING])
+    was_read = and_(JobRow.state == JobState.DONE, has_fields())
+    query = select(JobRow.id).where(same, or_(is_open, was_read)).order_by(JobRow.created_at).limit(1)
     return connection.execute(query).scalar_one_or_none()
 
 

@@ -1,0 +1,72 @@
+"""Reading a scan again: one that changed, one on which nothing was found, a copy whose original failed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, exists, or_, select, update
+
+from worker.store.engine import database_now, reading, writing
+from worker.store.tables import FieldRow, JobRow, JobState, PageRow
+
+
+def has_fields() -> ColumnElement[bool]:
+    """Return the condition that a job's scan gave a field: without one nothing is lost by reading it again."""
+    return exists().where(PageRow.job_id == JobRow.id, FieldRow.page_id == PageRow.id)
+
+
+def queue_anew(now: datetime) -> dict[str, Any]:
+    """Return the values of a job that is to be read as if it had just come in."""
+    return {
+        "state": JobState.QUEUED,
+        "duplicate_of": None,
+        "linked": False,
+        "deliveries": 0,
+        "queued_at": now,
+        "published_at": None,
+        "finished_at": None,
+        "error_kind": None,
+        "error_reason": None,
+    }
+
+
+def renew_job(engine: Engine, job_id: str) -> bool:
+    """Queue a job again whose file changed after it was read or failed; its new reading will replace the old one."""
+    with writing(engine) as connection:
+        ended = JobRow.state.in_([JobState.DONE, JobState.FAILED])
+        anew = queue_anew(database_now(connection))
+        renewed = update(JobRow).where(JobRow.id == job_id, ended).values(anew)
+        return connection.execute(renewed).rowcount == 1
+
+
+def settle_superseded(connection: Connection, job_id: str, scan_id: str, now: datetime) -> None:
+    """Take the pages of earlier readings of the same scan that found nothing out of the review queue."""
+    earlier = select(JobRow.id).where(
+        JobRow.scan_id == scan_id, JobRow.id != job_id, JobRow.state == JobState.DONE, ~has_fields()
+    )
+    awaits = or_(PageRow.problem.is_not(None), PageRow.doubt.is_not(None))
+    settled = {"settled_by": f"read again as job {job_id}", "settled_at": now}
+    waiting = PageRow.job_id.in_(earlier) & PageRow.settled_at.is_(None) & awaits
+    connection.execute(update(PageRow).where(waiting).values(settled))
+
+
+def promote_duplicate(connection: Connection, job_id: str, now: datetime) -> None:
+    """Queue the oldest copy of a scan whose original failed: else nobody reads either.
+
+    The other copies become duplicates of that one.
+    """
+    copies = select(JobRow.id).where(JobRow.duplicate_of == job_id, JobRow.state == JobState.DUPLICATE)
+    promoted = connection.execute(copies.order_by(JobRow.created_at, JobRow.id).limit(1)).scalar_one_or_none()
+    if promoted is None:
+        return
+    connection.execute(update(JobRow).where(JobRow.duplicate_of == job_id).values(duplicate_of=promoted))
+    connection.execute(update(JobRow).where(JobRow.id == promoted).values(queue_anew(now)))
+
+
+def find_open_under(engine: Engine, uri_prefix: str) -> list[tuple[str, str]]:
+    """Return the ids and URIs of open jobs whose scans lie under a folder."""
+    with reading(engine) as connection:
+        open_states = JobRow.state.in_([JobState.QUEUED, JobState.RUNNING])
+        query = select(JobRow.id, JobRow.uri).where(open_states, JobRow.uri.startswith(uri_prefix, autoescape=True))
+        return [(row.id, row.uri) for row in connection.execute(query)]
