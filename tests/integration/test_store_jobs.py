@@ -99,8 +99,8 @@ def test_a_process_takes_its_own_job_again(engine: Engine) -> None:
     first, second = claim(engine, job_id, "w1"), claim(engine, job_id, "w1")
     assert first is not None
     assert second is not None
-    assert not jobs.extend_lease(engine, first, 60)
-    assert jobs.extend_lease(engine, second, 60)
+    assert not jobs.release_job(engine, first)
+    assert jobs.release_job(engine, second)
 
 
 def test_a_lost_lease_is_fenced(engine: Engine) -> None:
@@ -110,7 +110,6 @@ def test_a_lost_lease_is_fenced(engine: Engine) -> None:
     fast = claim(engine, job_id, "fast")
     assert slow is not None
     assert fast is not None
-    assert not jobs.extend_lease(engine, slow, 60)
     assert not jobs.fail_job(engine, slow, kind="internal", reason="late")
     assert not jobs.release_job(engine, slow)
     assert not jobs.store_readings(engine, slow, slow.scan, [PAGE])
@@ -119,16 +118,6 @@ def test_a_lost_lease_is_fenced(engine: Engine) -> None:
     assert not jobs.store_readings(engine, slow, slow.scan, [PAGE])
     assert not jobs.store_readings(engine, fast, fast.scan, [PAGE])
     assert (count(engine, PageRow), count(engine, FieldRow), count(engine, DigitRow)) == (1, 3, 5)
-
-
-def test_an_extended_lease_holds(engine: Engine) -> None:
-    job_id = register(engine)
-    claimed = claim(engine, job_id, lease_s=10)
-    assert claimed is not None
-    shift_clock(engine, job_id, 9)
-    assert jobs.extend_lease(engine, claimed, 10)
-    shift_clock(engine, job_id, 9)
-    assert claim(engine, job_id, "other") is None
 
 
 def test_a_clock_set_back_does_not_hold_a_job_for_ever(engine: Engine) -> None:

@@ -16,7 +16,7 @@ from tests.support.data import DATA_DIR, needs_data
 from worker.digits.classification import classify_images
 from worker.errors import ModelFileError
 from worker.models.card import read_card
-from worker.models.runtime import BATCH, MODELS_DIR, load_recognizers
+from worker.models.runtime import BATCH, MODELS_DIR, load_recognizers, verify_models
 
 
 @pytest.fixture
@@ -83,6 +83,8 @@ def test_a_model_with_a_matching_card_but_no_graph_is_refused(models: Path) -> N
 @pytest.mark.parametrize("missing", ["digits.onnx", "digits.json", "fields.onnx", "fields.json"])
 def test_a_missing_file_is_named(models: Path, missing: str) -> None:
     (models / missing).unlink()
+    with pytest.raises(ModelFileError, match=missing):
+        verify_models(models)
     with pytest.raises(ModelFileError, match=missing):
         load_recognizers(models)
 

@@ -96,12 +96,10 @@ def check_poppler() -> str:
 
 def check_models() -> str:
     """Compare the checksum of every model with its card."""
-    from worker.models.card import read_verified_model
-    from worker.models.runtime import DIGITS, LINE_READER, MODELS_DIR
+    from worker.models.runtime import verify_models
 
-    paths = sorted({MODELS_DIR / DIGITS, MODELS_DIR / LINE_READER, *MODELS_DIR.glob("*.onnx")})
-    cards = [read_verified_model(path)[1] for path in paths]
-    return ", ".join(f"{card.name} {card.version}" for card in cards) + ": checksums agree with their cards"
+    models = ", ".join(f"{card.name} {card.version}" for card in verify_models())
+    return f"{models}: checksums agree with their cards"
 
 
 def check_templates(runtime: Runtime) -> str:

@@ -155,10 +155,9 @@ def health(runtime: Runtime, ready: bool) -> None:
 
 def _check_models() -> None:
     """Refuse to start on a missing or changed model, here in the parent that must not load it."""
-    from worker.models.card import read_verified_model
-    from worker.models.runtime import DIGITS, MODELS_DIR
+    from worker.models.runtime import verify_models
 
-    read_verified_model(MODELS_DIR / DIGITS)
+    verify_models()
 
 
 def _wait_for_database(runtime: Runtime) -> None:

@@ -63,6 +63,19 @@ def load_recognizers(
     return Recognizers(classify, _make_transcriber(line_session), versions, promised, general)
 
 
+def verify_models(models_dir: Path | None = None) -> list[ModelCard]:
+    """Compare the checksum of every model of a folder with its card, without loading any; return the cards.
+
+    Raises
+    ------
+    ModelFileError
+        One without which nothing is read is missing, or a checksum differs.
+    """
+    folder = models_dir or MODELS_DIR
+    paths = sorted({folder / DIGITS, folder / LINE_READER, *folder.glob("*.onnx")})
+    return [read_verified_model(path)[1] for path in paths]
+
+
 def _calibration_of(card: ModelCard) -> ReadersCalibration:
     try:
         return parse_calibration(card.calibration) if card.calibration else UNCALIBRATED

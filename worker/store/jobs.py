@@ -195,14 +195,6 @@ def claim_job(engine: Engine, job_id: str, *, worker: str, lease_s: float, max_d
         )
 
 
-def extend_lease(engine: Engine, claim: ClaimedJob, lease_s: float) -> bool:
-    """Hold the job for ``lease_s`` seconds from now; False where another worker has taken it over."""
-    with writing(engine) as connection:
-        now = database_now(connection)
-        held = {"leased_at": now, "lease_until": now + timedelta(seconds=lease_s)}
-        return connection.execute(update(JobRow).where(_is_held(claim)).values(held)).rowcount == 1
-
-
 def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequence[PageReading]) -> bool:
     """Write every row of a scan and end its job, or nothing and return False where the claim was lost.
 

@@ -114,12 +114,3 @@ def train_distilled(pool: Pool, schedule: Schedule, *, run_dir: Path, report: Re
         start=second.module_.state_dict(),
         teachers=(first.module_, second.module_),
     )
-
-
-def load_average(estimator: Any, checkpoint: Path) -> Any:
-    """Put the averaged weights of a checkpoint into an estimator, to inspect a training that still runs."""
-    estimator.initialize()
-    state = torch.load(checkpoint, weights_only=True)["average"]
-    weights = {k.removeprefix("module."): v for k, v in state.items() if k.startswith("module.")}
-    estimator.module_.load_state_dict(weights)
-    return estimator
