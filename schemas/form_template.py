@@ -316,12 +316,16 @@ class FormTemplate(_Strict):
         for a, b in combinations(self.fields, 2):
             if overlap_mm(a.box_mm, b.box_mm) > OVERLAP_ALLOWED_MM:
                 raise _mistake_at(places[b.name], f"field {b.name}: its box overlaps that of field {a.name}")
+        texts = {f.name for f in self.fields if f.kind == "text"}
         for i, written in enumerate(self.written_rules):
             try:
                 rule = expand_patterns(written, list(places))
             except ValueError as error:
                 raise _mistake_at(("rules", i), f"rule {i}: {error}") from error
             unknown = [n for n in fields_named(rule) if n not in places]
+            wordy = [n for n in fields_named(rule) if n in texts]
+            if wordy:
+                raise _mistake_at(("rules", i), f"rule {i}: speaks of text, which is never read: {', '.join(wordy)}")
             if unknown:
                 said = f"rule {i}: speaks of fields that are not there: {', '.join(unknown)}"
                 raise _mistake_at(("rules", i), said)

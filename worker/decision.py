@@ -26,7 +26,7 @@ from worker.doubts import Doubt, DoubtKind, Witness
 from worker.grammar.meaning import Meaning, find_meaning, show_written
 from worker.grammar.misfit import MisfitKind
 from worker.grammar.rules import broken_by, number_of
-from worker.values import CODE, Alternative, FieldReading, FieldStatus, Money, ReadField, spell_marks
+from worker.values import CODE, Alternative, FieldReading, FieldStatus, Money, ReadField, Tick, spell_marks
 
 DEFAULT_BLANK_THRESHOLD = 0.95
 """An empty field needs less: its confidence says how little ink there is, not how clear a number."""
@@ -75,6 +75,7 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
     doubts = [*read.doubts, *_registration_doubts(read, policy)]
     alternatives = read.alternatives
     if read.blank:
+        meaning = Meaning("", Tick.EMPTY if spec.kind == "mark" else None)
         if not spec.optional:
             doubts.append(Doubt(DoubtKind.MUST_BE_FILLED))
     elif not read.text:
@@ -206,6 +207,8 @@ def _too_little(confidence: float, needed: float | None) -> list[Doubt]:
 
 
 def _count_problems(spec: FieldSpec, text: str) -> list[Doubt]:
+    if spec.kind == "mark":
+        return []
     least, most = spec.digit_range
     count = sum(c.isdigit() for c in text)
     if count < least or (most is not None and count > most):

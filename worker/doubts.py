@@ -26,6 +26,7 @@ class DoubtKind(StrEnum):
     UNEXPECTED_MARK = "unexpected_mark"
     MISSING_MARK = "missing_mark"
     UNSURE_MARK = "unsure_mark"
+    UNSURE_TICK = "unsure_tick"
     STRUCK_DIGIT = "struck_digit"
     EMPTY_CELL = "empty_cell"
     DIGITS_FAR_APART = "digits_far_apart"
@@ -75,6 +76,7 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
             DoubtKind.UNEXPECTED_MARK,
             DoubtKind.MISSING_MARK,
             DoubtKind.UNSURE_MARK,
+            DoubtKind.UNSURE_TICK,
             DoubtKind.STRUCK_DIGIT,
             DoubtKind.EMPTY_CELL,
             DoubtKind.DIGITS_FAR_APART,
@@ -136,6 +138,7 @@ _WORDS = {
     DoubtKind.UNREAD_INK: "ink beside the digits was not read",
     DoubtKind.UNEXPECTED_MARK: "a mark that the field does not expect: {first} in {second}",
     DoubtKind.MISSING_MARK: "a mark is missing that the field expects: {first} in {second}",
+    DoubtKind.UNSURE_TICK: "the box may be ticked, and may not: ink covers {found} of it",
     DoubtKind.UNSURE_MARK: "a mark is not sure: it may say {either}",
     DoubtKind.STRUCK_DIGIT: "digit {position} may be struck out",
     DoubtKind.EMPTY_CELL: "cell {position} is empty between digits",
@@ -183,7 +186,7 @@ def _spell_numbers(doubt: Doubt) -> tuple[str, str]:
     if doubt.kind is DoubtKind.LOW_CONFIDENCE:
         places = next((n for n in range(3, 8) if f"{found:.{n}f}" != f"{needed:.{n}f}"), 8)
         return f"{found:.{places}f}", f"{needed:.{places}f}"
-    if doubt.kind is DoubtKind.REGISTRATION_UNCERTAIN:
+    if doubt.kind in (DoubtKind.REGISTRATION_UNCERTAIN, DoubtKind.UNSURE_TICK):
         return f"{found:.0%}", ""
     decimals = {DoubtKind.CLOSE_READINGS: ".2f", DoubtKind.UNSURE_CHARACTER: ".2f", DoubtKind.UNEVEN_PITCH: ".1f"}
     return format(found, decimals.get(doubt.kind, "g")), ""

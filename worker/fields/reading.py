@@ -1,6 +1,7 @@
-"""Field crops to readings, by the reader that a field's layout wants.
+"""Field crops to readings, by the reader that a field's kind and layout want.
 
-Free fields are read whole by the line reader, rows of cells both cell by cell and as a line.
+Tick boxes are judged by their ink. Free fields are read whole by the line reader, rows of cells both cell by cell and
+as a line.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from dataclasses import replace
 from worker.fields.cell_rows import read_cell_rows
 from worker.fields.cutting.apart import read_apart
 from worker.fields.line_reader.reading import read_sequence
+from worker.fields.tick_boxes import read_tick_box
 from worker.imaging.polarity import darken_ink
 from worker.values import FieldCrop, ReadField, Recognizers
 
 
 def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
-    """Read every crop with the reader for its layout; results in the order of the crops. Ink may be light on dark."""
+    """Read every crop with the reader for its kind and layout, in their order. Ink may be light on dark."""
+    by_index = {i: read_tick_box(crop) for i, crop in enumerate(crops) if crop.spec.kind == "mark"}
     crops = [replace(crop, grey=darken_ink(crop.grey)) for crop in crops]
-    by_index: dict[int, ReadField] = {}
     for layout, read in (("free", _read_free), ("cells", read_cell_rows)):
-        chosen = [i for i, crop in enumerate(crops) if crop.spec.layout == layout]
+        chosen = [i for i, crop in enumerate(crops) if crop.spec.layout == layout and i not in by_index]
         reads = read([crops[i] for i in chosen], recognizers) if chosen else []
         by_index.update(zip(chosen, reads, strict=True))
     return [by_index[i] for i in range(len(crops))]

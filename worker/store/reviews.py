@@ -15,7 +15,7 @@ from worker.grammar.misfit import Misfit
 from worker.grammar.rules import broken_by
 from worker.store.engine import database_now, writing
 from worker.store.tables import FieldRow, PageRow, ReviewRow
-from worker.values import Value
+from worker.values import Tick, Value
 
 _ANSWER = re.compile(
     r"(?:[-+\u2212] ?)?(?:[^\W\d_]{3} ?|[€$£₹¥] ?)?(?:[-\u2212] ?)?[0-9][0-9.,:/' -]{0,62}=?(?: ?[€$£₹¥])?"
@@ -87,10 +87,10 @@ def parse_answer(grammar: FieldGrammar, number: str) -> tuple[Value | None, str 
     InvalidReviewError
         It is no number at all.
     """
+    if grammar.kind == "mark":
+        return _parse_tick(number), None
     if not number:
         return None, None
-    if grammar.kind in ("mark", "text"):
-        raise InvalidReviewError(f"a field of kind {grammar.kind} holds no number")
     if not _ANSWER.fullmatch(number.removesuffix(grammar.unit).rstrip(" ") if grammar.unit else number):
         raise InvalidReviewError(f"{number!r} is no number: digits, with '.', ',', '/', '-' or spaces between them")
     value = parse_typed(grammar, number)
@@ -98,6 +98,12 @@ def parse_answer(grammar: FieldGrammar, number: str) -> tuple[Value | None, str 
         return None, value.explanation
     digits = "".join(c for c in number if c.isdigit())
     return value, next((broken for rule in grammar.rules if (broken := broken_by(rule, digits, value))), None)
+
+
+def _parse_tick(answer: str) -> Tick:
+    if answer.lower() not in ("", "x", *Tick):
+        raise InvalidReviewError(f"{answer!r} is no answer for a tick box: x or ticked, '' or empty")
+    return Tick.TICKED if answer.lower() in ("x", Tick.TICKED) else Tick.EMPTY
 
 
 def _grammar_of(field: Any) -> FieldGrammar:

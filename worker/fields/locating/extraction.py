@@ -30,9 +30,10 @@ FEWEST_BESIDE = 4
 def extract_fields(page: Page, template: FormTemplate, registration: Registration) -> list[FieldCrop]:
     """Cut every field of ``template`` from ``page``, print inside it taken out, and the form's own lines of free ones.
 
-    Cells keep theirs: their reader snaps its cuts to the dividers.
+    Cells keep theirs: their reader snaps its cuts to the dividers. Fields of text are never read, and left out.
     """
-    crops = [_without_print(extract_field(page, spec, registration)) for spec in template.fields]
+    read = (spec for spec in template.fields if spec.kind != "text")
+    crops = [_without_print(extract_field(page, spec, registration)) for spec in read]
     strokes = _strokes(template.landmarks)
     return [crop if crop.spec.cells else _without_form(crop, strokes) for crop in crops]
 
@@ -54,6 +55,11 @@ def _without_print(crop: FieldCrop) -> FieldCrop:
 def _inner_px(spec: FieldSpec, px_per_mm: float) -> Box:
     """Return the field's own box in crop pixels."""
     return Box(*(side * px_per_mm for side in (MARGIN_MM, MARGIN_MM, spec.box_mm[2], spec.box_mm[3])))
+
+
+def inner_box_px(crop: FieldCrop) -> Box:
+    """Return the field's own box, without what was cut around it, in pixels of its crop."""
+    return _inner_px(crop.spec, crop.grey.shape[1] / (crop.spec.box_mm[2] + 2 * MARGIN_MM))
 
 
 def _without_form(crop: FieldCrop, strokes_mm: NDArray[np.float64]) -> FieldCrop:
