@@ -23,7 +23,7 @@ from schemas.rules import (
     fields_named,
 )
 from worker.doubts import Doubt, DoubtKind, Witness
-from worker.grammar.meaning import Meaning, find_meaning, show_written
+from worker.grammar.meaning import UNTOLD_SIGN, Meaning, find_meaning, is_sign_of, show_written
 from worker.grammar.misfit import MisfitKind
 from worker.grammar.rules import broken_by, number_of
 from worker.values import CODE, Alternative, FieldReading, FieldStatus, Money, ReadField, Tick, spell_marks
@@ -83,6 +83,7 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
     else:
         meaning = find_meaning(grammar, read)
         doubts += [*_count_problems(spec, read.text), *_mark_doubts(grammar, read.text, meaning)]
+        doubts += _currency_doubts(grammar, read.sign)
         for rule in spec.rules:
             broken = broken_by(rule, read.text, meaning.value)
             if broken:
@@ -105,7 +106,7 @@ def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> Fiel
         alternatives=alternatives,
         accept_threshold=needed,
         value=meaning.value,
-        written=show_written(grammar, meaning.written),
+        written=show_written(grammar, meaning.written).replace(UNTOLD_SIGN, read.sign or UNTOLD_SIGN),
         grammar=grammar,
     )
     return _confirm_by_check_digits(spec, read, decided)
@@ -233,6 +234,13 @@ def _mark_doubts(grammar: FieldGrammar, text: str, meaning: Meaning) -> list[Dou
     if any(isinstance(rule, DateRule) for rule in grammar.rules):
         return []
     return [Doubt(DoubtKind.GRAMMAR_BROKEN, subject=grammar.kind, explanation=found.explanation)]
+
+
+def _currency_doubts(grammar: FieldGrammar, sign: str) -> list[Doubt]:
+    """Return what is wrong with a currency sign: it decides, and one that cannot be told apart is no witness."""
+    if not sign or grammar.currency is None or is_sign_of(sign, grammar.currency):
+        return []
+    return [Doubt(DoubtKind.OTHER_CURRENCY, readings=(sign, grammar.currency))]
 
 
 def _near_ties(read: ReadField) -> list[Doubt]:

@@ -40,6 +40,7 @@ class DoubtKind(StrEnum):
     FIELD_NOT_FOUND = "field_not_found"
     GRAMMAR_BROKEN = "grammar_broken"
     NO_CURRENCY_SIGN = "no_currency_sign"
+    OTHER_CURRENCY = "other_currency"
     LIMIT_BROKEN = "limit_broken"
     SOURCES_DIFFER = "sources_differ"
     NO_ROUTING_NUMBER = "no_routing_number"
@@ -90,6 +91,7 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
             DoubtKind.FIELD_NOT_FOUND,
             DoubtKind.GRAMMAR_BROKEN,
             DoubtKind.NO_CURRENCY_SIGN,
+            DoubtKind.OTHER_CURRENCY,
             DoubtKind.LIMIT_BROKEN,
             DoubtKind.SOURCES_DIFFER,
             DoubtKind.NO_ROUTING_NUMBER,
@@ -152,6 +154,7 @@ _WORDS = {
     DoubtKind.NO_WRITING_FOUND: "no handwritten digits were found on the page",
     DoubtKind.FIELD_NOT_FOUND: "no {subject} is found on the check",
     DoubtKind.GRAMMAR_BROKEN: "grammar {subject}: {explanation}",
+    DoubtKind.OTHER_CURRENCY: "the currency sign may be {first}; {second} is expected",
     DoubtKind.NO_CURRENCY_SIGN: "no currency sign is found: taken from its usual place",
     DoubtKind.LIMIT_BROKEN: "{subject}: {explanation}",
     DoubtKind.SOURCES_DIFFER: "the printed number {first} differs from the MICR serial {second}",

@@ -210,7 +210,8 @@ class ReadField:
 
     ``text`` holds digits only, '' where nothing was read; ``confidence`` is the calibrated probability that it is
     right as a whole or, if ``blank``, that the field is empty. ``marks`` are what was seen among the
-    digits, and ``rival_marks`` what a network may see there instead, the likeliest first. ``doubts`` are the reader's
+    digits, and ``rival_marks`` what a network may see there instead, the likeliest first; ``sign`` is
+    the currency sign among them, ``¤`` where it cannot be told. ``doubts`` are the reader's
     own reasons for a review; ``accept_threshold`` is the confidence from which the reader may be believed, None where
     none is enough.
     """
@@ -226,6 +227,7 @@ class ReadField:
     accept_threshold: float | None = DEFAULT_ACCEPT_THRESHOLD
     marks: Marks = ()
     rival_marks: tuple[RivalMarks, ...] = ()
+    sign: str = ""
 
     @property
     def written(self) -> str:

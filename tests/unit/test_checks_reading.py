@@ -10,9 +10,11 @@ from tests.support.readings import reasons_of
 from worker.bootstrap import build_runtime
 from worker.checks.finding import find_checks
 from worker.checks.locales import LOCALES
-from worker.checks.places import find_amount, find_ink, find_sign
+from worker.checks.places import Zone, find_amount, find_ink, find_sign
 from worker.checks.policy import CheckPolicy
 from worker.decision import AcceptPolicy
+from worker.doubts import DoubtKind
+from worker.imaging.currency_signs import SIGNS, draw_sign
 from worker.page_kinds import CheckPage
 from worker.pipeline import read_page
 from worker.values import FieldStatus, Grey, Page, PageReading
@@ -90,3 +92,32 @@ def test_the_amount_stands_right_of_its_sign(upside_down: bool) -> None:
     sign, place = find_sign(ink, RULES.locale.amount_zone, "$"), find_amount(ink, RULES.locale.amount_zone, "$")
     assert sign is not None and place is not None and place.told_by == "currency sign"
     assert place.box.x > sign.x + sign.w - 1 and place.box.x < 1600 * 1060 / 1320
+
+
+def draw_signed(sign: str) -> Grey:
+    """Draw a check whose amount follows a printed sign of any currency."""
+    check = draw_check()
+    check[215:275, 985:1025] = 240
+    ink = cv2.resize(draw_sign(sign)[1], (26, 40), interpolation=cv2.INTER_AREA)
+    check[222:262, 990:1016] = np.minimum(check[222:262, 990:1016], 250 - ink.astype(np.int16) * 0.9).astype(np.uint8)
+    return check
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("country", ["US", "EU", "IN"])
+def test_only_the_sign_of_its_own_currency_speaks_for_an_amount(sign: str, country: str) -> None:
+    locale = LOCALES[country]
+    (check,) = find_checks(draw_signed(sign))
+    zone = Zone(0.6, 0.2, 0.99, 0.62)
+    place = find_amount(find_ink(check), zone, locale.sign)
+    assert place is not None
+    own = sign == locale.sign
+    assert (place.told_by, place.other_sign) == ("currency sign" if own else "place", "" if own else sign)
+
+
+def test_a_check_in_another_currency_goes_to_review() -> None:
+    page = read_page(Page("scan", 0, draw_signed("£")), CheckPage(RULES), RUNTIME.recognizers(), AcceptPolicy())
+    amount = next(f for f in page.fields if f.name == "amount")
+    assert amount.status is FieldStatus.REVIEW
+    assert "currency sign" not in amount.validation_sources
+    assert DoubtKind.OTHER_CURRENCY in [doubt.kind for doubt in amount.doubts]

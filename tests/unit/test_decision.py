@@ -268,3 +268,22 @@ def test_only_checks_of_stdnum_are_found() -> None:
     assert find_check_digit_scheme("iban") is not None
     assert find_check_digit_scheme("numdb") is None
     assert find_check_digit_scheme("nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("sign", "currency", "accepted"),
+    [
+        ("", "EUR", True),
+        ("€", "EUR", True),
+        ("£", "EUR", False),
+        ("¤", "EUR", False),
+        ("$", "CLP", True),
+        ("$", "INR", False),
+    ],
+)
+def test_a_currency_sign_decides_or_the_amount_goes_to_review(sign: str, currency: str, accepted: bool) -> None:
+    amount = spec(kind="amount", currency=currency, cents="optional")
+    written = read("125", marks=("$" if sign else "", "", "", ""), sign=sign)
+    decided = decide(amount, written)
+    assert (decided.status is FieldStatus.ACCEPTED) == accepted
+    assert decided.written == sign + "125"

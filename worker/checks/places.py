@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import cv2
@@ -11,15 +10,20 @@ from numpy.typing import NDArray
 
 from worker.checks.finding import Check
 from worker.imaging.binarization import Mask, flatten_background, ink_mask
+from worker.imaging.currency_signs import tell_sign
 from worker.imaging.line_removal import find_rules, remove_rules
-from worker.values import Box, Grey
+from worker.values import Box
 
 
 class FieldPlace(NamedTuple):
-    """A box on the flat check, in its pixels, and what told it: ``currency sign`` or ``place``."""
+    """A box on the flat check, in its pixels, and what told it: ``currency sign`` or ``place``.
+
+    ``other_sign`` is one of another currency that stands there instead.
+    """
 
     box: Box
     told_by: str
+    other_sign: str = ""
 
 
 class Zone(NamedTuple):
@@ -31,9 +35,6 @@ class Zone(NamedTuple):
     bottom: float
 
 
-SIGN_LIKENESS = 0.5
-"""Least correlation of a currency sign with its drawing (printed ones of the development half: 0.58 to 0.85)."""
-_SIGN_SIZE = (20, 32)
 _TALL_SHARE = 0.55
 """Ink lower than this share of a line's tallest parts is its label, or marks."""
 _LONE_GAP = 0.5
@@ -66,14 +67,31 @@ def find_ink(check: Check) -> CheckInk:
 
 
 def find_sign(ink: CheckInk, zone: Zone, sign: str) -> Box | None:
-    """Return the box of the printed currency sign in a zone, or None where nothing looks like it."""
+    """Return the box of the printed currency sign in a zone, or None where nothing looks like it, or more like another.
+
+    A 5 looks like a dollar sign: what is likest to any sign in the whole zone is taken for it.
+    """
+    found = max(_find_signs(ink, zone), default=None)
+    return found[2] if found and found[1] == sign else None
+
+
+def find_other_sign(ink: CheckInk, zone: Zone, sign: str) -> str:
+    """Return the sign of another currency that a zone shows, or ''."""
+    found = max(_find_signs(ink, zone), default=None)
+    return found[1] if found and found[1] != sign else ""
+
+
+def _find_signs(ink: CheckInk, zone: Zone) -> list[tuple[float, str, Box]]:
+    """Return what looks like a currency sign in a zone: how much, which, and where."""
     height = ink.mask.shape[0]
     boxes = _within(ink, zone)
     sized = (boxes[:, 3] > 0.03 * height) & (boxes[:, 3] < 0.14 * height) & (boxes[:, 2] < 1.2 * boxes[:, 3])
-    scored = [(_likeness(ink.mask, box, sign), i) for i, box in enumerate(boxes) if sized[i]]
-    if not scored or max(scored)[0] < SIGN_LIKENESS:
-        return None
-    return Box(*(float(v) for v in boxes[max(scored)[1]]))
+    found = []
+    for x, y, w, h in boxes[sized].tolist():
+        told = tell_sign(ink.mask[y : y + h, x : x + w] * np.uint8(255))
+        if told is not None:
+            found.append((told.likeness, told.sign, Box(x, y, w, h)))
+    return found
 
 
 def find_amount(ink: CheckInk, zone: Zone, sign: str) -> FieldPlace | None:
@@ -82,7 +100,8 @@ def find_amount(ink: CheckInk, zone: Zone, sign: str) -> FieldPlace | None:
     found = find_sign(ink, zone, sign)
     if found is None:
         line = find_line(ink, zone)
-        return FieldPlace(_without_lone_start(ink, line), "place") if line else None
+        other = find_other_sign(ink, zone, sign)
+        return FieldPlace(_without_lone_start(ink, line), "place", other) if line else None
     beside = Zone(
         (found.x + found.w) / width,
         (found.y - 0.6 * found.h) / height,
@@ -133,65 +152,3 @@ def _within(ink: CheckInk, zone: Zone) -> NDArray[np.int32]:
     x, y = ink.boxes[:, 0] + ink.boxes[:, 2] / 2, ink.boxes[:, 1] + ink.boxes[:, 3] / 2
     across = (x >= zone.left * width) & (x <= zone.right * width)
     return np.asarray(ink.boxes[across & (y >= zone.top * height) & (y <= zone.bottom * height)], np.int32)
-
-
-def _likeness(mask: Mask, box: NDArray[np.int32], sign: str) -> float:
-    """Return the best correlation, -1 to 1, of the ink in a box with the drawings of a currency sign."""
-    x, y, w, h = (int(v) for v in box)
-    seen = _centred(mask[y : y + h, x : x + w] * np.uint8(255))
-    return max(float((seen * drawn).sum()) for drawn in _drawings(sign))
-
-
-@functools.lru_cache(maxsize=8)
-def _drawings(sign: str) -> tuple[NDArray[np.float32], ...]:
-    return tuple(_centred(picture) for picture in draw_sign(sign))
-
-
-def draw_sign(sign: str) -> list[Grey]:
-    """Draw a currency sign, white on black and cut to its ink, in several faces and weights."""
-    if sign == "$":
-        faces = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
-        return [_cut(_put(face, weight)) for face in faces for weight in (4, 7, 10)]
-    return [_cut(_strokes(_STROKES[sign], weight)) for weight in (4, 7, 10)]
-
-
-_STROKES: dict[str, tuple[tuple[tuple[int, int], ...], ...]] = {
-    "₹": (
-        ((0, 0), (70, 0)),
-        ((0, 22), (70, 22)),
-        ((0, 0), (28, 0), (42, 6), (48, 20), (44, 36), (28, 45), (6, 46)),
-        ((6, 46), (54, 104)),
-    ),
-    "€": (
-        ((74, 14), (60, 4), (42, 2), (26, 12), (18, 32), (16, 52), (20, 76), (32, 94), (50, 100), (74, 90)),
-        ((0, 40), (58, 40)),
-        ((0, 62), (54, 62)),
-    ),
-}
-"""Signs that the stroke fonts lack, as polylines on a grid of 100 rows."""
-
-
-def _put(face: int, weight: int) -> Grey:
-    canvas = np.zeros((200, 200), np.uint8)
-    cv2.putText(canvas, "$", (50, 150), face, 4.0, 255, weight, cv2.LINE_AA)
-    return canvas
-
-
-def _strokes(lines: tuple[tuple[tuple[int, int], ...], ...], weight: int) -> Grey:
-    canvas = np.zeros((140, 120), np.uint8)
-    for line in lines:
-        cv2.polylines(canvas, [np.array(line, np.int32) + 16], False, 255, weight, cv2.LINE_AA)
-    return canvas
-
-
-def _cut(canvas: Grey) -> Grey:
-    x, y, w, h = cv2.boundingRect(cv2.findNonZero(canvas))
-    return canvas[y : y + h, x : x + w]
-
-
-def _centred(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return a picture at one size, blurred, of mean 0 and norm 1: products are correlations."""
-    sized = cv2.resize(picture, _SIGN_SIZE, interpolation=cv2.INTER_AREA)
-    small = np.asarray(cv2.GaussianBlur(sized.astype(np.float32), (0, 0), 1.0), np.float32)
-    small -= small.mean()
-    return np.asarray(small / max(float(np.linalg.norm(small)), 1e-6), np.float32)

@@ -44,6 +44,7 @@ class _Located:
 
     crops: dict[str, FieldCrop]
     told_by: dict[str, str]
+    other_sign: str = ""
 
 
 def read_check(
@@ -65,7 +66,7 @@ def read_check(
     amount = fields.get("amount") or _missing("amount", _zone_box(check, rules.locale.amount_zone))
     date = fields.get("date") or _missing("date", _zone_box(check, rules.locale.date_zone))
     found = [
-        _judge_amount(amount, located.told_by, rules),
+        _judge_amount(amount, located, rules),
         _judge_date(date, rules),
     ]
     found += [fields["number"]] if "number" in fields else []
@@ -100,6 +101,7 @@ def _locate(check: Check, ink: CheckInk, rules: CheckPolicy, specs: Mapping[str,
     return _Located(
         {name: cut_line(check, place.box, specs[name]) for name, place in found.items()},
         {name: place.told_by for name, place in found.items()},
+        found["amount"].other_sign if "amount" in found else "",
     )
 
 
@@ -126,16 +128,18 @@ def _missing(name: str, box: Box) -> FieldReading:
     return FieldReading(name, "", 0.0, FieldStatus.REVIEW, box, doubts=(doubt,))
 
 
-def _judge_amount(field: FieldReading, told_by: Mapping[str, str], rules: CheckPolicy) -> FieldReading:
+def _judge_amount(field: FieldReading, located: _Located, rules: CheckPolicy) -> FieldReading:
     """Hold an amount to its limits and its currency sign; its grammar was held by the decision."""
     amount = field.value
     if not isinstance(amount, Money):
         return field
     field = replace(field, validation_sources=("reader", f"grammar {rules.locale.country}"))
-    if told_by["amount"] == "place":
+    if located.other_sign:
+        field = add_doubt(field, Doubt(DoubtKind.OTHER_CURRENCY, readings=(located.other_sign, rules.locale.sign)))
+    elif located.told_by["amount"] == "place":
         field = add_doubt(field, Doubt(DoubtKind.NO_CURRENCY_SIGN))
     else:
-        field = replace(field, validation_sources=(*field.validation_sources, told_by["amount"]))
+        field = replace(field, validation_sources=(*field.validation_sources, located.told_by["amount"]))
     broken = rules.broken_by_amount(amount)
     if broken:
         return add_doubt(field, Doubt(DoubtKind.LIMIT_BROKEN, subject="limits", explanation=broken))

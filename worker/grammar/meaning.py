@@ -16,6 +16,8 @@ from worker.values import Marks, Money, ReadField, RivalMarks, Tick, Value, spel
 
 CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR", "¥": "JPY", "$": "USD", "₩": "KRW", "₽": "RUB", "₺": "TRY"}
 """Signs that people type, and the currency each is for; ``$`` is that of other countries as well."""
+UNTOLD_SIGN = "¤"
+"""What is shown of a currency sign that cannot be told from others."""
 ANY_SIGN = "$"
 """What the line reader writes for any currency sign."""
 FAINT_MARK = 0.1
@@ -27,6 +29,11 @@ CLEAR_MARK = 0.3
 AS_LIKELY = 0.5
 """What one of two networks sees has this probability."""
 DOLLARS = frozenset({"USD", "CAD", "AUD", "NZD", "CLP", "MXN", "ARS", "COP", "HKD", "SGD"})
+
+
+def is_sign_of(sign: str, currency: str) -> bool:
+    """Tell whether a sign is that of a currency."""
+    return currency in DOLLARS if sign == "$" else CURRENCY_SIGNS.get(sign) == currency
 
 
 def parse_written(grammar: FieldGrammar, written: str) -> Value | Misfit | None:
@@ -57,10 +64,9 @@ def parse_typed(grammar: FieldGrammar, typed: str) -> Value | Misfit | None:
     """Return what a person's answer means in a field: spaces, signs of currencies and units may stand in it."""
     text = typed.replace("\u2212", "-").replace("'", "").replace("\u2019", "")
     text = re.sub(r"\s+", "" if grammar.kind != "date" else "-", text.strip())
-    for sign, currency in CURRENCY_SIGNS.items():
+    for sign in CURRENCY_SIGNS:
         if sign in text and grammar.kind == "amount":
-            meant = grammar.currency == currency or (sign == ANY_SIGN and grammar.currency in DOLLARS)
-            if grammar.currency and not meant:
+            if grammar.currency and not is_sign_of(sign, grammar.currency):
                 return no_value(f"{sign} is not the sign of {grammar.currency}")
             text = text.replace(sign, "")
     if grammar.kind == "amount" and grammar.currency:
@@ -79,7 +85,7 @@ def _parse_code(written: str) -> str | Misfit:
 
 def show_written(grammar: FieldGrammar, written: str) -> str:
     """Return figures and marks as a person would write them: a colon, a unit's name, a sign of no certain currency."""
-    shown = written.replace(ANY_SIGN, "\u00a4")
+    shown = written.replace(ANY_SIGN, UNTOLD_SIGN)
     if grammar.kind == "time":
         return re.sub(r"(?<=\d)[#.,:h]{1,2}(?=\d)", ":", shown)
     if grammar.unit and "#" in shown:

@@ -38,6 +38,7 @@ def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadFie
         accept_threshold=calibration.accept_threshold,
         marks=seen.gap_marks,
         rival_marks=seen.rival_marks,
+        sign=seen.sign,
     )
 
 

@@ -35,6 +35,8 @@ from worker.fields.line_reader.decoding import (
 )
 from worker.fields.line_reader.marks import see_marks
 from worker.fields.line_reader.normalization import Line, normalize_line
+from worker.grammar.meaning import UNTOLD_SIGN
+from worker.imaging.currency_signs import tell_sign
 from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Marks, Recognizers, RivalMarks
 
 Floats = NDArray[np.float32]
@@ -56,7 +58,8 @@ class Transcript:
     network reads by itself; ``least_agreed`` is the best string's probability in the network that doubts it most;
     ``uncertainty`` is what the networks leave open over all columns, in nats; ``lone_slashes`` counts
     strokes like a slash that neither a dash behind them nor the kind of field explains. ``gap_marks`` are the marks
-    among the digits, ``rival_marks`` what else a network may see there. ``marks`` are the cuts of what is no digit;
+    among the digits, ``rival_marks`` what else a network may see there; ``sign`` is the currency sign among them, ``¤``
+    where it cannot be told from others, '' without one. ``marks`` are the cuts of what is no digit;
     ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and ``alone`` (n, 11) are the
     probabilities of the sequence reader and of the digit model.
     """
@@ -72,6 +75,7 @@ class Transcript:
     lone_slashes: int
     gap_marks: Marks
     rival_marks: tuple[RivalMarks, ...]
+    sign: str
     marks: tuple[Cut, ...]
     cuts: tuple[Cut, ...]
     digits: tuple[DigitReading, ...]
@@ -189,12 +193,20 @@ def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript
         lone_slashes=seen.lone_slashes,
         gap_marks=seen.gap_marks,
         rival_marks=seen.rival_marks,
+        sign=_tell_currency(seen.cuts),
         marks=tuple(cut for cut in seen.cuts if not cut.symbol.character.isdigit()),
         cuts=tuple(cuts),
         digits=digits,
         sequence=seen.sequence,
         alone=alone,
     )
+
+
+def _tell_currency(cuts: Sequence[Cut]) -> str:
+    """Return the currency sign of a line by its ink; the networks have one class for all signs."""
+    signs = [tell_sign(cut.ink) for cut in cuts if cut.symbol.character == "$"]
+    told = {sign.sign if sign else UNTOLD_SIGN for sign in signs}
+    return "" if not told else told.pop() if len(told) == 1 else UNTOLD_SIGN
 
 
 def _digit_posteriors(symbols: Sequence[Symbol], merged: Floats) -> Floats:
