@@ -5,6 +5,8 @@ The limits are of drawn ticks, crosses and stray dots (``tests/unit/test_tick_bo
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -26,12 +28,12 @@ SPECK_SHARE, FULL_SHARE = 0.015, 0.5
 def read_tick_box(crop: FieldCrop) -> ReadField:
     """Return ``x`` for a tick, a blank for an empty box, and a doubt for what is neither for sure."""
     reach, share = _measure_ink(crop)
-    place = {"box_px": crop.box_px, "registration": crop.registration}
     if reach < SPECK_REACH and share < SPECK_SHARE:
-        return ReadField("", SURE, blank=True, **place)
+        return ReadField("", SURE, crop.box_px, blank=True, registration=crop.registration)
+    ticked = ReadField(TICKED_TEXT, SURE, crop.box_px, registration=crop.registration)
     if reach >= TICK_REACH and share <= FULL_SHARE:
-        return ReadField(TICKED_TEXT, SURE, **place)
-    return ReadField(TICKED_TEXT, UNSURE, doubts=(Doubt(DoubtKind.UNSURE_TICK, found=share),), **place)
+        return ticked
+    return replace(ticked, confidence=UNSURE, doubts=(Doubt(DoubtKind.UNSURE_TICK, found=share),))
 
 
 def _measure_ink(crop: FieldCrop) -> tuple[float, float]:
