@@ -19,8 +19,8 @@ PHOTO_WIDTH_PX = 560
 """Grain and shadow of a photo do not compress."""
 INKS = ((30, 140, 80), (225, 90, 20), (130, 150, 170), (220, 40, 40))
 """What is painted on a scan: accepted, review, blank, and a drafted box."""
-CORRECTED = {"f01": ("meter_number", 9), "f02": ("customer", 8), "f09": ("consumption", None)}
-"""What the tutorial changes in the drafted template: the name, and the digits of a full field."""
+CORRECTED = {0: ("meter_number", 9), 1: ("customer", 8), 8: ("consumption", None)}
+"""What the tutorial changes in the drafted template, by place: the name, and the digits of a full field."""
 
 
 def icr(*words: str | Path) -> None:
@@ -50,10 +50,8 @@ def keep_corrected(draft: Path) -> Path:
     """Write the template with the three fields of the tutorial."""
     template = json.loads(draft.read_text())
     kept = []
-    for field in template["fields"]:
-        if field["name"] in CORRECTED:
-            name, digits = CORRECTED[field["name"]]
-            kept.append({**field, "name": name} | ({"digits": digits} if digits else {}))
+    for place, (name, digits) in CORRECTED.items():
+        kept.append({**template["fields"][place], "name": name} | ({"digits": digits} if digits else {}))
     corrected = draft.with_name("my-meter.json")
     corrected.write_text(json.dumps({**template, "name": "my-meter", "fields": kept}))
     return corrected
