@@ -38,7 +38,7 @@ def run_bounded(*arguments: str) -> dict[str, object]:
     return told
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", pytest.param("PDF", marks=PDF)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "PHOTO", pytest.param("PDF", marks=PDF)])
 def test_damaged_files_of_every_kind_are_read_or_refused(kind: str, tmp_path: Path) -> None:
     log = tmp_path / "case"
     told = run_bounded("--kind", kind, "--seed", str(SEED), "--seconds", str(SECONDS), "--log", str(log))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -496,3 +499,28 @@ def test_poppler_is_bound_in_processor_time(program: str, tmp_path: Path) -> Non
         check=True,
     )
     assert answer.stdout == "600 -r 300 a b.pdf\n"
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv (util-linux)")
+def test_poppler_dies_with_the_worker_that_started_it(tmp_path: Path) -> None:
+    """A drawing that does not end keeps its memory no longer than its worker lives."""
+    fake = write(tmp_path, "pdftoppm", b'#!/bin/sh\necho "$$"\nexec sleep 60\n')
+    fake.chmod(0o755)
+    program = "import subprocess, sys; subprocess.run([sys.argv[1], 'a.pdf'])"
+    command = [sys.executable, "-c", program, str(BOUNDED_POPPLER / "pdftoppm")]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        drawer = int(worker.stdout.readline())
+        worker.kill()
+        worker.wait()
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{drawer}/cmdline").exists() and b"sleep" in Path(f"/proc/{drawer}/cmdline").read_bytes():
+            assert time.monotonic() < deadline, "poppler outlives its worker"
+            time.sleep(0.05)
+
+
+def test_a_header_cannot_stretch_a_page_beyond_what_a_fax_needs(tmp_path: Path) -> None:
+    (page,) = pages_of(tmp_path, encoded(drawing(), "PNG", dpi=(50, 2400)))
+    assert page.grey.shape == SIZE[::-1]
+    assert page.dpi is None

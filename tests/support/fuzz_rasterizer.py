@@ -58,9 +58,19 @@ def seeds(kind: str) -> list[bytes]:
             (deep, {}),
         ],
     }
+    made["PHOTO"] = [
+        (rgb, {"format": "WEBP"}),
+        (alpha, {"format": "WEBP", "lossless": True}),
+        (rgb, {"format": "AVIF"}),
+        (rgb, {"format": "HEIF"}),
+    ]
+    if kind == "PHOTO":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()  # the writer of the seeds; they are read by pillow_heif itself
     if kind == "PDF":
         return [pdf(1), pdf(3), picture_pdf("JPEG"), picture_pdf("1")]
-    files = [encoded(image, kind, **options) for image, options in made[kind]]
+    files = [encoded(image, str(options.pop("format", kind)), **options) for image, options in made[kind]]
     return [*files, tiff([grey, bits, rgb])] if kind == "TIFF" else files
 
 
@@ -181,7 +191,7 @@ def peak_mb() -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=["PNG", "JPEG", "TIFF", "PDF"], default="PNG")
+    parser.add_argument("--kind", choices=["PNG", "JPEG", "TIFF", "PDF", "PHOTO"], default="PNG")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--log", type=Path, help="keeps the number of the case in hand, for after a crash")

@@ -146,6 +146,24 @@ def test_a_planted_reason_file_is_replaced_and_never_written_through(inbox: Path
     assert not reason.is_symlink() and reason.read_text().startswith("why")
 
 
+def test_a_purge_deletes_nothing_behind_a_link(inbox: Path, home: Path) -> None:
+    """A scan called icr.db ended in done/, which is swapped for a link to the home then."""
+    claimed = take(inbox, drop(inbox, "icr.db"))
+    target = folder.place(inbox, claimed, folder.DONE)
+    folder.dispose(inbox, claimed, target)
+    (inbox / "done").rename(inbox / ".was-done")
+    (inbox / "done").symlink_to(home)
+    with pytest.raises(OSError):
+        folder.remove_ended(inbox, Path("done/icr.db"))
+    folder.remove_ended(inbox, Path("done/../.home/icr.db"))
+    assert (home / "icr.db").exists()
+    (inbox / "done").unlink()
+    (inbox / ".was-done").rename(inbox / "done")
+    folder.remove_ended(inbox, Path("done/icr.db"))
+    folder.remove_ended(inbox, Path("done/icr.db"))
+    assert list((inbox / "done").iterdir()) == []
+
+
 def test_a_working_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     inbox = tmp_path / "in"

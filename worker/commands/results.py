@@ -186,11 +186,10 @@ def _parse_age(age: str) -> timedelta:
 
 def _remove_scan(inbox: Path, uri: str) -> None:
     """Delete a scan that ended in the watched folder, and its reason file; files elsewhere are not ours."""
-    from worker.inbox.folder import OUTCOMES, REASON_SUFFIX
+    from worker.inbox.folder import OUTCOMES, remove_ended
     from worker.sources.file_uris import path_of_uri
 
     path = path_of_uri(uri)
-    ours = [(inbox / outcome).resolve() for outcome in OUTCOMES]
-    if path is not None and any(path.parent.resolve().is_relative_to(folder) for folder in ours):
-        path.unlink(missing_ok=True)
-        path.with_name(path.name + REASON_SUFFIX).unlink(missing_ok=True)
+    for root in {inbox, inbox.resolve()}:
+        if path is not None and any(path.is_relative_to(root / outcome) for outcome in OUTCOMES):
+            remove_ended(inbox, path.relative_to(root))

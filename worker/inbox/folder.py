@@ -258,6 +258,22 @@ def bring_back(inbox: Path, name: Path, outcome: str, job_id: str) -> None:
             os.unlink(name.name + REASON_SUFFIX, dir_fd=ended)
 
 
+def remove_ended(inbox: Path, inside: Path) -> None:
+    """Delete a scan that ended, by its path within the inbox, and its reason file; one that is gone is no mistake.
+
+    Raises
+    ------
+    OSError
+        It may not be deleted, or a folder on its way is a link now.
+    """
+    if ".." in inside.parts:
+        return
+    with contextlib.suppress(FileNotFoundError), open_folder(inbox, inside.parent) as ended:
+        for name in (inside.name, inside.name + REASON_SUFFIX):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=ended)
+
+
 def _write_reason(folder: int, name: str, text: str) -> None:
     """Write a reason file; one that was planted, or left by a kill, is removed and never written through."""
     with contextlib.suppress(FileNotFoundError):

@@ -83,9 +83,10 @@ def _check_boxes(content: bytes, kind: str) -> None:
         size, name = struct.unpack_from(">I4s", content, at)
         if size == 1:
             size = struct.unpack_from(">Q", content, at + 8)[0]
-        at += size or len(content)
-        if size in range(1, 8) or at > len(content):
+        at = at + size if size else len(content)  # 0 stands for all the rest
+        if size in range(1, 8) or at > len(content) or not name.strip(b"\0"):
             break
         seen.add(name)
     if not {b"meta", b"mdat"} <= seen:
-        raise UnreadableScanError(f"truncated {kind}: it ends before its pixels do", incomplete=True)
+        reason = f"truncated {kind} photo: it ends before its pixels do; send it again, or save it as JPEG"
+        raise UnreadableScanError(reason, incomplete=True)
