@@ -26,7 +26,7 @@ from worker.doubts import Doubt, DoubtKind, Witness
 from worker.grammar.meaning import UNTOLD_SIGN, Meaning, find_meaning, is_sign_of, show_written
 from worker.grammar.misfit import MisfitKind
 from worker.grammar.rules import broken_by, number_of
-from worker.values import CODE, Alternative, FieldReading, FieldStatus, Money, ReadField, Tick, spell_marks
+from worker.values import CODE, Alternative, FieldReading, FieldStatus, Money, RawReading, Tick, spell_marks
 
 DEFAULT_BLANK_THRESHOLD = 0.95
 """An empty field needs less: its confidence says how little ink there is, not how clear a number."""
@@ -62,14 +62,14 @@ class AcceptPolicy:
     accept_threshold: float | None = None
     min_registration: float = MIN_REGISTRATION
 
-    def threshold_for(self, read: ReadField) -> float | None:
+    def threshold_for(self, read: RawReading) -> float | None:
         """Return the confidence that this field needs; None where no confidence is enough."""
         if read.blank:
             return DEFAULT_BLANK_THRESHOLD
         return read.accept_threshold if self.accept_threshold is None else self.accept_threshold
 
 
-def decide_field(spec: FieldSpec, read: ReadField, policy: AcceptPolicy) -> FieldReading:
+def decide_field(spec: FieldSpec, read: RawReading, policy: AcceptPolicy) -> FieldReading:
     """Return the reading of one field with its status and, for a person, what is doubted."""
     grammar, meaning = spec.grammar, Meaning("")
     doubts = [*read.doubts, *_registration_doubts(read, policy)]
@@ -182,7 +182,7 @@ def _confirmed_by(rule: FormRule, fields: Mapping[str, FieldReading]) -> tuple[s
     return filled if rest_is_blank and rule.total in filled and len(filled) >= 3 else ()
 
 
-def _confirm_by_check_digits(spec: FieldSpec, read: ReadField, decided: FieldReading) -> FieldReading:
+def _confirm_by_check_digits(spec: FieldSpec, read: RawReading, decided: FieldReading) -> FieldReading:
     """Raise a field's confidence by the best of the check digits that it keeps: two of one number are one evidence."""
     if not read.text or _count_problems(spec, read.text):
         return decided
@@ -243,7 +243,7 @@ def _currency_doubts(grammar: FieldGrammar, sign: str) -> list[Doubt]:
     return [Doubt(DoubtKind.OTHER_CURRENCY, readings=(sign, grammar.currency))]
 
 
-def _near_ties(read: ReadField) -> list[Doubt]:
+def _near_ties(read: RawReading) -> list[Doubt]:
     return [
         Doubt(DoubtKind.NEAR_TIE, found=NEAR_TIE, readings=(read.text, other.text))
         for other in read.alternatives[:1]
@@ -251,13 +251,13 @@ def _near_ties(read: ReadField) -> list[Doubt]:
     ]
 
 
-def _registration_doubts(read: ReadField, policy: AcceptPolicy) -> list[Doubt]:
+def _registration_doubts(read: RawReading, policy: AcceptPolicy) -> list[Doubt]:
     if read.registration is None or read.registration >= policy.min_registration:
         return []
     return [Doubt(DoubtKind.REGISTRATION_UNCERTAIN, found=read.registration, needed=policy.min_registration)]
 
 
-def find_repair(rule: FieldRule, read: ReadField) -> Alternative | None:
+def find_repair(rule: FieldRule, read: RawReading) -> Alternative | None:
     """Return the one close reading that keeps a broken check digit; None where none or several do.
 
     Close are the runners-up, and the text with one digit changed to its own runner-up. A repair is offered to a
@@ -270,7 +270,7 @@ def find_repair(rule: FieldRule, read: ReadField) -> Alternative | None:
     return keeping[0] if len(keeping) == 1 else None
 
 
-def _one_digit_changed(read: ReadField | FieldReading) -> list[Alternative]:
+def _one_digit_changed(read: RawReading | FieldReading) -> list[Alternative]:
     """Return the text with each digit in turn changed to its runner-up, where that is likely enough."""
     if len(read.digits) != len(read.text):
         return []

@@ -25,7 +25,7 @@ from worker.values import (
     FieldReading,
     Page,
     PageReading,
-    ReadField,
+    RawReading,
     Recognizers,
     Registration,
     UnreadablePage,
@@ -99,7 +99,7 @@ def _read(crops: Sequence[FieldCrop], recognizers: Recognizers, policy: AcceptPo
     return _decide(crops, read_fields(crops, recognizers), policy)
 
 
-def _decide(crops: Sequence[FieldCrop], reads: Sequence[ReadField], policy: AcceptPolicy) -> tuple[FieldReading, ...]:
+def _decide(crops: Sequence[FieldCrop], reads: Sequence[RawReading], policy: AcceptPolicy) -> tuple[FieldReading, ...]:
     return tuple(decide_field(crop.spec, read, policy) for crop, read in zip(crops, reads, strict=True))
 
 

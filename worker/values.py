@@ -205,7 +205,7 @@ def spell_marks(text: str, marks: Marks) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadField:
+class RawReading:
     """What a reader made of one field, before it is decided what becomes of it.
 
     ``text`` holds digits only, '' where nothing was read; ``confidence`` is the calibrated probability that it is

@@ -10,7 +10,7 @@ from schemas.form_template import FieldSpec
 from worker.doubts import DoubtKind
 from worker.fields.cutting.apart import MOST_CONFIDENCE, read_apart
 from worker.models.runtime import load_recognizers
-from worker.values import Box, DigitReading, FieldCrop, ReadField, Recognizers
+from worker.values import Box, DigitReading, FieldCrop, RawReading, Recognizers
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +26,11 @@ def written(text: str, gap_px: int) -> FieldCrop:
     return FieldCrop(spec, grey, Box(0, 0, grey.shape[1], grey.shape[0]), np.eye(3))
 
 
-def line_reading(crop: FieldCrop, text: str, columns: list[int]) -> ReadField:
+def line_reading(crop: FieldCrop, text: str, columns: list[int]) -> RawReading:
     """Return what a line reader says that saw only some of the digits."""
     sure = [np.eye(10, dtype=np.float32)[int(digit)] for digit in text]
     digits = [DigitReading(i, p, 0.0, Box(x, 20, 24, 40)) for i, (p, x) in enumerate(zip(sure, columns, strict=True))]
-    return ReadField(text, 0.99, crop.box_px, digits=tuple(digits))
+    return RawReading(text, 0.99, crop.box_px, digits=tuple(digits))
 
 
 def test_digits_far_apart_are_all_read_and_left_to_a_person(recognizers: Recognizers) -> None:

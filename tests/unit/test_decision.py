@@ -10,7 +10,7 @@ from worker.decision import AcceptPolicy, decide_field, decide_form
 from worker.doubts import Doubt, DoubtKind
 from worker.grammar.rules import find_check_digit_scheme, number_of
 from worker.grammar.times import parse_date
-from worker.values import Alternative, Box, FieldReading, FieldStatus, Money, ReadField
+from worker.values import Alternative, Box, FieldReading, FieldStatus, Money, RawReading
 
 BOX = Box(0, 0, 10, 10)
 
@@ -19,11 +19,11 @@ def spec(**keys: object) -> FieldSpec:
     return FieldSpec.model_validate({"name": "a", "box_mm": [0, 0, 10, 10], **keys})
 
 
-def read(text: str, confidence: float = 0.999, **keys: object) -> ReadField:
-    return ReadField(text, confidence, BOX, **keys)  # type: ignore[arg-type]
+def read(text: str, confidence: float = 0.999, **keys: object) -> RawReading:
+    return RawReading(text, confidence, BOX, **keys)  # type: ignore[arg-type]
 
 
-def decide(field: FieldSpec, reading: ReadField, **policy: float) -> FieldReading:
+def decide(field: FieldSpec, reading: RawReading, **policy: float) -> FieldReading:
     return decide_field(field, reading, AcceptPolicy(**policy))
 
 

@@ -7,7 +7,7 @@ from schemas.form_template import FieldSpec
 from tests.support.readings import reasons_of
 from worker.decision import AcceptPolicy, decide_field
 from worker.doubts import Doubt, DoubtKind
-from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus, ReadField
+from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus, RawReading
 
 BOX = Box(0, 0, 10, 10)
 LUHN = FieldSpec.model_validate(
@@ -26,7 +26,7 @@ def decide(text: str, *alternatives: str, doubts: dict[int, tuple[int, float]] |
     rivals = {i: (doubts or {}).get(i, ((int(c) + 1) % 10, 0.0)) for i, c in enumerate(text)}
     digits = tuple(digit(i, int(c), *rivals[i]) for i, c in enumerate(text))
     others = tuple(Alternative(a, 0.001) for a in alternatives)
-    return decide_field(LUHN, ReadField(text, 0.999, BOX, digits=digits, alternatives=others), AcceptPolicy())
+    return decide_field(LUHN, RawReading(text, 0.999, BOX, digits=digits, alternatives=others), AcceptPolicy())
 
 
 def test_the_one_close_reading_that_keeps_the_check_digit_is_offered_and_not_accepted() -> None:
@@ -52,7 +52,7 @@ def test_an_unlikely_digit_repairs_nothing() -> None:
 
 
 def test_a_kept_check_digit_raises_the_odds_and_excuses_the_doubts_that_unsureness_brought() -> None:
-    unsure = ReadField("79927398713", 0.97, BOX, doubts=(Doubt(DoubtKind.TOUCHING_DIGITS),), accept_threshold=0.99)
+    unsure = RawReading("79927398713", 0.97, BOX, doubts=(Doubt(DoubtKind.TOUCHING_DIGITS),), accept_threshold=0.99)
     decided = decide_field(LUHN, unsure, AcceptPolicy())
     assert decided.confidence == pytest.approx(0.97 * 10 / (0.97 * 10 + 0.03))
     assert (decided.status, reasons_of(decided)) == (FieldStatus.ACCEPTED, ())
@@ -60,7 +60,7 @@ def test_a_kept_check_digit_raises_the_odds_and_excuses_the_doubts_that_unsurene
 
 
 def test_what_is_still_not_sure_enough_keeps_its_doubts_and_says_its_new_confidence() -> None:
-    unsure = ReadField("79927398713", 0.8, BOX, doubts=(Doubt(DoubtKind.TOUCHING_DIGITS),), accept_threshold=0.99)
+    unsure = RawReading("79927398713", 0.8, BOX, doubts=(Doubt(DoubtKind.TOUCHING_DIGITS),), accept_threshold=0.99)
     assert reasons_of(decide_field(LUHN, unsure, AcceptPolicy())) == (
         "touching digits",
         "confidence 0.976 is below the 0.990 needed",
@@ -69,12 +69,12 @@ def test_what_is_still_not_sure_enough_keeps_its_doubts_and_says_its_new_confide
 
 def test_a_check_digit_excuses_no_empty_cell_no_lost_place_and_no_rival_that_keeps_it_too() -> None:
     empty = Doubt(DoubtKind.EMPTY_CELL, position=3)
-    gap = ReadField("79927398713", 0.97, BOX, doubts=(empty,), accept_threshold=0.99)
+    gap = RawReading("79927398713", 0.97, BOX, doubts=(empty,), accept_threshold=0.99)
     assert decide_field(LUHN, gap, AcceptPolicy()).doubts == (empty,)
-    lost = ReadField("79927398713", 0.97, BOX, registration=0.4, accept_threshold=0.99)
+    lost = RawReading("79927398713", 0.97, BOX, registration=0.4, accept_threshold=0.99)
     assert decide_field(LUHN, lost, AcceptPolicy()).status is FieldStatus.REVIEW
     for rival, status in (("79927398712", FieldStatus.ACCEPTED), ("79927393714", FieldStatus.REVIEW)):
-        tied = ReadField("79927398713", 0.97, BOX, alternatives=(Alternative(rival, 0.95),), accept_threshold=0.99)
+        tied = RawReading("79927398713", 0.97, BOX, alternatives=(Alternative(rival, 0.95),), accept_threshold=0.99)
         assert decide_field(LUHN, tied, AcceptPolicy()).status is status
 
 
@@ -82,12 +82,12 @@ def test_a_check_of_form_alone_is_named_and_raises_nothing() -> None:
     spec = FieldSpec.model_validate(
         {"name": "a", "box_mm": [0, 0, 10, 10], "rules": [{"rule": "check_digit", "scheme": "us.rtn"}]}
     )
-    decided = decide_field(spec, ReadField("111000025", 0.97, BOX), AcceptPolicy())
+    decided = decide_field(spec, RawReading("111000025", 0.97, BOX), AcceptPolicy())
     assert (decided.confidence, decided.validation_sources) == (0.97, ("check digit us.rtn",))
 
 
 def test_a_model_that_may_accept_nothing_accepts_nothing_by_a_check_digit() -> None:
-    assert decide_field(LUHN, ReadField("79927398713", 0.9999, BOX, accept_threshold=None), AcceptPolicy()).doubts
+    assert decide_field(LUHN, RawReading("79927398713", 0.9999, BOX, accept_threshold=None), AcceptPolicy()).doubts
 
 
 def test_a_reading_that_keeps_its_check_digit_is_left_alone() -> None:

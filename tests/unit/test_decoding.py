@@ -19,7 +19,7 @@ from worker.fields.line_reader.decoding import (
     merge_marks,
     merge_symbols,
     pool_candidates,
-    settle_slashes,
+    resolve_slashes,
 )
 
 BLANK_CLASS = len(ALPHABET)
@@ -114,8 +114,8 @@ def test_marks_stand_in_order_beside_digits() -> None:
     ],
 )
 def test_a_slash_is_a_one_where_the_kind_has_no_slash(path: str, kind: str, digits: str) -> None:
-    settled = settle_slashes(columns(path), kind)
-    assert find_candidates(merge_marks(settled))[0].digits == digits
+    resolved = resolve_slashes(columns(path), kind)
+    assert find_candidates(merge_marks(resolved))[0].digits == digits
 
 
 def test_strings_of_several_networks_are_pooled_and_one_that_a_network_never_found_counts_nothing_there() -> None:

@@ -12,7 +12,7 @@ from tests.unit.test_cell_rows import draw_row, make_recognizers
 from worker.decision import AcceptPolicy, decide_field
 from worker.doubts import EXCUSED_BY, Doubt, DoubtKind, Witness, describe_doubt
 from worker.fields.cell_rows import read_cell_rows
-from worker.values import Alternative, Box, FieldStatus, ReadField
+from worker.values import Alternative, Box, FieldStatus, RawReading
 
 LUHN = FieldSpec.model_validate(
     {"name": "a", "box_mm": [0, 0, 10, 10], "rules": [{"rule": "check_digit", "scheme": "luhn"}]}
@@ -30,7 +30,7 @@ def test_every_kind_has_words_and_a_judge(kind: DoubtKind) -> None:
 
 @pytest.mark.parametrize("kind", DoubtKind)
 def test_a_kept_check_digit_settles_only_what_the_table_says(kind: DoubtKind) -> None:
-    doubted = ReadField(KEEPS_LUHN, 0.97, Box(0, 0, 9, 9), doubts=(Doubt(kind),), accept_threshold=0.99)
+    doubted = RawReading(KEEPS_LUHN, 0.97, Box(0, 0, 9, 9), doubts=(Doubt(kind),), accept_threshold=0.99)
     rival = replace(doubted, alternatives=(Alternative("79927398712", 0.1),))
     decided = decide_field(LUHN, rival, AcceptPolicy())
     excused = not EXCUSED_BY[kind].isdisjoint(OF_A_RULE_KEPT)

@@ -9,7 +9,7 @@ from schemas.form_template import FieldGrammar
 from worker.grammar.locales import LOCALES, grammar_of
 from worker.grammar.meaning import find_meaning, parse_typed, parse_written, show_written, spell_value
 from worker.grammar.misfit import Misfit, MisfitKind
-from worker.values import Box, Money, ReadField, RivalMarks, Value
+from worker.values import Box, Money, RawReading, RivalMarks, Value
 
 UNEXPECTED, MISSING, NO_VALUE = MisfitKind.UNEXPECTED_MARK, MisfitKind.MISSING_MARK, MisfitKind.NO_VALUE
 EUR = {"kind": "amount", "currency": "EUR"}
@@ -111,10 +111,10 @@ def test_what_people_type_is_parsed_by_the_same_grammar(keys: dict[str, object],
     assert found == meant if meant is not None else isinstance(found, Misfit)
 
 
-def reading(text: str, marks: tuple[str, ...] = (), **rivals: float) -> ReadField:
+def reading(text: str, marks: tuple[str, ...] = (), **rivals: float) -> RawReading:
     """Return a reading; each rival names its marks by gap, ``_`` for none."""
     others = tuple(RivalMarks(tuple(c.strip("_") for c in name.split("|")), p) for name, p in rivals.items())
-    return ReadField(text, 0.999, Box(0, 0, 1, 1), marks=marks, rival_marks=others)
+    return RawReading(text, 0.999, Box(0, 0, 1, 1), marks=marks, rival_marks=others)
 
 
 MINUS = {"-|_|_|_": 0.02}

@@ -22,7 +22,7 @@ from worker.fields.judging.evidence import FLOOR, FieldEvidence, gather_evidence
 from worker.fields.line_reader.reading import describe_unread
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.locating.cells import segment_cells
-from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, ReadField, Recognizers
+from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, RawReading, Recognizers
 
 SURE_LINE = 0.9
 """From this probability on a line whose networks agree outweighs cells that differ (docs/lab-notebook/reading.md)."""
@@ -63,7 +63,7 @@ class CellRowReading:
         return _spell([d for d in self.cells if d is not None])
 
 
-def read_cell_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
+def read_cell_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
     """Read every row by its cells and as a line; each has one calibrated confidence."""
     return [_describe(row, recognizers.calibration.cells) for row in look_at_rows(crops, recognizers)]
 
@@ -135,17 +135,17 @@ def _pool(cell: DigitReading, in_line: DigitReading) -> DigitReading:
     return DigitReading(cell.position, np.asarray(pooled / pooled.sum(), np.float32), outlier, cell.box_px)
 
 
-def _describe(row: CellRowReading, calibration: FieldCalibration) -> ReadField:
+def _describe(row: CellRowReading, calibration: FieldCalibration) -> RawReading:
     crop = row.line.crop
     empty = None if _cells_look_written(row) else judge_emptiness(row.line)
     if empty is not None:
-        return ReadField("", empty, crop.box_px, blank=True, registration=crop.registration)
+        return RawReading("", empty, crop.box_px, blank=True, registration=crop.registration)
     if not row.digits:
         return describe_unread(row.line)
     confidence = calibration.confidence(gather_row_evidence(row))
     others = {row.cells_text, row.line.text} - {row.text, ""}
     as_many = len(row.digits) == len(row.line.digits)
-    return ReadField(
+    return RawReading(
         text=row.text,
         confidence=confidence,
         box_px=crop.box_px,

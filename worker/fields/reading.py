@@ -14,10 +14,10 @@ from worker.fields.cutting.apart import read_apart
 from worker.fields.line_reader.reading import read_sequence
 from worker.fields.tick_boxes import read_tick_box
 from worker.imaging.polarity import darken_ink
-from worker.values import FieldCrop, ReadField, Recognizers
+from worker.values import FieldCrop, RawReading, Recognizers
 
 
-def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
+def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
     """Read every crop with the reader for its kind and layout, in their order. Ink may be light on dark."""
     by_index = {i: read_tick_box(crop) for i, crop in enumerate(crops) if crop.spec.kind == "mark"}
     crops = [replace(crop, grey=darken_ink(crop.grey)) for crop in crops]
@@ -28,7 +28,7 @@ def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Re
     return [by_index[i] for i in range(len(crops))]
 
 
-def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
+def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
     """Read free fields as lines, and numbers whose digits stand far apart one by one where a line misses some."""
     reads = read_sequence(crops, recognizers)
     return [read_apart(crop, read, recognizers) for crop, read in zip(crops, reads, strict=True)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.locating.extraction import inner_box_px
-from worker.values import FieldCrop, ReadField
+from worker.values import FieldCrop, RawReading
 
 TICKED_TEXT = "x"
 SURE, UNSURE = 0.999, 0.5
@@ -25,12 +25,12 @@ SPECK_SHARE, FULL_SHARE = 0.015, 0.5
 """Shares of the box's area that ink covers: less in an empty box; more is a box blackened to undo its tick."""
 
 
-def read_tick_box(crop: FieldCrop) -> ReadField:
+def read_tick_box(crop: FieldCrop) -> RawReading:
     """Return ``x`` for a tick, a blank for an empty box, and a doubt for what is neither for sure."""
     reach, share = _measure_ink(crop)
     if reach < SPECK_REACH and share < SPECK_SHARE:
-        return ReadField("", SURE, crop.box_px, blank=True, registration=crop.registration)
-    ticked = ReadField(TICKED_TEXT, SURE, crop.box_px, registration=crop.registration)
+        return RawReading("", SURE, crop.box_px, blank=True, registration=crop.registration)
+    ticked = RawReading(TICKED_TEXT, SURE, crop.box_px, registration=crop.registration)
     if reach >= TICK_REACH and share <= FULL_SHARE:
         return ticked
     return replace(ticked, confidence=UNSURE, doubts=(Doubt(DoubtKind.UNSURE_TICK, found=share),))

@@ -12,7 +12,7 @@ from schemas.rules import DateRule
 from worker.grammar.misfit import Misfit, MisfitKind, no_value, unexpected
 from worker.grammar.numbers import parse_amount, parse_number
 from worker.grammar.times import parse_time, parse_written_date
-from worker.values import Marks, Money, ReadField, RivalMarks, Tick, Value, spell_marks
+from worker.values import Marks, Money, RawReading, RivalMarks, Tick, Value, spell_marks
 
 CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR", "¥": "JPY", "$": "USD", "₩": "KRW", "₽": "RUB", "₺": "TRY"}
 """Signs that people type, and the currency each is for; ``$`` is that of other countries as well."""
@@ -107,7 +107,7 @@ class Meaning:
     rival: RivalMarks | None = None
 
 
-def find_meaning(grammar: FieldGrammar, read: ReadField) -> Meaning:
+def find_meaning(grammar: FieldGrammar, read: RawReading) -> Meaning:
     """Return what a reading means, and whether marks that a network sees there would make it mean something else.
 
     Where the surest network's marks miss the grammar and those of another fit it, the other's count: a mark that the

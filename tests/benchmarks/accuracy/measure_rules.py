@@ -36,7 +36,7 @@ from worker.synthesis.glyphs import draw_hand
 from worker.synthesis.paper import degrade
 from worker.synthesis.pen import draw_pen
 from worker.synthesis.samples import draw_writer, with_luhn
-from worker.values import Alternative, Box, DigitReading, FieldStatus, Page, ReadField, Recognizers, Registration
+from worker.values import Alternative, Box, DigitReading, FieldStatus, Page, RawReading, Recognizers, Registration
 
 Row = dict[str, Any]
 ROWS = 18
@@ -99,7 +99,7 @@ def collect_real(recognizers: Recognizers) -> Iterator[Row]:
                 yield _row(source, "real", field.truth, read)
 
 
-def _row(source: str, name: str, truth: str, read: ReadField) -> Row:
+def _row(source: str, name: str, truth: str, read: RawReading) -> Row:
     digits = [[*digit.top(2)[0], *digit.top(2)[1]] for digit in read.digits]
     others = [[a.text, a.confidence] for a in read.alternatives]
     return {
@@ -189,14 +189,14 @@ def _luhn_spec() -> FieldSpec:
     return FieldSpec(name="id", box_mm=(0, 0, 9, 9), digits=9, rules=(rule,))
 
 
-def _read_of(row: Row) -> ReadField:
+def _read_of(row: Row) -> RawReading:
     """Return a kept row as the decision wants it; of each digit the two likeliest are kept."""
     digits = []
     for place, (first, p, second, q) in enumerate(row["digits"]):
         probabilities = np.zeros(10, np.float32)
         probabilities[[first, second]] = p, q
         digits.append(DigitReading(place, probabilities, 0.0, Box(0, 0, 1, 1)))
-    return ReadField(
+    return RawReading(
         row["text"],
         row["confidence"],
         Box(0, 0, 1, 1),

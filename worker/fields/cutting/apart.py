@@ -16,7 +16,7 @@ from worker.doubts import Doubt, DoubtKind
 from worker.fields.cell_rows import read_digit
 from worker.fields.cutting.cleaning import remove_print, writing_line
 from worker.fields.cutting.segmentation import InkPart, digit_crop, digit_parts
-from worker.values import DigitReading, FieldCrop, ReadField, Recognizers
+from worker.values import DigitReading, FieldCrop, RawReading, Recognizers
 
 LEAST_GAP = 0.6
 """Digits stand apart if the smallest gap between two is wider than this share of the highest one's height."""
@@ -29,7 +29,7 @@ MOST_CONFIDENCE = 0.5
 """Two readers differ on how many digits there are: a person looks."""
 
 
-def read_apart(crop: FieldCrop, read: ReadField, recognizers: Recognizers) -> ReadField:
+def read_apart(crop: FieldCrop, read: RawReading, recognizers: Recognizers) -> RawReading:
     """Return the reading of a free field, by single digits if they stand apart and some of them were not read."""
     if not read.digits or not _may_stand_apart(crop, read):
         return read
@@ -55,7 +55,7 @@ def stand_apart(parts: Sequence[InkPart]) -> bool:
     return alike and all(b.x - a.right > LEAST_GAP * tallest for a, b in pairwise(parts))
 
 
-def _may_stand_apart(crop: FieldCrop, read: ReadField) -> bool:
+def _may_stand_apart(crop: FieldCrop, read: RawReading) -> bool:
     """Tell from the reading whether a closer look is worth its time: the digits read keep their distance, too."""
     height, width = crop.grey.shape
     boxes = [d.box_px for d in read.digits]

@@ -60,7 +60,7 @@ def entropy(merged: Floats) -> float:
     return float(-(np.exp(merged) * merged).sum())
 
 
-def settle_slashes(log_probabilities: Floats, kind: str) -> Floats:
+def resolve_slashes(log_probabilities: Floats, kind: str) -> Floats:
     """Take a lone slash for the 1 that it looks like; one that ends an amount has lost its dash, and stays a slash.
 
     The ink stays what it is: no digit is added where the reader saw no stroke.
@@ -70,12 +70,12 @@ def settle_slashes(log_probabilities: Floats, kind: str) -> Floats:
         lone.pop()
     if not lone:
         return log_probabilities
-    settled, slash = log_probabilities.copy(), ALPHABET.index("/")
+    resolved, slash = log_probabilities.copy(), ALPHABET.index("/")
     for symbol in lone:
-        columns = settled[symbol.start : symbol.stop]
+        columns = resolved[symbol.start : symbol.stop]
         columns[:, 1] = np.logaddexp(columns[:, 1], columns[:, slash])
         columns[:, slash] = np.log(NEGLIGIBLE) + columns[:, slash]
-    return settled
+    return resolved
 
 
 def find_lone_slashes(log_probabilities: Floats, kind: str) -> list[Symbol]:

@@ -9,25 +9,25 @@ from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.confidence import judge, list_doubts
 from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.line_reader.transcription import Transcript, transcribe
-from worker.values import Alternative, FieldCrop, ReadField, Recognizers
+from worker.values import Alternative, FieldCrop, RawReading, Recognizers
 
 MOST_ALTERNATIVES = 3
 
 
-def read_sequence(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[ReadField]:
+def read_sequence(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
     """Read free fields with the sequence reader and the digit model; each has one calibrated confidence."""
     return [describe_reading(seen, recognizers.calibration.free) for seen in transcribe(crops, recognizers)]
 
 
-def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadField:
+def describe_reading(seen: Transcript, calibration: FieldCalibration) -> RawReading:
     """Return a transcript as the decision wants it, with its doubts where it is not sure enough."""
     empty = judge_emptiness(seen)
     if empty is not None:
-        return ReadField("", empty, seen.crop.box_px, blank=True, registration=seen.crop.registration)
+        return RawReading("", empty, seen.crop.box_px, blank=True, registration=seen.crop.registration)
     if not seen.digits:
         return describe_unread(seen)
     confidence = judge(seen, calibration)
-    return ReadField(
+    return RawReading(
         text=seen.text,
         confidence=confidence,
         box_px=seen.crop.box_px,
@@ -42,9 +42,9 @@ def describe_reading(seen: Transcript, calibration: FieldCalibration) -> ReadFie
     )
 
 
-def describe_unread(seen: Transcript) -> ReadField:
+def describe_unread(seen: Transcript) -> RawReading:
     """Return a field that holds ink, and of which no digit was read: a person looks."""
-    return ReadField(
+    return RawReading(
         text="",
         confidence=0.0,
         box_px=seen.crop.box_px,

@@ -30,7 +30,7 @@ from worker.fields.line_reader.decoding import (
     merge_marks,
     merge_symbols,
     pool_candidates,
-    settle_slashes,
+    resolve_slashes,
     spell_greedily,
 )
 from worker.fields.line_reader.marks import see_marks
@@ -149,15 +149,15 @@ def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
     if not line.ink:
         return _Seen([Candidate("", 1.0)])
     least, most = spec.digit_range
-    settled = [settle_slashes(answer, spec.kind) for answer in answers]
-    merged = [merge_marks(answer) for answer in settled]
+    resolved = [resolve_slashes(answer, spec.kind) for answer in answers]
+    merged = [merge_marks(answer) for answer in resolved]
     votes = [find_candidates(one) for one in merged]
     candidates = keep_fitting(pool_candidates(votes), least=least, most=most)
     text = candidates[0].digits
     agreed = [next((c.probability for c in vote if c.digits == text), 0.0) for vote in votes]
     aligned = [align(text, one) for one in merged]
     surest = int(np.argmax(agreed))
-    gap_marks, rival_marks = see_marks(settled, aligned, surest)
+    gap_marks, rival_marks = see_marks(resolved, aligned, surest)
     return _Seen(
         candidates,
         readings=tuple(spell_greedily(one) for one in merged),
@@ -167,7 +167,7 @@ def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
         gap_marks=gap_marks,
         rival_marks=rival_marks,
         sequence=np.mean([_digit_posteriors(a, m) for a, m in zip(aligned, merged, strict=True)], axis=0),
-        symbols=tuple(merge_symbols(aligned[surest], find_marks(settled[surest]))),
+        symbols=tuple(merge_symbols(aligned[surest], find_marks(resolved[surest]))),
     )
 
 

@@ -17,12 +17,12 @@ from worker.page_kinds import FreePage
 from worker.pipeline import read_page
 from worker.training.fields.measures import Scored
 from worker.training.fields.truth import LabelledField, read_rows
-from worker.values import Page, ReadField, Recognizers
+from worker.values import Page, RawReading, Recognizers
 
 PHOTO_SOURCES = ("phone_photo_lines", "phone_photo_single", "scanned_digit_sheets")
 
 
-def score_fields(fields: Sequence[LabelledField], recognizers: Recognizers) -> list[tuple[Scored, ReadField]]:
+def score_fields(fields: Sequence[LabelledField], recognizers: Recognizers) -> list[tuple[Scored, RawReading]]:
     """Read labelled fields one by one, as the fields of a page are read, and pair each with its ground truth."""
     scored = []
     for labelled in fields:

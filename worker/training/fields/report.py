@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from worker.doubts import describe_doubt
 from worker.training.fields.measures import SUBSTITUTION_RATES, FieldMeasures, Scored, risk_coverage
 from worker.training.fields.truth import LabelledField
-from worker.values import ReadField
+from worker.values import RawReading
 
 mpl.use("Agg")
 
@@ -27,7 +27,7 @@ CELL_HEIGHT = 90
 STYLE = """body{font:15px sans-serif;margin:2em;color:#222}td,th{padding:.3em .8em;text-align:right}
 th:first-child,td:first-child{text-align:left}figure{display:inline-block;margin:.5em}figcaption{font-size:13px}"""
 
-Read = tuple[LabelledField, Scored, ReadField]
+Read = tuple[LabelledField, Scored, RawReading]
 
 
 def write_field_report(measures: Sequence[FieldMeasures], reads: Sequence[Read], path: Path) -> None:
@@ -72,7 +72,7 @@ def _draw_curves(scored: Sequence[Scored]) -> str:
     return base64.b64encode(target.getvalue()).decode("ascii")
 
 
-def _figure(labelled: LabelledField, scored: Scored, read: ReadField) -> str:
+def _figure(labelled: LabelledField, scored: Scored, read: RawReading) -> str:
     picture = _draw_cuts(labelled, read)
     encoded = base64.b64encode(cv2.imencode(".png", picture)[1].tobytes()).decode("ascii")
     others = " / ".join(f"{a.text} {a.confidence:.2f}" for a in read.alternatives)
@@ -84,7 +84,7 @@ def _figure(labelled: LabelledField, scored: Scored, read: ReadField) -> str:
     )
 
 
-def _draw_cuts(labelled: LabelledField, read: ReadField) -> NDArray[np.uint8]:
+def _draw_cuts(labelled: LabelledField, read: RawReading) -> NDArray[np.uint8]:
     """Return the crop in colour with each digit's box, ``CELL_HEIGHT`` rows high."""
     crop = labelled.crop
     scale = CELL_HEIGHT / crop.grey.shape[0]
