@@ -35,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     home = Home(folder / "home", ICR_SCAN_ROOTS=str(scans))
     try:
         home.start("up")
-        wait_until(lambda: "worker@" in home.icr("status").stdout, 60, home.said)
+        home.wait_for_worker()
         yield home
     finally:  # also when the start takes too long
         home.stop()

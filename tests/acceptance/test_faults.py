@@ -20,7 +20,7 @@ from tests.support.system import Home, children_of, draw_scan, wait_until
 from tests.support.tls import free_port
 from worker.system.private_redis import PrivateRedis
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.timeout(280)
 
 
 @pytest.fixture

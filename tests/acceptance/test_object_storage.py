@@ -95,7 +95,7 @@ def test_a_storage_that_goes_away_and_returns_costs_no_scan(home: Home, server: 
     server.put("in/late.png", draw_scan(tmp_path / "late.png", 2).read_bytes())
     server.gate.shut()
     home.start("up")
-    wait_until(lambda: "alive" in home.icr("status").stdout, 60, home.said)
+    home.wait_for_worker()
     refused = home.icr("submit", "s3://scans/in/late.png")
     assert refused.returncode == 1 and "does not answer" in refused.stderr, "its bytes cannot be had"
     job_id = _send(home, "s3://scans/in/late.png")
@@ -133,7 +133,7 @@ def test_scans_elsewhere_do_not_wait_for_a_storage_that_is_away(home: Home, serv
         assert home.icr("submit", uri, "--template", "field").returncode == 0
     server.gate.shut()
     home.start("up")
-    wait_until(lambda: "alive" in home.icr("status").stdout, 60, home.said)
+    home.wait_for_worker()
     for uri in uris[2:]:
         _send(home, uri)
     wait_until(lambda: home.said().count("job handed back") > 10, 60, home.said)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.support.system import Home, children_of, draw_scan, kill, processes_of, wait_until
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one_machine")]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_killed_worker_costs_no_scan_and_doubles_none(home: Home) -> None:
 
 def test_a_second_one_on_the_same_home_says_so_and_ctrl_c_leaves_nothing(home: Home) -> None:
     up = home.start("up")
-    wait_until(lambda: "alive" in home.icr("status").stdout, 60, home.said)
+    home.wait_for_worker()
     second = home.icr("up")
     assert second.returncode == 1 and "in use already" in second.stderr and str(up.pid) in second.stderr
     assert wait_until(lambda: home.icr("health").returncode == 0, 30) is True

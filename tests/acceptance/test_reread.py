@@ -12,7 +12,7 @@ import pytest
 from tests.support.data import PROJECT
 from tests.support.system import Home, processes_of, wait_until
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one_machine")]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture

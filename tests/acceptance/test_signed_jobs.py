@@ -28,7 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     home = Home(folder / "home", ICR_SCAN_ROOTS=str(folder / "scans"), ICR_JOB_KEY=KEY, ICR_LOG_LEVEL="debug")
     try:
         home.start("up")
-        wait_until(lambda: "worker@" in home.icr("status").stdout, 120, home.said)
+        home.wait_for_worker(120)
         yield home
     finally:
         home.stop()

@@ -15,7 +15,7 @@ import pytest
 from tests.support.system import Home, draw_scan, wait_until
 from worker.telemetry.tracing import is_asked_for
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("traces")]
+pytestmark = pytest.mark.timeout(240)
 
 
 class Collector:
@@ -140,7 +140,7 @@ def test_a_collector_that_is_gone_costs_no_scan(collector: Collector, tmp_path: 
 
 @pytest.mark.parametrize(
     ("environment", "hidden", "told"),
-    [({}, False, "None"), ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, True, "icr-worker[otel]")],
+    [({}, False, "None"), ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, True, ".[otel]")],
 )
 def test_without_the_endpoint_or_the_extra_nothing_is_imported(
     environment: dict[str, str], hidden: bool, told: str

@@ -23,7 +23,7 @@ from worker.store.engine import make_engine, reading, upgrade_database
 from worker.store.jobs import queue_summary
 from worker.store.results import Selection, iter_pages
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("one_machine")]
+pytestmark = pytest.mark.timeout(300)
 
 
 @contextmanager

@@ -37,6 +37,8 @@ class PostgresqlServer:
         # Directly under /tmp: the path of a socket may have 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="icr-pg-", dir="/tmp"))
         self.data = str(data or self.folder / "data")
+        # No fsync in a folder of its own: a killed server loses nothing by it, only a machine without power would.
+        self._options = [] if data else ["-F"]
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 5432
         self._user = self._unprivileged_user()
@@ -54,6 +56,7 @@ class PostgresqlServer:
     def start(self, listen: str = "") -> None:
         """Start it on its socket, and on a free port of the address ``listen``, if any."""
         command = [str(self.bin_folder / "postgres"), "-D", self.data, "-k", str(self.folder), "-h", listen]
+        command += self._options
         if listen:
             with socket.create_server((listen, 0)) as free:
                 self.port = free.getsockname()[1]

@@ -14,6 +14,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+import redis
+
+from worker.queue.beats import beat_ages
+from worker.system.private_redis import socket_path
 
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
 """Times that everything may take as long, for a machine that is busy with other things."""
@@ -73,6 +77,17 @@ class Home:
             timeout=timeout_s * PATIENCE,
             check=False,
         )
+
+    def wait_for_worker(self, timeout_s: float = 60.0) -> None:
+        """Wait until a worker has left a beat in the private Redis, as ``icr status`` would tell at more cost."""
+        wait_until(self._has_beat, timeout_s, self.said)
+
+    def _has_beat(self) -> bool:
+        try:
+            with redis.Redis(unix_socket_path=str(socket_path(self.folder))) as client:
+                return any(name.startswith("worker@") for name in beat_ages(client))
+        except redis.RedisError:
+            return False
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command that stays; its words go to ``<command>.out``."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.training.fields.report import Read
     from worker.training.fields.truth import LabelledField
 
-NEEDS = "this command needs the extra 'train': pip install 'icr-worker[train]' (missing: {})"
+NEEDS = "this command needs the extra 'train': pip install '.[train]' (missing: {})"
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),

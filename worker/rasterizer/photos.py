@@ -17,7 +17,7 @@ from worker.values import Page
 _ORIENTATION_TAG = 0x0112
 
 HEIC_EXTRA_IS_MISSING = (
-    "a HEIC photo (iPhone), which needs the extra 'heic': pip install 'icr-worker[heic]', or save it as JPEG"
+    "a HEIC photo (iPhone), which needs the extra 'heic': pip install '.[heic]', or save it as JPEG"
 )
 
 

@@ -26,7 +26,7 @@ from worker.sources.places import ScanFile
 if TYPE_CHECKING:
     from worker.rasterizer import RasterLimits
 
-EXTRA_IS_MISSING = "s3:// needs the extra 's3', which is not installed: pip install 'icr-worker[s3]'"
+EXTRA_IS_MISSING = "s3:// needs the extra 's3', which is not installed: pip install '.[s3]'"
 
 BLOCK_BYTES = 8 * 2**20
 CONNECT_S, READ_S, TRIES = 3.0, 10.0, 2

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-EXTRA_IS_MISSING = "the extra 'otel' is not installed, so no traces are sent: pip install 'icr-worker[otel]'"
+EXTRA_IS_MISSING = "the extra 'otel' is not installed, so no traces are sent: pip install '.[otel]'"
 READ = "read"
 """The outcome of a job that went well; the others are kinds of failures, ``dropped`` and ``handed_back``."""
 
