@@ -28,7 +28,7 @@ COMMANDS = {
     "doctor": "worker.commands.doctor:doctor",
     "results": "worker.commands.results:results",
     "low-confidence": "worker.commands.results:low_confidence",
-    "export": "worker.commands.results:export",
+    "export": "worker.commands.export:export",
     "correct": "worker.commands.results:correct",
     "settle": "worker.commands.results:settle",
     "purge": "worker.commands.results:purge",

@@ -84,7 +84,7 @@ class Home:
 
     def _has_beat(self) -> bool:
         try:
-            with redis.Redis(unix_socket_path=str(socket_path(self.folder))) as client:
+            with redis.Redis(unix_socket_path=str(socket_path(self.folder)), decode_responses=True) as client:
                 return any(name.startswith("worker@") for name in beat_ages(client))
         except redis.RedisError:
             return False

@@ -1,14 +1,17 @@
-"""How a command gets its runtime: from its caller, as in tests, or from the settings."""
+"""What commands share: how one gets its runtime and its database, and the options that choose pages."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from worker.bootstrap import Runtime, build_runtime
+
+if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
+    from sqlalchemy import Engine
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,3 +35,22 @@ def pass_runtime(command: Callable[Concatenate[Runtime, P], R]) -> Callable[P, R
         return command(runtime, *args, **kwargs)
 
     return call
+
+
+def ready_engine(runtime: Runtime) -> Engine:
+    """Return the database's engine; a database that is not there or not up to date is an error that says what to do."""
+    from worker.store.engine import require_database
+
+    require_database(runtime.engine())
+    return runtime.engine()
+
+
+def select_pages(command: click.decorators.FC) -> click.decorators.FC:
+    """Add the options that choose pages."""
+    for name, what in (
+        ("--template", "Only pages of this form template."),
+        ("--reference", "Only scans sent with this reference."),
+        ("--job", "Only the scan of this job id."),
+    ):
+        command = click.option(name, help=what)(command)
+    return command

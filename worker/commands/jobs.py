@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.bootstrap import Runtime
-from worker.commands.entry import pass_runtime
+from worker.commands.entry import pass_runtime, ready_engine
 from worker.errors import BrokerUnavailableError, IcrError
 from worker.sources.file_uris import display_name
 from worker.sources.places import STORAGE_SCHEME
@@ -47,7 +47,7 @@ def submit(
     """Enqueue scans, files or s3://bucket/key; prints one line each: the job's id, its state, the scan."""
     from worker.queue.publishing import make_publisher
 
-    engine, publisher = _ready_engine(runtime), make_publisher(runtime)
+    engine, publisher = ready_engine(runtime), make_publisher(runtime)
     refused, ids = False, []
     for name in files:
         try:
@@ -86,7 +86,7 @@ def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
     from worker.queue.publishing import make_publisher
     from worker.store.jobs import retry_jobs
 
-    engine, publisher = _ready_engine(runtime), make_publisher(runtime)
+    engine, publisher = ready_engine(runtime), make_publisher(runtime)
     tickets = retry_jobs(engine, None if everything else list(jobs))
     for ticket in tickets:
         reopen_scan(runtime.inbox, engine, ticket.id)
@@ -113,7 +113,7 @@ def reread(runtime: Runtime, template: str, since: datetime | None) -> None:
 
     form = find_form(template, runtime.templates())
     names = sorted({template, *(page.name for page in form.pages)})
-    engine, publisher = _ready_engine(runtime), make_publisher(runtime)
+    engine, publisher = ready_engine(runtime), make_publisher(runtime)
     ids = requeue_read_jobs(engine, templates=names, since=since.replace(tzinfo=UTC) if since else None)
     for job_id in ids:
         _publish_again(publisher, job_id)
@@ -132,13 +132,6 @@ def schema(name: str) -> None:
 
     models: dict[str, type[BaseModel]] = dict(zip(_SCHEMAS, (ScanJob, FormTemplate, PageOut), strict=True))
     click.echo(json.dumps(models[name].model_json_schema(), indent=2))
-
-
-def _ready_engine(runtime: Runtime) -> Engine:
-    from worker.store.engine import require_database
-
-    require_database(runtime.engine())
-    return runtime.engine()
 
 
 def _submit_scan(
@@ -223,7 +216,7 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
     from worker.store.jobs import queue_summary
     from worker.store.results import count_page_review_queue, count_review_queue
 
-    engine, client = _ready_engine(runtime), runtime.redis_client()
+    engine, client = ready_engine(runtime), runtime.redis_client()
     summary, limit_s = queue_summary(engine), silence_limit_s(runtime.settings)
     workers, depth = None, None
     try:

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -60,13 +61,27 @@ def print_lines(lines: Iterable[ResultLine], output: str, *, shape: TableShape, 
 
 def write_lines(lines: Iterable[ResultLine | BaseModel], output: str, path: Path | None) -> None:
     """Write lines as ``jsonl`` or ``csv`` to a file, or to standard output, as they come."""
+    with open_output(path) as target:
+        for text in _csv(lines) if output == "csv" else map(_json, lines):
+            target.write(text)
+
+
+@contextmanager
+def open_output(path: Path | None, *, encoding: str = "utf-8") -> Iterator[TextIO]:
+    """Open a file to write to, or standard output for None, whose encoding is the terminal's.
+
+    Raises
+    ------
+    IcrError
+        If it cannot be written; says why.
+    """
     try:
         if path is None:
-            _write(lines, output, sys.stdout)
+            yield sys.stdout
             sys.stdout.flush()
             return
-        with path.open("w", encoding="utf-8", newline="") as target:
-            _write(lines, output, target)
+        with path.open("w", encoding=encoding, newline="") as target:
+            yield target
     except BrokenPipeError:  # the reader, as `head`, has seen enough
         sys.stderr.close()
         sys.exit(0)
@@ -80,11 +95,6 @@ def defuse(cell: object) -> object:
     if not isinstance(text, str) or _NEGATIVE_NUMBER.fullmatch(text):
         return text
     return "'" + text if text.startswith(_FORMULA_STARTS) else text
-
-
-def _write(lines: Iterable[ResultLine | BaseModel], output: str, target: TextIO) -> None:
-    for text in _csv(lines) if output == "csv" else map(_json, lines):
-        target.write(text)
 
 
 def _count_from_1(line: ResultLine) -> ResultLine:

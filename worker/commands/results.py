@@ -1,4 +1,4 @@
-"""``icr results``, ``low-confidence``, ``export``, ``correct``, ``settle`` and ``purge``: what was read, its fate."""
+"""``icr results``, ``low-confidence``, ``correct``, ``settle`` and ``purge``: what was read, its fate."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ import re
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.bootstrap import Runtime
-from worker.commands.entry import pass_runtime
-
-if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
-    from collections.abc import Iterable
-
-    from sqlalchemy import Engine
+from worker.commands.entry import pass_runtime, ready_engine, select_pages
 
 _FORMAT = click.option(
     "--format", "output", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True
@@ -26,19 +20,8 @@ _FORMAT = click.option(
 _LIMIT = click.option("--limit", type=click.IntRange(1), help="Stop after so many lines.  [table: 200]")
 
 
-def _selects(command: click.decorators.FC) -> click.decorators.FC:
-    """Add the options that choose pages."""
-    for name, what in (
-        ("--template", "Only pages of this form template."),
-        ("--reference", "Only scans sent with this reference."),
-        ("--job", "Only the scan of this job id."),
-    ):
-        command = click.option(name, help=what)(command)
-    return command
-
-
 @click.command()
-@_selects
+@select_pages
 @click.option("--review", is_flag=True, help="Only what awaits review, the longest waiting first: pages, then fields.")
 @_LIMIT
 @_FORMAT
@@ -62,7 +45,7 @@ def results(
 
     if review and (job or reference or template):
         raise click.UsageError("--review shows the whole queue: leave out --job, --reference and --template")
-    engine, selection = _ready_engine(runtime), Selection(job, reference, template)
+    engine, selection = ready_engine(runtime), Selection(job, reference, template)
     answers = itertools.chain(field_lines(engine, selection), unread_job_lines(engine, selection))
     print_lines(review_lines(engine) if review else answers, output, shape=FIELD_TABLE, limit=limit)
 
@@ -83,33 +66,7 @@ def low_confidence(runtime: Runtime, below: float, limit: int | None, output: st
     from worker.commands.printing import print_lines
     from worker.commands.result_lines import DIGIT_TABLE, digit_lines
 
-    print_lines(digit_lines(_ready_engine(runtime), below=below), output, shape=DIGIT_TABLE, limit=limit)
-
-
-@click.command()
-@_selects
-@click.option("--format", "output", type=click.Choice(["csv", "jsonl"]), default="jsonl", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output.")
-@pass_runtime
-def export(
-    runtime: Runtime,
-    job: str | None,
-    reference: str | None,
-    template: str | None,
-    output: str,
-    out: Path | None,
-) -> None:
-    """Write all readings: jsonl is one object a page with its digits, csv one line a field."""
-    from worker.commands.printing import write_lines
-    from worker.commands.result_lines import field_lines
-    from worker.store.results import Selection, iter_pages
-
-    engine, selection = _ready_engine(runtime), Selection(job, reference, template)
-    if output == "jsonl":
-        lines: Iterable[Any] = iter_pages(engine, selection, with_digits=True)
-    else:
-        lines = field_lines(engine, selection)
-    write_lines(lines, output, out)
+    print_lines(digit_lines(ready_engine(runtime), below=below), output, shape=DIGIT_TABLE, limit=limit)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})  # -12.50 is a number
@@ -128,7 +85,7 @@ def correct(
     from worker.store.reviews import correct_field
 
     who = who or _login_name()
-    review = correct_field(_ready_engine(runtime), field_id, number, who=who, overrule=overrule)
+    review = correct_field(ready_engine(runtime), field_id, number, who=who, overrule=overrule)
     verb = "confirmed" if confirm else f"was {review.before!r}, is"
     click.echo(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
 
@@ -141,7 +98,7 @@ def settle(runtime: Runtime, page_id: int, who: str | None) -> None:
     """Take a page that could not be read, or is doubted, off the review queue; its fields stay there."""
     from worker.store.reviews import settle_page
 
-    reason = settle_page(_ready_engine(runtime), page_id, who=who or _login_name())
+    reason = settle_page(ready_engine(runtime), page_id, who=who or _login_name())
     click.echo(f"page {page_id} is settled: {reason}")
 
 
@@ -152,7 +109,7 @@ def purge(runtime: Runtime, age: str) -> None:
     """Delete the scans, readings and jobs that ended long ago; their counts stay in the table 'purges'."""
     from worker.store.purge import purge_older_than
 
-    counts = purge_older_than(_ready_engine(runtime), _parse_age(age), remove_scan=partial(_remove_scan, runtime.inbox))
+    counts = purge_older_than(ready_engine(runtime), _parse_age(age), remove_scan=partial(_remove_scan, runtime.inbox))
     fields = counts.fields_accepted + counts.fields_review + counts.fields_blank
     click.echo(
         f"deleted {counts.jobs} jobs, {counts.scans} scans, {counts.pages} pages, {fields} fields, "
@@ -167,13 +124,6 @@ def _login_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return ""
-
-
-def _ready_engine(runtime: Runtime) -> Engine:
-    from worker.store.engine import require_database
-
-    require_database(runtime.engine())
-    return runtime.engine()
 
 
 def _parse_age(age: str) -> timedelta:

@@ -16,9 +16,7 @@ from worker.values import Page
 
 _ORIENTATION_TAG = 0x0112
 
-HEIC_EXTRA_IS_MISSING = (
-    "a HEIC photo (iPhone), which needs the extra 'heic': pip install '.[heic]', or save it as JPEG"
-)
+HEIC_EXTRA_IS_MISSING = "a HEIC photo (iPhone), which needs the extra 'heic': pip install '.[heic]', or save it as JPEG"
 
 
 def webp_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[Page]:
