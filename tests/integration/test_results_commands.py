@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from worker.bootstrap import build_runtime
 from worker.cli import icr
 from worker.commands.printing import defuse
 from worker.doubts import Doubt, DoubtKind, describe_doubt
-from worker.errors import DoubtfulReviewError, InvalidReviewError
+from worker.errors import DoubtfulReviewError, InvalidReviewError, SettingsError
 from worker.store.engine import writing
 from worker.store.jobs import record_invalid_job
 from worker.store.tables import JobRow
@@ -300,6 +301,27 @@ def test_export_is_one_object_a_page_with_digits(engine: Engine, run: Run, tmp_p
     assert len(target.read_text().splitlines()) == 5
     with pytest.raises(Exception, match="cannot write"):
         run("export", "--out", tmp_path / "missing" / "out.jsonl")
+
+
+def test_the_wide_export_is_one_row_a_form(
+    engine: Engine, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(engine, CHECK, reference="order 7")
+    read(engine, make_page(0, make_field("sum", "0701", FieldStatus.ACCEPTED)))
+    target = tmp_path / "out.csv"
+    options = ("--delimiter", ";", "--decimal-mark", ",", "--out", target)
+    assert run("export", "--wide", *options).exit_code == 0
+    rows = list(csv.DictReader(io.StringIO(target.read_text("utf-8-sig")), delimiter=";"))
+    assert [(row["amount"], row["sum"], row["awaits review"]) for row in rows] == [
+        ("123,45", "", "date"),
+        ("", "0701", ""),
+    ]
+    for mistaken in (["--decimal-mark", ","], ["--format", "jsonl"], ["--format", "xlsx"]):
+        assert run("export", "--wide", *mistaken).exit_code == 2
+    assert run("export", "--format", "xlsx").exit_code == 2
+    monkeypatch.setitem(sys.modules, "xlsxwriter", None)
+    with pytest.raises(SettingsError, match=re.escape("pip install '.[xlsx]'")):
+        run("export", "--wide", "--format", "xlsx", "--out", tmp_path / "out.xlsx")
 
 
 def test_purge_deletes_our_scans_and_no_others(engine: Engine, run: Run, tmp_path: Path) -> None:

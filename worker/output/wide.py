@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -93,8 +92,10 @@ def write_csv(
 
 def find_obstacle() -> None:
     """Raise ``SettingsError``, saying what to install, where XLSX cannot be written."""
-    if importlib.util.find_spec("xlsxwriter") is None:
-        raise SettingsError(EXTRA_IS_MISSING)
+    try:
+        import xlsxwriter  # noqa: F401  # only whether it is there
+    except ImportError:
+        raise SettingsError(EXTRA_IS_MISSING) from None
 
 
 def write_xlsx(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
