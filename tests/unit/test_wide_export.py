@@ -16,6 +16,7 @@ from schemas.form_template import FormTemplate
 from schemas.reading import MoneyOut, StoredField, StoredPage
 from worker.commands.printing import defuse
 from worker.output.wide import Row, group_forms, list_columns, make_row, write_csv, write_xlsx
+from worker.sources.file_uris import display_name
 
 READ_AT = dt.datetime(2026, 11, 29, 12, 0, tzinfo=dt.UTC)
 
@@ -29,6 +30,10 @@ def field(name: str, final: str | None, **changes: Any) -> StoredField:
 def page(*fields: StoredField, number: int = 0, **changes: Any) -> StoredPage:
     about = {"source": "file:///scans/a%20b.png", "page": number, "page_id": number + 1, "job": "j", "read_at": READ_AT}
     return StoredPage(fields=list(fields), **{**about, **changes})
+
+
+def row_of(pages: list[StoredPage], templates: dict[str, FormTemplate]) -> Row:
+    return make_row(pages, templates, display_name)
 
 
 def template(name: str, form: str | None = None, number: int | None = None) -> FormTemplate:
@@ -55,7 +60,7 @@ FIELDS = (
 
 
 def test_one_form_is_one_row_and_values_mean_what_was_written() -> None:
-    head, row = spell([make_row([page(*FIELDS)], {})], ";", ",")
+    head, row = spell([row_of([page(*FIELDS)], {})], ";", ",")
     assert dict(zip(head, row, strict=True)) == {
         "scan": "a b.png",
         "page": "1",
@@ -74,7 +79,7 @@ def test_one_form_is_one_row_and_values_mean_what_was_written() -> None:
 
 
 def test_forms_with_other_fields_share_one_table() -> None:
-    rows = [make_row([page(field("a", "1"))], {}), make_row([page(field("b", "2"))], {})]
+    rows = [row_of([page(field("a", "1"))], {}), row_of([page(field("b", "2"))], {})]
     assert list_columns(rows)[5:-2] == ["a", "b"]
     assert [row[5:7] for row in spell(rows)[1:]] == [["1", ""], ["", "2"]]
 
@@ -85,26 +90,26 @@ def test_pages_of_one_form_are_one_row_and_the_next_form_another() -> None:
     pages = [page(field("total", str(n)), number=n, template=name) for n, name in enumerate(names)]
     forms = list(group_forms(pages, templates))
     assert [[p.page for p in form] for form in forms] == [[0, 1], [2, 3], [4]]
-    row = make_row(forms[0], templates)
+    row = row_of(forms[0], templates)
     assert (row["form"], row["total"], row["total (page 2)"]) == ("claim", "0", "1")
     other = [pages[0], pages[1].model_copy(update={"job": "k"})]
     assert len(list(group_forms(other, templates))) == 2
 
 
 def test_a_page_that_was_not_read_says_so_until_it_is_settled() -> None:
-    assert make_row([page(error="does not register")], {})["problem"] == "does not register"
-    assert make_row([page(error="does not register", settled_by="anna")], {})["problem"] is None
+    assert row_of([page(error="does not register")], {})["problem"] == "does not register"
+    assert row_of([page(error="does not register", settled_by="anna")], {})["problem"] is None
 
 
 def test_what_a_spreadsheet_would_run_is_harmless_and_a_negative_number_is_one() -> None:
-    row = make_row([page(field("n", "-5", kind="number", final_value=-5), reference="=1+1")], {})
+    row = row_of([page(field("n", "-5", kind="number", final_value=-5), reference="=1+1")], {})
     (_, cells) = spell([row])
     assert "'=1+1" in cells and "-5" in cells
 
 
 def test_a_workbook_keeps_zeros_as_text_and_amounts_as_numbers(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl", reason="openpyxl reads the workbook back: see the extra 'test'")
-    rows = [make_row([page(*FIELDS, reference="=1+1")], {})]
+    rows = [row_of([page(*FIELDS, reference="=1+1")], {})]
     write_xlsx(rows, list_columns(rows), tmp_path / "out.xlsx")
     head, cells = openpyxl.load_workbook(tmp_path / "out.xlsx").active.iter_rows()
     found = {name.value: cell for name, cell in zip(head, cells, strict=True)}

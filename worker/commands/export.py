@@ -10,6 +10,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime, ready_engine, select_pages
+from worker.sources.file_uris import display_name
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
     from collections.abc import Iterable
@@ -88,7 +89,7 @@ def _export_wide(
 
     def rows() -> Iterable[Row]:
         known = itertools.takewhile(lambda page: page.page_id <= last_page, iter_pages(engine, selection))
-        return (make_row(form, templates) for form in group_forms(known, templates))
+        return (make_row(form, templates, display_name) for form in group_forms(known, templates))
 
     columns = list_columns(rows())
     if is_xlsx and out is not None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from schemas.form_template import FieldGrammar
 from schemas.reading import MoneyOut, StoredField, StoredPage
 from worker.errors import IcrError, SettingsError
-from worker.sources.file_uris import display_name
 
 if TYPE_CHECKING:
     from schemas.form_template import FormTemplate
@@ -42,14 +41,16 @@ def group_forms(pages: Iterable[StoredPage], templates: Mapping[str, FormTemplat
         yield held
 
 
-def make_row(pages: Sequence[StoredPage], templates: Mapping[str, FormTemplate]) -> Row:
+def make_row(
+    pages: Sequence[StoredPage], templates: Mapping[str, FormTemplate], name_scan: Callable[[str], str]
+) -> Row:
     """Return the row of one form: what holds of each field, None where it awaits review, and what to look at.
 
     A field has its value where its grammar tells one, else its text as it stands, so that leading zeros stay.
     """
     first, template = pages[0], templates.get(pages[0].template or "")
     row: Row = {
-        "scan": display_name(first.source),
+        "scan": name_scan(first.source),
         "page": first.page + 1,
         "reference": first.reference,
         "form": (template.form if template else None) or first.template,
