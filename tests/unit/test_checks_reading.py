@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.data import PROJECT
 from tests.support.readings import reasons_of
 from worker.bootstrap import build_runtime
 from worker.checks.finding import find_checks
@@ -121,3 +122,14 @@ def test_a_check_in_another_currency_goes_to_review() -> None:
     assert amount.status is FieldStatus.REVIEW
     assert "currency sign" not in amount.validation_sources
     assert DoubtKind.OTHER_CURRENCY in [doubt.kind for doubt in amount.doubts]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["upright", "upside down"])
+def test_the_shipped_sample_reads_right_whichever_way_up_it_lies(turned: bool) -> None:
+    grey = cv2.imread(str(PROJECT / "samples" / "check-slip.jpg"), cv2.IMREAD_GRAYSCALE)
+    read_fields = {f.name: f.text for f in read(np.ascontiguousarray(grey[::-1, ::-1]) if turned else grey).fields}
+    assert {name: read_fields[name] for name in ("amount", "date", "number")} == {
+        "amount": "128450",
+        "date": "09052026",
+        "number": "004817",
+    }

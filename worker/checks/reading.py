@@ -11,8 +11,8 @@ import numpy as np
 from schemas.form_template import DigitRange, FieldSpec
 from worker.checks.finding import Check, find_checks
 from worker.checks.locales import CheckLocale
-from worker.checks.micr_fields import FEWEST_SYMBOLS, agree_on_number, confirm, read_band, read_micr_fields
-from worker.checks.places import CheckInk, FieldPlace, Zone, find_amount, find_ink, find_line, find_sign
+from worker.checks.micr_fields import agree_on_number, confirm, read_micr_fields
+from worker.checks.places import CheckInk, FieldPlace, Zone, find_amount, find_ink, find_line
 from worker.checks.policy import CheckPolicy
 from worker.decision import AcceptPolicy, add_doubt, decide_field
 from worker.doubts import Doubt, DoubtKind
@@ -54,15 +54,11 @@ def read_check(
     checks = find_checks(page.grey)
     if len(checks) != 1:
         return (), f"{len(checks)} checks on one page: cut them apart" if checks else "no check is found on this page"
-    check, ink = _upright(checks[0], rules)
     specs = specify_fields(rules.locale)
-    located = _locate(check, ink, rules, specs)
-    crops = list(located.crops.values())
-    seen = dict(zip(located.crops, transcribe(crops, recognizers) if crops else (), strict=True))
-    fields = {
-        name: decide_field(specs[name], describe_reading(transcript, recognizers.calibration.free), policy)
-        for name, transcript in seen.items()
-    }
+    ways_up = checks[0], checks[0].turned()  # a currency sign or a MICR line seen in the paper's pattern does not tell
+    check, located, fields = max(
+        (_read_one_way(way, specs, recognizers, policy, rules) for way in ways_up), key=_likeness
+    )
     amount = fields.get("amount") or _missing("amount", _zone_box(check, rules.locale.amount_zone))
     date = fields.get("date") or _missing("date", _zone_box(check, rules.locale.date_zone))
     found = [
@@ -75,20 +71,23 @@ def read_check(
     return agree_on_number(found), None
 
 
-def _upright(check: Check, rules: CheckPolicy) -> tuple[Check, CheckInk]:
-    """Return the check the way up on which its currency sign or its MICR line is found; as it lies if on neither."""
-    ink = find_ink(check)
-    if _looks_upright(check, ink, rules):
-        return check, ink
-    turned = check.turned()
-    turned_ink = find_ink(turned)
-    return (turned, turned_ink) if _looks_upright(turned, turned_ink, rules) else (check, ink)
+def _read_one_way(
+    check: Check, specs: Mapping[str, FieldSpec], recognizers: Recognizers, policy: AcceptPolicy, rules: CheckPolicy
+) -> tuple[Check, _Located, dict[str, FieldReading]]:
+    """Return a check that lies one way up, its fields' places, and what they read."""
+    located = _locate(check, find_ink(check), rules, specs)
+    crops = list(located.crops.values())
+    seen = dict(zip(located.crops, transcribe(crops, recognizers) if crops else (), strict=True))
+    fields = {
+        name: decide_field(specs[name], describe_reading(transcript, recognizers.calibration.free), policy)
+        for name, transcript in seen.items()
+    }
+    return check, located, fields
 
 
-def _looks_upright(check: Check, ink: CheckInk, rules: CheckPolicy) -> bool:
-    if find_sign(ink, rules.locale.amount_zone, rules.locale.sign) is not None:
-        return True
-    return rules.locale.country == "US" and len(read_band(check)[0]) >= FEWEST_SYMBOLS
+def _likeness(tried: tuple[Check, _Located, Mapping[str, FieldReading]]) -> float:
+    """Return how sure a check's fields are of what they read: upside down hardly any number is one."""
+    return sum(field.confidence for field in tried[2].values() if field.text)
 
 
 def _locate(check: Check, ink: CheckInk, rules: CheckPolicy, specs: Mapping[str, FieldSpec]) -> _Located:
