@@ -100,7 +100,7 @@ def test_lines_to_train_on_are_cut_as_the_worker_cuts_them(data_dir: Path) -> No
 def test_a_training_that_is_taken_up_goes_on_where_it_stood(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from worker.training.general.net import GeneralNet
-    from worker.training.general.train import GeneralPlan, GeneralState, take_step
+    from worker.training.general.train import SHARE_OF_TUNED, GeneralPlan, GeneralState, take_step
 
     rng = np.random.default_rng(0)
     batch = [LineSample(rng.integers(0, 256, (48, 64), np.uint8), np.array([1, 2])) for _ in range(2)]
@@ -115,6 +115,12 @@ def test_a_training_that_is_taken_up_goes_on_where_it_stood(tmp_path: Path) -> N
     for _ in range(2):  # the optimizer's momentum is taken up, too
         losses = [take_step(one, batch, average=0.9) for one in (state, other)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    published = GeneralNet()
+    shipped = state.to_ship(published)
+    for between, start, end in zip(
+        shipped.parameters(), published.parameters(), state.averaged.parameters(), strict=True
+    ):
+        assert torch.allclose(between, start + SHARE_OF_TUNED * (end - start), atol=1e-5)
     for ours, theirs in zip(state.averaged.parameters(), other.averaged.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
 

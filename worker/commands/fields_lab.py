@@ -122,9 +122,10 @@ def train_general_reader(
     from worker.models.runtime import MODELS_DIR
 
     plan = GeneralPlan(minutes=minutes, seed=seed, processes=processes)
-    pretrained = load_pretrained(fetch_pretrained(folder))
-    state = train_general(plan, pretrained, _data_dir(data_dir), folder, resume=resume, report=click.echo)
-    card = make_general_model(state.averaged, state, seed=seed, models_dir=models or MODELS_DIR, report=click.echo)
+    graph = fetch_pretrained(folder)
+    state = train_general(plan, load_pretrained(graph), _data_dir(data_dir), folder, resume=resume, report=click.echo)
+    net = state.to_ship(load_pretrained(graph))
+    card = make_general_model(net, state, seed=seed, models_dir=models or MODELS_DIR, report=click.echo)
     click.echo(f"general {card.version}")
 
 

@@ -21,6 +21,8 @@ from worker.training.precision import mixed_precision
 
 CAPACITY = 6000
 """Lines in the pool: each is used about twice, and makes way (30,000 used again and again were too few)."""
+SHARE_OF_TUNED = 2 / 3
+"""Where the shipped weights lie between published and tuned ones (measured: docs/lab-notebook/general-reader.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,15 @@ class GeneralState:
         others = [parameter for parameter in net.parameters() if id(parameter) not in known]
         groups = [{"params": backbone, "lr": plan.rate}, {"params": others, "lr": plan.head_rate}]
         return cls(net, averaged, torch.optim.AdamW(groups, weight_decay=plan.weight_decay))
+
+    def to_ship(self, published: GeneralNet) -> GeneralNet:
+        """Return the running average, ``SHARE_OF_TUNED`` of the way from the published weights to it.
+
+        What lies between both reads strange paper better than either (Wortsman et al. 2022, arXiv:2109.01903).
+        """
+        net = copy.deepcopy(published).requires_grad_(False).eval()
+        follow(net, self.averaged, 1 - SHARE_OF_TUNED)
+        return net
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
