@@ -14,70 +14,78 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ICR_", frozen=True, extra="ignore")
 
-    home: Annotated[Path, Field(description="Where one-machine mode keeps its database, queue and folders")] = Path(
-        "var"
-    )
+    home: Annotated[
+        Path, Field(description="Folder in which one-machine mode keeps its database, queue and folders")
+    ] = Path("var")
     broker_url: Annotated[
         str | None,
-        Field(repr=False, description="redis:// or rediss:// (TLS) of the queue; empty: a private Redis under home"),
+        Field(
+            repr=False, description="redis:// or rediss:// (TLS) URL of the queue; empty: a private Redis under home"
+        ),
     ] = None
-    database_url: Annotated[str | None, Field(repr=False, description="SQLAlchemy URL; empty: SQLite under home")] = (
-        None
-    )
+    database_url: Annotated[
+        str | None, Field(repr=False, description="SQLAlchemy URL of the database; empty: SQLite under home")
+    ] = None
     job_key: Annotated[
         SecretStr | None,
-        Field(min_length=16, description="Key that signs job messages; once set, unsigned ones are refused"),
+        Field(min_length=16, description="Key that signs job messages; if set, unsigned messages are refused"),
     ] = None
     inbox: Annotated[Path | None, Field(description="The watched folder; empty: inbox under home")] = None
     scan_roots: Annotated[
         str,
-        Field(description="Folders and s3://bucket/prefix a job may name scans under, split by ':'; the inbox is one"),
+        Field(
+            description="Folders and s3://bucket/prefix under which jobs may name scans, split by ':'; the inbox is one"
+        ),
     ] = ""
     templates: Annotated[
-        Path | None, Field(description="A folder of your own form templates, beside the shipped ones")
+        Path | None, Field(description="Folder of your own form templates, used beside the shipped ones")
     ] = None
     duplicates: Annotated[
-        Literal["skip", "link", "reprocess"], Field(description="What becomes of a scan seen before")
+        Literal["skip", "link", "reprocess"], Field(description="What happens to a scan whose bytes were seen before")
     ] = "skip"
     blank_pages: Annotated[
         Literal["skip", "review"],
         Field(
-            description="Whether a blank page, as a sheet's back, needs nobody where its scan has another, or review"
+            description="Whether a blank page of a scan with other pages, such as a back, is skipped or goes to review"
         ),
     ] = "skip"
-    settle_s: Annotated[float, Field(gt=0, description="How long a file must stand still before it is taken")] = 1.0
+    settle_s: Annotated[
+        float, Field(gt=0, description="Seconds for which a file must be unchanged before it is taken")
+    ] = 1.0
     incomplete_s: Annotated[
         float, Field(ge=0, description="How long a file that ends early, or is open in its writer, may stand still")
     ] = 60.0
-    rescan_s: Annotated[float, Field(gt=0, description="How often the folder is looked through without any event")] = (
-        10.0
-    )
-    concurrency: Annotated[int | None, Field(ge=1, description="Worker processes; empty: one a core")] = None
+    rescan_s: Annotated[
+        float, Field(gt=0, description="Seconds between looks through the folder without any event")
+    ] = 10.0
+    concurrency: Annotated[int | None, Field(ge=1, description="Worker processes; empty: one for each core")] = None
     job_time_limit_s: Annotated[
-        int, Field(ge=5, description="A job running longer is killed and counted as failed")
+        int, Field(ge=5, description="Seconds after which a running job is stopped and counted as failed")
     ] = 120
-    visibility_timeout_s: Annotated[int, Field(ge=10, description="When an unacknowledged message runs again")] = 240
+    visibility_timeout_s: Annotated[
+        int, Field(ge=10, description="Seconds after which an unacknowledged message is delivered again")
+    ] = 240
     max_deliveries: Annotated[
-        int, Field(ge=1, description="A job that was started so often without an end is dead")
+        int, Field(ge=1, description="A job that was started this often without an end is dead-lettered")
     ] = 3
-    reconcile_s: Annotated[float, Field(gt=0, description="How often lost jobs are looked for and published again")] = (
-        30.0
-    )
+    reconcile_s: Annotated[
+        float, Field(gt=0, description="Seconds between searches for lost jobs, which are published again")
+    ] = 30.0
     canary_s: Annotated[
-        float, Field(gt=0, description="How often each worker is sent a canary job, to show that it works")
+        float, Field(gt=0, description="Seconds between canary jobs, by which each worker shows that it works")
     ] = 10.0
     shutdown_grace_s: Annotated[
-        float, Field(gt=0, description="How long a stopping worker may finish the scan in hand")
+        float, Field(gt=0, description="Seconds that a stopping worker has to finish the scan in hand")
     ] = 20.0
     inbox_in_flight: Annotated[
-        int, Field(ge=1, description="Most scans of the folder that wait in the queue at once")
+        int, Field(ge=1, description="Most scans of the folder that may wait in the queue at once")
     ] = 200
     job_memory_mb: Annotated[int, Field(ge=256, description="Most memory that reading one scan may take")] = 2048
     max_pages: Annotated[int, Field(ge=1, description="Most pages a scan may have")] = 200
     max_megapixels: Annotated[float, Field(gt=0, description="Most megapixels a page may have")] = 80.0
     max_file_mb: Annotated[float, Field(gt=0, description="Largest file that is opened")] = 100.0
-    pdf_dpi: Annotated[int, Field(ge=72, le=1200, description="At what resolution PDF pages are drawn")] = 300
-    page_timeout_s: Annotated[float, Field(gt=0, le=600, description="Longest time for drawing one PDF page")] = 30.0
+    pdf_dpi: Annotated[int, Field(ge=72, le=1200, description="Resolution at which PDF pages are drawn")] = 300
+    page_timeout_s: Annotated[float, Field(gt=0, le=600, description="Most seconds for drawing one PDF page")] = 30.0
     max_substitution_rate: Annotated[
         float, Field(gt=0, lt=1, description="The promise: at most this share of accepted fields is wrong")
     ] = 0.005
@@ -86,10 +94,14 @@ class Settings(BaseSettings):
         Field(description="A calibration of your own fields, written by icr calibrate; empty: the model's own"),
     ] = None
     check_locale: Annotated[
-        Literal["US", "IN", "CL", "EU"], Field(description="Whose grammar a bank check is read by")
+        Literal["US", "IN", "CL", "EU"], Field(description="Country whose grammar bank checks are read by")
     ] = "US"
-    check_months_back: Annotated[int, Field(ge=0, le=12000, description="How old a check's date may be")] = 12
-    check_months_ahead: Annotated[int, Field(ge=0, le=12000, description="How far ahead a check's date may lie")] = 1
+    check_months_back: Annotated[
+        int, Field(ge=0, le=12000, description="How many months old the date of a check may be")
+    ] = 12
+    check_months_ahead: Annotated[
+        int, Field(ge=0, le=12000, description="How many months ahead the date of a check may lie")
+    ] = 1
     check_max_amount: Annotated[
         int | None,
         Field(ge=1, description="Largest amount of a check that needs no person, in minor units; empty: none"),
@@ -102,6 +114,8 @@ class Settings(BaseSettings):
         str, Field(description="Address that these listen on; anybody who reaches it may read them")
     ] = "127.0.0.1"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged")
+        Literal["debug", "info", "warning", "error"], Field(description="Lowest level that is logged")
     ] = "info"
-    data_dir: Annotated[Path | None, Field(description="The handwriting sets, for training and evaluation only")] = None
+    data_dir: Annotated[
+        Path | None, Field(description="Folder of the handwriting sets, for training and evaluation only")
+    ] = None

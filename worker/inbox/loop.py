@@ -1,4 +1,4 @@
-"""The watcher's loop, driven by native events and rescans; what goes wrong is said, and tried again."""
+"""The loop of the watcher, driven by native events and rescans; it reports what goes wrong and tries again."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _do_rounds(publisher: Publisher) -> None:
 
 
 def _listen(inbox: Path, changed: threading.Event, stop: threading.Event) -> None:
-    """Wake the loop at every change; where no events come, as from network drives, the rescans find all."""
+    """Wake the loop at every change; without events, as on network drives, the rescans find everything."""
 
     def concerns(_change: watchfiles.Change, path: str) -> bool:
         top = Path(path).relative_to(inbox).parts[:1]

@@ -1,4 +1,4 @@
-"""Whether a file decodes whole, asked of a process apart: a hostile file may kill that, not the watcher."""
+"""Try whether a file decodes whole in a process of its own, which a hostile file may kill instead of the watcher."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Prober:
 
 
 def _probe(inbox: Path, path: Path, settings: Settings) -> None:
-    """Decode a file that lies in the inbox, and no other that a folder swapped for a link leads to."""
-    from worker.rasterizer import probe  # in the helper only: the watcher itself loads no decoder
+    """Decode a file in the inbox, and no other file that a folder swapped for a link leads to."""
+    from worker.rasterizer import probe  # in the helper only, because the watcher itself loads no decoder
 
     try:
         file = open_file(inbox, path.relative_to(inbox))

@@ -1,4 +1,4 @@
-"""Putting a scan back to work: from ``failed/`` or ``done/`` into ``.working``, where the watcher finds it."""
+"""Put a scan back to work: from ``failed/`` or ``done/`` into ``.working``, where the watcher finds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of the folder are ready: they have stood still, nobody writes them, and they decode whole."""
+"""Find the files that are ready: unchanged for a while, written by nobody, and decoding whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.inbox.folder import Sighting, describe_left, iter_scans, sight
 log = structlog.get_logger(__name__)
 
 PROGRAM_PAUSE_S = 60.0
-"""How often a scan that waits for a missing program is tried again: somebody may have installed it."""
+"""How often a scan that waits for a missing program is tried again, because somebody may have installed it."""
 
 DAMAGED_AFTER = 5
 """A file that does not decode, and is no shorter than it says, has this many settling times to become another."""
@@ -42,7 +42,7 @@ class Ready:
 
 
 class Settling:
-    """The files that are watched on their way to being taken: a bounded number, whatever the backlog.
+    """The files that are watched until they are taken: a limited number, whatever the backlog.
 
     ``incomplete_s`` is how long a file may stand still that ends early or that somebody holds open to write: scanners
     and fax servers write page by page. One that has been still for longer when it is first seen is judged at once.
@@ -71,14 +71,14 @@ class Settling:
 
     @property
     def put_aside(self) -> int:
-        """How many files are left alone for a while."""
+        """The number of files that are left alone for a while."""
         now = time.monotonic()
         return sum(candidate.not_before > now for candidate in self._candidates.values())
 
     def look(self) -> None:
         """Look through the folder and watch what is new; ``more`` tells that some was left for later.
 
-        What is put aside takes nobody's place: a folder full of what cannot be taken stops no other file.
+        Files put aside take no places, so a folder full of files that cannot be taken stops no other file.
         """
         self.more = False
         left: list[Path] = []
@@ -96,7 +96,7 @@ class Settling:
         self._tell_left(sorted(left))
 
     def ready(self) -> Iterator[Ready]:
-        """Yield what has stood still and decodes, and what has stood still for long and does not."""
+        """Yield files that are unchanged and decode, and files that are unchanged for long and do not."""
         for name in list(self._candidates):
             candidate, now = self._candidates[name], time.monotonic()
             seen = sight(self._inbox / name)
@@ -119,12 +119,12 @@ class Settling:
         self._candidates.pop(name, None)
 
     def put_off(self, name: Path, pause_s: float) -> None:
-        """Leave a file alone for a while, as when it may not be moved."""
+        """Leave a file alone for a while, for example because it may not be moved."""
         if name in self._candidates:
             self._candidates[name].not_before = time.monotonic() + pause_s
 
     def _is_ready(self, name: Path, candidate: _Candidate) -> bool:
-        """Decode a file; a damaged one is decoded again only when it would be taken as such."""
+        """Decode a file; decode a damaged one again only when it would be taken as damaged."""
         still_s = time.monotonic() - candidate.since
         long_still = still_s >= self._incomplete_s or time.time() - candidate.seen.mtime_ns / 1e9 >= self._incomplete_s
         if not long_still and is_being_written(self._inbox / name):

@@ -1,4 +1,4 @@
-"""The watcher: takes what is ready, hands it to the queue, and moves each scan to where its job ended."""
+"""The watcher: take what is ready, give it to the queue, and move each scan to the folder of its outcome."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ STEP_S = 0.5
 """How long files are taken before ended scans are moved again."""
 
 RETRY_S = 10.0
-"""How long a move that failed is left before it is tried again."""
+"""Pause before a failed move is tried again."""
 
 WATCHED_PER_JOB = 4
 """Files watched while they settle, for each that may wait in the queue."""
 
 LOOK_BACK_S = 120.0
-"""How long after its end a scan is watched for a writer that goes on."""
+"""How long after its end a scan is watched for a writer that continues."""
 
 _OUTCOME = {
     JobState.DONE: folder.DONE,
@@ -57,7 +57,7 @@ class _Ended:
 
 
 class Watcher:
-    """One folder and its scans in flight; what a kill interrupts, the next watcher finishes."""
+    """One folder and its scans in flight; the next watcher finishes what a kill interrupts."""
 
     def __init__(self, publisher: Publisher, prober: Prober) -> None:
         settings = publisher.runtime.settings
@@ -79,7 +79,7 @@ class Watcher:
         )
 
     def recover(self) -> None:
-        """Take up what an earlier watcher left in the working folder, and scans put back for another try."""
+        """Continue with what an earlier watcher left in the working folder, and with scans put back for another try."""
         for claimed in folder.iter_claimed(self._inbox):
             if claimed.job_id not in self._in_flight and claimed.job_id not in self._unregistered:
                 self._unregistered[claimed.job_id] = claimed
@@ -103,11 +103,11 @@ class Watcher:
 
     @property
     def stuck(self) -> int:
-        """How many files cannot be taken, or cannot be moved to where they belong."""
+        """The number of files that cannot be taken, or cannot be moved to where they belong."""
         return len(self._stuck) + len(self._waiting) + self._settling.put_aside
 
     def step(self) -> None:
-        """Do what can be done now: register, take, move; nothing while the folder is away."""
+        """Do what can be done now (register, take, move); do nothing while the folder is away."""
         folder.require(self._inbox)
         now = time.monotonic()
         for claimed in list(self._unregistered.values()):
@@ -128,7 +128,7 @@ class Watcher:
 
     @property
     def _room(self) -> int:
-        """How many scans may still be taken; those that cannot be read or moved now keep nobody else out."""
+        """The number of scans that may still be taken; those that cannot be read or moved now do not count."""
         return self._most - (len(self._in_flight) - len(self._stuck)) - (len(self._unregistered) - len(self._waiting))
 
     def _take(self, ready: Ready) -> None:
@@ -145,7 +145,7 @@ class Watcher:
             self._register(claimed)
 
     def _register(self, claimed: Claimed) -> None:
-        """Write the job's row, commit, publish; a row that is there already is left as it is."""
+        """Write the row of the job, commit, publish; leave a row that exists already."""
         try:
             if get_job(self._engine, claimed.job_id) is None:
                 self._enqueue(claimed)
@@ -242,7 +242,7 @@ class Watcher:
             reason = f"the same scan as job {record.duplicate_of}"
         target = folder.place(self._inbox, claimed, _OUTCOME[state])
         try:
-            # The place is written first: after a kill in between the scan still lies where it is looked for.
+            # The new place is written first, so that after a kill in between the scan is still found.
             record_place(self._engine, claimed.job_id, target.as_uri())
             folder.dispose(self._inbox, claimed, target, reason)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The start of a Celery worker: its application, tasks, canary and what each of its children does first and last."""
+"""Start a Celery worker: its application, tasks, canary, and what each of its children does first and last."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 def run_worker(runtime: Runtime, *, name: str, processes: int) -> None:
-    """Take scans from the queue in so many processes, until a signal says stop."""
+    """Take scans from the queue in ``processes`` processes until a signal says stop."""
     node = name_here(name)
     bound_shutdown(runtime.settings.shutdown_grace_s)
     make_worker_app(runtime).worker_main(

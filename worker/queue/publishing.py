@@ -1,4 +1,4 @@
-"""From a scan to a message: the job row is written and committed first, and published after."""
+"""Turn a scan into a message: write and commit the job row first, and publish after that."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Publisher:
         Raises
         ------
         BrokerUnavailableError
-            The row is committed and the queue does not answer: the reconciler publishes it later.
+            The row is committed, but the queue does not answer; the reconciler publishes it later.
         """
         ticket = self.register_scan(job, path, source=source)
         if ticket.state is JobState.QUEUED:
@@ -68,7 +68,7 @@ class Publisher:
         return ticket
 
     def republish(self, record: JobRecord) -> None:
-        """Publish a job from its row, as it was or as near as the row tells."""
+        """Publish a job from its row, as it was, or as closely as the row tells."""
         message = {
             "uri": record.uri,
             "id": record.id,
@@ -79,7 +79,7 @@ class Publisher:
         self._publish(record.id, message, record.priority)
 
     def _publish(self, job_id: str, message: dict[str, Any], priority: int) -> None:
-        """Put a job's message on the queue, signed where there is a key, and note so in its row."""
+        """Put the message of a job on the queue, signed if there is a key, and note that in its row."""
         key = self.runtime.job_key
         self.send_message([sign_job(message, key) if key else message], job_id, priority)
         mark_published(self.runtime.engine(), job_id)
@@ -99,5 +99,5 @@ class Publisher:
 
 
 def make_publisher(runtime: Runtime) -> Publisher:
-    """Return the publisher of a process that is no worker, with an application of its own."""
+    """Return the publisher of a process that is not a worker, with an application of its own."""
     return Publisher(runtime, make_app(runtime))

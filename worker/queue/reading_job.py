@@ -1,4 +1,4 @@
-"""A job's scan as readings: fetch it from where it lies, rasterize it, read page by page."""
+"""Read the scan of a job: fetch it from its place, rasterize it, and read it page by page."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _TRIES = 3
-"""How often a scan that changes while it is read is read at once; then others go first."""
+"""How often a scan that changes while it is read is read again at once; after that, others go first."""
 
 
 def read_scan_pages(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
-    """Read every page of a claimed scan, one in memory at a time; ``watch`` is charged with the stages.
+    """Read every page of a claimed scan, with one in memory at a time; ``watch`` measures the stages.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def read_scan_pages(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch) -> tu
 
 
 def _read_copy(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch) -> tuple[list[PageReading], str]:
-    """Read a private copy: what lies at the path may be written on, or replaced by another, while it is read."""
+    """Read a private copy, because the file at the path may be changed or replaced while it is read."""
     max_file_mb = runtime.settings.max_file_mb
     try:
         copy, sha256 = copy_scan(path, runtime.file_roots, runtime.copies_folder, max_file_mb=max_file_mb)
@@ -63,7 +63,7 @@ def _read_copy(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch
 
 
 def _has_changed(runtime: Runtime, path: Path, sha256: str) -> bool:
-    """Tell whether the file has other bytes than those that were read; one that is gone has not."""
+    """Tell whether the file has other bytes than those that were read; False if it is gone."""
     try:
         with open_scan(path, runtime.file_roots) as file:
             return hash_scan(file, max_file_mb=runtime.settings.max_file_mb)[0] != sha256
@@ -72,7 +72,7 @@ def _has_changed(runtime: Runtime, path: Path, sha256: str) -> bool:
 
 
 def _ask_where_it_is(runtime: Runtime, uri: str, error: InvalidJobError) -> None:
-    """Tell a scan that vanished before it was read from one whose whole folder did, and may come back."""
+    """Tell a scan that vanished before it was read from one whose whole folder vanished and may come back."""
     try:
         runtime.places().fetch(uri)
     except InvalidJobError:

@@ -1,4 +1,4 @@
-"""The tasks of the queue: read one scan, and the canary. What goes wrong with a job ends here, recorded."""
+"""The tasks of the queue: read one scan, and the canary. What goes wrong with a job is recorded here."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 65_536
 PAUSE_S = 0.25
-"""Before a message whose scan is away goes to the end of the queue: a queue of nothing else must not spin."""
+"""Pause before a message whose scan is away goes to the end of the queue, so that a queue of such does not spin."""
 DATABASE_PATIENCE = 0.75
-"""Part of the time limit for which a job waits for a database that does not answer."""
+"""Share of the time limit for which a job waits for a database that does not answer."""
 
 
 def add_tasks(app: Celery, runtime: Runtime) -> None:
@@ -69,7 +69,7 @@ def add_tasks(app: Celery, runtime: Runtime) -> None:
 
 
 def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str, redelivered: bool) -> None:
-    """Read the scan of one message; what is wrong with it is recorded, only a lost database hands it back."""
+    """Read the scan of one message, and record what is wrong with it; only a lost database hands it back."""
     runtime = publisher.runtime
     deadline = time.monotonic() + DATABASE_PATIENCE * runtime.settings.job_time_limit_s
     names: tuple[str | None, str | None] = None, None
@@ -110,10 +110,10 @@ def _hand_back(error: Exception) -> NoReturn:
 def _record_or_hand_back(
     runtime: Runtime, args: Any, kwargs: Any, error: Exception, names: tuple[str | None, str | None], deadline: float
 ) -> None:
-    """Keep a message that cannot be run, with the reason; where that fails, too, the message goes back."""
+    """Keep a message that cannot be run, with the reason; if that fails too, the message goes back."""
     try:
         _record_invalid(runtime, args, kwargs, error, names, deadline)
-    except Exception as again:  # noqa: BLE001  # the task's edge: nothing may vanish with its message
+    except Exception as again:  # noqa: BLE001  # the edge of the task: nothing may vanish with its message
         time.sleep(PAUSE_S)
         _hand_back(again)
 
@@ -141,8 +141,8 @@ def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = 
 def name_refused(args: Any, kwargs: Any, *, message_id: str, key: str | None = None) -> tuple[str | None, str | None]:
     """Return the job id and the reference by which the sender of a refused message looks for it.
 
-    Without an id of its own a job has that of its message. Where there is a key, a message that is not signed with it
-    has no names: anybody could take the id of a job that is still to come.
+    A job without an id of its own has that of its message. If there is a key, a message that is not signed with it has
+    no names, because anybody could take the id of a future job.
     """
     sent = args[0] if args and isinstance(args[0], dict) else kwargs
     try:
@@ -170,7 +170,7 @@ def _stable_uuid(message_id: str) -> uuid.UUID:
 
 
 def _put_last(publisher: Publisher, args: Any, message_id: str, priority: int, error: PlaceUnavailableError) -> None:
-    """Let other scans go before one that is away and has no row yet: its message is all there is of it."""
+    """Let other scans go before one that is away and has no row yet; its message is all that exists of it."""
     log.warning("job handed back", reason=str(error))
     time.sleep(PAUSE_S)
     try:
@@ -207,7 +207,7 @@ def _take(publisher: Publisher, job: ScanJob, *, redelivered: bool, deadline: fl
 
 
 def _run(runtime: Runtime, claim: ClaimedJob, deadline: float) -> None:
-    """Read a claimed scan and end its job, once; then tell of it."""
+    """Read a claimed scan and end its job once; then log it."""
     watch, outcome = Stopwatch(), "handed_back"
     try:
         outcome = _read_and_end(runtime, claim, watch, deadline)
@@ -232,7 +232,7 @@ def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadlin
         if stored:
             _leave_stages(runtime, watch)
         return READ if stored else "dropped"
-    except PlaceUnavailableError as error:  # the reconciler publishes it again: others come first
+    except PlaceUnavailableError as error:  # the reconciler publishes it again, after others
         release_job(engine, claim)
         log.warning("job handed back", reason=str(error))
         return "handed_back"
@@ -258,7 +258,7 @@ def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadlin
 
 
 def _is_over_time(runtime: Runtime, deadline: float) -> bool:
-    """Tell whether a signal to end is that of the hard limit, and no shutdown's: that delivery counts."""
+    """Tell whether a signal to end comes from the hard limit, whose delivery counts, and not from a shutdown."""
     limit = runtime.settings.job_time_limit_s
     return time.monotonic() >= deadline + (1 - DATABASE_PATIENCE) * limit
 
@@ -279,7 +279,7 @@ def _fail(runtime: Runtime, claim: ClaimedJob, deadline: float, kind: str, reaso
 def _record_invalid(
     runtime: Runtime, args: Any, kwargs: Any, error: Exception, names: tuple[str | None, str | None], deadline: float
 ) -> None:
-    """Keep a message that is no job, whatever it holds, with the reason, under its sender's id and reference."""
+    """Keep a message that is no job, with the reason, under the id and reference of its sender."""
     raw = json.dumps(args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}, sort_keys=True)
     job_id, reference = names
     ticket = _patiently(
@@ -292,9 +292,10 @@ def _record_invalid(
 
 
 def _patiently(act: Callable[[], T], deadline: float) -> T:
-    """Try again and again with growing pauses while the database is away, until the deadline.
+    """Try repeatedly with growing pauses while the database is away, until the deadline.
 
-    A try that is cut off by the soft limit after others found it away ends as they did: the job is not at fault.
+    A try that the soft limit cuts off after others found the database away ends as they did, because the job is not at
+    fault.
     """
     away: list[BaseException | None] = []
 
