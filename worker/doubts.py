@@ -23,6 +23,8 @@ class DoubtKind(StrEnum):
     MAY_BE_NO_DIGIT = "may_be_no_digit"
     UNREAD_MARK = "unread_mark"
     UNREAD_INK = "unread_ink"
+    MAY_BE_PART = "may_be_part"
+    WRITING_IN_NO_FIELD = "writing_in_no_field"
     UNEXPECTED_MARK = "unexpected_mark"
     MISSING_MARK = "missing_mark"
     UNSURE_MARK = "unsure_mark"
@@ -74,6 +76,8 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
             DoubtKind.NOT_CALIBRATED,
             DoubtKind.UNREAD_MARK,
             DoubtKind.UNREAD_INK,
+            DoubtKind.MAY_BE_PART,
+            DoubtKind.WRITING_IN_NO_FIELD,
             DoubtKind.UNEXPECTED_MARK,
             DoubtKind.MISSING_MARK,
             DoubtKind.UNSURE_MARK,
@@ -111,7 +115,7 @@ class Doubt:
     ``position`` counts digits, cells or characters from 1. ``readings`` are what the place or the field may read, or
     what each of two readers makes of it, the better one first. ``found`` is a measured value, ``needed`` what would
     have done. ``subject`` names the rule, grammar or field that is meant, and ``explanation`` is what its own module
-    says, as half a sentence.
+    says, as half a sentence. ``places_px`` are boxes on the page: left, top, width and height.
     """
 
     kind: DoubtKind
@@ -121,11 +125,15 @@ class Doubt:
     needed: float | None = None
     subject: str = ""
     explanation: str = ""
+    places_px: tuple[tuple[int, int, int, int], ...] = ()
 
     def is_excused_by(self, witnesses: frozenset[Witness]) -> bool:
         """Tell whether one of the witnesses answers this doubt."""
         return not EXCUSED_BY[self.kind].isdisjoint(witnesses)
 
+
+MOST_PLACES = 5
+"""So many places of unread writing are named in words."""
 
 _WORDS = {
     DoubtKind.LOW_CONFIDENCE: "confidence {found} is below the {needed} needed",
@@ -138,6 +146,8 @@ _WORDS = {
     DoubtKind.MAY_BE_NO_DIGIT: "digit {position} may be no digit",
     DoubtKind.UNREAD_MARK: "something beside the digits could not be read",
     DoubtKind.UNREAD_INK: "ink beside the digits was not read",
+    DoubtKind.MAY_BE_PART: "the number may be a part of what is written there",
+    DoubtKind.WRITING_IN_NO_FIELD: "what may be writing is in no field: {places}",
     DoubtKind.UNEXPECTED_MARK: "a mark that the field does not expect: {first} in {second}",
     DoubtKind.MISSING_MARK: "a mark is missing that the field expects: {first} in {second}",
     DoubtKind.UNSURE_TICK: "the box may be ticked, and may not: ink covers {found} of it",
@@ -179,6 +189,7 @@ def describe_doubt(doubt: Doubt) -> str:
         needed=needed,
         subject=doubt.subject,
         explanation=doubt.explanation,
+        places=", ".join(f"{w} x {h} at {x}, {y}" for x, y, w, h in doubt.places_px[:MOST_PLACES]),
     )
     repairs = doubt.readings if doubt.kind is DoubtKind.RULE_BROKEN else ()
     return words + (f"; only {repairs[0]} keeps it" if repairs else "")

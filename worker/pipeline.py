@@ -12,7 +12,7 @@ from schemas.form_template import FieldGrammar, FieldSpec
 from worker.checks.reading import read_check
 from worker.decision import AcceptPolicy, add_doubt, decide_field, decide_form
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.free_fields import find_free_fields
+from worker.fields.free_fields import find_free_writing
 from worker.fields.locating.cells import announce_cells
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields
@@ -72,12 +72,13 @@ def excuse_blank_backs(pages: Iterable[tuple[T, PageReading]]) -> Iterator[tuple
 
 
 def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:
-    if isinstance(kind, LoneField | FreePage):
-        crops = (
-            [_whole_page(page, kind.grammar)] if isinstance(kind, LoneField) else find_free_fields(page, recognizers)
-        )
-        reading = _page_reading(page, _read(crops, recognizers, policy), recognizers)
-        return reading if crops else replace(reading, doubts=(Doubt(DoubtKind.NO_WRITING_FOUND),))
+    if isinstance(kind, LoneField):
+        return _page_reading(page, _read([_whole_page(page, kind.grammar)], recognizers, policy), recognizers)
+    if isinstance(kind, FreePage):
+        writing = find_free_writing(page, recognizers)
+        reading = _page_reading(page, _read(writing.fields, recognizers, policy), recognizers)
+        doubts = writing.doubts if writing.fields or writing.doubts else (Doubt(DoubtKind.NO_WRITING_FOUND),)
+        return replace(reading, doubts=doubts)
     if isinstance(kind, CheckPage):
         fields, problem = read_check(page, recognizers, policy, kind.policy)
         return _page_reading(page, fields, recognizers, problem=problem)

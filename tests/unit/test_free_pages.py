@@ -61,14 +61,45 @@ def test_squared_paper_is_no_form(pitch: int) -> None:
     ]
 
 
-def test_a_table_is_read_by_its_cells() -> None:
-    grey = sheet({(20 + 100 * k, 75 + 80 * row): str(k) for k in range(8) for row in range(6)})
+def test_a_table_gives_a_number_for_each_cell_with_its_row_and_column() -> None:
+    grey = sheet({(20 + 100 * k, 75 + 80 * row): str(k) for k in range(0, 8, 2) for row in range(6)})
     for k in range(9):
         cv2.line(grey, (4 + 99 * k, 10), (4 + 99 * k, 490), 60, 2)
     for row in range(7):
         cv2.line(grey, (4, 10 + 80 * row), (796, 10 + 80 * row), 60, 2)
     crops = find_free_fields(Page("s", 0, grey))
-    assert [(crop.spec.layout, crop.spec.cells) for crop in crops] == [("cells", 8)] * 6
+    assert [crop.spec.name for crop in crops] == [f"r{r}c{c}" for r in range(1, 7) for c in (1, 3, 5, 7)]
+    assert {crop.spec.layout for crop in crops} == {"free"}
+
+
+def test_underlined_and_ringed_numbers_are_cut_without_their_lines() -> None:
+    grey = sheet({(90, 150): "4567", (90, 330): "803", (500, 330): "12"})
+    cv2.line(grey, (80, 156), (270, 158), 40, 3)
+    cv2.ellipse(grey, (545, 310), (90, 60), 0, 0, 360, 40, 3)
+    crops = find_free_fields(Page("s", 0, grey))
+    assert [crop.spec.name for crop in crops] == ["line1_1", "line2_1", "line2_2"]
+    assert [round(crop.box_px.w / 10) for crop in crops] == pytest.approx([14, 11, 7], abs=2)
+    assert all(crop.complete for crop in crops)
+
+
+@pytest.mark.parametrize("at", [(210, 100), (60, 100)])
+def test_ink_that_continues_a_number_comes_with_it_and_is_never_passed_over(at: tuple[int, int]) -> None:
+    grey = sheet({(90, 150): "456"})
+    cv2.rectangle(grey, at, (at[0] + 22, at[1] + 24), 40, -1)  # too low for a digit beside these
+    (crop,) = find_free_fields(Page("s", 0, grey))
+    assert not crop.complete
+    assert crop.box_px.w > 125
+
+
+@pytest.mark.parametrize("pitch", [40, 60])
+def test_squared_paper_as_black_as_ink_gives_up_its_numbers_and_none_is_complete(pitch: int) -> None:
+    grey = np.where(sheet({(95, 165): "4567", (95, 345): "803"}) < 128, 0, 255).astype(np.uint8)
+    for along in range(20, 800, pitch):
+        cv2.line(grey, (along, 0), (along, 599), 0, 1)
+        cv2.line(grey, (0, along), (799, along), 0, 1)
+    crops = find_free_fields(Page("s", 0, grey))
+    assert [crop.spec.name for crop in crops] == ["line1_1", "line2_1"]
+    assert not any(crop.complete for crop in crops)
 
 
 def test_a_rule_between_digits_that_stand_on_it_goes() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from worker.fields.cutting.segmentation import InkPart
 from worker.fields.free_fields import find_free_fields
-from worker.fields.locating.handwriting import keep_numbers, without_print
+from worker.fields.locating.handwriting import looks_written, may_be_number, without_print
 from worker.fields.locating.number_lines import Glyph
 from worker.models.runtime import load_recognizers
 from worker.synthesis.pages import draw_free_page
@@ -55,7 +55,10 @@ def test_digits_larger_than_the_print_around_stay() -> None:
     assert without_print(dict.fromkeys(seen_as_digits, 0.0)) == seen_as_digits
 
 
-def test_a_word_is_no_number() -> None:
+def test_a_word_is_no_number_and_what_may_be_joined_digits_is_told_from_a_mark() -> None:
     word, number = [glyph(20) for _ in range(4)], [glyph(20) for _ in range(3)]
     strangeness = dict(zip([*word, *number], [0.9, 0.1, 0.9, 0.8, 0.0, 0.6, 0.1], strict=True))
-    assert keep_numbers([[word, number], [word]], strangeness) == [[number]]
+    assert looks_written(number, strangeness)
+    assert not looks_written(word, strangeness)
+    joined = Glyph((InkPart(0, 0, np.ones((20, 30), np.uint8)),))
+    assert [may_be_number(n) for n in ([joined], [glyph(20)], number)] == [True, False, True]

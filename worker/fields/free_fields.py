@@ -6,7 +6,8 @@ and only its rows are fields. Everything else is free writing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,13 +15,16 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
 from worker.digits.normalization import normalize_digits
-from worker.fields.cutting.segmentation import InkPart, digit_height, ink_parts
+from worker.doubts import Doubt, DoubtKind
+from worker.fields.cutting.segmentation import InkPart, digit_height, ink_parts, segment_field
 from worker.fields.locating.cells import CellRow, are_stacked, find_cell_rows, segment_cells, straighten_row
 from worker.fields.locating.extraction import bounding_box_px
-from worker.fields.locating.handwriting import STRANGE, Strangeness, keep_numbers, without_print
+from worker.fields.locating.handwriting import STRANGE, Strangeness, looks_written, may_be_number, without_print
+from worker.fields.locating.joined_ink import take_out_rings, take_out_underlines
 from worker.fields.locating.number_lines import Glyph, Number, group_numbers
 from worker.imaging.binarization import Mask, divide_by_background, estimate_background, ink_mask
 from worker.imaging.line_removal import Rule, find_rules, remove_rules
+from worker.imaging.polarity import darken_ink
 from worker.values import NOT_A_DIGIT, Box, FieldCrop, Grey, Page, Recognizers, freeze
 
 WORKING_PX = 1400
@@ -41,6 +45,12 @@ _SMALLEST_SHARE = 0.012
 _WIDEST_HIDDEN = 0.02
 """Widest bottom of a digit that a rule may hide, as a share of the page's longer side."""
 
+_NARROWEST_HIDDEN_PX, _BILEVEL_SHARE = 6, 0.98
+"""The same in pixels on 1-bit pages, whose squares are as black as ink: what lies between two strokes there is a rule.
+
+A page is 1-bit if this share of it is black or white.
+"""
+
 _LONG_RULE, _FEWEST_RULES = 0.3, 3
 """Least length of a long rule as a share of a page's side, and how many in one direction make ruled paper."""
 
@@ -56,52 +66,103 @@ _TURN_MARGIN = 0.08
 _BLOB, _THICK = 0.9, 0.6
 """Thickness, as a share of its narrower side, of a part that is no stroke, and of one that may be a broad pen's 6."""
 
+_DIGIT_LIKE = 0.35
+"""Ink of no number that is this high, of the digits beside it, may be one of them."""
+
+_BESIDE, _CONTINUES = 0.5, 0.35
+"""How near ink and other numbers are that may belong to a number, in heights of its digits."""
+
+_TABLE_RULE_PX = 5
+"""Thickness of a table's rules, painted over where its cells were found."""
+
 _GLYPHS_FOR_TURN = 48
 _MARGIN_SHARE = 0.35
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sketch:
-    """A reduced page for the search: ``page_from_sketch`` leads from its pixels to those of the page."""
+    """A page reduced for looking: ``page_from_sketch`` leads from its pixels to the page's.
+
+    ``bare`` is its ``ink`` without rules, underlines and rings around numbers. ``hides_strokes`` is set where it was
+    squared in the ink's own black, so that a stroke along a rule went with it.
+    """
 
     grey: Grey
     background: Grey
     ink: Mask
+    bare: Mask
     page_from_sketch: NDArray[np.float64]
+    hides_strokes: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FreeWriting:
+    """What is written on a page without a form: its fields in reading order, and doubts of the page itself."""
+
+    fields: tuple[FieldCrop, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 def find_free_fields(page: Page, recognizers: Recognizers | None = None) -> list[FieldCrop]:
-    """Find the numbers on a page without a form, in reading order; none if there is no writing.
+    """Find the numbers on a page without a form, in reading order; empty where there is no writing."""
+    return list(find_free_writing(page, recognizers).fields)
 
-    With ``recognizers`` print is left out, and the page may lie at any quarter turn: the turn under which the glyphs
-    look most like digits is taken, and the page's own unless another is clearly better.
+
+def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> FreeWriting:
+    """Find the numbers on a page without a form, and what may be writing and is in no field.
+
+    With ``recognizers`` the page may lie at any quarter turn: the turn under which the glyphs look most like
+    digits is taken, the page's own unless another is clearly better; and print is left out. Light ink on dark paper
+    is read as its negative.
     """
     if min(page.grey.shape) < 8:
-        return []
+        return FreeWriting()
+    page = replace(page, grey=darken_ink(page.grey))
     sketch = _sketch(page)
-    rows_of_cells = _upright_rows(page, sketch, recognizers)
-    if rows_of_cells:
-        return rows_of_cells
-    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.ink)
+    form = _upright_rows(page, sketch, recognizers)
+    if form.fields:
+        return form
+    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     turns = _best_turn(sketch, glyphs, recognizers) if recognizers and glyphs else 0
     if turns:
         sketch = _turned(sketch, turns)
-        glyphs = find_glyphs(sketch.grey, sketch.background, sketch.ink)
-    return [
-        _number_field(page, sketch, number, f"line{r}_{n}")
-        for r, row in enumerate(_numbers(sketch, glyphs, recognizers), start=1)
-        for n, number in enumerate(row, start=1)
-    ]
+        glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
+    rows, strange, left_out = _numbers(sketch, glyphs, recognizers)
+    named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
+    return FreeWriting(_number_fields(page, sketch, named, strange), _doubt_places(sketch, left_out))
 
 
-def _numbers(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers | None) -> list[list[Number]]:
-    """Group glyphs into rows of numbers; with a model, leave out those of print and scribble."""
+def _numbers(
+    sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers | None
+) -> tuple[list[list[Number]], list[Number], list[Number]]:
+    """Group glyphs into rows of numbers; return also those that look like no digits, and what is in no row.
+
+    What is no larger than the print around it is print. Of what looks like no digits, on a page without print, digits
+    that touch or are joined stay: they are read, and never accepted.
+    """
     if not glyphs or recognizers is None:
-        return group_numbers(glyphs)
+        return group_numbers(glyphs), [], []
     strangeness = _strangeness(sketch, glyphs, recognizers)
     blobs = [g for g, strange in strangeness.items() if strange > STRANGE and _thickness(g.parts[0]) > _THICK]
     strangeness = {g: strange for g, strange in strangeness.items() if g not in blobs}
-    return keep_numbers(group_numbers(without_print(strangeness)), strangeness)
+    handwriting = without_print(strangeness)
+    rows = group_numbers(handwriting)
+    strange = [n for row in rows for n in row if not looks_written(n, strangeness)]
+    left_out = strange if len(handwriting) < len(strangeness) else [n for n in strange if not may_be_number(n)]
+    kept = [[n for n in row if n not in left_out] for row in rows]
+    return [row for row in kept if row], [n for n in strange if n not in left_out], left_out
+
+
+def _doubt_places(sketch: _Sketch, left_out: list[Number]) -> tuple[Doubt, ...]:
+    """Return the doubt of a page whose ink may be writing, and is in no field."""
+    boxes = [bounding_box_px(_box_of(number), sketch.page_from_sketch).rounded() for number in left_out]
+    return (Doubt(DoubtKind.WRITING_IN_NO_FIELD, places_px=tuple(boxes)),) if boxes else ()
+
+
+def _box_of(number: Number) -> Box:
+    left, top = (min(g.box[k] for g in number) for k in (0, 1))
+    right, bottom = (max(g.box[k] for g in number) for k in (2, 3))
+    return Box(left, top, right - left, bottom - top)
 
 
 def _strangeness(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> Strangeness:
@@ -110,25 +171,53 @@ def _strangeness(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers)
     return dict(zip(glyphs, answers[:, NOT_A_DIGIT].tolist(), strict=True))
 
 
-def _upright_rows(page: Page, sketch: _Sketch, recognizers: Recognizers | None) -> list[FieldCrop]:
+def _upright_rows(page: Page, sketch: _Sketch, recognizers: Recognizers | None) -> FreeWriting:
     """Find the printed rows of cells of a page, turned so that their digits look most like digits."""
     for turns in (0, 1) if recognizers else (0,):
-        rows = _cell_rows(page, _turned(sketch, turns))
-        if rows and recognizers:
-            reversed_rows = _cell_rows(page, _turned(sketch, turns + 2))
-            gain = _likeness(reversed_rows, recognizers) - _likeness(rows, recognizers)
-            return reversed_rows if gain > (_TURN_MARGIN if turns == 0 else 0.0) else rows
-        if rows:
-            return rows
-    return []
+        form = _cell_rows(page, _turned(sketch, turns))
+        if form.fields and recognizers:
+            upside_down = _cell_rows(page, _turned(sketch, turns + 2))
+            gain = _likeness(upside_down.fields, recognizers) - _likeness(form.fields, recognizers)
+            return upside_down if gain > (_TURN_MARGIN if turns == 0 else 0.0) else form
+        if form.fields:
+            return form
+    return FreeWriting()
 
 
-def _cell_rows(page: Page, sketch: _Sketch) -> list[FieldCrop]:
+def _cell_rows(page: Page, sketch: _Sketch) -> FreeWriting:
+    """Return the fields of a page's printed rows: one of each row that stands alone, one of each cell of a table."""
     found = find_cell_rows(sketch.ink)
     rows = [row for row in found if row.count >= _FEWEST_CELLS]
     if rows and _is_lattice(found, sketch.ink) and (_are_square(rows) or not _hold_writing(rows, sketch)):
-        return []  # squared paper, where people write anywhere
-    return [_row_field(page, sketch, row, number) for number, row in enumerate(rows, start=1)]
+        return FreeWriting()  # squared paper, on which people write anywhere
+    stacked = [row for row in rows if any(other is not row and are_stacked([row, other]) for other in rows)]
+    alone = [_row_field(page, sketch, row, n) for n, row in enumerate((r for r in rows if r not in stacked), start=1)]
+    return FreeWriting((*alone, *_table_fields(page, sketch, stacked)))
+
+
+def _table_fields(page: Page, sketch: _Sketch, rows: list[CellRow]) -> tuple[FieldCrop, ...]:
+    """Return a field for each cell of a table that holds ink, named by its row and column: ``r3c2``."""
+    if not rows:
+        return ()
+    bare = sketch.bare.copy()
+    for row in rows:
+        ends = np.linspace(0, 1, row.count + 1)[:, None]
+        tops, bottoms = (
+            a + ends * (b - a) for a, b in ((row.corners[0], row.corners[1]), (row.corners[3], row.corners[2]))
+        )
+        lines = [*zip(tops, bottoms, strict=True), (tops[0], tops[-1]), (bottoms[0], bottoms[-1])]
+        for start, end in lines:
+            cv2.line(bare, *(tuple(int(v) for v in np.rint(p)) for p in (start, end)), 0, _TABLE_RULE_PX)
+    sketch = replace(sketch, bare=bare)
+    cells: dict[tuple[int, int], Number] = {}
+    for glyph in find_glyphs(sketch.grey, sketch.background, sketch.bare):
+        x, y = (glyph.box[0] + glyph.box[2]) / 2, (glyph.box[1] + glyph.box[3]) / 2
+        for r, row in enumerate(rows, start=1):
+            if row.holds(x, y):
+                along = (np.array([x, y]) - row.corners[0]) @ (row.corners[1] - row.corners[0]) / row.width**2
+                cells.setdefault((r, int(np.clip(along * row.count, 0, row.count - 1)) + 1), []).append(glyph)
+    named = [(f"r{r}c{c}", sorted(cells[r, c], key=lambda g: g.box[0])) for r, c in sorted(cells)]
+    return _number_fields(page, sketch, named, [])
 
 
 def _is_lattice(rows: list[CellRow], ink: Mask) -> bool:
@@ -146,14 +235,16 @@ def _are_square(rows: list[CellRow]) -> bool:
 
 def _hold_writing(rows: list[CellRow], sketch: _Sketch) -> bool:
     """Tell whether cells hold most of a page's writing, or there is none."""
-    boxes = [glyph.box for glyph in find_glyphs(sketch.grey, sketch.background, sketch.ink)]
+    boxes = [glyph.box for glyph in find_glyphs(sketch.grey, sketch.background, sketch.bare)]
     middles = [((x + x2) / 2, (y + y2) / 2) for x, y, x2, y2 in boxes]
     return 2 * sum(any(row.holds(x, y) for row in rows) for x, y in middles) >= len(boxes)
 
 
-def _likeness(rows: list[FieldCrop], recognizers: Recognizers) -> float:
-    """Return how much the ink in cells looks like digits, from 0 to 1; 0 if all are blank."""
-    cells = [cell for row in rows for cell in segment_cells(row, row.spec.cells or 1)]
+def _likeness(rows: Sequence[FieldCrop], recognizers: Recognizers) -> float:
+    """Return how much the ink in cells looks like digits, from 0 to 1; 0 where all are blank."""
+    cells = [
+        cell for row in rows for cell in (segment_cells(row, row.spec.cells) if row.spec.cells else segment_field(row))
+    ]
     inks = [cell.ink for cell in cells if cell is not None]
     return float(digit_likeness(inks, recognizers).mean()) if inks else 0.0
 
@@ -165,8 +256,10 @@ def digit_likeness(inks: list[NDArray[np.uint8]], recognizers: Recognizers) -> N
 
 
 def find_glyphs(grey: Grey, background: Grey, ink: Mask) -> list[Glyph]:
-    """Find the ink that may be digits: strokes of like size, pen and darkness, away from the image's rim."""
-    ink = _without_rules(grey, ink)
+    """Find the ink that may be digits: strokes of like size, pen and darkness, away from the image's rim.
+
+    ``ink`` has no rules.
+    """
     parts = [p for p in ink_parts(ink) if max(p.width, p.height) >= 3]
     smallest = max(6.0, _SMALLEST_SHARE * max(ink.shape))
     bodies = [p for p in parts if p.height >= smallest and _is_written(p, ink.shape)]
@@ -185,7 +278,15 @@ def _sketch(page: Page) -> _Sketch:
     grey = np.asarray(cv2.resize(page.grey, size, interpolation=cv2.INTER_AREA), np.uint8)
     background = estimate_background(grey)
     ink = ink_mask(divide_by_background(grey, background))
-    return _Sketch(grey, background, ink, np.diag([1 / scale, 1 / scale, 1.0]))
+    smallest, hidden = _SMALLEST_SHARE * max(ink.shape), round(_WIDEST_HIDDEN * max(ink.shape))
+    bilevel = np.isin(page.grey[::7, ::7], (0, 255)).mean() > _BILEVEL_SHARE
+    rules = _long_rules(ink, share=_LONG_RULE) if bilevel else []
+    squared = min(sum(rule.upright for rule in rules), sum(not rule.upright for rule in rules)) >= _FEWEST_RULES
+    bare = _without_rules(grey, ink, _NARROWEST_HIDDEN_PX if squared else hidden)
+    bare = take_out_underlines(bare, smallest=smallest, hidden=hidden)
+    return _Sketch(
+        grey, background, ink, take_out_rings(bare, smallest=smallest), np.diag([1 / scale, 1 / scale, 1.0]), squared
+    )
 
 
 def _turned(sketch: _Sketch, turns: int) -> _Sketch:
@@ -197,10 +298,11 @@ def _turned(sketch: _Sketch, turns: int) -> _Sketch:
         2: [[-1, 0, width - 1], [0, -1, height - 1], [0, 0, 1]],
         3: [[0, 1, 0], [-1, 0, height - 1], [0, 0, 1]],
     }[turns]
-    grey, background, ink = (
-        np.ascontiguousarray(np.rot90(a, turns)) for a in (sketch.grey, sketch.background, sketch.ink)
+    grey, background, ink, bare = (
+        np.ascontiguousarray(np.rot90(a, turns)) for a in (sketch.grey, sketch.background, sketch.ink, sketch.bare)
     )
-    return _Sketch(grey, background, ink, sketch.page_from_sketch @ np.array(back, np.float64))
+    turned = sketch.page_from_sketch @ np.array(back, np.float64)
+    return _Sketch(grey, background, ink, bare, turned, sketch.hides_strokes)
 
 
 def _best_turn(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> int:
@@ -229,15 +331,14 @@ def _place(part: InkPart, left: int, top: int) -> tuple[slice, slice]:
     return slice(y, y + part.height), slice(x, x + part.width)
 
 
-def _without_rules(grey: Grey, ink: Mask) -> Mask:
-    """Remove the lines of ruled and squared paper from the ink, if there are any."""
+def _without_rules(grey: Grey, ink: Mask, hidden: int) -> Mask:
+    """Take the lines of ruled and squared paper out of the ink; they hide bottoms of ``hidden`` pixels at most."""
     height, width = ink.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     wide = stats[1:, cv2.CC_STAT_WIDTH] > _LONG_RULE * width
     high = stats[1:, cv2.CC_STAT_HEIGHT] > _LONG_RULE * height
     if not (wide | high).any():
         return ink
-    hidden = round(_WIDEST_HIDDEN * max(ink.shape))
     rules = _long_rules(ink, share=_LONG_RULE)
     ink = remove_rules(grey, ink, rules, longest_hidden=hidden)[1]
     if len(rules) >= _FEWEST_RULES:  # ruled paper: the remains of its rules are shorter
@@ -295,9 +396,47 @@ def _belongs(mark: InkPart, body: InkPart) -> bool:
     return shared > 0.6 * mark.width and gap < 0.25 * body.height and not low
 
 
-def _number_field(page: Page, sketch: _Sketch, number: Number, name: str) -> FieldCrop:
-    """Cut one number out of the page, upright, on white paper, with the ink of other numbers painted over."""
-    parts = [p for g in number for p in g.parts]
+def _number_fields(
+    page: Page, sketch: _Sketch, named: Sequence[tuple[str, Number]], strange: Sequence[Number]
+) -> tuple[FieldCrop, ...]:
+    """Cut numbers out of the page; what touches or continues one comes with it, and is said to be left over."""
+    taken = [part for _, number in named for glyph in number for part in glyph.parts]
+    loose = [part for part in ink_parts(_other_ink(sketch.bare, taken)) if part.width >= 3 or part.height >= 3]
+    fields = []
+    for name, number in named:
+        beside = [part for part in loose if _lies_beside(part, number)]
+        others = [n for _, n in named if n is not number]
+        height = _box_of(number).h
+        whole = all(part.height < _DIGIT_LIKE * height for part in beside)
+        whole &= (
+            not sketch.hides_strokes
+            and number not in strange
+            and not any(_continues(other, number) for other in others)
+        )
+        crop = _number_field(page, sketch, number, name, beside if (sketch.ink == sketch.bare).all() else [])
+        fields.append(crop if whole else replace(crop, complete=False))
+    return tuple(fields)
+
+
+def _lies_beside(part: InkPart, number: Number) -> bool:
+    """Tell whether ink of no number lies within a number, or right before or behind it on its line."""
+    x, y, w, h = _box_of(number)
+    level = part.y + part.height / 2
+    near = part.x < x + w + _BESIDE * h and part.right > x - _BESIDE * h
+    return near and y - 0.1 * h < level < y + 1.2 * h and 0.08 * h <= max(part.width, part.height) < 2 * h
+
+
+def _continues(other: Number, number: Number) -> bool:
+    """Tell whether another number stands so close on the same line that both may be one."""
+    x, y, w, h = _box_of(number)
+    x2, y2, w2, h2 = _box_of(other)
+    shared = min(y + h, y2 + h2) - max(y, y2)
+    return shared > 0.5 * min(h, h2) and max(x2 - x - w, x - x2 - w2) < _CONTINUES * min(h, h2)
+
+
+def _number_field(page: Page, sketch: _Sketch, number: Number, name: str, beside: Sequence[InkPart]) -> FieldCrop:
+    """Cut one number with the ink beside it out of the page, upright, on white paper, all other ink painted over."""
+    parts = [*(p for g in number for p in g.parts), *beside]
     along, down = _directions(number)
     points = np.concatenate([np.argwhere(p.mask)[:, ::-1] + (p.x, p.y) for p in parts]).astype(np.float64)
     corner = np.array([(points @ along).min(), (points @ down).min()])

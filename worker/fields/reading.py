@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.cell_rows import read_cell_rows
 from worker.fields.cutting.apart import read_apart
 from worker.fields.line_reader.reading import read_sequence
@@ -31,4 +32,10 @@ def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Ra
 def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
     """Read free fields as lines, and numbers whose digits stand far apart one by one where a line misses some."""
     reads = read_sequence(crops, recognizers)
-    return [read_apart(crop, read, recognizers) for crop, read in zip(crops, reads, strict=True)]
+    found = [read_apart(crop, read, recognizers) for crop, read in zip(crops, reads, strict=True)]
+    return [read if crop.complete else _doubt_part(read) for crop, read in zip(crops, found, strict=True)]
+
+
+def _doubt_part(read: ReadField) -> ReadField:
+    """Return a reading of what may be a part of a number: it is never accepted, and never called blank."""
+    return replace(read, blank=False, doubts=(Doubt(DoubtKind.MAY_BE_PART), *read.doubts))

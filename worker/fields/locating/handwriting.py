@@ -17,6 +17,9 @@ STRANGE = 0.5
 _FEWEST_LETTERS, _LETTER_SHARE = 15, 0.1
 """A page holds print if it has at least this many non-digits, and this share of them."""
 
+_BROAD = 0.9
+"""Two digits that touch are broader than this share of their height."""
+
 _LARGER_THAN_PRINT = 1.25
 """Least factor by which people write digits larger than the print around them."""
 
@@ -34,7 +37,12 @@ def without_print(strangeness: Strangeness) -> list[Glyph]:
     return [glyph for glyph, height in heights.items() if height > least]
 
 
-def keep_numbers(rows: list[list[Number]], strangeness: Strangeness) -> list[list[Number]]:
-    """Leave out numbers that are mostly non-digits, and rows that hold nothing else."""
-    kept = [[n for n in row if np.mean([strangeness[g] for g in n]) < STRANGE] for row in rows]
-    return [row for row in kept if row]
+def looks_written(number: Number, strangeness: Strangeness) -> bool:
+    """Tell whether most of a number's glyphs look like digits; two digits that touch look like none."""
+    return float(np.mean([strangeness[glyph] for glyph in number])) < STRANGE
+
+
+def may_be_number(number: Number) -> bool:
+    """Tell whether strange ink may be digits that touch or are joined by a line: it is broad, or not alone."""
+    left, top, right, bottom = number[0].box
+    return len(number) > 1 or right - left > _BROAD * (bottom - top)
