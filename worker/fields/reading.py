@@ -36,6 +36,6 @@ def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Raw
     return [read if crop.complete else _doubt_part(read) for crop, read in zip(crops, found, strict=True)]
 
 
-def _doubt_part(read: ReadField) -> ReadField:
+def _doubt_part(read: RawReading) -> RawReading:
     """Return a reading of what may be a part of a number: it is never accepted, and never called blank."""
     return replace(read, blank=False, doubts=(Doubt(DoubtKind.MAY_BE_PART), *read.doubts))
