@@ -202,12 +202,10 @@ def _table_fields(page: Page, sketch: _Sketch, rows: list[CellRow]) -> tuple[Fie
     bare = sketch.bare.copy()
     for row in rows:
         ends = np.linspace(0, 1, row.count + 1)[:, None]
-        tops, bottoms = (
-            a + ends * (b - a) for a, b in ((row.corners[0], row.corners[1]), (row.corners[3], row.corners[2]))
-        )
-        lines = [*zip(tops, bottoms, strict=True), (tops[0], tops[-1]), (bottoms[0], bottoms[-1])]
-        for start, end in lines:
-            cv2.line(bare, *(tuple(int(v) for v in np.rint(p)) for p in (start, end)), 0, _TABLE_RULE_PX)
+        left_top, right_top, right_bottom, left_bottom = row.corners
+        tops, bottoms = left_top + ends * (right_top - left_top), left_bottom + ends * (right_bottom - left_bottom)
+        rules = [*np.stack([tops, bottoms], axis=1), tops[[0, -1]], bottoms[[0, -1]]]
+        cv2.polylines(bare, [np.rint(rule).astype(np.int32) for rule in rules], False, 0, _TABLE_RULE_PX)
     sketch = replace(sketch, bare=bare)
     cells: dict[tuple[int, int], Number] = {}
     for glyph in find_glyphs(sketch.grey, sketch.background, sketch.bare):
