@@ -49,7 +49,7 @@ class Settings(BaseSettings):
             description="Whether a blank page of a scan with other pages, such as a back, is skipped or goes to review"
         ),
     ] = "skip"
-    settle_s: Annotated[
+    stable_s: Annotated[
         float, Field(gt=0, description="Seconds for which a file must be unchanged before it is taken")
     ] = 1.0
     incomplete_s: Annotated[

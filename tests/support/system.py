@@ -23,7 +23,7 @@ PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
 """Times that everything may take as long, for a machine that is busy with other things."""
 
 FAST = {
-    "ICR_SETTLE_S": "0.2",
+    "ICR_STABLE_S": "0.2",
     "ICR_INCOMPLETE_S": "2",
     "ICR_RESCAN_S": "1",
     "ICR_RECONCILE_S": "2",

@@ -205,8 +205,8 @@ def test_blank_rows_count_as_nothing_and_the_sum_speaks_for_the_others() -> None
     blank = FieldReading("d", "", 0.999, FieldStatus.BLANK, BOX)
     decided = decide_form(template, [*unsure("17", "25", "42"), blank])
     assert [f.status for f in decided] == [FieldStatus.ACCEPTED] * 3 + [FieldStatus.BLANK]
-    unsettled = replace(blank, status=FieldStatus.REVIEW)
-    assert all(not f.validation_sources for f in decide_form(template, [*unsure("17", "25", "42"), unsettled]))
+    doubted = replace(blank, status=FieldStatus.REVIEW)
+    assert all(not f.validation_sources for f in decide_form(template, [*unsure("17", "25", "42"), doubted]))
 
 
 def sure(*texts: str, needed: float | None = 0.995) -> list[FieldReading]:

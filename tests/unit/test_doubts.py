@@ -29,7 +29,7 @@ def test_every_kind_has_words_and_a_judge(kind: DoubtKind) -> None:
 
 
 @pytest.mark.parametrize("kind", DoubtKind)
-def test_a_kept_check_digit_settles_only_what_the_table_says(kind: DoubtKind) -> None:
+def test_a_kept_check_digit_excuses_only_what_the_table_says(kind: DoubtKind) -> None:
     doubted = RawReading(KEEPS_LUHN, 0.97, Box(0, 0, 9, 9), doubts=(Doubt(kind),), accept_threshold=0.99)
     rival = replace(doubted, alternatives=(Alternative("79927398712", 0.1),))
     decided = decide_field(LUHN, rival, AcceptPolicy())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from worker.errors import FolderUnavailableError, UnreadableScanError
 from worker.inbox import folder
-from worker.inbox.settling import Settling, is_being_written
+from worker.inbox.stability import StabilityWatch, is_being_written
 
 NASTY = [
     "a\nb.png",
@@ -112,7 +112,7 @@ def home(tmp_path: Path, inbox: Path) -> Path:
     return home
 
 
-def test_a_folder_that_becomes_a_link_while_its_file_settles_leads_nowhere(inbox: Path, home: Path) -> None:
+def test_a_folder_that_becomes_a_link_while_its_file_is_watched_leads_nowhere(inbox: Path, home: Path) -> None:
     name = drop(inbox, "form/icr.db", b"the database")
     os.link(home / "icr.db", inbox / "form" / "twin")  # the same size, time and inode as the one that is linked to
     (inbox / name).unlink()
@@ -233,94 +233,94 @@ def test_a_place_always_fits_with_its_reason_beside_it(name: str) -> None:
     assert "/" not in target.name and target.parent == Path("/nowhere")
 
 
-def settled(settling: Settling) -> list[tuple[str, str | None]]:
-    return sorted((str(ready.name), ready.damage) for ready in settling.ready())
+def taken(watch: StabilityWatch) -> list[tuple[str, str | None]]:
+    return sorted((str(ready.name), ready.damage) for ready in watch.ready())
 
 
 def test_a_file_is_ready_when_it_stands_still_and_decodes(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now, checked = [100.0], []
-    monkeypatch.setattr("worker.inbox.settling.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
 
     def check(path: Path) -> None:
         checked.append(path.name)
         if b"half" in path.read_bytes():
             raise UnreadableScanError("half")
 
-    settling = Settling(inbox, settle_s=1.0, capacity=10, check=check)
+    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=check)
     drop(inbox, "whole.png", b"all of it")
     drop(inbox, "half.png", b"half of it")
-    settling.look()
-    assert settled(settling) == [] and checked == []
+    watch.look()
+    assert taken(watch) == [] and checked == []
     now[0] += 1.1
-    assert settled(settling) == [("whole.png", None)]
+    assert taken(watch) == [("whole.png", None)]
     drop(inbox, "half.png", b"half of it and some more")
-    assert settled(settling) == [("whole.png", None)]  # it changed: it begins to settle anew
+    assert taken(watch) == [("whole.png", None)]  # it changed: it begins anew
     now[0] += 1.1
-    assert settled(settling) == [("whole.png", None)]  # it stands still, and is not whole
+    assert taken(watch) == [("whole.png", None)]  # it stands still, and is not whole
     now[0] += 4.0
-    assert settled(settling) == [("half.png", "half"), ("whole.png", None)]
+    assert taken(watch) == [("half.png", "half"), ("whole.png", None)]
     drop(inbox, "half.png", b"now it is all there")
-    settled(settling)
+    taken(watch)
     now[0] += 1.1
-    assert settled(settling) == [("half.png", None), ("whole.png", None)]
+    assert taken(watch) == [("half.png", None), ("whole.png", None)]
 
 
 def test_a_backlog_of_any_size_is_watched_a_bounded_number_at_a_time(inbox: Path) -> None:
     for i in range(50):
         drop(inbox, f"{i}.png")
-    settling = Settling(inbox, settle_s=0.01, capacity=8, check=lambda path: None)
-    settling.look()
-    assert len(settling) == 8 and settling.more
+    watch = StabilityWatch(inbox, stable_s=0.01, capacity=8, check=lambda path: None)
+    watch.look()
+    assert len(watch) == 8 and watch.more
     seen = set()
     for _ in range(7):
-        settling.look()
-        for name in list(settling._candidates):
+        watch.look()
+        for name in list(watch._candidates):
             (inbox / name).unlink()
-            settling.forget(name)
+            watch.forget(name)
             seen.add(str(name))
-    assert len(seen) == 50 and not settling.more
+    assert len(seen) == 50 and not watch.more
 
 
 def test_a_file_that_ends_early_is_waited_for_longer_than_a_damaged_one(
     inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("worker.inbox.settling.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
 
     def check(path: Path) -> None:
         raise UnreadableScanError(path.stem, incomplete=path.stem == "early")
 
-    settling = Settling(inbox, settle_s=1.0, capacity=10, check=check, incomplete_s=60.0)
+    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=check, incomplete_s=60.0)
     for name in ("early.pdf", "damaged.pdf", "long-ago.pdf"):
         drop(inbox, name)
-    settling.look()
+    watch.look()
     found = {}
     for _ in range(70):
         now[0] += 1.0
-        found |= {ready.name.stem: found.get(ready.name.stem, now[0] - 100.0) for ready in settling.ready()}
+        found |= {ready.name.stem: found.get(ready.name.stem, now[0] - 100.0) for ready in watch.ready()}
     assert found["damaged"] <= 6
     assert 60 <= found["early"] <= 62
 
 
 def test_a_file_that_ends_early_and_is_old_is_judged_at_once(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("worker.inbox.settling.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
 
     def check(path: Path) -> None:
         raise UnreadableScanError("early", incomplete=True)
 
-    settling = Settling(inbox, settle_s=1.0, capacity=10, check=check, incomplete_s=60.0)
+    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=check, incomplete_s=60.0)
     name = drop(inbox, "a.pdf")
     os.utime(inbox / name, (1e9, 1e9))
-    settling.look()
+    watch.look()
     now[0] += 1.1
-    assert settled(settling) == [("a.pdf", "early")]
+    assert taken(watch) == [("a.pdf", "early")]
 
 
 def test_a_file_that_its_writer_holds_open_is_not_taken(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("worker.inbox.settling.time.monotonic", lambda: now[0])
-    settling = Settling(inbox, settle_s=1.0, capacity=10, check=lambda path: None, incomplete_s=60.0)
+    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
+    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=lambda path: None, incomplete_s=60.0)
     program = "import sys; f = open(sys.argv[1], 'wb'); f.write(b'page 1'); f.flush(); print(flush=True); input()"
     command = [sys.executable, "-c", program, str(inbox / "fax.tif")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
@@ -328,20 +328,20 @@ def test_a_file_that_its_writer_holds_open_is_not_taken(inbox: Path, monkeypatch
         writer.stdout.readline()
         if not is_being_written(inbox / "fax.tif"):
             pytest.skip("this file system grants no leases")
-        settling.look()
+        watch.look()
         now[0] += 10
-        assert settled(settling) == []
+        assert taken(watch) == []
         writer.communicate(b"\n")
-    assert settled(settling) == [("fax.tif", None)]
+    assert taken(watch) == [("fax.tif", None)]
 
 
 def test_what_is_put_aside_keeps_no_other_file_out(inbox: Path) -> None:
-    settling = Settling(inbox, settle_s=0.01, capacity=3, check=lambda path: None)
+    watch = StabilityWatch(inbox, stable_s=0.01, capacity=3, check=lambda path: None)
     for i in range(3):
         drop(inbox, f"stuck-{i}.png")
-    settling.look()
-    for name in list(settling._candidates):
-        settling.put_off(name, 60)
+    watch.look()
+    for name in list(watch._candidates):
+        watch.put_off(name, 60)
     drop(inbox, "good.png")
-    settling.look()
-    assert Path("good.png") in settling._candidates
+    watch.look()
+    assert Path("good.png") in watch._candidates

@@ -15,7 +15,7 @@ from worker.errors import BrokerUnavailableError, FolderUnavailableError, Invali
 from worker.inbox import folder
 from worker.inbox.folder import Claimed, Sighting
 from worker.inbox.probing import Prober
-from worker.inbox.settling import Ready, Settling
+from worker.inbox.stability import Ready, StabilityWatch
 from worker.queue.publishing import Publisher
 from worker.sources.beneath import hash_scan, open_scan
 from worker.sources.file_uris import path_of_uri
@@ -34,7 +34,7 @@ RETRY_S = 10.0
 """Pause before a failed move is tried again."""
 
 WATCHED_PER_JOB = 4
-"""Files watched while they settle, for each that may wait in the queue."""
+"""Files watched until they are stable, for each that may wait in the queue."""
 
 LOOK_BACK_S = 120.0
 """How long after its end a scan is watched for a writer that continues."""
@@ -70,9 +70,9 @@ class Watcher:
         self._unregistered: dict[str, Claimed] = {}
         self._waiting: dict[str, float] = {}
         self._ended: dict[str, _Ended] = {}
-        self._settling = Settling(
+        self._stability = StabilityWatch(
             self._inbox,
-            settle_s=settings.settle_s,
+            stable_s=settings.stable_s,
             capacity=WATCHED_PER_JOB * self._most,
             check=prober.check,
             incomplete_s=settings.incomplete_s,
@@ -87,24 +87,24 @@ class Watcher:
 
     def look(self) -> None:
         """Look through the folder for new files."""
-        self._settling.look()
+        self._stability.look()
 
     @property
     def wants_more(self) -> bool:
         """Whether files were left for later that could be watched now."""
-        return self._settling.more and len(self._settling) < self._most
+        return self._stability.more and len(self._stability) < self._most
 
     @property
     def idle(self) -> bool:
         """Whether everything that lay in the folder has ended; what cannot be moved does not count."""
-        waiting = len(self._settling) - self._settling.put_aside
+        waiting = len(self._stability) - self._stability.put_aside
         registered = set(self._unregistered) <= set(self._waiting)
         return not waiting and registered and set(self._in_flight) <= set(self._stuck)
 
     @property
     def stuck(self) -> int:
         """The number of files that cannot be taken, or cannot be moved to where they belong."""
-        return len(self._stuck) + len(self._waiting) + self._settling.put_aside
+        return len(self._stuck) + len(self._waiting) + self._stability.put_aside
 
     def step(self) -> None:
         """Do what can be done now (register, take, move); do nothing while the folder is away."""
@@ -121,7 +121,7 @@ class Watcher:
         enough = time.monotonic() + STEP_S
         if self._room <= 0:
             return
-        for ready in self._settling.ready():
+        for ready in self._stability.ready():
             self._take(ready)
             if self._room <= 0 or time.monotonic() > enough:
                 return
@@ -136,9 +136,9 @@ class Watcher:
             claimed = folder.claim(self._inbox, ready.name, ready.seen)
         except OSError as error:
             log.error("a scan cannot be taken", name=str(ready.name), reason=error.strerror)
-            self._settling.put_off(ready.name, RETRY_S)
+            self._stability.put_off(ready.name, RETRY_S)
             return
-        self._settling.forget(ready.name)
+        self._stability.forget(ready.name)
         if claimed is not None:
             log.info("scan taken", job=claimed.job_id, name=str(ready.name), damage=ready.damage)
             self._unregistered[claimed.job_id] = claimed

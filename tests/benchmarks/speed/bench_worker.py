@@ -71,7 +71,7 @@ def measure_system(scan: Path, *, processes: int, scans: int) -> dict[str, float
         pending = there / "pending"
         pending.mkdir()
         files = copies(scan, pending, scans + 2 * processes + 1)
-        settings = {"ICR_CONCURRENCY": str(processes), "ICR_SCAN_ROOTS": str(pending), "ICR_SETTLE_S": "1.0"}
+        settings = {"ICR_CONCURRENCY": str(processes), "ICR_SCAN_ROOTS": str(pending), "ICR_STABLE_S": "1.0"}
         home = Home(there / "var", **settings)
         try:
             home.start("up")

@@ -21,7 +21,7 @@ PROGRAM_PAUSE_S = 60.0
 """How often a scan that waits for a missing program is tried again, because somebody may have installed it."""
 
 DAMAGED_AFTER = 5
-"""A file that does not decode, and is no shorter than it says, has this many settling times to become another."""
+"""A file that does not decode, and is no shorter than it says, has this many times ``ICR_STABLE_S`` to change."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Ready:
     damage: str | None = None
 
 
-class Settling:
+class StabilityWatch:
     """The files that are watched until they are taken: a limited number, whatever the backlog.
 
     ``incomplete_s`` is how long a file may stand still that ends early or that somebody holds open to write: scanners
@@ -52,14 +52,14 @@ class Settling:
         self,
         inbox: Path,
         *,
-        settle_s: float,
+        stable_s: float,
         capacity: int,
         check: Callable[[Path], None],
         incomplete_s: float | None = None,
     ) -> None:
         self._inbox = inbox
-        self._settle_s = settle_s
-        self._incomplete_s = DAMAGED_AFTER * settle_s if incomplete_s is None else incomplete_s
+        self._stable_s = stable_s
+        self._incomplete_s = DAMAGED_AFTER * stable_s if incomplete_s is None else incomplete_s
         self._capacity = capacity
         self._check = check
         self._candidates: dict[Path, _Candidate] = {}
@@ -104,7 +104,7 @@ class Settling:
                 del self._candidates[name]
             elif seen != candidate.seen:
                 self._candidates[name] = _Candidate(seen, now)
-            elif now >= max(candidate.since + self._settle_s, candidate.not_before):
+            elif now >= max(candidate.since + self._stable_s, candidate.not_before):
                 try:
                     is_ready = self._is_ready(name, candidate)
                 except MissingProgramError as error:
@@ -141,7 +141,7 @@ class Settling:
 
     def _is_over(self, damage: UnreadableScanError, still_s: float, long_still: bool) -> bool:
         """Tell whether a damaged file has had its time."""
-        return long_still if damage.incomplete else still_s >= DAMAGED_AFTER * self._settle_s
+        return long_still if damage.incomplete else still_s >= DAMAGED_AFTER * self._stable_s
 
     def _tell_left(self, left: list[Path]) -> None:
         if left and left != self._left:
