@@ -1,6 +1,6 @@
-"""What becomes of a field that was read: accepted, blank, or reviewed, and then why.
+"""Decide what becomes of a field that was read: accepted, blank, or review with its reasons.
 
-Grammar and rules never change what was read: they send it to a person, and may offer another reading.
+Grammar and rules never change what was read. They send it to a person, and may offer another reading.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from worker.grammar.rules import broken_by, number_of
 from worker.values import CODE, Alternative, FieldReading, FieldStatus, Money, RawReading, Tick, spell_marks
 
 DEFAULT_BLANK_THRESHOLD = 0.95
-"""An empty field needs less: its confidence says how little ink there is, not how clear a number."""
+"""An empty field needs less, because its confidence says how little ink there is, not how clear a number is."""
 MIN_REGISTRATION = 0.75
-"""A field is only as good as its place: with one of its box's four sides lost it may still be, with two not."""
+"""Least registration of a field: one of the four sides of its box may be lost, but not two."""
 CLOSE_DIGIT = 0.01
-"""A digit's runner-up less likely than this repairs nothing."""
+"""Least probability of a digit's runner-up that may repair a number."""
 NEAR_TIE = 0.05
-"""A runner-up this close to the best reading is a reason to ask a person."""
+"""If a runner-up is this close to the best reading, a person is asked."""
 CHECK_DIGIT_ODDS = {
     "luhn": 10.0,
     "verhoeff": 10.0,
@@ -43,34 +43,34 @@ CHECK_DIGIT_ODDS = {
     "iso7064.mod_11_10": 10.0,
     "iso7064.mod_97_10": 30.0,
 }
-"""How much more often right than wrong readings keep a check digit, at least (docs/reference/accuracy.md).
+"""How much more often, at least, right readings keep a check digit than wrong ones (docs/reference/accuracy.md).
 
-Other schemes are held, and raise nothing: some of python-stdnum's look at a number's form alone."""
+Other schemes are checked and raise nothing, because some of python-stdnum look at the form of a number only."""
 TOTAL_ODDS = 10.0
-"""The same for a sum or difference of one hand, one of whose numbers is read wrongly."""
+"""The same for a sum or difference in one hand, with one of its numbers read wrongly."""
 REPEAT_ODDS = 3.0
-"""The same for a number written twice: one hand is misread alike in both, in a fifth of the cases."""
+"""The same for a number written twice; in a fifth of the cases one hand is misread alike in both."""
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptPolicy:
     """What a field needs to be accepted.
 
-    ``accept_threshold`` goes before the one that the reader's calibration chose; None leaves it to that.
+    ``accept_threshold`` replaces the one of the reader's calibration; None keeps that.
     """
 
     accept_threshold: float | None = None
     min_registration: float = MIN_REGISTRATION
 
     def threshold_for(self, read: RawReading) -> float | None:
-        """Return the confidence that this field needs; None where no confidence is enough."""
+        """Return the confidence that this field needs; None if no confidence is enough."""
         if read.blank:
             return DEFAULT_BLANK_THRESHOLD
         return read.accept_threshold if self.accept_threshold is None else self.accept_threshold
 
 
 def decide_field(spec: FieldSpec, read: RawReading, policy: AcceptPolicy) -> FieldReading:
-    """Return the reading of one field with its status and, for a person, what is doubted."""
+    """Return the reading of one field with its status and its doubts."""
     grammar, meaning = spec.grammar, Meaning("")
     doubts = [*read.doubts, *_registration_doubts(read, policy)]
     alternatives = read.alternatives
@@ -113,10 +113,10 @@ def decide_field(spec: FieldSpec, read: RawReading, policy: AcceptPolicy) -> Fie
 
 
 def decide_form(template: FormTemplate, fields: Sequence[FieldReading]) -> tuple[FieldReading, ...]:
-    """Hold the rules across fields: a kept one raises their confidence, a broken one sends to review what may break it.
+    """Apply the rules across fields: a kept one raises their confidence, a broken one sends fields to review.
 
-    Where one close reading of one field alone would keep a broken sum, that field is to blame. The others are sent to
-    review only if they are no longer sure enough.
+    If one close reading of one field alone would keep a broken sum, that field is to blame. The others are sent to
+    review only if they are no longer confident enough.
     """
     by_name = {f.name: f for f in fields}
     specs = {spec.name: spec for spec in template.fields}
@@ -127,7 +127,7 @@ def decide_form(template: FormTemplate, fields: Sequence[FieldReading]) -> tuple
         if broken:
             by_name.update(_blame(rule, broken, specs, by_name))
         elif (filled := _confirmed_by(rule, by_name)) and frozenset(filled) not in confirmed:
-            confirmed.add(frozenset(filled))  # a + b = c and c - b = a are one evidence
+            confirmed.add(frozenset(filled))  # a + b = c and c - b = a are the same evidence
             odds = REPEAT_ODDS if isinstance(rule, EqualRule) else TOTAL_ODDS
             all_right = raise_by_odds(math.prod(by_name[name].confidence for name in names), odds)
             for name in filled:
@@ -150,7 +150,7 @@ def raise_by_odds(confidence: float, ratio: float) -> float:
 
 
 def confirm_field(field: FieldReading, confidence: float, source: str, witnesses: frozenset[Witness]) -> FieldReading:
-    """Name a source that spoke for a field, raise its confidence to ``confidence``, and accept it if that is enough.
+    """Name a source that supports a field, raise its confidence to ``confidence``, and accept it if that is enough.
 
     A doubt that no witness excuses (``worker.doubts.EXCUSED_BY``) keeps the field in review.
     """
@@ -167,10 +167,10 @@ def confirm_field(field: FieldReading, confidence: float, source: str, witnesses
 
 
 def _confirmed_by(rule: FormRule, fields: Mapping[str, FieldReading]) -> tuple[str, ...]:
-    """Return the fields that a kept rule speaks for; none where it is no evidence.
+    """Return the fields that a kept rule supports; none if it is no evidence.
 
-    That one of several fields is filled is none. Blank fields add nothing to a sum; with fewer than two numbers filled
-    in, the total only repeats one.
+    A rule that one of several fields is filled is no evidence. Blank fields add nothing to a sum, and with fewer than
+    two numbers filled in, the total only repeats one.
     """
     names = fields_named(rule)
     filled = tuple(name for name in names if fields[name].text)
@@ -183,7 +183,7 @@ def _confirmed_by(rule: FormRule, fields: Mapping[str, FieldReading]) -> tuple[s
 
 
 def _confirm_by_check_digits(spec: FieldSpec, read: RawReading, decided: FieldReading) -> FieldReading:
-    """Raise a field's confidence by the best of the check digits that it keeps: two of one number are one evidence."""
+    """Raise a field's confidence by the best of the check digits that it keeps; two of one number are one evidence."""
     if not read.text or _count_problems(spec, read.text):
         return decided
     rules = [rule for rule in spec.rules if isinstance(rule, CheckDigitRule)]
@@ -258,10 +258,10 @@ def _registration_doubts(read: RawReading, policy: AcceptPolicy) -> list[Doubt]:
 
 
 def find_repair(rule: FieldRule, read: RawReading) -> Alternative | None:
-    """Return the one close reading that keeps a broken check digit; None where none or several do.
+    """Return the one close reading that keeps a broken check digit; None if none or several do.
 
-    Close are the runners-up, and the text with one digit changed to its own runner-up. A repair is offered to a
-    person and never accepted: one wrong number in ten passes a check digit by chance.
+    Close readings are the runners-up, and the text with one digit changed to its own runner-up. A repair is offered to
+    a person and never accepted, because one wrong number in ten passes a check digit by chance.
     """
     if not isinstance(rule, CheckDigitRule):
         return None
@@ -271,7 +271,7 @@ def find_repair(rule: FieldRule, read: RawReading) -> Alternative | None:
 
 
 def _one_digit_changed(read: RawReading | FieldReading) -> list[Alternative]:
-    """Return the text with each digit in turn changed to its runner-up, where that is likely enough."""
+    """Return the text with each digit in turn changed to its runner-up, if that is likely enough."""
     if len(read.digits) != len(read.text):
         return []
     changed = []
@@ -314,7 +314,7 @@ def _form_rule_broken(rule: FormRule, specs: Mapping[str, FieldSpec], fields: Ma
 
 
 def _both_sides(rule: SumRule | DifferenceRule, quantities: Mapping[str, Decimal]) -> tuple[Decimal, Decimal]:
-    """Return what a sum or difference makes, and what is written for it."""
+    """Return the computed value of a sum or difference, and the written one."""
     if isinstance(rule, SumRule):
         return sum((quantities[name] for name in rule.fields), Decimal(0)), quantities[rule.total]
     return quantities[rule.minuend] - quantities[rule.subtrahend], quantities[rule.result]

@@ -1,4 +1,4 @@
-"""The checks of the countries that are known: how their amounts and dates are written, and where they stand."""
+"""The checks of the known countries: how their amounts and dates are written, and where they stand."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ LOCALES: dict[str, CheckLocale] = {
         Zone(0.45, 0.45, 0.99, 0.75),
     ),
 }
-"""The countries known. US places are those of the development specimens; the others' follow the printed
-standards of their banks and were never measured on whole checks."""
+"""The known countries. The US places are those of the development specimens; the others follow the printed standards of
+their banks and were never measured on whole checks."""

@@ -1,4 +1,4 @@
-"""The MICR line's fields as readings: accepted where every character is sure and a second source agrees."""
+"""Read the fields of the MICR line; accept a field if every character is certain and a second source agrees."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ BAND_SHARE = 0.26
 UNIT_PX = (2.2, 3.9)
 """0.013 in on a check of 6 to 8.5 in, laid flat 1600 px wide, takes 2.4 to 3.5 px."""
 SURE_LEAD = 0.08
-"""Least lead over the next likely character from which a character is sure (docs/reference/accuracy.md)."""
+"""Least lead of a certain character over the next likely one (docs/reference/accuracy.md)."""
 SURE_CONFIDENCE, UNSURE_CONFIDENCE = 0.99, 0.5
 """Confidence of a field of sure characters, and of one with an unsure one: bounds by drawn lines, not calibrated."""
 WIDEST_GAP = 1.4
-"""Most pitches between neighbours in a field: print and a wrong scale move characters by less."""
+"""Largest distance of neighbours in a field, in pitches; print and a wrong scale move characters by less."""
 LONE_GAP = 3.5
 """Pitches on both sides of a character that belongs to no field."""
 FEWEST_SYMBOLS = 10
-"""Fewer characters are no MICR line, but print or signature in its band."""
+"""Fewest characters of a MICR line; fewer are print or a signature in its band."""
 SERIAL_ODDS = 40.0
 """A wrong number agrees only with a serial that is wrong too: of 200 drawn lines one was, 2.4 % at most with 95 %
 certainty. What agreement is worth to the serial is not measured: its confidence is no calibrated one."""
@@ -37,7 +37,7 @@ _ROUTING_RULE = CheckDigitRule(rule="check_digit", scheme="us.rtn")
 
 
 def read_micr_fields(check: Check) -> tuple[FieldReading, ...]:
-    """Return routing, account, serial and amount of a US line; ``micr_line`` where they cannot be told."""
+    """Return routing, account, serial and amount of a US line; ``micr_line`` if they cannot be told apart."""
     symbols, top = read_band(check)
     if len(symbols) < FEWEST_SYMBOLS:
         return ()
@@ -55,7 +55,7 @@ def read_micr_fields(check: Check) -> tuple[FieldReading, ...]:
 
 
 def agree_on_number(fields: Sequence[FieldReading]) -> tuple[FieldReading, ...]:
-    """Hold the printed check number and the MICR serial against each other; zeros before either say nothing."""
+    """Compare the printed check number with the MICR serial, without leading zeros."""
     by_name = {f.name: f for f in fields}
     number, serial = by_name.get("number"), by_name.get("micr_serial")
     if number is None or serial is None or not number.text:
@@ -79,13 +79,13 @@ def read_band(check: Check) -> tuple[list[MicrSymbol], int]:
 
 
 def _without_lone(symbols: list[MicrSymbol]) -> list[MicrSymbol]:
-    """Leave out what stands alone, far from others: the upright of a printed border, read as a 1."""
+    """Leave out characters far from all others, such as the upright of a printed border read as a 1."""
     holes = [True, *(gap > LONE_GAP for gap in _pitches_apart(symbols)), True]
     return [s for s, before, after in zip(symbols, holes, holes[1:], strict=False) if not (before and after)]
 
 
 def confirm(field: FieldReading, source: str) -> FieldReading:
-    """Note that a source spoke for a field, without a measure of what it is worth."""
+    """Note that a source supports a field, without a measured worth."""
     return replace(field, validation_sources=(*field.validation_sources, source))
 
 
@@ -109,7 +109,7 @@ def _reading(name: str, symbols: Sequence[MicrSymbol], top: int, check: Check) -
 
 
 def _broken_spacing(symbols: Sequence[MicrSymbol]) -> tuple[Doubt, ...]:
-    """Name the characters of a field that do not stand one pitch apart: between them one may be lost."""
+    """Name the characters of a field that do not stand one pitch apart, because one may be lost between them."""
     return tuple(
         Doubt(DoubtKind.UNEVEN_PITCH, position=i + 1, found=gap, needed=WIDEST_GAP)
         for i, gap in enumerate(_pitches_apart(symbols))

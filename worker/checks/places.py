@@ -1,4 +1,4 @@
-"""Where a check's amount, date and number stand: by the currency sign, by the lines of ink, by their usual place."""
+"""Find the amount, date and number of a check by the currency sign, the lines of ink, and their usual places."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FieldPlace(NamedTuple):
 
 
 class Zone(NamedTuple):
-    """A part of a check as shares of its width and height: where a field is looked for."""
+    """The part of a check where a field is looked for, as shares of the check's width and height."""
 
     left: float
     top: float
@@ -36,11 +36,11 @@ class Zone(NamedTuple):
 
 
 _TALL_SHARE = 0.55
-"""Ink lower than this share of a line's tallest parts is its label, or marks."""
+"""Ink lower than this share of a line's tallest parts is its label, or a mark."""
 _LONE_GAP = 0.5
 """Ink before a gap wider than this share of the line's height stands apart from an amount."""
 _RIM = 0.012
-"""Ink nearer to the check's rim than this share of its width is the rim's own."""
+"""Ink nearer to the rim of the check than this share of its width belongs to the rim."""
 
 
 class CheckInk(NamedTuple):
@@ -113,7 +113,7 @@ def find_amount(ink: CheckInk, zone: Zone, sign: str) -> FieldPlace | None:
 
 
 def _without_lone_start(ink: CheckInk, line: Box) -> Box:
-    """Leave out what stands alone before a line: a currency sign too worn to be known, or a label's end."""
+    """Leave out ink that stands alone before a line: a currency sign too worn to be recognized, or a label's end."""
     boxes = ink.boxes[_inside(ink.boxes, line)]
     order = boxes[np.argsort(boxes[:, 0])]
     reached = np.maximum.accumulate(order[:, 0] + order[:, 2])
@@ -132,7 +132,7 @@ def _inside(boxes: NDArray[np.int32], line: Box) -> NDArray[np.bool_]:
 
 
 def find_line(ink: CheckInk, zone: Zone) -> Box | None:
-    """Return the box of the heaviest line of writing in a zone, its small print left out."""
+    """Return the box of the line of writing with the most ink in a zone, without its small print."""
     boxes = _within(ink, zone)
     if not len(boxes):
         return None

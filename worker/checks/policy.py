@@ -1,4 +1,4 @@
-"""What a check must hold to, and when it is looked at."""
+"""The limits of a check, and the day on which it is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.values import Money
 
 @dataclass(frozen=True, slots=True)
 class CheckPolicy:
-    """The country, the window of dates round ``today``, and the largest amount in minor units, if there is one."""
+    """The country, the window of dates around ``today``, and the largest amount in minor units, if there is one."""
 
     locale: CheckLocale
     today: dt.date

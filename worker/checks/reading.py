@@ -1,4 +1,4 @@
-"""A check read whole: found, laid flat, its fields cut, transcribed, held to grammar and to each other."""
+"""Read a whole check: find it, lay it flat, cut and read its fields, and compare them with limits and each other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.fields.locating.extraction import bounding_box_px
 from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Grey, Money, Page, Recognizers, freeze
 
 _MARGIN_SHARE = 0.45
-"""Paper kept round a line, in heights of the line."""
+"""Paper kept around a line, in heights of the line."""
 _SOMEWHERE = (0, 0, 1, 1)
 """A field's place is found on the check, not in millimetres."""
 
@@ -105,7 +105,7 @@ def _locate(check: Check, ink: CheckInk, rules: CheckPolicy, specs: Mapping[str,
 
 
 def cut_line(check: Check, line: Box, spec: FieldSpec) -> FieldCrop:
-    """Cut a line out of the flat check with some paper round it."""
+    """Cut a line out of the flat check with some paper around it."""
     height, width = check.grey.shape
     margin = _MARGIN_SHARE * line.h
     left, top = max(0, int(line.x - margin)), max(0, int(line.y - margin))

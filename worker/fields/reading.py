@@ -1,4 +1,4 @@
-"""Field crops to readings, by the reader that a field's kind and layout want.
+"""Read field crops, each by the reader for its kind and layout.
 
 Tick boxes are judged by their ink. Free fields are read whole by the line reader, rows of cells both cell by cell and
 as a line.
@@ -30,7 +30,7 @@ def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Ra
 
 
 def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
-    """Read free fields as lines, and numbers whose digits stand far apart one by one where a line misses some."""
+    """Read free fields as lines; if a line misses digits that stand far apart, read them one by one."""
     reads = read_sequence(crops, recognizers)
     found = [read_apart(crop, read, recognizers) for crop, read in zip(crops, reads, strict=True)]
     return [read if crop.complete else _doubt_part(read) for crop, read in zip(crops, found, strict=True)]

@@ -1,6 +1,6 @@
-"""Tick boxes: ticked, empty or doubtful, by the ink inside the box once the form's own print is taken out.
+"""Judge tick boxes (ticked, empty or doubtful) by the ink inside the box, without the form's own print.
 
-The limits are of drawn ticks, crosses and stray dots (``tests/unit/test_tick_boxes.py``); no real sheets measured them.
+The limits come from drawn ticks, crosses and stray dots (``tests/unit/test_tick_boxes.py``), not from real sheets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TICKED_TEXT = "x"
 SURE, UNSURE = 0.999, 0.5
 """Confidences of a clear box and of a doubtful one; they are not calibrated."""
 LEAST_CONTRAST = 0.12
-"""Ink is darker than its paper by this share at least."""
+"""Least share by which ink is darker than its paper."""
 SPECK_REACH, TICK_REACH = 0.2, 0.4
 """Shares of the box's sides: no piece of an empty box reaches so far, and the largest of a tick does."""
 SPECK_SHARE, FULL_SHARE = 0.015, 0.5
@@ -26,7 +26,7 @@ SPECK_SHARE, FULL_SHARE = 0.015, 0.5
 
 
 def read_tick_box(crop: FieldCrop) -> RawReading:
-    """Return ``x`` for a tick, a blank for an empty box, and a doubt for what is neither for sure."""
+    """Return ``x`` for a tick, a blank for an empty box, and a doubt if it is not certainly either."""
     reach, share = _measure_ink(crop)
     if reach < SPECK_REACH and share < SPECK_SHARE:
         return RawReading("", SURE, crop.box_px, blank=True, registration=crop.registration)

@@ -1,1 +1,1 @@
-"""What written figures mean: numbers, amounts, dates and times, of forms and checks alike, and of what people type."""
+"""The meaning of figures: numbers, amounts, dates and times, on forms and checks and as people type them."""

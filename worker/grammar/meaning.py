@@ -1,4 +1,4 @@
-"""What figures mean in a field of a kind, as a typed value, and how they are shown to people."""
+"""The meaning of figures in a field of a kind, as a typed value, and how figures are shown to people."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from worker.grammar.times import parse_time, parse_written_date
 from worker.values import Marks, Money, RawReading, RivalMarks, Tick, Value, spell_marks
 
 CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR", "¥": "JPY", "$": "USD", "₩": "KRW", "₽": "RUB", "₺": "TRY"}
-"""Signs that people type, and the currency each is for; ``$`` is that of other countries as well."""
+"""Signs that people type, each with its currency; other countries use ``$`` as well."""
 UNTOLD_SIGN = "¤"
-"""What is shown of a currency sign that cannot be told from others."""
+"""Shown for a currency sign that cannot be told from others."""
 ANY_SIGN = "$"
 """What the line reader writes for any currency sign."""
 FAINT_MARK = 0.1
@@ -37,9 +37,9 @@ def is_sign_of(sign: str, currency: str) -> bool:
 
 
 def parse_written(grammar: FieldGrammar, written: str) -> Value | Misfit | None:
-    """Return what figures and marks mean, or how they miss the grammar; None where they mean nothing by themselves.
+    """Return what figures and marks mean, or how they miss the grammar; None if they mean nothing by themselves.
 
-    ``written`` is over the line reader's alphabet. A date whose order nobody tells has no value, and no misfit.
+    ``written`` is over the line reader's alphabet. A date of unknown order has no value, and no misfit.
     """
     if grammar.kind == "code":
         return _parse_code(written)
@@ -61,7 +61,7 @@ def parse_written(grammar: FieldGrammar, written: str) -> Value | Misfit | None:
 
 
 def parse_typed(grammar: FieldGrammar, typed: str) -> Value | Misfit | None:
-    """Return what a person's answer means in a field: spaces, signs of currencies and units may stand in it."""
+    """Return what a person's answer means in a field; it may hold spaces, currency signs and units."""
     text = typed.replace("\u2212", "-").replace("'", "").replace("\u2019", "")
     text = re.sub(r"\s+", "" if grammar.kind != "date" else "-", text.strip())
     for sign in CURRENCY_SIGNS:
@@ -75,7 +75,7 @@ def parse_typed(grammar: FieldGrammar, typed: str) -> Value | Misfit | None:
 
 
 def _parse_code(written: str) -> str | Misfit:
-    """Return the digits of a code: a point or comma behind them ends a sentence, any other mark is not of a code."""
+    """Return the digits of a code; a point or comma behind them ends a sentence, any other mark is a misfit."""
     core = written.rstrip(".,")
     if core.isdigit():
         return core

@@ -1,7 +1,7 @@
-"""Numbers and amounts in figures: sign, groups of thousands, decimal mark, cents as hundredths, unit, currency sign.
+"""Parse numbers and amounts: sign, groups of thousands, decimal mark, cents as hundredths, unit, currency sign.
 
-A small mark looks like a point and like a comma. Where a grammar takes either for the decimal mark, the lengths of the
-groups tell what the marks part.
+A small mark looks like a point and like a comma. If a grammar accepts either as the decimal mark, the lengths of the
+groups tell what the marks separate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LINE_FILL = "$#=-*"
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """A number taken apart: ``decimals`` is '' where none are written; ``closed`` whole units say that none follow."""
+    """A number in parts: ``decimals`` is '' if none are written; ``closed`` whole units say that none follow."""
 
     negative: bool
     whole: str
@@ -30,7 +30,7 @@ class _Parts:
 
 
 def parse_number(written: str, grammar: FieldGrammar) -> int | Decimal | Misfit:
-    """Return the quantity that figures spell: an integer, or a decimal number with its scale where decimals stand."""
+    """Return the quantity that figures spell: an integer, or a decimal number with its scale."""
     parts = _take_apart(_without_unit(written, grammar), grammar)
     if isinstance(parts, Misfit):
         return parts
@@ -43,7 +43,7 @@ def parse_number(written: str, grammar: FieldGrammar) -> int | Decimal | Misfit:
 
 
 def parse_amount(written: str, grammar: FieldGrammar) -> Money | Decimal | Misfit:
-    """Return the money that figures spell, in minor units; a decimal number where the grammar names no currency.
+    """Return the money that figures spell, in minor units; a decimal number if the grammar names no currency.
 
     ``/-``, ``.-`` and ``,-`` after whole units say that no decimals follow. In a ``filled`` field, ``$ # = -``
     before the digits and ``- =`` after them only fill the line.
@@ -66,7 +66,7 @@ def parse_amount(written: str, grammar: FieldGrammar) -> Money | Decimal | Misfi
 
 
 def _hundredths(written: str, grammar: FieldGrammar) -> _Parts | Misfit | None:
-    """Return an amount whose cents are written over a hundred; None where it is none."""
+    """Return an amount whose cents are written over a hundred; None if it is no such amount."""
     negative, text = _split_sign(written.lstrip("$"), grammar)
     found = _HUNDREDTHS.fullmatch(text.rstrip("-=#"))
     if found is None or grammar.decimal_places != 2:
@@ -125,7 +125,7 @@ def _misplaced_ending(ending: str, grammar: FieldGrammar) -> str:
 
 
 def _split_decimals(groups: list[str], marks: list[str], grammar: FieldGrammar) -> tuple[str, str] | None:
-    """Return whole units and decimals, or None where the groups fit no number of the grammar."""
+    """Return whole units and decimals, or None if the groups fit no number of the grammar."""
     places = grammar.decimal_places
     if len(groups) == 1:
         if grammar.cents == "implied" and places:
@@ -144,7 +144,7 @@ def _split_decimals(groups: list[str], marks: list[str], grammar: FieldGrammar) 
 def _has_decimals(groups: list[str], marks: list[str], grammar: FieldGrammar) -> bool:
     """Tell whether the last group is decimals: by its mark if that is told for sure, else by its length.
 
-    Only a group of three may part thousands, so that one of another length is decimals whatever its mark looks like.
+    Only a group of three may be thousands, so a group of another length is decimals whatever its mark looks like.
     """
     places, length = grammar.decimal_places, len(groups[-1])
     if grammar.kind == "amount":
@@ -165,7 +165,7 @@ def _may_be_decimals(marks: list[str], grammar: FieldGrammar) -> bool:
 
 
 def _join_groups(groups: list[str], grammar: FieldGrammar) -> str:
-    """Return the digits of whole units, '' where their groups are not those of thousands: 1,23,456 in rupees."""
+    """Return the digits of whole units; '' if their groups are not those of thousands (1,23,456 in rupees)."""
     if len(groups) == 1:
         return groups[0]
     inner = (2, 3) if grammar.currency == "INR" else (3,)

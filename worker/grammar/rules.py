@@ -1,4 +1,4 @@
-"""The rules that a form lays on one field: whether a value keeps them."""
+"""Tell whether a value keeps the rules of its field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.values import Money, Value
 def broken_by(rule: FieldRule, text: str, value: Value | None = None) -> str | None:
     """Return how a field breaks ``rule``, as half a sentence, or None.
 
-    ``text`` is its digits, and ``value`` what they mean; without a value, the digits are all there is.
+    ``text`` is its digits, and ``value`` what they mean; without a value, the digits alone are judged.
     """
     if isinstance(rule, RangeRule):
         return _outside(rule, _number_of_value(value, text))
@@ -33,7 +33,7 @@ def broken_by(rule: FieldRule, text: str, value: Value | None = None) -> str | N
 
 @functools.lru_cache(maxsize=64)
 def find_check_digit_scheme(scheme: str) -> Callable[[str], bool] | None:
-    """Return python-stdnum's check of that name, or None where it has none."""
+    """Return python-stdnum's check of that name, or None if it has none."""
     try:
         module = importlib.import_module(f"stdnum.{scheme}")
     except ImportError:
