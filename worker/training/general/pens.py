@@ -26,6 +26,8 @@ LEAST_HEIGHT = 24
 """Tablet units; smaller writing is a staircase."""
 LEAST_DIGITS = 6
 """A hand knows so many of the ten digits at least; it borrows the others."""
+WIDEST_DIGIT, SMALLEST_DIGIT, TALLEST_DIGIT = 2.0, 0.5, 1.8
+"""In unit heights; what is wider, lower or higher is no digit but a slip of the tablet or of the label."""
 SWAPPED_SHARE = 0.7
 """Of a number's digits: what is left keeps its real neighbours."""
 
@@ -105,7 +107,8 @@ def _has_digit(text: str) -> bool:
 
 
 def _keep(digits: dict[str, list[list[Shape]]], writer: str, sign: str, shape: Shape) -> None:
-    if sign.isdigit():
+    width, height = np.ptp(shape.reshape(-1, 2), axis=0)
+    if sign.isdigit() and width < WIDEST_DIGIT and SMALLEST_DIGIT < height < TALLEST_DIGIT:
         digits.setdefault(writer, [[] for _ in range(10)])[int(sign)].append(shape.astype(np.float32))
 
 
