@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNIT_IN = 0.013
+"""Side of a square of the standard's grid, in inches."""
 ROWS, COLUMNS = 9, 7
+"""The grid of one character; most are narrower."""
 PITCH_UNITS = 0.125 / UNIT_IN
 """Character pitch, 9.6 units."""
 TRANSIT, ON_US, AMOUNT, DASH = "T", "U", "A", "D"

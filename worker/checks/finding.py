@@ -18,6 +18,7 @@ ASPECT = (1.75, 3.2)
 CHECK_WIDTH_PX = 1600
 """Width of a check laid flat; the 0.117 in of a MICR character are then 22 to 31 rows."""
 _LOOK_PX = 640
+"""Longer side of the reduced picture in which sheets are looked for: their outline needs no more."""
 _LEAST_SHARE = 0.06
 """Least share of the picture that a check covers; a smaller one has too few pixels to be read."""
 _WHOLE_SHARE = 0.72

@@ -20,15 +20,19 @@ Floats = NDArray[np.float32]
 UNIT_PX = 3
 """Pixels for each unit of the standard's grid at which characters are compared."""
 _PAD = 3
+"""Paper around a shape that it is compared with, one unit: a character beside it must not count."""
 _PITCH_PX = PITCH_UNITS * UNIT_PX
 _STRIP_ROWS = 15 * UNIT_PX
+"""Rows of the strip that is cut out: nine units of a character, and three above and below for its place."""
 _LEAST_LIKENESS = 0.45
 """Least correlation of a character; blank security paper reaches 0.35."""
 _USUAL_STRENGTH = 0.6
 """Usual strength of a line's characters beside its most certain ones; fainter marks count for less."""
 _SCALES = (0.82, 0.88, 0.94, 1.0, 1.06, 1.12)
+"""Sizes that are tried beside the row's height; more are smaller, for bled ink is higher than its character."""
 _SLOPES = np.linspace(-0.05, 0.05, 41)
 _FEWEST = 6
+"""Pieces of ink, or characters, without which a row is no MICR line: a routing number alone has eleven."""
 
 
 class MicrSymbol(NamedTuple):

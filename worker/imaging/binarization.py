@@ -19,6 +19,7 @@ _BACKGROUND_SIDE_PX = 256
 """Shorter side of the image on which the background is estimated; shadows are smooth, so few pixels do."""
 
 _NOISE_SIGMAS = 4.0
+"""Ink stands out of the paper's noise by so many standard deviations: of normal noise one pixel in 30,000 does."""
 _FAINTEST_INK = 14.0
 """Least contrast (0 to 255) of ink; paper grain reaches 10 on the development photos."""
 

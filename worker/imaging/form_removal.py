@@ -20,9 +20,11 @@ from worker.values import Box, Grey
 SEARCH_MM = 0.7
 """How far a line may lie from its registered place; registered lines lie within 0.3 mm."""
 THICKEST_MM = 1.2
+"""Ink thicker than this across a line's course is no line: it is writing along it, or a black area."""
 PAPER_MM = 1.8
 """Side of the closing's square, which is wider than any stroke or line."""
 FAINTEST_INK, INK_SHARE = 20.0, 0.35
+"""Ink is darker than its paper by at least so many of 255 levels, and by this share of the darkest stroke."""
 SAMPLED = 4
 """Step in pixels between the places along a line that are looked at."""
 LEAST_SEEN = 0.5

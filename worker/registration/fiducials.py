@@ -27,6 +27,7 @@ Fiducials = tuple[Array, Array, NDArray[np.intp]]
 """Places (K, 2) mm and (K, 2) px that belong together, and the landmarks (M,) that were found."""
 
 MOST_MARKS = 24
+"""Solid shapes, the largest first, that may be corner marks: every two of them are tried, 552 pairs."""
 ALIKE = 0.4
 """Largest difference between the log size of a solid mark and that of its landmark."""
 

@@ -16,7 +16,9 @@ WORKING_SIDE_PX = 1500
 SHORTEST_BOX_PX = 12
 """Least height of a box on the reduced picture; a lower one is taken for the inside of a letter."""
 SHORTEST_RULE_PX = 40
+"""Least length of a rule on the reduced picture: 8 mm on a letter page, longer than letters are."""
 INK_WINDOW_PX = 51
+"""Side of the square whose mean is the paper around a pixel: 10 mm on a letter page, several lines of writing."""
 INK_CONTRAST = 18
 """Ink is darker than the mean around it by this many grey levels."""
 

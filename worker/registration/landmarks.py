@@ -13,7 +13,9 @@ from worker.imaging.geometry import Array, corners_of
 from worker.registration.form_print import BOX, MARK, RULE
 
 RUNG_MM = 6.0
+"""Length of printed line that is searched for as one: longer than a letter, short enough to follow a bent sheet."""
 SAMPLES_PER_RUNG = 5
+"""Places along a rung at which ink is looked for: one every 1.2 mm, so that a stroke across it is seen once."""
 
 MARKER = 3
 """An ArUco marker. It is not a shape of ``form_print``, because it is recognized by its number."""

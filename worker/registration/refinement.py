@@ -19,17 +19,21 @@ from worker.registration.form_print import FormPrint
 from worker.registration.landmarks import RUNG_MM, SAMPLES_PER_RUNG, Landmarks
 
 SEARCH_MM = (4.0, 2.0, 1.0, 0.8)
+"""How far to each side a rung's line is searched for, round after round: what a guess may be off, then what is left."""
 FOUND_WITHIN_MM = 0.6
 """A rung counts as found if its ink lies this near; fields then keep their place within 1 mm."""
 FOUND_INK = 110.0
 """Least mean ink (0-255) along a rung that is a line; running text and handwriting stay below 80."""
 FLANK_MM = 1.8
+"""How far the paper beside a line is looked at."""
 LEAST_RELIEF = 0.5
 """A line has paper on both sides within ``FLANK_MM``, with less than this share of its own ink. Text does not."""
 HOPELESS = 0.25
 """A fit is given up if the first search finds lines across less than this share of its rungs."""
 RUNGS_SEARCHED = 240
+"""Rungs that a fit is refined with, thirty for each of its eight unknowns; all of them are counted at the end."""
 LEAST_VISIBLE = 0.6
+"""Least share of the print that quality is counted over: a form of which less is on the page loses quality."""
 LEAST_RUNGS = 8
 """A homography has eight unknowns."""
 LEAST_MARKERS = 2

@@ -20,6 +20,7 @@ from worker.registration.form_print import MARK, RULE, FormPrint
 from worker.registration.landmarks import Landmarks
 
 SEEDS_GROWN = 6
+"""Guesses that are worked out, the best first, so that the time has a bound."""
 LEAST_AGREEMENT = 0.4
 """Seeds with less than this share of the best one's agreeing landmarks are not grown."""
 SCALE_RANGE = (0.25, 1.8)
