@@ -31,24 +31,71 @@ def draw_reading(page: Page, reading: PageReading) -> Picture:
     """Paint the boxes and readings of a page over its grey picture, in colours that tell their status."""
     faded = (page.grey * np.float32(0.8) + 51).astype(np.uint8)
     picture: Picture = np.repeat(faded[:, :, None], 3, axis=2)
+    line = max(1, round(max(picture.shape[:2]) / 900))
     for field in reading.fields:
-        _draw_field(picture, field)
+        _draw_marks(picture, field, line)
+    taken = [field.box_px for field in reading.fields]
+    for field in reading.fields:
+        taken.append(_label_field(picture, field, taken, line))
     if words := reading.problem or "; ".join(map(describe_doubt, reading.doubts)):
         height = max(14.0, page.grey.shape[1] / 50)
         _draw_label(picture, words, (height / 2, 2 * height), height, COLOURS[FieldStatus.REVIEW])
     return picture
 
 
-def _draw_field(picture: Picture, field: FieldReading) -> None:
-    colour = COLOURS[field.status]
-    line = max(1, round(max(picture.shape[:2]) / 900))
-    _draw_box(picture, field.box_px, colour, line)
+def _draw_marks(picture: Picture, field: FieldReading, line: int) -> None:
+    _draw_box(picture, field.box_px, COLOURS[field.status], line)
     for digit in field.digits:
         if digit.confidence < DOUBTED_BELOW:
             _draw_doubt(picture, digit, line)
+
+
+def _label_field(picture: Picture, field: FieldReading, taken: list[Box], line: int) -> Box:
+    """Write a field's number where it hides the least of the fields and labels so far; return its place.
+
+    Above the field's box, below it, behind it or before it, the first that hides nothing.
+    """
     text = "blank" if field.status is FieldStatus.BLANK else field.written or field.text or "?"
-    height = float(np.clip(0.35 * field.box_px.h, max(picture.shape[:2]) / 90, max(picture.shape[:2]) / 35))
-    _draw_label(picture, text, (field.box_px.x, field.box_px.y - line), height, colour)
+    box, longest = field.box_px, max(picture.shape[:2])
+    height = float(np.clip(0.35 * box.h, longest / 90, longest / 35))
+    w, h = _plate_size(text, height)
+    middle = box.y + (box.h - h) / 2
+    corners = (
+        (box.x, box.y - line - h),
+        (box.x, box.y + box.h + line),
+        (box.x + box.w + line, middle),
+        (box.x - line - w, middle),
+    )
+    plates = [_keep_on(picture, Box(x, y, w, h)) for x, y in corners]
+    place = min(plates, key=lambda plate: sum(_overlap(plate, other) for other in taken))
+    _draw_label(picture, text, (place.x, place.y + place.h), height, COLOURS[field.status])
+    return place
+
+
+def _plate_size(text: str, height: float) -> tuple[int, int]:
+    """Return the width and the height of a label's plate, in pixels."""
+    scale = height / _FONT_HEIGHT_PX
+    (width, tall), _ = cv2.getTextSize(_spell_in_font(text), _FONT, scale, max(1, round(scale)))
+    pad = max(2, round(0.3 * height))
+    return width + 2 * pad, tall + 2 * pad
+
+
+def _spell_in_font(text: str) -> str:
+    """Replace what OpenCV's fonts cannot draw."""
+    return text.encode("ascii", "replace").decode()
+
+
+def _keep_on(picture: Picture, plate: Box) -> Box:
+    x = float(np.clip(plate.x, 0, max(0, picture.shape[1] - plate.w)))
+    y = float(np.clip(plate.y, 0, max(0, picture.shape[0] - plate.h)))
+    return Box(x, y, plate.w, plate.h)
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Return the common area of two boxes, in square pixels."""
+    w = min(one.x + one.w, other.x + other.w) - max(one.x, other.x)
+    h = min(one.y + one.h, other.y + other.h) - max(one.y, other.y)
+    return max(0.0, w) * max(0.0, h)
 
 
 def _draw_box(picture: Picture, box: Box, colour: tuple[int, int, int], line: int) -> None:
@@ -67,13 +114,11 @@ def _draw_label(
     picture: Picture, text: str, corner: tuple[float, float], height: float, colour: tuple[int, int, int]
 ) -> None:
     """Write white on a coloured plate whose bottom left is ``corner``, moved to stay on the picture."""
-    ascii_text = text.encode("ascii", "replace").decode()
     scale = height / _FONT_HEIGHT_PX
-    thickness = max(1, round(scale))
-    (width, tall), _ = cv2.getTextSize(ascii_text, _FONT, scale, thickness)
+    w, h = _plate_size(text, height)
+    plate = _keep_on(picture, Box(corner[0], corner[1] - h, w, h))
+    x, y = round(plate.x), round(plate.y)
+    cv2.rectangle(picture, (x, y), (x + w, y + h), colour, cv2.FILLED)
     pad = max(2, round(0.3 * height))
-    x = int(np.clip(corner[0], 0, max(0, picture.shape[1] - width - 2 * pad)))
-    bottom = int(np.clip(corner[1], tall + 2 * pad, picture.shape[0]))
-    cv2.rectangle(picture, (x, bottom - tall - 2 * pad), (x + width + 2 * pad, bottom), colour, cv2.FILLED)
-    origin = (x + pad, bottom - pad)
-    cv2.putText(picture, ascii_text, origin, _FONT, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+    origin, thickness = (x + pad, y + h - pad), max(1, round(scale))
+    cv2.putText(picture, _spell_in_font(text), origin, _FONT, scale, (255, 255, 255), thickness, cv2.LINE_AA)
