@@ -65,6 +65,8 @@ CASES: list[tuple[dict[str, object], str, Value | MisfitKind]] = [
     ({"kind": "amount", "decimals": 2}, "12.50", Decimal("12.50")),
     ({"kind": "amount", "currency": "INR", "cents": "optional"}, "3,75,000/-", Money(37_500_000, "INR")),
     ({"kind": "amount", "currency": "JPY"}, "12,000", Money(12000, "JPY")),
+    ({"kind": "amount", "currency": "CLP", "separator": ","}, "4,693", Money(4693, "CLP")),
+    ({"kind": "amount", "currency": "CLP", "separator": ","}, "46,93", NO_VALUE),
     ({"kind": "time"}, "8#30", dt.time(8, 30)),
     ({"kind": "time"}, "8.30", dt.time(8, 30)),
     ({"kind": "time"}, "0830", dt.time(8, 30)),

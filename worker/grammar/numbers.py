@@ -159,6 +159,8 @@ def _has_decimals(groups: list[str], marks: list[str], grammar: FieldGrammar) ->
 
 def _may_be_decimals(marks: list[str], grammar: FieldGrammar) -> bool:
     """Tell whether a group of three may as well be decimals: thousands are parted, or the field has too few places."""
+    if grammar.kind == "amount" and not grammar.decimal_places:
+        return False  # pesos have no cents
     if grammar.separator == "either":
         return grammar.kind == "number" and len(marks) == 1
     return marks[-1] == grammar.separator and marks.count(grammar.separator) == 1

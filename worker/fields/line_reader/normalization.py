@@ -31,6 +31,8 @@ DASH_ASPECT = 1.8
 """A piece at least this many times as wide as high may be a dash."""
 DASH_GAP, FARTHEST_DASH = 0.8, 1.2
 """In heights of the line: the space before a dash that belongs to it, and how much of one is worth reading."""
+LEAST_MINUS = 0.07
+"""In heights of the line: a shorter dab before the digits is a speck."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,12 +59,13 @@ class Line:
 class _Pieces(NamedTuple):
     """Connected ink: the ``boxes`` (n, 5) and ``centres`` (n, 2) of writing, and the boxes of what may be ``dashes``.
 
-    Rules, frames and specks are not writing; short rules may be dashes.
+    Rules, frames and specks are not writing; short rules may be dashes, and ``dabs`` no higher than wide minus signs.
     """
 
     boxes: NDArray[Any]
     centres: NDArray[Any]
     dashes: NDArray[Any]
+    dabs: NDArray[Any]
 
 
 def normalize_line(grey: Grey) -> Line:
@@ -87,7 +90,7 @@ def normalize_line(grey: Grey) -> Line:
     if extent is None:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
     top, bottom, left, right, ink = extent
-    left, right = _reach_dashes(pieces.dashes, (top, bottom, left, right))
+    left, right = _reach_minus(pieces.dabs, top, bottom, left), _reach_dashes(pieces.dashes, top, bottom, right)
     if working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT:  # small writing in a large crop: look closer
         margin = 0.6 * (bottom - top)
         y, x = (max(0, int((v - margin) / working)) for v in (top, left))
@@ -137,31 +140,35 @@ def _find_pieces(darkness: Grey) -> _Pieces:
     boxes, centres = stats[1:], centres[1:]
     keep = _is_writing(boxes, darkness.shape)
     either = np.concatenate([boxes, cv2.connectedComponentsWithStats(rules, connectivity=8)[2][1:]])  # long dashes, too
-    flat = either[:, cv2.CC_STAT_WIDTH] > DASH_ASPECT * either[:, cv2.CC_STAT_HEIGHT]
-    return _Pieces(boxes[keep], centres[keep], either[flat & (either[:, cv2.CC_STAT_AREA] >= 6)])
+    either = either[either[:, cv2.CC_STAT_AREA] >= 6]
+    flatness = either[:, cv2.CC_STAT_WIDTH] / either[:, cv2.CC_STAT_HEIGHT]
+    return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], either[flatness >= 1])
 
 
-def _reach_dashes(dashes: NDArray[Any], line: tuple[float, float, float, float]) -> tuple[float, float]:
-    """Return a line's ends with the dashes beside its digits: a minus before them, and those behind the last.
-
-    A slash before a dash is not a 1. ``line`` is top, bottom, left, right.
-    """
-    top, bottom, first, last = line
-    height, reached, start = bottom - top, last, first
+def _reach_dashes(dashes: NDArray[Any], top: float, bottom: float, right: float) -> float:
+    """Return a line's right end with the dashes behind its last digit: a slash before a dash is not a 1."""
+    height, reached = bottom - top, right
     for left, upper, width, thickness, _ in dashes[dashes[:, cv2.CC_STAT_LEFT].argsort()].tolist():
         level = (upper + thickness / 2 - top) / height
-        if not (0.1 < level < 0.9 and 0.15 * height < width < 3 * height):
-            continue
-        if left < reached + DASH_GAP * height:
-            reached = max(reached, min(left + width, last + FARTHEST_DASH * height))
-        if first - DASH_GAP * height < left + width < first + 0.3 * height:
-            start = min(start, max(left, first - FARTHEST_DASH * height))
-    return start, reached
+        end = min(left + width, right + FARTHEST_DASH * height)
+        if 0.1 < level < 0.9 and left < reached + DASH_GAP * height and 0.15 * height < width < 3 * height:
+            reached = max(reached, end)
+    return reached
+
+
+def _reach_minus(dabs: NDArray[Any], top: float, bottom: float, left: float) -> float:
+    """Return a line's left end with the minus sign before its first digit, which may be no longer than a dab."""
+    height, start = bottom - top, left
+    for first, upper, width, thickness, _ in dabs.tolist():
+        level, gap = (upper + thickness / 2 - top) / height, left - first - width
+        if 0.1 < level < 1.1 and -0.3 * height < gap < DASH_GAP * height and LEAST_MINUS * height < width < 3 * height:
+            start = min(start, max(first, left - FARTHEST_DASH * height))
+    return start
 
 
 def _count_left_out(pieces: _Pieces, line: Line, working: float) -> int:
     """Count the pieces as high as the line's digits whose middles lie outside it; they are in ``working`` pixels."""
-    boxes, centres, _ = pieces
+    boxes, centres = pieces.boxes, pieces.centres
     heights = boxes[:, cv2.CC_STAT_HEIGHT] / working * line.scale / DIGIT_HEIGHT
     across = (centres[:, 0] / working - line.x0) * line.scale
     down = (centres[:, 1] / working - line.y0) * line.scale
