@@ -25,7 +25,7 @@ def _row(label: str, writer: str, strokes: list[list[int]]) -> dict[str, object]
 
 
 def _digit(digit: int, lean: int) -> list[list[int]]:
-    return [[0, 0, 10 + 5 * digit, 30, lean, 100]]
+    return [[0, 0, 30 + 5 * digit, 30, lean, 100]]
 
 
 def _write(path: Path, rows: list[dict[str, object]]) -> None:
@@ -90,6 +90,13 @@ def test_a_flat_stroke_or_a_far_one_is_no_digit(data_dir: Path) -> None:
     shapes = [shape for _ in range(60) for own in bank.writer_shapes(rng, "14") for shape in own]
     assert max(np.ptp(shape[..., 0]) for shape in shapes) < 2
     assert min(np.ptp(shape[..., 1]) for shape in shapes) > 0.5
+
+
+def test_a_hands_digits_fill_the_unit_height_wherever_they_stood_on_their_line(data_dir: Path) -> None:
+    bank = load_pen_bank(data_dir, held_out=False)
+    for seed in range(10):
+        for own in bank.writer_shapes(np.random.default_rng(seed), "0123456789"):
+            assert {(round(float(s[..., 1].min()), 4), round(float(s[..., 1].max()), 4)) for s in own} == {(0.0, 1.0)}
 
 
 @pytest.mark.train

@@ -26,8 +26,8 @@ LEAST_HEIGHT = 24
 """Tablet units; smaller writing is a staircase."""
 LEAST_DIGITS = 6
 """A hand knows so many of the ten digits at least; it borrows the others."""
-WIDEST_DIGIT, SMALLEST_DIGIT, TALLEST_DIGIT = 2.0, 0.5, 1.8
-"""In unit heights; what is wider, lower or higher is no digit but a slip of the tablet or of the label."""
+WIDEST_DIGIT, NARROWEST_DIGIT, SMALLEST_DIGIT, TALLEST_DIGIT = 2.0, 0.22, 0.5, 1.8
+"""In unit heights; what is wider, lower or higher, or narrower but no 1, is a slip of the tablet or of the label."""
 SWAPPED_SHARE = 0.7
 """Of a number's digits: what is left keeps its real neighbours."""
 
@@ -50,8 +50,9 @@ class PenBank:
 
     def __init__(self, digits: dict[str, list[list[Shape]]], numbers: Sequence[tuple[str, WrittenNumber]]) -> None:
         self._digits = digits
-        self._hands = [own for own in digits.values() if sum(map(bool, own)) >= LEAST_DIGITS]
-        self._all = [[shape for own in digits.values() for shape in own[d]] for d in range(10)]
+        known = [own for own in digits.values() if sum(map(bool, own)) >= LEAST_DIGITS]
+        self._hands = [[[_fill_unit_height(shape) for shape in shapes] for shapes in own] for own in known]
+        self._all = [[shape for own in self._hands for shape in own[d]] for d in range(10)]
         self._numbers = numbers
         lengths = np.array([len(number.text) for _, number in numbers], np.float64)
         weights = np.where(lengths == 1, 0.15, 1.0)  # half of the numbers are a lone digit, which teaches little
@@ -108,8 +109,15 @@ def _has_digit(text: str) -> bool:
 
 def _keep(digits: dict[str, list[list[Shape]]], writer: str, sign: str, shape: Shape) -> None:
     width, height = np.ptp(shape.reshape(-1, 2), axis=0)
-    if sign.isdigit() and width < WIDEST_DIGIT and SMALLEST_DIGIT < height < TALLEST_DIGIT:
+    is_upright = width < NARROWEST_DIGIT and sign != "1"
+    if sign.isdigit() and not is_upright and width < WIDEST_DIGIT and SMALLEST_DIGIT < height < TALLEST_DIGIT:
         digits.setdefault(writer, [[] for _ in range(10)])[int(sign)].append(shape.astype(np.float32))
+
+
+def _fill_unit_height(shape: Shape) -> Shape:
+    """Return a digit from 0 to 1: one that was written high, low or small on its line is the same digit."""
+    top, foot = shape[..., 1].min(), shape[..., 1].max()
+    return (shape - np.array([0, top], np.float32)) / np.float32(foot - top)
 
 
 def _strokes(row: dict[str, Any]) -> list[NDArray[np.float32]]:
