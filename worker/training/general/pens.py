@@ -115,9 +115,9 @@ def _keep(digits: dict[str, list[list[Shape]]], writer: str, sign: str, shape: S
 
 
 def _fill_unit_height(shape: Shape) -> Shape:
-    """Return a digit from 0 to 1: one that was written high, low or small on its line is the same digit."""
-    top, foot = shape[..., 1].min(), shape[..., 1].max()
-    return (shape - np.array([0, top], np.float32)) / np.float32(foot - top)
+    """Return a digit in the unit box's left part, from 0 to 1: wherever it stood on its line, it is the same digit."""
+    corner, height = shape.reshape(-1, 2).min(axis=0), np.ptp(shape[..., 1])
+    return np.asarray((shape - corner) / height, np.float32)
 
 
 def _strokes(row: dict[str, Any]) -> list[NDArray[np.float32]]:
