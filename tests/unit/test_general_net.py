@@ -10,7 +10,9 @@ import onnx
 import onnxruntime
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.support.data import NEEDS_TRAIN
+
+torch = pytest.importorskip("torch", reason=NEEDS_TRAIN)
 
 from worker.fields.line_reader.decoding import ALPHABET  # noqa: E402 - PyTorch's absence skips the file first
 from worker.training.general.model import store_in_16_bits  # noqa: E402
