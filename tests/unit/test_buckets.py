@@ -108,7 +108,7 @@ def test_a_root_that_is_no_place_is_refused_at_the_start(text: str, monkeypatch:
 def test_without_the_extra_a_bucket_is_refused_and_the_extra_named(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "s3fs" else find(name))
-    with pytest.raises(SettingsError, match=r"extra 's3'.*icr-worker\[s3\]"):
+    with pytest.raises(SettingsError, match=r"extra 's3'.*pip install '\.\[s3\]'"):
         parse_roots("s3://scans/in")
     assert parse_roots("/a") == ([Path("/a")], [])
 
