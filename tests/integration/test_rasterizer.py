@@ -403,7 +403,7 @@ def test_a_heic_photo_without_the_extra_is_one_sentence_that_names_it(
 ) -> None:
     path = write(tmp_path, "IMG_0042.HEIC", encoded(drawing().convert("RGB"), "HEIF"))
     monkeypatch.setattr("worker.rasterizer.photos.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UnreadableScanError, match=r"pip install 'icr-worker\[heic\]', or save it as JPEG"):
+    with pytest.raises(UnreadableScanError, match=r"pip install '\.\[heic\]', or save it as JPEG"):
         probe(path, LIMITS)
 
 
