@@ -66,14 +66,23 @@ _TURN_MARGIN = 0.08
 _BLOB, _THICK = 0.9, 0.6
 """Thickness, as a share of its narrower side, of a part that is no stroke, and of one that may be a broad pen's 6."""
 
-_DIGIT_LIKE = 0.35
+_DIGIT_LIKE = 0.25
 """Ink of no number that is this high, of the digits beside it, may be one of them."""
+
+_AS_HIGH = 0.6
+"""Ink in no number that has this share of the glyphs' usual height is named in the page's doubt."""
 
 _BESIDE, _CONTINUES = 0.5, 0.35
 """How near ink and other numbers are that may belong to a number, in heights of its digits."""
 
+_PIECE = 0.2
+"""Pieces of ink this long, in heights of a table's cells, may be what is left of a digit."""
+
 _TABLE_RULE_PX = 5
 """Thickness of a table's rules, painted over where its cells were found."""
+
+_THIN = 0.3
+"""Strokes are thinner than this share of the height of what they belong to."""
 
 _GLYPHS_FOR_TURN = 48
 _MARGIN_SHARE = 0.35
@@ -103,6 +112,15 @@ class FreeWriting:
     doubts: tuple[Doubt, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Form:
+    """A page's printed rows and tables: their fields, and the glyphs that stand outside of them on ``sketch``."""
+
+    sketch: _Sketch
+    fields: tuple[FieldCrop, ...] = ()
+    outside: tuple[Glyph, ...] = ()
+
+
 def find_free_fields(page: Page, recognizers: Recognizers | None = None) -> list[FieldCrop]:
     """Find the numbers on a page without a form, in reading order; empty where there is no writing."""
     return list(find_free_writing(page, recognizers).fields)
@@ -121,7 +139,8 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     sketch = _sketch(page)
     form = _upright_rows(page, sketch, recognizers)
     if form.fields:
-        return form
+        rows, _, left_out = _numbers(form.sketch, list(form.outside), recognizers)
+        return FreeWriting(form.fields, _doubt_places(form.sketch, [*(n for row in rows for n in row), *left_out]))
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     turns = _best_turn(sketch, glyphs, recognizers) if recognizers and glyphs else 0
     if turns:
@@ -129,6 +148,7 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
         glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     rows, strange, left_out = _numbers(sketch, glyphs, recognizers)
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
+    left_out += _overlooked(sketch, glyphs)
     return FreeWriting(_number_fields(page, sketch, named, strange), _doubt_places(sketch, left_out))
 
 
@@ -146,11 +166,33 @@ def _numbers(
     blobs = [g for g, strange in strangeness.items() if strange > STRANGE and _thickness(g.parts[0]) > _THICK]
     strangeness = {g: strange for g, strange in strangeness.items() if g not in blobs}
     handwriting = without_print(strangeness)
+    printed = [g for g in strangeness if g not in set(handwriting)]
     rows = group_numbers(handwriting)
     strange = [n for row in rows for n in row if not looks_written(n, strangeness)]
-    left_out = strange if len(handwriting) < len(strangeness) else [n for n in strange if not may_be_number(n)]
+    left_out = strange if printed else [n for n in strange if not may_be_number(n)]
     kept = [[n for n in row if n not in left_out] for row in rows]
-    return [row for row in kept if row], [n for n in strange if n not in left_out], left_out
+    lines_of_print = [[g for number in row for g in number] for row in group_numbers(printed)]
+    doubtful = [*left_out, *lines_of_print, *([blob] for blob in blobs)]
+    return [row for row in kept if row], [n for n in strange if n not in left_out], doubtful
+
+
+def _overlooked(sketch: _Sketch, glyphs: list[Glyph]) -> list[Number]:
+    """Return ink as high and as dark as the page's glyphs that is none of them: ink that was too broad, or joined."""
+    if not glyphs:
+        return []
+    taken = [part for glyph in glyphs for part in glyph.parts]
+    usual = float(np.median([part.height for part in taken]))
+    rest = _other_ink(sketch.bare, taken)
+    long = 2 * max(3, round(usual))
+    runs = [cv2.morphologyEx(rest, cv2.MORPH_OPEN, np.ones(size, np.uint8)) for size in ((1, long), (long, 1))]
+    rest &= 1 - cv2.dilate(runs[0] | runs[1], np.ones((3, 3), np.uint8))  # pieces of rules join what is written on them
+    others = [
+        part
+        for part in ink_parts(np.asarray(rest, np.uint8))
+        if _AS_HIGH * usual <= part.height < 4 * usual and (_is_inside(part, rest.shape) or _is_thin(part))
+    ]
+    alike = _like_the_darkest([*taken, *others], sketch.grey, sketch.background) if others else []
+    return [[Glyph((part,))] for part in others if part in alike]
 
 
 def _doubt_places(sketch: _Sketch, left_out: list[Number]) -> tuple[Doubt, ...]:
@@ -171,7 +213,7 @@ def _strangeness(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers)
     return dict(zip(glyphs, answers[:, NOT_A_DIGIT].tolist(), strict=True))
 
 
-def _upright_rows(page: Page, sketch: _Sketch, recognizers: Recognizers | None) -> FreeWriting:
+def _upright_rows(page: Page, sketch: _Sketch, recognizers: Recognizers | None) -> _Form:
     """Find the printed rows of cells of a page, turned so that their digits look most like digits."""
     for turns in (0, 1) if recognizers else (0,):
         form = _cell_rows(page, _turned(sketch, turns))
@@ -181,18 +223,25 @@ def _upright_rows(page: Page, sketch: _Sketch, recognizers: Recognizers | None) 
             return upside_down if gain > (_TURN_MARGIN if turns == 0 else 0.0) else form
         if form.fields:
             return form
-    return FreeWriting()
+    return _Form(sketch)
 
 
-def _cell_rows(page: Page, sketch: _Sketch) -> FreeWriting:
+def _cell_rows(page: Page, sketch: _Sketch) -> _Form:
     """Return the fields of a page's printed rows: one of each row that stands alone, one of each cell of a table."""
     found = find_cell_rows(sketch.ink)
     rows = [row for row in found if row.count >= _FEWEST_CELLS]
     if rows and _is_lattice(found, sketch.ink) and (_are_square(rows) or not _hold_writing(rows, sketch)):
-        return FreeWriting()  # squared paper, on which people write anywhere
+        return _Form(sketch)  # squared paper, on which people write anywhere
     stacked = [row for row in rows if any(other is not row and are_stacked([row, other]) for other in rows)]
     alone = [_row_field(page, sketch, row, n) for n, row in enumerate((r for r in rows if r not in stacked), start=1)]
-    return FreeWriting((*alone, *_table_fields(page, sketch, stacked)))
+    outside = _outside_of(found, find_glyphs(sketch.grey, sketch.background, sketch.bare)) if rows else []
+    return _Form(sketch, (*alone, *_table_fields(page, sketch, stacked)), tuple(outside))
+
+
+def _outside_of(rows: list[CellRow], glyphs: list[Glyph]) -> list[Glyph]:
+    """Return the glyphs whose middles lie in no row of cells."""
+    middles = [((g.box[0] + g.box[2]) / 2, (g.box[1] + g.box[3]) / 2) for g in glyphs]
+    return [g for g, (x, y) in zip(glyphs, middles, strict=True) if not any(row.holds(x, y) for row in rows)]
 
 
 def _table_fields(page: Page, sketch: _Sketch, rows: list[CellRow]) -> tuple[FieldCrop, ...]:
@@ -207,15 +256,29 @@ def _table_fields(page: Page, sketch: _Sketch, rows: list[CellRow]) -> tuple[Fie
         rules = [*np.stack([tops, bottoms], axis=1), tops[[0, -1]], bottoms[[0, -1]]]
         cv2.polylines(bare, [np.rint(rule).astype(np.int32) for rule in rules], False, 0, _TABLE_RULE_PX)
     sketch = replace(sketch, bare=bare)
+    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
+    cells = _by_cell(rows, glyphs)
+    taken = [part for glyph in glyphs for part in glyph.parts]
+    least = _PIECE * float(np.median([row.height for row in rows]))
+    loose = [p for p in ink_parts(_other_ink(sketch.bare, taken)) if max(p.width, p.height) >= least]
+    broken = {
+        place: pieces for place, pieces in _by_cell(rows, [Glyph((p,)) for p in loose]).items() if place not in cells
+    }
+    cells |= broken
+    named = [(f"r{r}c{c}", cells[r, c]) for r, c in sorted(cells)]
+    return _number_fields(page, sketch, named, list(broken.values()))
+
+
+def _by_cell(rows: list[CellRow], glyphs: list[Glyph]) -> dict[tuple[int, int], Number]:
+    """Return the glyphs of each cell of a table, by its row and column, both counted from 1, from left to right."""
     cells: dict[tuple[int, int], Number] = {}
-    for glyph in find_glyphs(sketch.grey, sketch.background, sketch.bare):
+    for glyph in sorted(glyphs, key=lambda g: g.box[0]):
         x, y = (glyph.box[0] + glyph.box[2]) / 2, (glyph.box[1] + glyph.box[3]) / 2
         for r, row in enumerate(rows, start=1):
             if row.holds(x, y):
                 along = (np.array([x, y]) - row.corners[0]) @ (row.corners[1] - row.corners[0]) / row.width**2
                 cells.setdefault((r, int(np.clip(along * row.count, 0, row.count - 1)) + 1), []).append(glyph)
-    named = [(f"r{r}c{c}", sorted(cells[r, c], key=lambda g: g.box[0])) for r, c in sorted(cells)]
-    return _number_fields(page, sketch, named, [])
+    return cells
 
 
 def _is_lattice(rows: list[CellRow], ink: Mask) -> bool:
@@ -352,13 +415,22 @@ def _long_rules(ink: Mask, *, share: float) -> list[Rule]:
 
 def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:
     """Tell strokes from blobs, from ink that reaches over the rim of the image, and from ink that is far too wide."""
-    height, width = shape
-    at_rim = part.x <= 1 or part.y <= 1 or part.right >= width - 1 or part.y + part.height >= height - 1
-    if at_rim and max(shape) > 300:
+    if max(shape) > 300 and not _is_inside(part, shape):
         return False
     if part.width > 4 * part.height:
         return False
     return _thickness(part) < _BLOB
+
+
+def _is_inside(part: InkPart, shape: tuple[int, ...]) -> bool:
+    """Tell whether a part keeps away from the image's rim, which shadows, tables and hands reach over."""
+    height, width = shape
+    return part.x > 1 and part.y > 1 and part.right < width - 1 and part.y + part.height < height - 1
+
+
+def _is_thin(part: InkPart) -> bool:
+    """Tell strokes, as of a number that a rule joins to the rim, from a shadow."""
+    return 2 * float(cv2.distanceTransform(np.pad(part.mask, 1), cv2.DIST_L2, 3).max()) < _THIN * part.height
 
 
 def _thickness(part: InkPart) -> float:
@@ -411,7 +483,8 @@ def _number_fields(
             and number not in strange
             and not any(_continues(other, number) for other in others)
         )
-        crop = _number_field(page, sketch, number, name, beside if (sketch.ink == sketch.bare).all() else [])
+        small = [part for part in beside if max(part.width, part.height) < 2 * height]
+        crop = _number_field(page, sketch, number, name, small if (sketch.ink == sketch.bare).all() else [])
         fields.append(crop if whole else replace(crop, complete=False))
     return tuple(fields)
 
@@ -421,7 +494,8 @@ def _lies_beside(part: InkPart, number: Number) -> bool:
     x, y, w, h = _box_of(number)
     level = part.y + part.height / 2
     near = part.x < x + w + _BESIDE * h and part.right > x - _BESIDE * h
-    return near and y - 0.1 * h < level < y + 1.2 * h and 0.08 * h <= max(part.width, part.height) < 2 * h
+    shared = min(y + h, part.y + part.height) - max(y, part.y)
+    return near and max(part.width, part.height) >= 0.08 * h and (y - 0.1 * h < level < y + 1.2 * h or shared > 0.5 * h)
 
 
 def _continues(other: Number, number: Number) -> bool:

@@ -1,0 +1,146 @@
+"""Pages without a form, with the truth of every number: lists, underlines, rings, tables, squares, any turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.synthesis.fields import write_line
+from worker.synthesis.forms import write_on
+from worker.synthesis.glyphs import Hand, draw_hand, pick
+from worker.synthesis.pages import photograph
+from worker.synthesis.paper import binarize, cut_texture
+from worker.synthesis.pen import Pen
+from worker.values import Box, Grey
+
+PAPERS = ("plain", "ruled", "squared", "black squares", "table")
+MARKS = ("none", "underline", "two underlines", "ring")
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenNumber:
+    """A number on a page: its digits, and its upright box in pixels of the page as it lies."""
+
+    text: str
+    box_px: Box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FreePageSample:
+    """A drawn page: ``grey`` is (H, W) uint8; ``kind`` says what is on it, in words."""
+
+    grey: Grey
+    numbers: tuple[WrittenNumber, ...]
+    kind: str
+
+
+def draw_free_page_sample(rng: np.random.Generator, *, size: tuple[int, int] = (1200, 1600)) -> FreePageSample:
+    """Draw a page of numbers with its truth; ``size`` is (W, H) before it is turned."""
+    W, H = size
+    paper = PAPERS[pick(rng, (0.4, 0.2, 0.15, 0.1, 0.15))]
+    mark = "none" if paper == "table" else MARKS[pick(rng, (0.5, 0.25, 0.1, 0.15))]
+    hand = draw_hand(rng)
+    hand = replace(hand, link=float(rng.uniform(0.2, 0.8))) if rng.random() < 0.4 else hand
+    pen = Pen(width=float(rng.uniform(0.05, 0.12)), pressure=float(rng.uniform(0, 0.25)))
+    page: NDArray[Any] = (238 + 1.5 * cut_texture(rng, (H, W))).clip(0, 255).astype(np.uint8)
+    places = [place for place in _rule(rng, page, paper) if mark != "ring" or place[0] < 0.3 * W]
+    numbers = []
+    for x, y, height in places:
+        count = int(rng.integers(1, 3 if paper == "table" else 7))
+        number = _write(rng, page, (hand, pen), "".join(map(str, rng.integers(0, 10, count))), (x, y, height))
+        numbers.append(number)
+        _mark(rng, page, mark, number.box_px, max(2, round(pen.width * height)))
+    return _take_picture(rng, page, numbers, f"{paper} {mark}")
+
+
+def _rule(rng: np.random.Generator, page: NDArray[Any], paper: str) -> list[tuple[float, float, float]]:
+    """Print a page's rules; return where numbers begin and how high their digits are: (x, y, height) px."""
+    H, W = page.shape
+    if paper == "table":
+        return _print_table(rng, page)
+    height = float(rng.uniform(45, 90))
+    pitch = height * rng.uniform(2.4, 3.2)
+    if paper != "plain":
+        step = rng.uniform(36, 90)
+        tone = 0 if paper == "black squares" else int(rng.integers(140, 205))
+        for at in np.arange(rng.uniform(0, step), max(H, W), step):
+            cv2.line(page, (0, round(at)), (W, round(at)), tone, 2)
+            if paper != "ruled":
+                cv2.line(page, (round(at), 0), (round(at), H), tone, 2)
+    rows = np.arange(0.08 * H, H - 2.2 * height, pitch)[: int(rng.integers(3, 9))]
+    columns = [0.1 * W, 0.55 * W] if rng.random() < 0.4 else [0.1 * W]
+    return [(x + rng.uniform(0, 0.05) * W, y, height * rng.uniform(0.9, 1.1)) for y in rows for x in columns]
+
+
+def _print_table(rng: np.random.Generator, page: NDArray[Any]) -> list[tuple[float, float, float]]:
+    W = page.shape[1]
+    rows, columns = int(rng.integers(4, 11)), int(rng.integers(5, 8))
+    cell_h, cell_w = rng.uniform(60, 90), rng.uniform(1.3, 2.0) * 75
+    left, top = rng.uniform(60, max(61, W - 60 - columns * cell_w)), rng.uniform(80, 400)
+    for k in range(rows + 1):
+        y = round(top + k * cell_h)
+        cv2.line(page, (round(left), y), (round(left + columns * cell_w), y), 60, 2)
+    for k in range(columns + 1):
+        x = round(left + k * cell_w)
+        cv2.line(page, (x, round(top)), (x, round(top + rows * cell_h)), 60, 2)
+    height = 0.55 * cell_h
+    filled = [(r, c) for r in range(rows) for c in range(columns) if rng.random() < 0.5]
+    return [(left + (c + 0.25) * cell_w, top + (r + 0.2) * cell_h, height) for r, c in filled]
+
+
+def _write(
+    rng: np.random.Generator,
+    page: NDArray[Any],
+    writer: tuple[Hand, Pen],
+    text: str,
+    place: tuple[float, float, float],
+) -> WrittenNumber:
+    hand, pen = writer
+    x, y, height = place
+    line = write_line(rng, hand, text, pen.width)
+    points = np.concatenate([*line.shapes]).reshape(-1, 2)
+    low, high = points.min(axis=0), points.max(axis=0)
+    origin = np.array([x - low[0] * height, y], np.float32)
+    write_on(rng, page, line, pen, (origin, height))
+    left, top = (float(v) for v in low * height + origin)
+    right, bottom = (float(v) for v in high * height + origin)
+    return WrittenNumber(text, Box(left, top, right - left, bottom - top))
+
+
+def _mark(rng: np.random.Generator, page: NDArray[Any], mark: str, box: Box, pen_px: int) -> None:
+    """Underline a number or draw a ring around it, as a hand does."""
+    left, right = box.x - rng.uniform(0, 12), box.x + box.w + rng.uniform(0, 12)
+    for k in range({"underline": 1, "two underlines": 2}.get(mark, 0)):
+        y = box.y + box.h * (rng.uniform(0.97, 1.15) + 0.12 * k)
+        ends = (round(left), round(y)), (round(right), round(y + rng.normal(0, 3)))
+        cv2.line(page, *ends, 50, pen_px, cv2.LINE_AA)
+    if mark == "ring":
+        middle = round(box.x + box.w / 2), round(box.y + box.h / 2)
+        axes = round(0.75 * box.w + 14), round(0.75 * box.h + 8)
+        cv2.ellipse(page, middle, axes, rng.uniform(-6, 6), 0, 360, 50, pen_px, cv2.LINE_AA)
+
+
+def _take_picture(
+    rng: np.random.Generator, page: NDArray[Any], numbers: list[WrittenNumber], kind: str
+) -> FreePageSample:
+    """Scan, photograph, threshold, invert and turn a page; the boxes turn with it."""
+    taken = pick(rng, (0.45, 0.3, 0.15, 0.1))
+    if "black squares" in kind:
+        taken = 2
+    grey = (
+        (page, photograph(rng, page), binarize(rng, page), 255 - page)[taken] if taken != 1 else photograph(rng, page)
+    )
+    turns = int(rng.integers(1, 4)) if rng.random() < 0.25 else 0
+    H, W = grey.shape
+    boxes = [number.box_px for number in numbers]
+    for _ in range(turns):  # counter-clockwise by a quarter each
+        boxes = [Box(b.y, W - b.x - b.w, b.h, b.w) for b in boxes]
+        H, W = W, H
+    turned = np.ascontiguousarray(np.rot90(np.asarray(grey, np.uint8), turns))
+    words = ("scan", "photo", "1 bit", "inverted")[taken]
+    found = tuple(replace(number, box_px=box) for number, box in zip(numbers, boxes, strict=True))
+    return FreePageSample(turned, found, f"{kind}, {words}, turned {90 * turns}")
