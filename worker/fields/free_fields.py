@@ -184,8 +184,13 @@ def _overlooked(sketch: _Sketch, glyphs: list[Glyph]) -> list[Number]:
     usual = float(np.median([part.height for part in taken]))
     rest = _other_ink(sketch.bare, taken)
     long = 2 * max(3, round(usual))
-    runs = [cv2.morphologyEx(rest, cv2.MORPH_OPEN, np.ones(size, np.uint8)) for size in ((1, long), (long, 1))]
-    rest &= 1 - cv2.dilate(runs[0] | runs[1], np.ones((3, 3), np.uint8))  # pieces of rules join what is written on them
+    runs = np.zeros_like(rest)
+    for size in ((1, long), (long, 1)):
+        np.maximum(
+            runs, np.asarray(cv2.morphologyEx(rest, cv2.MORPH_OPEN, np.ones(size, np.uint8)), np.uint8), out=runs
+        )
+    # pieces of rules join what is written on them
+    rest = np.where(np.asarray(cv2.dilate(runs, np.ones((3, 3), np.uint8)), np.uint8) > 0, np.uint8(0), rest)
     others = [
         part
         for part in ink_parts(np.asarray(rest, np.uint8))
