@@ -50,7 +50,7 @@ def draw_free_page_sample(rng: np.random.Generator, *, size: tuple[int, int] = (
     places = [place for place in _rule(rng, page, paper) if mark != "ring" or place[0] < 0.3 * W]
     numbers = []
     for x, y, height in places:
-        count = int(rng.integers(1, 3 if paper == "table" else 7))
+        count = int(rng.integers(1, 3 if paper == "table" else 5 if height > 60 else 7))
         number = _write(rng, page, (hand, pen), "".join(map(str, rng.integers(0, 10, count))), (x, y, height))
         numbers.append(number)
         _mark(rng, page, mark, number.box_px, max(2, round(pen.width * height)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.fields.cutting.segmentation import InkPart, ink_parts
 from worker.imaging.binarization import Mask, stroke_width
@@ -47,25 +48,36 @@ def take_out_rings(ink: Mask, *, smallest: float) -> Mask:
     found = ink.copy()
     for ring in parts:
         hollow = ring.mask.sum() < MOST_RING_INK * ring.width * ring.height
-        if hollow and ring.height > 1.2 * smallest and any(_lies_within(other, ring) for other in parts):
-            line = _outline_of(ring)
-            found[ring.y : ring.y + ring.height, ring.x : ring.right] &= 1 - line
+        within = [other for other in parts if _lies_within(other, ring)] if hollow else []
+        if within:
+            found[ring.y : ring.y + ring.height, ring.x : ring.right] &= 1 - _line_around(ring, within)
     return found
 
 
 def _lies_within(other: InkPart, ring: InkPart) -> bool:
-    """Tell whether a part lies in the box of another and fills a good part of its height."""
-    if other is ring or other.height < 0.3 * ring.height:
+    """Tell whether a part lies in the box of another and fills a good part of it, whichever way the page is turned."""
+    if other is ring or max(other.width, other.height) < 0.3 * min(ring.width, ring.height):
         return False
     within = ring.x < other.x and other.right < ring.right
     return within and ring.y < other.y and other.y + other.height < ring.y + ring.height
 
 
-def _outline_of(ring: InkPart) -> Mask:
-    """Return the line of a ring, closed or broken: its ink along its convex hull; nothing if most lies elsewhere."""
-    points = cv2.findNonZero(ring.mask)
-    hull = cv2.fillConvexPoly(np.zeros_like(np.pad(ring.mask, 1)), cv2.convexHull(points) + 1, 1)
-    depth = cv2.distanceTransform(hull, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    line = (ring.mask > 0) & (depth <= RING_STROKES * stroke_width(ring.mask))
-    mostly = line.sum() > ROUND * ring.mask.sum()
-    return np.asarray(line if mostly else np.zeros_like(line), np.uint8)
+def _line_around(ring: InkPart, within: list[InkPart]) -> Mask:
+    """Return the line of a ring, closed or broken: its ink along its convex hull.
+
+    Nothing if most of its ink lies elsewhere, or if no other part lies wholly inside of that line: a slanted 4 has its
+    neighbour in its box, too.
+    """
+    hull = cv2.fillConvexPoly(np.zeros_like(np.pad(ring.mask, 1)), cv2.convexHull(cv2.findNonZero(ring.mask)) + 1, 1)
+    depth = np.asarray(cv2.distanceTransform(hull, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
+    deep = RING_STROKES * stroke_width(ring.mask)
+    line = (ring.mask > 0) & (depth <= deep)
+    held = any(_depths_of(other, ring, depth).min() > deep / 2 for other in within)
+    found = line if held and line.sum() > ROUND * ring.mask.sum() else np.zeros_like(line)
+    return np.asarray(found, np.uint8)
+
+
+def _depths_of(other: InkPart, ring: InkPart, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how deep in the hull of a ring each pixel of another part lies."""
+    y, x = other.y - ring.y, other.x - ring.x
+    return depth[y : y + other.height, x : x + other.width][other.mask > 0]
