@@ -59,16 +59,14 @@ class Scan:
 class Page:
     """One page of a scan: ``grey`` is (H, W) uint8, 0 = ink, 255 = paper; ``number`` counts from 0.
 
-    ``colour`` is the same page as (H, W, 3) uint8 RGB where the scan has colour, else None: a drop-out colour is
-    removed from it before reading. ``dpi`` is None where the file does not say. ``damage`` says what the decoder
-    complained of, where it made up the pixels that it could not decode.
+    ``dpi`` is None where the file does not say. ``damage`` says what the decoder complained of, where it made up the
+    pixels that it could not decode.
     """
 
     scan_id: str
     number: int
     grey: Grey
     dpi: float | None = None
-    colour: NDArray[np.uint8] | None = None
     damage: str | None = None
 
 

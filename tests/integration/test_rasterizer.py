@@ -112,7 +112,6 @@ def test_every_kind_of_picture_shows_the_same_drawing(kind: str, tmp_path: Path)
     assert page.grey.dtype == np.uint8
     assert not page.grey.flags.writeable
     assert differs(page.grey) < 2
-    assert page.colour is None
     assert (page.scan_id, page.number) == ("s", 0)
 
 
@@ -157,12 +156,10 @@ def test_exif_orientation_is_undone(kind: str, orientation: int, tmp_path: Path)
     assert page.dpi == pytest.approx(200, abs=0.1)
 
 
-def test_colour_is_kept_only_where_there_is_some(tmp_path: Path) -> None:
+def test_a_colour_becomes_the_grey_that_the_eye_sees(tmp_path: Path) -> None:
     image = drawing().convert("RGB")
     image.paste((220, 40, 40), (0, 60, SIZE[0], 64))
     (page,) = pages_of(tmp_path, encoded(image, "PNG"))
-    assert page.colour is not None
-    assert tuple(page.colour[62, 150]) == (220, 40, 40)
     assert 80 < page.grey[62, 150] < 110
 
 
@@ -207,7 +204,6 @@ def test_pdf_pages_are_drawn_at_the_set_resolution(tmp_path: Path) -> None:
     assert pages[0].dpi == 150
     assert pages[0].grey[150, 60] == 0
     assert pages[0].grey[10, 10] == 255
-    assert pages[0].colour is None
 
 
 @needs_poppler

@@ -1,4 +1,4 @@
-"""Turn pixels of any kind into those of a page: 8-bit grey with 0 = ink, and colour if there is any."""
+"""Turn pixels of any kind into those of a page: 8-bit grey with 0 = ink."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from worker.errors import UnreadableScanError
 from worker.values import Page, freeze
 
 UInt8 = NDArray[np.uint8]
-
-_COLOURED_CHROMA = 32
-"""Grey paper scanned in colour and stored as JPEG stays below this difference of channels."""
-
-_COLOURED_SHARE = 5e-4
-"""Least share of coloured pixels in a colour scan; one thin rule across a page is about 1e-3."""
 
 _DPI_RANGE = (50.0, 2400.0)
 _MOST_STRETCH = 4.5
@@ -50,13 +44,10 @@ def make_page(
         known = None
     if known and not 0.95 < known[0] / known[1] < 1.05:
         pixels = _square_pixels(pixels, known)
-    colour = pixels if pixels.ndim == 3 and _has_colour(pixels) else None
     grey = _luma(pixels) if pixels.ndim == 3 else np.ascontiguousarray(pixels)
     freeze(grey)
-    if colour is not None:
-        freeze(colour)
     finest = max(known) if known else None
-    return Page(scan_id=scan_id, number=number, grey=grey, dpi=finest, colour=colour, damage=damage)
+    return Page(scan_id=scan_id, number=number, grey=grey, dpi=finest, damage=damage)
 
 
 def pillow_pixels(image: Image.Image) -> UInt8:
@@ -92,15 +83,6 @@ def _eight_bits(image: Image.Image) -> UInt8:
 
 def _luma(rgb: UInt8) -> UInt8:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-
-
-def _has_colour(rgb: UInt8) -> bool:
-    """Tell whether enough pixels of a coarse grid have a hue; 1 pixel in 16 is looked at."""
-    red, green, blue = cv2.split(np.ascontiguousarray(rgb[::4, ::4]))
-    high = cv2.max(cv2.max(red, green), blue)
-    low = cv2.min(cv2.min(red, green), blue)
-    chroma = cv2.subtract(high, low)
-    return int(np.count_nonzero(chroma > _COLOURED_CHROMA)) > _COLOURED_SHARE * chroma.size
 
 
 def _square_pixels(pixels: UInt8, dpi: tuple[float, float]) -> UInt8:
