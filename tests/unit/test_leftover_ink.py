@@ -49,6 +49,15 @@ def test_a_stroke_away_from_the_frame_is_writing(strokes: list[tuple[int, int, i
     assert leftover(box(*strokes)) is Leftover.STROKES
 
 
+@pytest.mark.parametrize("count", [4, 7, 11])
+@pytest.mark.parametrize("gap", [18, 34])
+@pytest.mark.parametrize("framed", [True, False])
+def test_a_row_of_like_strokes_is_a_number_of_ones(count: int, gap: int, framed: bool) -> None:
+    strokes = [(50 + gap * i, 25, 48 + gap * i, 73) for i in range(count)]
+    grey = box(*strokes, size=(98, 140 + gap * count))
+    assert leftover(grey if framed else grey[10:-10, 10:-10]) is Leftover.STROKES
+
+
 def test_a_box_its_divider_and_a_baseline_are_print() -> None:
     grey = box((40, 6, 40, 53))
     assert leftover(grey) is not Leftover.STROKES

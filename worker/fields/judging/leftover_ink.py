@@ -24,8 +24,8 @@ from worker.values import FieldCrop, Grey
 LEAST_LENGTH = 0.25
 """A stroke is at least this long, of the crop's shorter side: digits fill a third of a box and more."""
 SMALLEST_PX = 6
-MOST_STROKES = 7
-"""More pieces that are alike are a pattern; so many digits the line reader does not overlook."""
+MOST_STROKES = 12
+"""More pieces that are alike are a pattern."""
 ALIKE = 0.25
 """Pieces with this share of the strongest one's ink are strokes beside it."""
 FRAME_GAP = 1.5
@@ -152,7 +152,7 @@ def _judge_look(look: _Look, sides: list[Rule]) -> Leftover:
 def _printed_lines(grey: Grey) -> tuple[list[Rule], list[Rule]]:
     """Return the sides of a frame that lacks one, and the rules that run along most of a field.
 
-    The sides end where a flat rule ends, or two of them stand far apart, of one height.
+    The sides end where a flat rule ends, or two of them stand far apart, of one height, with none like them between.
     """
     height, width = grey.shape
     ink = ink_mask(flatten_background(grey))
@@ -160,11 +160,21 @@ def _printed_lines(grey: Grey) -> tuple[list[Rule], list[Rule]]:
     flats, uprights = [r for r in rules if not r.upright], [r for r in rules if r.upright]
     sides = [r for r in uprights if any(_is_corner(r, flat) for flat in flats)]
     for a, b in combinations(uprights, 2):
-        near = max(2.0, 0.06 * a.length)
-        alike = abs(a.start - b.start) <= near and abs(a.end - b.end) <= near
-        if alike and abs(a.offset - b.offset) > FRAME_GAP * a.length:
+        far_apart = abs(a.offset - b.offset) > FRAME_GAP * a.length
+        if far_apart and _are_alike(a, b) and not _stands_between(uprights, a, b):
             sides += [a, b]
     return sides, [r for r in flats if r.length > 0.6 * width]
+
+
+def _are_alike(a: Rule, b: Rule) -> bool:
+    near = max(2.0, 0.06 * a.length)
+    return abs(a.start - b.start) <= near and abs(a.end - b.end) <= near
+
+
+def _stands_between(uprights: list[Rule], a: Rule, b: Rule) -> bool:
+    """Tell whether another such line stands between two: a row of 1s, written with care, is no frame."""
+    low, high = sorted((a.offset, b.offset))
+    return any(low < r.offset < high and min(r.length, a.length) > 0.7 * max(r.length, a.length) for r in uprights)
 
 
 def _is_corner(upright: Rule, flat: Rule) -> bool:
