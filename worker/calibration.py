@@ -78,17 +78,36 @@ class FieldCalibration:
         return replace(self, promise=chosen)
 
 
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """What each reader's log-probability of a string weighs beside the others': a weighted geometric mean.
+
+    The networks of the line reader share what ``general``, the general reader, leaves of 1. ``digits`` weighs the digit
+    model on the digits as they are cut out of the line, ``cells`` the same model on the digits cut at a row's dividers.
+    ``full_row`` is added to a string that has a digit for every cell of its row. docs/lab-notebook/confidence.md has
+    the measurements.
+
+    Genest, Zidek, "Combining probability distributions", Statistical Science 1(1), 1986.
+    """
+
+    general: float = 0.65
+    digits: float = 0.1
+    cells: float = 0.25
+    full_row: float = 2.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadersCalibration:
-    """The calibrations of free fields and of rows of cells."""
+    """How strings are pooled, and the calibrations of free fields and of rows of cells."""
 
     free: FieldCalibration
     cells: FieldCalibration
+    pooling: Pooling = Pooling()
 
     def promising(self, max_substitution_rate: float) -> ReadersCalibration:
         """Return both held to a promise."""
         rate = max_substitution_rate
-        return ReadersCalibration(self.free.promising(rate), self.cells.promising(rate))
+        return replace(self, free=self.free.promising(rate), cells=self.cells.promising(rate))
 
 
 def _weigh(**weights: float) -> FieldCalibration:
@@ -96,8 +115,8 @@ def _weigh(**weights: float) -> FieldCalibration:
     return FieldCalibration(tuple(weights), zeros, ones, np.array(list(weights.values())), bias=-1.5)
 
 
-_OF_LINES = {"best_string": 0.5, "weakest_digit": 0.5, "readers_differ": -1, "networks_differ": -1}
-UNCALIBRATED = ReadersCalibration(_weigh(**_OF_LINES), _weigh(**_OF_LINES, cells_agree=2, as_the_line=1))
+_OF_LINES = {"text": 0.5, "weakest_alone": 0.5, "alone_differs": -1, "networks_differ": -1}
+UNCALIBRATED = ReadersCalibration(_weigh(**_OF_LINES), _weigh(**_OF_LINES, cells_differ=-2))
 """Stands in for models that come without a calibration: it orders fields, and accepts none."""
 
 
@@ -109,12 +128,17 @@ def parse_calibration(kept: Mapping[str, Any]) -> ReadersCalibration:
     ValueError, KeyError, TypeError
         It is none.
     """
-    return ReadersCalibration(_parse_fields(kept["free"]), _parse_fields(kept["cells"]))
+    pooling = Pooling(**{name: float(weight) for name, weight in kept.get("pooling", {}).items()})
+    return ReadersCalibration(_parse_fields(kept["free"]), _parse_fields(kept["cells"]), pooling)
 
 
 def keep_calibration(calibration: ReadersCalibration) -> dict[str, Any]:
     """Return a calibration as JSON holds it: for each piece of evidence its centre, scale and weight."""
-    return {"free": _keep_fields(calibration.free), "cells": _keep_fields(calibration.cells)}
+    return {
+        "pooling": dataclasses.asdict(calibration.pooling),
+        "free": _keep_fields(calibration.free),
+        "cells": _keep_fields(calibration.cells),
+    }
 
 
 def _parse_fields(kept: Mapping[str, Any]) -> FieldCalibration:
@@ -153,5 +177,5 @@ def describe_promise(promise: Promise) -> str:
     return (
         f"no promise: {promise.labelled} labelled fields cannot show a substitution rate of {promise.rate:.2%} or less "
         f"with {CERTAINTY:.0%} certainty; until they do, fields of confidence {promise.accept_threshold:.3f} and more "
-        "are accepted"
+        f"are accepted ({promise.wrong} wrong of {promise.accepted})"
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas.form_template import FieldSpec
 from worker.decision import AcceptPolicy, decide_field
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows, settle_digits
+from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows
 from worker.fields.line_reader.decoding import ALPHABET
 from worker.synthesis.fields import draw_blank_field, draw_field
 from worker.values import Box, FieldCrop, FieldStatus, Grey, Recognizers
@@ -28,19 +28,22 @@ def draw_row(text: str) -> FieldCrop:
     return make_crop(draw_field(np.random.default_rng(4), text, clean=True, in_cells=True).grey, len(text))
 
 
-def make_recognizers(line_reads: str, cells_read: str) -> Recognizers:
+def make_recognizers(line_reads: str, cells_read: str, general_reads: str | None = None) -> Recognizers:
     """Return readers that always answer the same: the line with one text, the cells with one digit after another."""
 
     def transcribe(lines: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        return [answer[None] for answer in spell(lines, line_reads)]
+
+    def spell(lines: Sequence[NDArray[np.uint8]], text: str) -> list[NDArray[np.float32]]:
         answers = []
         for line in lines:
             steps = line.shape[1] // 4
             odds = np.full((steps, len(ALPHABET) + 1), 1e-6, np.float32)
             odds[:, -1] = 1
-            for k, digit in enumerate(line_reads):
-                at = int((k + 0.5) * steps / len(line_reads))
+            for k, digit in enumerate(text):
+                at = int((k + 0.5) * steps / len(text))
                 odds[at, -1], odds[at, int(digit)] = 1e-6, 1
-            answers.append(np.log(odds / odds.sum(axis=1, keepdims=True))[None])
+            answers.append(np.log(odds / odds.sum(axis=1, keepdims=True)))
         return answers
 
     def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -49,21 +52,22 @@ def make_recognizers(line_reads: str, cells_read: str) -> Recognizers:
             answers[i, int(cells_read[i % len(cells_read)])] = 1
         return answers / answers.sum(axis=1, keepdims=True)
 
-    return Recognizers(classify, transcribe)
+    general = None if general_reads is None else lambda lines: spell(lines, general_reads)
+    return Recognizers(classify, transcribe, transcribe_general=general)
 
 
 def test_agreement_is_evidence_and_a_difference_names_both_readings() -> None:
     (agreed,) = look_at_rows([draw_row("4071")], make_recognizers("4071", "4071"))
     (differing,) = look_at_rows([draw_row("4071")], make_recognizers("4071", "4077"))
     assert agreed.text == "4071"
-    assert gather_row_evidence(agreed).cells_agree == 1
-    assert gather_row_evidence(differing).cells_agree == 0
+    assert gather_row_evidence(agreed).cells_differ == 0
+    assert gather_row_evidence(differing).cells_differ == 1
     (read,) = read_cell_rows([draw_row("4071")], make_recognizers("4071", "4077"))
     assert read.doubts == (Doubt(DoubtKind.CELLS_AND_LINE_DIFFER, readings=("4077", "4071")),)
 
 
-def test_the_reader_that_fills_the_row_counts_where_they_see_unlike_numbers_of_digits() -> None:
-    (cells_fill,) = look_at_rows([draw_row("4071")], make_recognizers("407", "4071"))
+def test_readers_that_fill_the_row_count_where_others_see_fewer_digits() -> None:
+    (cells_fill,) = look_at_rows([draw_row("4071")], make_recognizers("407", "4071", general_reads="4071"))
     faded = draw_row("4071").grey.copy()
     faded[:, int(0.76 * faded.shape[1]) :] = faded.max()
     (line_fills,) = look_at_rows([make_crop(faded, 4)], make_recognizers("4071", "407"))
@@ -76,17 +80,15 @@ def test_a_sure_line_counts_before_cells_that_were_cut_beside_its_digits() -> No
     (row,) = look_at_rows([draw_row("60828")], make_recognizers("60828", "16828"))
     assert (row.text, row.cells_text) == ("60828", "16828")
     evidence = gather_row_evidence(row)
-    assert (evidence.cells_agree, evidence.as_the_line) == (0, 1)
+    assert (evidence.cells_differ, evidence.full_row) == (1, 1)
 
 
-def test_digits_of_other_ink_are_not_pooled() -> None:
+def test_a_digit_lies_in_its_cell_unless_the_line_was_cut_elsewhere() -> None:
     (row,) = look_at_rows([draw_row("4071")], make_recognizers("4071", "4071"))
-    moved = [replace(d, box_px=d.box_px._replace(x=d.box_px.x + 2 * d.box_px.w)) for d in row.cells if d is not None]
-    doubtful = replace(row.line, readings=("4071", "4077"))
-    other = [replace(d, probabilities=np.eye(10, dtype=np.float32)[3]) for d in moved]
-    assert settle_digits(other, doubtful, 4) == row.line.digits
-    same = [replace(d, probabilities=np.eye(10, dtype=np.float32)[3]) for d in row.cells if d is not None]
-    assert settle_digits(same, doubtful, 4) != row.line.digits
+    cells = [d for d in row.cells if d is not None]
+    assert [d.box_px for d in row.digits] == [d.box_px for d in cells]
+    away = tuple(replace(d, box_px=d.box_px._replace(x=d.box_px.x + 2 * d.box_px.w)) for d in cells)
+    assert replace(row, cells=away).digits == row.line.digits
 
 
 def test_an_empty_row_is_blank_and_one_whose_ink_nobody_read_is_not() -> None:

@@ -9,7 +9,6 @@ from worker.fields.line_reader import decoding
 from worker.fields.line_reader.decoding import (
     ALPHABET,
     BLANK,
-    Candidate,
     align,
     entropy,
     find_candidates,
@@ -18,8 +17,8 @@ from worker.fields.line_reader.decoding import (
     keep_fitting,
     merge_marks,
     merge_symbols,
-    pool_candidates,
     resolve_slashes,
+    string_log_probabilities,
 )
 
 BLANK_CLASS = len(ALPHABET)
@@ -118,13 +117,25 @@ def test_a_slash_is_a_one_where_the_kind_has_no_slash(path: str, kind: str, digi
     assert find_candidates(merge_marks(resolved))[0].digits == digits
 
 
-def test_strings_of_several_networks_are_pooled_and_one_that_a_network_never_found_counts_nothing_there() -> None:
-    first = [Candidate("41", 0.6), Candidate("47", 0.4)]
-    second = [Candidate("47", 0.9), Candidate("4", 0.1)]
-    pooled = pool_candidates([first, second])
-    assert [c.digits for c in pooled] == ["47", "41", "4"]
-    assert [c.probability for c in pooled] == pytest.approx([0.65, 0.3, 0.05])
-    assert pool_candidates([first]) == first
+@pytest.mark.parametrize("length", [1, 3, 6])
+def test_the_probability_of_a_string_is_that_of_all_its_paths(length: int) -> None:
+    """Every path of a short line is spelled and counted, and compared."""
+    table = np.random.default_rng(length).dirichlet(np.full(11, 0.3), (2, length)).astype(np.float32)
+    strings = ["", "1", "11", "12", "987"]
+    expected = np.zeros((len(strings), 2))
+    for path in itertools.product(range(11), repeat=min(length, 3)):
+        spelled = "".join(str(k) for k, _ in itertools.groupby(path) if k < BLANK)
+        if spelled in strings:
+            rows = np.arange(len(path))
+            expected[strings.index(spelled)] += table[:, rows, path].prod(axis=1)
+    found = np.exp(string_log_probabilities(np.log(table[:, : min(length, 3)]), strings))
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_surely_blank_columns_between_digits_change_nothing() -> None:
+    near, far = columns("_1_2_", sure=1 - 1e-6), columns("___1_______2___", sure=1 - 1e-6)
+    of_near, of_far = (string_log_probabilities(merge_marks(line)[None], ["12", "1"])[0, 0] for line in (near, far))
+    assert of_near == pytest.approx(of_far, abs=1e-4)
 
 
 @pytest.mark.parametrize(

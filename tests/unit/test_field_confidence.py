@@ -29,8 +29,8 @@ def test_the_threshold_keeps_its_promise_on_fresh_fields() -> None:
     rng, rate, broken, kept = np.random.default_rng(7), 0.03, 0, 0
     future, right = draw_labelled(rng, 400_000)
     for _ in range(60):
-        threshold = choose_threshold(*draw_labelled(rng, 1200), max_substitution_rate=rate, delta=0.1).accept_threshold
-        accepted = future >= (2.0 if threshold is None else threshold)
+        promise = choose_threshold(*draw_labelled(rng, 1200), max_substitution_rate=rate, delta=0.1)
+        accepted = future >= (promise.accept_threshold if promise.is_shown and promise.accept_threshold else 2.0)
         kept += accepted.any()
         broken += accepted.any() and np.mean(~right[accepted]) > rate
     assert kept > 30, "a promise that is never made is kept in vain"
@@ -95,3 +95,12 @@ def test_the_wanted_rate_chooses_the_promise() -> None:
     assert calibration().promising(0.0001).accept_threshold is None
     assert not calibration().promising(0.0001).is_enough(1.0)
     assert not UNCALIBRATED.free.is_enough(1.0)
+
+
+def test_what_is_kept_by_chance_alone_is_accepted_and_said_not_to_be_shown() -> None:
+    confidences = np.linspace(1, 0.5, 1500)
+    correct = np.ones(1500, bool)
+    correct[[700, 900, 1100, 1200, 1210, 1220, 1230, 1240, 1250]] = False
+    promise = choose_threshold(confidences, correct, max_substitution_rate=0.005)
+    assert not promise.is_shown and promise.wrong <= 0.005 * promise.accepted and promise.accepted >= 1000
+    assert promise.accept_threshold == pytest.approx(confidences[promise.accepted - 1])

@@ -73,7 +73,7 @@ def train_fields(
 
     found = _data_dir(data_dir)
     if calibrate_only:
-        card = recalibrate(models or MODELS_DIR, data_dir=found, cache=folder / "shapes.npz")
+        card = recalibrate(models or MODELS_DIR, data_dir=found)
         _print_promise(card)
         return
     trained = []
@@ -81,9 +81,7 @@ def train_fields(
         plan = TrainingPlan(minutes=minutes, decay=decay, seed=seed, processes=processes)
         state = train(plan, found, folder, resume=resume, report=click.echo)
         trained.append(TrainedNet(state.to_ship(), seed, state.lines, state.minutes))
-    card = make_model(
-        trained, data_dir=found, cache=folder / "shapes.npz", models_dir=models or MODELS_DIR, report=click.echo
-    )
+    card = make_model(trained, data_dir=found, models_dir=models or MODELS_DIR, report=click.echo)
     _print_promise(card)
 
 
@@ -224,13 +222,16 @@ def _print_measures(m: FieldMeasures, output: str, *, first: bool) -> None:
         rates = dict(zip(("read_at_0.1%", "read_at_0.5%", "read_at_1%"), m.read_rates, strict=True))
         numbers = {"whole": m.whole, "digit_error_rate": m.digit_error_rate, **rates, "ece": m.ece}
         rounded = {name: round(value, 4) for name, value in numbers.items()}
-        click.echo(json.dumps({"set": m.source, "fields": m.fields, **rounded}))
+        accepted = {"accepted": m.accepted, "accepted_wrong": m.accepted_wrong}
+        bounds = {"wrong_at_least": round(m.wrong_at_least, 5), "wrong_at_most": round(m.wrong_at_most, 5)}
+        click.echo(json.dumps({"set": m.source, "fields": m.fields, **rounded, **accepted, **bounds}))
         return
     if first:
-        titles = ("fields", "whole", "digit err", "read .1%", "read .5%", "read 1%", "ECE")
+        titles = ("fields", "whole", "digit err", "read .1%", "read .5%", "read 1%", "ECE", "accepted", "  wrong")
         click.echo(f"{'set':<24}" + "".join(f"{title:>10}" for title in titles))
     numbers_text = "".join(f"{v:>10.1%}" for v in (m.whole, m.digit_error_rate, *m.read_rates, m.ece))
-    click.echo(f"{m.source:<24}{m.fields:>10}{numbers_text}")
+    wrong = f"{m.accepted_wrong} ({m.wrong_at_least:.1%} to {m.wrong_at_most:.1%})"
+    click.echo(f"{m.source:<24}{m.fields:>10}{numbers_text}{m.accepted / m.fields:>10.1%}  {wrong}")
 
 
 def _print_photos(scores: list[PhotoScore], output: str) -> None:

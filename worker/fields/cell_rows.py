@@ -1,14 +1,14 @@
-"""Rows of cells read twice: cell by cell by the digit model, and as one line by the sequence reader.
+"""Rows of cells: what each cell reads by itself is one more witness beside those that read the row as a line.
 
 Cutting at the dividers loses strokes that touch the print; a whole line can lose count of its digits. They fail
-unlike each other, so their agreement is the best evidence that a row was read right (docs/lab-notebook/reading.md).
+unlike each other, so their agreement is the best evidence that a row was read right (docs/lab-notebook/confidence.md).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from worker.calibration import FieldCalibration
 from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.judging.confidence import list_doubts
+from worker.fields.judging.confidence import list_alternatives, list_doubts
 from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.judging.evidence import FLOOR, FieldEvidence, gather_evidence, log_odds
 from worker.fields.line_reader.reading import describe_unread
@@ -24,38 +24,42 @@ from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.locating.cells import segment_cells
 from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, RawReading, Recognizers
 
-SURE_LINE = 0.9
-"""From this probability on a line whose networks agree outweighs cells that differ (docs/lab-notebook/reading.md)."""
-
 
 @dataclass(frozen=True, slots=True)
 class RowEvidence(FieldEvidence):
-    """The evidence of a row of cells: that of its line, what its cells say, read alone, and what was settled on.
+    """The evidence of a row of cells: that of its line, and what its cells say, read alone.
 
-    ``cells_agree`` and ``cells_as_many`` are 1 where the cells read as the line does, and as many digits;
-    ``as_the_line`` is 1 where the line's digits were settled on; ``cells_weakest`` and ``weakest_settled`` are
-    log-odds.
+    ``cells_differ`` is 1 where they read another text, ``cells_miscount`` where they read another number of digits;
+    ``cells_weakest`` is the log-odds of the text's least likely digit in its cell, ``full_row`` is 1 where every cell
+    has a digit.
     """
 
-    cells_agree: float
-    cells_as_many: float
+    cells_differ: float
+    cells_miscount: float
     cells_weakest: float
-    as_the_line: float
-    weakest_settled: float
+    full_row: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellRowReading:
-    """What both readers made of one row: ``cells`` has a digit a cell, None where it is empty."""
+    """What was made of one row: ``cells`` has a digit a cell, None where it is empty; ``line`` is what all read."""
 
     cells: tuple[DigitReading | None, ...]
     line: Transcript
-    digits: tuple[DigitReading, ...]
 
     @property
     def text(self) -> str:
-        """The digits that are taken for the row's."""
-        return _spell(self.digits)
+        """The row's digits."""
+        return self.line.text
+
+    @property
+    def digits(self) -> tuple[DigitReading, ...]:
+        """The row's digits, in the places of their cells where both cut them out of the same ink."""
+        found = [d for d in self.cells if d is not None]
+        if len(found) != len(self.line.digits):
+            return self.line.digits
+        pairs = zip(found, self.line.digits, strict=True)
+        return tuple(replace(b, box_px=a.box_px) if _is_same_ink(a.box_px, b.box_px) else b for a, b in pairs)
 
     @property
     def cells_text(self) -> str:
@@ -65,16 +69,14 @@ class CellRowReading:
 
 def read_cell_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
     """Read every row by its cells and as a line; each has one calibrated confidence."""
-    return [_describe(row, recognizers.calibration.cells) for row in look_at_rows(crops, recognizers)]
+    return [describe_row(row, recognizers.calibration.cells) for row in look_at_rows(crops, recognizers)]
 
 
 def look_at_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[CellRowReading]:
     """Return what both readers see in each row, and the digits that follow from it."""
-    lines = transcribe(crops, recognizers)
-    return [
-        CellRowReading(tuple(cells), line, settle_digits(cells, line, crop.spec.cells or 0))
-        for crop, cells, line in zip(crops, read_cells(crops, recognizers), lines, strict=True)
-    ]
+    cells = read_cells(crops, recognizers)
+    lines = transcribe(crops, recognizers, cells)
+    return [CellRowReading(tuple(own), line) for own, line in zip(cells, lines, strict=True)]
 
 
 def read_cells(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[list[DigitReading | None]]:
@@ -88,38 +90,17 @@ def read_cells(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[lis
 def gather_row_evidence(row: CellRowReading) -> RowEvidence:
     """Return the evidence of one row in which digits were read."""
     cells = [d for d in row.cells if d is not None]
-    chosen = [d.digit for d in row.digits]
+    chosen = [int(digit) for digit in row.text]
     weakest = FLOOR
-    if len(cells) == len(chosen) and cells:
+    if len(cells) == len(chosen):
         weakest = min(float(d.probabilities[k]) * (1 - d.outlier) for d, k in zip(cells, chosen, strict=True))
     return RowEvidence(
         **dataclasses.asdict(gather_evidence(row.line)),
-        cells_agree=float(row.cells_text == row.line.text),
-        cells_as_many=float(len(cells) == len(row.line.digits)),
+        cells_differ=float(row.cells_text != row.text),
+        cells_miscount=float(len(cells) != len(chosen)),
         cells_weakest=log_odds(weakest),
-        as_the_line=float(row.text == row.line.text),
-        weakest_settled=log_odds(min((d.confidence for d in row.digits), default=FLOOR)),
+        full_row=float(len(chosen) == len(row.cells)),
     )
-
-
-def settle_digits(cells: Sequence[DigitReading | None], line: Transcript, count: int) -> tuple[DigitReading, ...]:
-    """Return the digits that follow from both readings.
-
-    A sure line with a digit for every cell counts. Where both see as many digits, the probabilities of each that both
-    cut out of the same ink are pooled; elsewhere the cells were cut beside the digits, and the line counts. Else the
-    one that fills the row counts, and where neither does, the line: cells lose whole digits more often.
-    """
-    if len(line.digits) == count and _is_sure(line):
-        return line.digits
-    found = [d for d in cells if d is not None]
-    if found and len(found) == len(line.digits):
-        pairs = zip(found, line.digits, strict=True)
-        return tuple(_pool(a, b) if _is_same_ink(a.box_px, b.box_px) else b for a, b in pairs)
-    return tuple(found) if len(found) == count and line.digits else line.digits
-
-
-def _is_sure(line: Transcript) -> bool:
-    return line.candidates[0].probability >= SURE_LINE and set(line.readings) == {line.text}
 
 
 def _is_same_ink(a: Box, b: Box) -> bool:
@@ -128,14 +109,8 @@ def _is_same_ink(a: Box, b: Box) -> bool:
     return all(box.x <= middle <= box.x + box.w for box, middle in zip((b, a), middles, strict=True))
 
 
-def _pool(cell: DigitReading, in_line: DigitReading) -> DigitReading:
-    """Return the cell's digit with the geometric mean of both readers' probabilities."""
-    pooled = np.sqrt((cell.probabilities + FLOOR) * (in_line.probabilities + FLOOR))
-    outlier = min(cell.outlier, in_line.outlier)
-    return DigitReading(cell.position, np.asarray(pooled / pooled.sum(), np.float32), outlier, cell.box_px)
-
-
-def _describe(row: CellRowReading, calibration: FieldCalibration) -> RawReading:
+def describe_row(row: CellRowReading, calibration: FieldCalibration) -> RawReading:
+    """Return a row as the decision wants it, with its doubts where it is not sure enough."""
     crop = row.line.crop
     empty = None if _cells_look_written(row) else judge_emptiness(row.line)
     if empty is not None:
@@ -143,19 +118,20 @@ def _describe(row: CellRowReading, calibration: FieldCalibration) -> RawReading:
     if not row.digits:
         return describe_unread(row.line)
     confidence = calibration.confidence(gather_row_evidence(row))
-    others = {row.cells_text, row.line.text} - {row.text, ""}
-    as_many = len(row.digits) == len(row.line.digits)
+    others = list_alternatives(row.line)
+    if row.cells_text not in ("", row.text, *(other.text for other in others)):
+        others = (*others, Alternative(row.cells_text, 0.0))
     return RawReading(
         text=row.text,
         confidence=confidence,
         box_px=crop.box_px,
         digits=row.digits,
-        alternatives=tuple(Alternative(text, (1 - confidence) / 2) for text in sorted(others)),
+        alternatives=others,
         doubts=(*_gaps(row), *(() if calibration.is_enough(confidence) else _differences(row))),
         registration=crop.registration,
         accept_threshold=calibration.accept_threshold,
-        marks=row.line.gap_marks if as_many else (),
-        rival_marks=row.line.rival_marks if as_many else (),
+        marks=row.line.gap_marks,
+        rival_marks=row.line.rival_marks,
     )
 
 

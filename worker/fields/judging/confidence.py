@@ -10,12 +10,19 @@ from worker.calibration import FieldCalibration
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.evidence import gather_evidence
 from worker.fields.line_reader.transcription import Transcript
-from worker.values import NOT_A_DIGIT
+from worker.values import NOT_A_DIGIT, Alternative
+
+MOST_ALTERNATIVES = 3
 
 
 def judge(seen: Transcript, calibration: FieldCalibration) -> float:
     """Return the calibrated probability that a field's text is right; of one without digits there is none."""
     return calibration.confidence(gather_evidence(seen)) if seen.digits else 0.0
+
+
+def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
+    """Return what is doubted of a line however sure its readers are: ink as high as its digits that nobody read."""
+    return (Doubt(DoubtKind.UNREAD_INK),) if seen.line.left_out or seen.passed_over else ()
 
 
 def list_doubts(seen: Transcript) -> tuple[Doubt, ...]:
@@ -33,6 +40,12 @@ def list_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     return tuple(doubts)
 
 
+def list_alternatives(seen: Transcript) -> tuple[Alternative, ...]:
+    """Return the likeliest other strings of a line, with their pooled shares."""
+    others = [c for c in seen.candidates if c.digits not in ("", seen.text)]
+    return tuple(Alternative(c.digits, c.probability) for c in others[:MOST_ALTERNATIVES])
+
+
 def _runner_up(seen: Transcript) -> list[Doubt]:
     if len(seen.candidates) < 2 or seen.candidates[1].probability < 0.02:
         return []
@@ -42,9 +55,9 @@ def _runner_up(seen: Transcript) -> list[Doubt]:
 
 
 def _differences(seen: Transcript) -> list[Doubt]:
-    doubts = []
-    for i, (whole, alone) in enumerate(zip(seen.sequence, seen.alone, strict=True)):
-        a, b = int(whole.argmax()), int(alone[:NOT_A_DIGIT].argmax())
-        if a != b:
-            doubts.append(Doubt(DoubtKind.READERS_DIFFER, position=i + 1, readings=(str(a), str(b))))
-    return doubts
+    alone = seen.alone[:, :NOT_A_DIGIT].argmax(axis=1).tolist()
+    return [
+        Doubt(DoubtKind.READERS_DIFFER, position=i + 1, readings=(digit, str(other)))
+        for i, (digit, other) in enumerate(zip(seen.text, alone, strict=True))
+        if int(digit) != other
+    ]

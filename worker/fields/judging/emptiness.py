@@ -31,8 +31,9 @@ def judge_emptiness(seen: Transcript) -> float | None:
     A crop higher than wide was cut around its strokes, and is never called empty against the digits read of them.
     """
     share = _share_of_empty(seen)
-    silent = not any(seen.readings) and share >= LEAST_SHARE
-    if not silent and ("" not in seen.readings or share < LEAST_SHARE_OF_ONE):
+    readings = [vote.reading for vote in seen.networks]
+    silent = not any(readings) and share >= LEAST_SHARE
+    if not silent and ("" not in readings or share < LEAST_SHARE_OF_ONE):
         return None
     height, width = seen.crop.grey.shape
     if seen.digits and (height > width or _looks_written(seen)):

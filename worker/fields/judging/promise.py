@@ -29,7 +29,8 @@ def choose_threshold(
     binomial p-values. Candidate thresholds are the labelled fields' own confidences in falling order, which
     their labels do not influence; a starting point is a number of accepted fields.
 
-    With too few labelled fields, or too many errors among them, the promise has no threshold.
+    With too few labelled fields, or too many errors among them, nothing is shown: then the threshold is the lowest
+    from which the labelled fields themselves keep the rate, if enough of them do, and else there is none.
     """
     order = np.argsort(-np.asarray(confidences, np.float64), kind="stable")
     scores = np.asarray(confidences, np.float64)[order]
@@ -40,12 +41,16 @@ def choose_threshold(
     best = -1
     for start in np.geomspace(fewest, max(fewest, len(scores)), MANY_TRIES):
         best = max(best, _test_downwards(errors, ends[ends + 1 >= int(start)], level, max_substitution_rate))
+    is_shown = best >= 0
+    if not is_shown:
+        kept = ends[(ends + 1 >= fewest) & (errors[ends] <= max_substitution_rate * (ends + 1))]
+        best = int(kept[-1]) if len(kept) else -1
     if best < 0:
         return Promise(max_substitution_rate, None, labelled=len(scores))
     return Promise(
         max_substitution_rate,
         float(scores[best]),
-        is_shown=True,
+        is_shown=is_shown,
         labelled=len(scores),
         accepted=best + 1,
         wrong=int(errors[best]),

@@ -25,6 +25,8 @@ BLANK = 10
 _DIGITS = "0123456789"
 
 BEAM = 8
+IMPOSSIBLE = 1e-300
+SURELY_BLANK = np.log1p(-1e-4)
 NEGLIGIBLE = 1e-3
 """A digit less likely than this in a column starts no prefix there."""
 
@@ -130,13 +132,46 @@ def keep_fitting(candidates: list[Candidate], *, least: int = 0, most: int | Non
     return fitting if fitting and fitting[0].probability > 1e-3 else candidates
 
 
-def pool_candidates(votes: Sequence[Sequence[Candidate]]) -> list[Candidate]:
-    """Return the strings that several readers found, each with the mean of their probabilities, best first."""
-    shares: dict[str, float] = {}
-    for vote in votes:
-        for candidate in vote:
-            shares[candidate.digits] = shares.get(candidate.digits, 0.0) + candidate.probability / len(votes)
-    return [Candidate(digits, p) for digits, p in sorted(shares.items(), key=lambda item: (-item[1], item[0]))]
+def string_log_probabilities(merged: Floats, strings: Sequence[str]) -> NDArray[np.float64]:
+    """Return what several readers of one line hold of strings of digits: log-probabilities, (U, R) float64.
+
+    The forward algorithm of connectionist temporal classification, all strings and readers side by side.
+
+    Parameters
+    ----------
+    merged
+        (R, T, 11) float32 log-probabilities from ``merge_marks``.
+    strings
+        U strings of digits.
+    """
+    longest = max((len(s) for s in strings), default=0)
+    labels = np.full((len(strings), 2 * longest + 1), BLANK)
+    for row, string in zip(labels, strings, strict=True):
+        row[1 : 2 * len(string) : 2] = [int(d) for d in string]
+    may_skip = np.zeros(labels.shape)
+    may_skip[:, 3::2] = labels[:, 3::2] != labels[:, 1:-2:2]
+    emission = np.exp(_without_repeated_blanks(merged).astype(np.float64))[:, :, labels]
+    forward = np.zeros(emission[:, 0].shape)
+    forward[..., :2] = emission[:, 0, :, :2]
+    scale = np.zeros(forward.shape[:2])
+    for column in range(1, emission.shape[1]):
+        reached = forward.copy()
+        reached[..., 1:] += forward[..., :-1]
+        reached[..., 2:] += forward[..., :-2] * may_skip[:, 2:]
+        forward = reached * emission[:, column]
+        most = forward.max(axis=-1) + IMPOSSIBLE
+        forward /= most[..., None]
+        scale += np.log(most)
+    last = np.array([2 * len(s) for s in strings])
+    rows = np.arange(len(strings))
+    ends = forward[:, rows, last] + np.where(last > 0, forward[:, rows, last - 1], 0)
+    return np.asarray((np.log(ends + IMPOSSIBLE) + scale).T, np.float64)
+
+
+def _without_repeated_blanks(merged: Floats) -> Floats:
+    """Leave out the columns that are surely blank to all readers and follow such a column: they change nothing."""
+    blank = (merged[:, :, BLANK] > SURELY_BLANK).all(axis=0)
+    return merged[:, np.append(True, ~(blank[1:] & blank[:-1]))]
 
 
 def _extend(beams: dict[str, tuple[float, float]], column: list[float]) -> dict[str, tuple[float, float]]:

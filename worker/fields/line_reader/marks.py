@@ -101,3 +101,30 @@ def _others(gap: _Gap) -> Iterator[tuple[str, float]]:
             continue  # one mark that looks like both
         before = sum(at < gap.at[kind - _FIRST] for _, at, _ in gap.signs)
         yield gap.text[:before] + ALPHABET[kind] + gap.text[before:], float(gap.chances[kind - _FIRST])
+
+
+def ask_general(
+    rivals: Sequence[RivalMarks], seen: Marks, answer: Floats, digits: Sequence[Symbol]
+) -> list[RivalMarks]:
+    """Return the rival marks with the probabilities that networks and general reader give them together.
+
+    A mark that only a network sees is mostly print, or a side of a frame; what is written, both see. ``answer`` (T, C)
+    are the general reader's log-probabilities, ``digits`` the text's digits on its columns.
+    """
+    gaps = _find_gaps(answer, digits)
+    weighed = []
+    for rival in rivals:
+        held = [
+            max(float(gap.chances[kind - _FIRST]) for kind in _alike(ALPHABET.index(mark)))
+            for gap, before, after in zip(gaps, seen, rival.marks, strict=True)
+            for mark in after
+            if mark not in before
+        ]
+        pooled = float(np.sqrt(rival.probability * max(min(held), LEAST**2))) if held else rival.probability
+        weighed.append(RivalMarks(rival.marks, round(min(pooled, rival.probability), 4)))
+    return sorted(weighed, key=lambda rival: (-rival.probability, rival.marks))
+
+
+def _alike(kind: int) -> frozenset[int]:
+    """Return the marks that look like one, itself among them."""
+    return next((pair for pair in _ALIKE if kind in pair), frozenset({kind}))

@@ -5,6 +5,7 @@ Training and the worker call the same function, so the reader never sees a pictu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.values import Grey
+from worker.values import Box, Grey
 
 LINE_HEIGHT = 40
 DIGIT_HEIGHT = 28
@@ -27,6 +28,8 @@ GUTTER_TONE = 0.3
 """Darkest paper as a share of the brightest; a darker area along a whole side is a gutter, a shadow is brighter."""
 MIN_CONTRAST = 0.10
 """Least share by which ink darkens its paper; fainter marks count as texture of the paper."""
+LEAST_PASSED_OVER = 0.6
+"""Heights of a digit from which a piece of ink beside it may be one more."""
 DASH_ASPECT = 1.8
 """A piece at least this many times as wide as high may be a dash."""
 DASH_GAP, FARTHEST_DASH = 0.8, 1.2
@@ -174,6 +177,24 @@ def _count_left_out(pieces: _Pieces, line: Line, working: float) -> int:
     down = (centres[:, 1] / working - line.y0) * line.scale
     inside = (across >= 0) & (across <= line.image.shape[1]) & (down >= 0) & (down <= LINE_HEIGHT)
     return int(((heights > 0.5) & (heights < 1.6) & ~inside).sum())
+
+
+def count_passed_over(grey: Grey, boxes: Sequence[Box]) -> int:
+    """Count the pieces of ink as high as the digits of a crop whose middles lie in none of their boxes.
+
+    ``boxes`` are in pixels of the crop, one at least.
+    """
+    height, width = grey.shape
+    working = min(1.0, 1600 / max(height, width))
+    pieces = _find_pieces(flatten(_shrink(grey, working)))
+    centres = pieces.centres
+    digit_height = float(np.median([box.h for box in boxes])) * working
+    heights = pieces.boxes[:, cv2.CC_STAT_HEIGHT] / digit_height
+    read = np.zeros(len(heights), bool)
+    for box in boxes:
+        x, y = centres[:, 0] / working - box.x, centres[:, 1] / working - box.y
+        read |= (x > -1) & (x < box.w + 1) & (y > -1) & (y < box.h + 1)
+    return int(((heights > LEAST_PASSED_OVER) & (heights < 1.6) & ~read).sum())
 
 
 def _extent_of(pieces: _Pieces) -> tuple[float, float, float, float, int] | None:

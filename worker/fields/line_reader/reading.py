@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from worker.calibration import FieldCalibration
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.judging.confidence import judge, list_doubts
+from worker.fields.judging.confidence import judge, list_alternatives, list_doubts, list_lasting_doubts
 from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.line_reader.transcription import Transcript, transcribe
-from worker.values import Alternative, FieldCrop, RawReading, Recognizers
-
-MOST_ALTERNATIVES = 3
+from worker.values import FieldCrop, RawReading, Recognizers
 
 
 def read_sequence(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
@@ -32,8 +30,8 @@ def describe_reading(seen: Transcript, calibration: FieldCalibration) -> RawRead
         confidence=confidence,
         box_px=seen.crop.box_px,
         digits=seen.digits,
-        alternatives=_alternatives(seen),
-        doubts=() if calibration.is_enough(confidence) else list_doubts(seen),
+        alternatives=list_alternatives(seen),
+        doubts=(*list_lasting_doubts(seen), *(() if calibration.is_enough(confidence) else list_doubts(seen))),
         registration=seen.crop.registration,
         accept_threshold=calibration.accept_threshold,
         marks=seen.gap_marks,
@@ -48,13 +46,7 @@ def describe_unread(seen: Transcript) -> RawReading:
         text="",
         confidence=0.0,
         box_px=seen.crop.box_px,
-        alternatives=_alternatives(seen),
+        alternatives=list_alternatives(seen),
         doubts=(Doubt(DoubtKind.UNREAD_INK),),
         registration=seen.crop.registration,
     )
-
-
-def _alternatives(seen: Transcript) -> tuple[Alternative, ...]:
-    read = "".join(str(d.digit) for d in seen.digits)
-    others = [c for c in seen.candidates if c.digits not in ("", read)]
-    return tuple(Alternative(c.digits, c.probability) for c in others[:MOST_ALTERNATIVES])

@@ -1,67 +1,75 @@
-"""Read a free field whole: normalize its line, transcribe it by two networks, cut out and classify each digit.
+"""Read a free field whole: find its line, let unlike readers say what stands there, cut out and classify each digit.
 
-Unlike readers look at every digit: the networks of the sequence reader, which see it among its neighbours, and the
-digit model, which sees it alone, cut out by the sequence reader's alignment. Where they differ the field is
+The networks of the line reader see flattened ink, the general reader the grey crop, and the digit model every digit
+alone, cut out by the networks' alignment. What they hold of every string is pooled, and where they differ the field is
 doubted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
+from worker.calibration import Pooling
 from worker.digits.normalization import normalize_digits
 from worker.fields.cutting.cleaning import clean_field
 from worker.fields.line_reader.alignment import Cut, cut_lines, to_crop_box, to_page_box
 from worker.fields.line_reader.decoding import (
-    BLANK,
     Candidate,
     Symbol,
     align,
     entropy,
-    find_candidates,
     find_lone_slashes,
     find_marks,
     keep_fitting,
     merge_marks,
     merge_symbols,
-    pool_candidates,
     resolve_slashes,
     spell_greedily,
 )
-from worker.fields.line_reader.marks import see_marks
-from worker.fields.line_reader.normalization import Line, normalize_line
+from worker.fields.line_reader.general_line import cut_general_line
+from worker.fields.line_reader.marks import ask_general, see_marks
+from worker.fields.line_reader.normalization import Line, count_passed_over, normalize_line
+from worker.fields.line_reader.pooling import Ballot, digits_say, hold_ballot
 from worker.grammar.meaning import UNTOLD_SIGN
 from worker.imaging.currency_signs import tell_sign
 from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Marks, Recognizers, RivalMarks
 
 Floats = NDArray[np.float32]
+Cells = Sequence[DigitReading | None]
+"""What each cell of a row reads by itself; None is an empty cell."""
 
-DIGIT_MODEL_SHARE = 0.25
-"""Weight of the digit model's log-probabilities beside the line reader's (measured: docs/lab-notebook/reading.md)."""
 FLOOR = 1e-4
 
 
-def _no_digits() -> Floats:
-    return np.zeros((0, 10), np.float32)
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One reader's say on a line: ``reading`` is its own best string, ``probability`` what it holds of the text.
+
+    ``uncertainty`` is what it leaves open over all its columns, in nats.
+    """
+
+    reading: str
+    probability: float
+    uncertainty: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transcript:
     """What was seen in one field, before it is judged.
 
-    ``text`` is the digits, ``written`` with the marks between them; ``readings`` are the strings of digits that each
-    network reads by itself; ``least_agreed`` is the best string's probability in the network that doubts it most;
-    ``uncertainty`` is what the networks leave open over all columns, in nats; ``lone_slashes`` counts
-    strokes like a slash that neither a dash behind them nor the kind of field explains. ``gap_marks`` are the marks
-    among the digits, ``rival_marks`` what else a network may see there; ``sign`` is the currency sign among them, ``¤``
-    where it cannot be told from others, '' without one. ``marks`` are the cuts of what is no digit;
-    ``cuts`` and ``digits`` run in step, one for each digit; ``sequence`` (n, 10) and ``alone`` (n, 11) are the
-    probabilities of the sequence reader and of the digit model.
+    ``text`` is the digits, ``written`` with the marks between them; ``candidates`` are the pooled strings with their
+    shares, that of ``text`` first. ``networks`` are the votes of the line reader's networks, ``general`` that of the
+    general reader, None where it was not asked. ``lone_slashes`` counts strokes like a slash that neither a dash behind
+    them nor the kind of field explains. ``gap_marks`` are the marks among the digits, ``rival_marks`` what else a
+    network may see there; ``sign`` is the currency sign among them, ``¤`` where it cannot be told from others, ''
+    without one. ``marks`` are the cuts of what is no digit; ``cuts`` and ``digits`` run in step, one for each digit;
+    ``alone`` (n, 11) are the probabilities of the digit model. ``passed_over`` counts the pieces of a
+    tall crop that are as high as its digits and in no digit's box.
     """
 
     crop: FieldCrop
@@ -69,9 +77,8 @@ class Transcript:
     text: str
     written: str
     candidates: tuple[Candidate, ...]
-    readings: tuple[str, ...]
-    least_agreed: float
-    uncertainty: float
+    networks: tuple[Vote, ...]
+    general: Vote | None
     lone_slashes: int
     gap_marks: Marks
     rival_marks: tuple[RivalMarks, ...]
@@ -79,53 +86,59 @@ class Transcript:
     marks: tuple[Cut, ...]
     cuts: tuple[Cut, ...]
     digits: tuple[DigitReading, ...]
-    sequence: Floats
     alone: Floats
+    passed_over: int
+
+    @property
+    def votes(self) -> tuple[Vote, ...]:
+        """The votes of all readers that were asked for the whole line."""
+        return self.networks if self.general is None else (*self.networks, self.general)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _Decoded:
     """A line's decoding, before its digits are looked at one by one."""
 
-    candidates: list[Candidate]
-    readings: tuple[str, ...] = ("",)
-    least_agreed: float = 1.0
-    uncertainty: float = 0.0
-    lone_slashes: int = 0
+    ballot: Ballot
+    merged: tuple[Floats, ...]
+    lone_slashes: int
+    symbols: tuple[Symbol, ...]
     gap_marks: Marks = ()
     rival_marks: tuple[RivalMarks, ...] = ()
-    sequence: Floats = field(default_factory=_no_digits)
-    symbols: tuple[Symbol, ...] = ()
+    asked_general: bool = False
     cuts: tuple[Cut, ...] = ()
 
 
-def transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Transcript]:
-    """Read every crop with both readers; all digits of all crops are classified in one batch.
+def transcribe(
+    crops: Sequence[FieldCrop], recognizers: Recognizers, cells: Sequence[Cells] | None = None
+) -> list[Transcript]:
+    """Read every crop with all readers; all digits of all crops are classified in one batch.
 
-    Print is removed from tall crops first; one that then reads as nothing is read as it is.
+    ``cells`` are what the cells of each crop read by themselves, where the crops are rows of cells. Print is removed
+    from tall crops first; one that then reads as nothing is read as it is.
     """
-    transcripts = _transcribe([clean_field(crop) if _is_tall(crop) else crop for crop in crops], recognizers)
+    looks = [_look(crop, clean_field(crop) if _is_tall(crop) else crop) for crop in crops]
+    transcripts = _transcribe(looks, recognizers, cells)
     emptied = [i for i, seen in enumerate(transcripts) if not seen.digits and _is_tall(crops[i])]
-    for i, seen in zip(emptied, _transcribe([crops[i] for i in emptied], recognizers), strict=True):
+    rows = None if cells is None else [cells[i] for i in emptied]
+    again = _transcribe([_look(crops[i], crops[i]) for i in emptied], recognizers, rows)
+    for i, seen in zip(emptied, again, strict=True):
         if seen.digits:  # what was taken for print was the digit
             transcripts[i] = seen
     return transcripts
 
 
-def _transcribe(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Transcript]:
-    if not crops:
-        return []
-    lines = [normalize_line(crop.grey) for crop in crops]
-    answers = recognizers.transcribe_fields([line.image for line in lines])
-    seen = _decode_all(lines, answers, [crop.spec for crop in crops])
-    inks = [cut.ink for one in seen for cut in one.cuts if cut.symbol.character.isdigit()]
-    alone = recognizers.classify_digits(normalize_digits(inks)) if inks else np.zeros((0, 11), np.float32)
-    transcripts, at = [], 0
-    for crop, line, one in zip(crops, lines, seen, strict=True):
-        length = sum(s.character.isdigit() for s in one.symbols)
-        transcripts.append(_join(crop, line, one, alone[at : at + length]))
-        at += length
-    return transcripts
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """A crop as it came, the same without its print, and the line that was found there."""
+
+    raw: FieldCrop
+    crop: FieldCrop
+    line: Line
+
+
+def _look(raw: FieldCrop, crop: FieldCrop) -> _Look:
+    return _Look(raw, crop, normalize_line(crop.grey))
 
 
 def _is_tall(crop: FieldCrop) -> bool:
@@ -134,62 +147,102 @@ def _is_tall(crop: FieldCrop) -> bool:
     return bool(height > width)
 
 
-def _decode_all(lines: list[Line], answers: list[Floats], specs: Sequence[FieldSpec]) -> list[_Seen]:
-    """Decode every line, and cut all lines at once."""
-    seen = [_decode(line, own, spec) for line, own, spec in zip(lines, answers, specs, strict=True)]
-    cuts = cut_lines([line.image for line in lines], [list(one.symbols) for one in seen])
-    return [replace(one, cuts=tuple(own)) for one, own in zip(seen, cuts, strict=True)]
+def _transcribe(looks: Sequence[_Look], recognizers: Recognizers, cells: Sequence[Cells] | None) -> list[Transcript]:
+    if not looks:
+        return []
+    pooling = recognizers.calibration.pooling
+    networks = recognizers.transcribe_fields([look.line.image for look in looks])
+    general = _ask_general(looks, recognizers)
+    rows: Sequence[Cells | None] = [None] * len(looks) if cells is None else cells
+    decoded = [
+        _decode(look, seen, other, row, pooling)
+        for look, seen, other, row in zip(looks, networks, general, rows, strict=True)
+    ]
+    cuts = cut_lines([look.line.image for look in looks], [list(one.symbols) for one in decoded])
+    decoded = [replace(one, cuts=tuple(own)) for one, own in zip(decoded, cuts, strict=True)]
+    inks = [cut.ink for one in decoded for cut in one.cuts if cut.symbol.character.isdigit()]
+    alone = recognizers.classify_digits(normalize_digits(inks)) if inks else np.zeros((0, 11), np.float32)
+    transcripts, at = [], 0
+    for look, one in zip(looks, decoded, strict=True):
+        length = sum(s.character.isdigit() for s in one.symbols)
+        transcripts.append(_join(look, one, alone[at : at + length], pooling))
+        at += length
+    return transcripts
 
 
-def _decode(line: Line, answers: Floats, spec: FieldSpec) -> _Seen:
-    """Decode what every network makes of a line, (R, T, C).
+def _ask_general(looks: Sequence[_Look], recognizers: Recognizers) -> list[Floats | None]:
+    """Return what the general reader makes of every line that has ink; None of the others, and without that reader."""
+    ask = recognizers.transcribe_general
+    if ask is None:
+        return [None] * len(looks)
+    asked = [i for i, look in enumerate(looks) if look.line.ink]
+    lines = [cut_general_line(looks[i].raw, looks[i].crop, looks[i].line) for i in asked]
+    answers = dict(zip(asked, ask(lines) if lines else (), strict=True))
+    return [answers.get(i) for i in range(len(looks))]
 
-    Two networks name a digit in columns of their own, so that their strings are brought together, not their columns.
-    """
-    if not line.ink:
-        return _Seen([Candidate("", 1.0)])
-    least, most = spec.digit_range
-    resolved = [resolve_slashes(answer, spec.kind) for answer in answers]
+
+def _decode(look: _Look, networks: Floats, general: Floats | None, cells: Cells | None, pooling: Pooling) -> _Decoded:
+    """Decode what the networks, (R, T, C), and the general reader, (T', C), make of a line."""
+    spec = look.crop.spec
+    if not look.line.ink:
+        nothing = Ballot(("",), np.zeros((1, len(networks))), np.zeros(1))
+        return _Decoded(nothing, (), 0, ())
+    resolved = [resolve_slashes(answer, spec.kind) for answer in networks]
     merged = [merge_marks(answer) for answer in resolved]
-    votes = [find_candidates(one) for one in merged]
-    candidates = keep_fitting(pool_candidates(votes), least=least, most=most)
-    text = candidates[0].digits
-    agreed = [next((c.probability for c in vote if c.digits == text), 0.0) for vote in votes]
+    of_general = None if general is None else merge_marks(resolve_slashes(general, spec.kind))
+    ballot = hold_ballot(np.stack(merged), of_general, cells, pooling)
+    text = _fitting(ballot.candidates(), spec)[0].digits
+    held = ballot.log_probabilities[ballot.strings.index(text)]
+    surest = int(np.argmax(held[: len(merged)]))
     aligned = [align(text, one) for one in merged]
-    surest = int(np.argmax(agreed))
     gap_marks, rival_marks = see_marks(resolved, aligned, surest)
-    return _Seen(
-        candidates,
-        readings=tuple(spell_greedily(one) for one in merged),
-        least_agreed=min(agreed),
-        uncertainty=sum(map(entropy, merged)),
-        lone_slashes=max(len(find_lone_slashes(answer, spec.kind)) for answer in answers),
-        gap_marks=gap_marks,
-        rival_marks=rival_marks,
-        sequence=np.mean([_digit_posteriors(a, m) for a, m in zip(aligned, merged, strict=True)], axis=0),
-        symbols=tuple(merge_symbols(aligned[surest], find_marks(resolved[surest]))),
+    if general is not None and of_general is not None:
+        rival_marks = tuple(ask_general(rival_marks, gap_marks, general, align(text, of_general)))
+    return _Decoded(
+        ballot,
+        tuple(merged) if of_general is None else (*merged, of_general),
+        max(len(find_lone_slashes(answer, spec.kind)) for answer in networks),
+        tuple(merge_symbols(aligned[surest], find_marks(resolved[surest]))),
+        gap_marks,
+        rival_marks,
+        asked_general=of_general is not None,
     )
 
 
-def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript:
-    """Put both readers' probabilities of each digit together; the likeliest digits make the text."""
+def _fitting(candidates: list[Candidate], spec: FieldSpec) -> list[Candidate]:
+    least, most = spec.digit_range
+    return keep_fitting(candidates, least=least, most=most)
+
+
+def _join(look: _Look, seen: _Decoded, alone: Floats, pooling: Pooling) -> Transcript:
+    """Let the digit model have its say on the digits as they were cut; the likeliest string is the text.
+
+    The text keeps the number of digits that were cut out.
+    """
+    crop, line, count = look.crop, look.line, len(alone)
+    of_digits = digits_say(np.log(alone[:, :NOT_A_DIGIT].astype(np.float64) + FLOOR), seen.ballot.strings)
+    ballot = replace(seen.ballot, scores=seen.ballot.scores + pooling.digits * of_digits)
+    candidates = _fitting(ballot.candidates(), crop.spec)
+    best = next(c for c in candidates if len(c.digits) == count)
     cuts = [cut for cut in seen.cuts if cut.symbol.character.isdigit()]
-    both = fuse(seen.sequence, alone)
     page_boxes = [to_page_box(to_crop_box(cut.box, line), crop.page_from_crop) for cut in cuts]
-    digits = tuple(DigitReading(i, both[i], float(alone[i, NOT_A_DIGIT]), box) for i, box in enumerate(page_boxes))
-    read = iter(digits)
-    symbols = [
-        Symbol(str(next(read).digit), s.start, s.stop, s.peak) if s.character.isdigit() else s for s in seen.symbols
+    likely = _likely_digits(ballot, best.digits, alone)
+    digits = tuple(DigitReading(i, likely[i], float(alone[i, NOT_A_DIGIT]), box) for i, box in enumerate(page_boxes))
+    read = iter(best.digits)
+    held = np.exp(np.minimum(ballot.log_probabilities[ballot.strings.index(best.digits)], 0.0))
+    votes = [
+        Vote(spell_greedily(merged), float(probability), entropy(merged))
+        for merged, probability in zip(seen.merged, held, strict=False)
     ]
+    of_networks = len(votes) - seen.asked_general
     return Transcript(
         crop=crop,
         line=line,
-        text="".join(s.character for s in symbols if s.character.isdigit()),
-        written="".join(s.character for s in symbols),
-        candidates=tuple(seen.candidates),
-        readings=seen.readings,
-        least_agreed=seen.least_agreed,
-        uncertainty=seen.uncertainty,
+        text=best.digits,
+        written="".join(next(read) if s.character.isdigit() else s.character for s in seen.symbols),
+        candidates=(best, *(c for c in candidates if c is not best)),
+        networks=tuple(votes[:of_networks]),
+        general=votes[-1] if seen.asked_general else None,
         lone_slashes=seen.lone_slashes,
         gap_marks=seen.gap_marks,
         rival_marks=seen.rival_marks,
@@ -197,9 +250,18 @@ def _join(crop: FieldCrop, line: Line, seen: _Seen, alone: Floats) -> Transcript
         marks=tuple(cut for cut in seen.cuts if not cut.symbol.character.isdigit()),
         cuts=tuple(cuts),
         digits=digits,
-        sequence=seen.sequence,
         alone=alone,
+        passed_over=_count_passed_over(look, seen.cuts),
     )
+
+
+def _count_passed_over(look: _Look, cuts: Sequence[Cut]) -> int:
+    """Count what a tall crop holds beside its digits: cleaning may have taken one of them for print."""
+    if not cuts or not _is_tall(look.raw):
+        return 0
+    x, y = (np.linalg.inv(look.raw.page_from_crop) @ look.crop.page_from_crop)[:2, 2]
+    boxes = [to_crop_box(cut.box, look.line) for cut in cuts]
+    return count_passed_over(look.raw.grey, [box._replace(x=box.x + x, y=box.y + y) for box in boxes])
 
 
 def _tell_currency(cuts: Sequence[Cut]) -> str:
@@ -209,26 +271,12 @@ def _tell_currency(cuts: Sequence[Cut]) -> str:
     return "" if not told else told.pop() if len(told) == 1 else UNTOLD_SIGN
 
 
-def _digit_posteriors(symbols: Sequence[Symbol], merged: Floats) -> Floats:
-    """Return the sequence reader's (n, 10) probabilities of digits: its best over each symbol's columns.
-
-    The columns beside a symbol may lift what its own ones hold for impossible, by ``FLOOR`` at most.
-    """
-    if not symbols:
-        return _no_digits()
-    likely = np.exp(merged[:, :BLANK])
-    own = np.stack([likely[s.start : s.stop].max(axis=0) for s in symbols])
-    wide = np.stack([likely[max(0, s.start - 1) : s.stop + 1].max(axis=0) for s in symbols])
-    best = np.where(own > FLOOR, own, np.minimum(wide, own + FLOOR)) + FLOOR
-    return np.asarray(best / best.sum(axis=1, keepdims=True), np.float32)
-
-
-def fuse(sequence: Floats, alone: Floats) -> Floats:
-    """Return (n, 10) probabilities from both readers', as their weighted geometric mean.
-
-    Genest, Zidek, "Combining probability distributions", Statistical Science 1(1), 1986.
-    """
-    other = alone[:, :10] + FLOOR
-    logs = np.log(sequence + FLOOR) + DIGIT_MODEL_SHARE * np.log(other)
-    pooled = np.exp(logs - logs.max(axis=1, keepdims=True)) if len(logs) else logs
-    return np.asarray(pooled / pooled.sum(axis=1, keepdims=True), np.float32)
+def _likely_digits(ballot: Ballot, text: str, alone: Floats) -> Floats:
+    """Return (n, 10) probabilities of the text's digits: of each, that of the likeliest string that has it there."""
+    likely = np.full((len(text), 10), FLOOR * FLOOR)
+    likely += FLOOR * alone[:, :NOT_A_DIGIT]
+    for string, share in zip(ballot.strings, ballot.probabilities().tolist(), strict=True):
+        if len(string) == len(text):
+            for place, digit in enumerate(string):
+                likely[place, int(digit)] = max(likely[place, int(digit)], share)
+    return np.asarray(likely / likely.sum(axis=1, keepdims=True), np.float32).reshape(-1, 10)

@@ -12,69 +12,44 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from schemas.form_template import FieldSpec
 from worker.calibration import FARTHEST, FieldCalibration, Promise, ReadersCalibration
-from worker.fields.cell_rows import RowEvidence, gather_row_evidence, look_at_rows
+from worker.decision import AcceptPolicy, decide_field
+from worker.fields.cell_rows import CellRowReading, RowEvidence, describe_row, gather_row_evidence, look_at_rows
 from worker.fields.judging.evidence import FieldEvidence, gather_evidence
 from worker.fields.judging.promise import choose_threshold
-from worker.fields.line_reader.transcription import transcribe
-from worker.synthesis.fields import draw_field
-from worker.synthesis.glyphs import GlyphSource
+from worker.fields.line_reader.reading import describe_reading
+from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.training.fields.truth import LabelledField
-from worker.values import Box, FieldCrop, Recognizers
+from worker.values import FieldCrop, FieldStatus, RawReading, Recognizers
 
 BATCH = 32
 SPEAKS_FOR = {
-    **dict.fromkeys(("best_string", "weakest_digit", "weakest_alone", "weakest_in_line", "least_agreed"), 1),
-    **dict.fromkeys(("cells_agree", "cells_as_many", "cells_weakest", "as_the_line", "weakest_settled"), 1),
-    "length": 0,
+    **dict.fromkeys(("text", "network", "other_network", "general", "weakest_alone"), 1),
+    **dict.fromkeys(("cells_weakest", "full_row", "text_surplus", "general_surplus"), 1),
+    **dict.fromkeys(("length", "lone_digit"), 0),
 }
 """Evidence of which more is better; of the length it is not known; more of any other is worse."""
+_SURE = FieldCalibration(("length",), np.zeros(1), np.ones(1), np.zeros(1), bias=10.0, promise=Promise(1.0, 0.0))
+"""Finds every reading sure: what is doubted all the same, it is doubted whatever its confidence."""
 PROMISED_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """The evidence (n, k) of labelled fields, whether each was read right, and whose set it is of."""
+    """The evidence (n, k) of labelled fields, whether each was read right, and whose set it is of.
+
+    ``acceptable`` (n,) tells which fields a person sees only if their confidence is too low: of these alone a
+    threshold promises something.
+    """
 
     rows: NDArray[np.float64]
     correct: NDArray[np.bool_]
+    acceptable: NDArray[np.bool_]
     sources: tuple[str, ...]
     names: tuple[str, ...]
 
 
 Collector = Callable[[Sequence[LabelledField], Recognizers], Evidence]
-
-
-def draw_labelled(count: int, seed: int, glyphs: GlyphSource | None = None) -> list[LabelledField]:
-    """Draw fields that never trained: another seed. Those without digits, and spoilt ones, are left out."""
-    rng = np.random.default_rng([seed, 77])
-    found: list[LabelledField] = []
-    while len(found) < count:
-        sample = draw_field(rng, glyphs=glyphs)
-        truth = "".join(c for c in sample.text if c.isdigit())
-        if not truth or "#" in sample.text:
-            continue
-        height, width = sample.grey.shape
-        spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20), kind=kind_of(sample.text))
-        crop = FieldCrop(spec, sample.grey, Box(0, 0, width, height), np.eye(3))
-        found.append(LabelledField("drawn", crop, truth, True))
-    return found
-
-
-def draw_labelled_cells(count: int, seed: int, glyphs: GlyphSource | None = None) -> list[LabelledField]:
-    """Draw rows of 3 to 10 cells, each with a digit, that never trained: another seed."""
-    rng = np.random.default_rng([seed, 79])
-    found: list[LabelledField] = []
-    while len(found) < count:
-        cells = int(rng.integers(3, 11))
-        truth = "".join(map(str, rng.integers(0, 10, cells)))
-        sample = draw_field(rng, truth, glyphs=glyphs, in_cells=True)
-        height, width = sample.grey.shape
-        spec = FieldSpec(name="drawn", box_mm=(0, 0, 100, 20), layout="cells", cells=cells)
-        crop = FieldCrop(spec, sample.grey, Box(0, 0, width, height), np.eye(3))
-        found.append(LabelledField("drawn cells", crop, truth, True))
-    return found
 
 
 def kind_of(text: str) -> Literal["number", "amount", "date"]:
@@ -88,29 +63,41 @@ def kind_of(text: str) -> Literal["number", "amount", "date"]:
 
 def collect_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) -> Evidence:
     """Read free fields and gather their evidence; fields read as blank are left out."""
-    return _collect(fields, lambda crops: transcribe(crops, recognizers), gather_evidence, FieldEvidence)
+    return _collect(fields, lambda crops: transcribe(crops, recognizers), _of_free, FieldEvidence)
 
 
 def collect_row_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) -> Evidence:
     """Read rows of cells and gather their evidence; rows read as blank are left out."""
-    return _collect(fields, lambda crops: look_at_rows(crops, recognizers), gather_row_evidence, RowEvidence)
+    return _collect(fields, lambda crops: look_at_rows(crops, recognizers), _of_rows, RowEvidence)
+
+
+def _of_free(seen: Transcript) -> tuple[FieldEvidence, RawReading]:
+    return gather_evidence(seen), describe_reading(seen, _SURE)
+
+
+def _of_rows(seen: CellRowReading) -> tuple[FieldEvidence, RawReading]:
+    return gather_row_evidence(seen), describe_row(seen, _SURE)
 
 
 def _collect(
     fields: Sequence[LabelledField],
     look: Callable[[list[FieldCrop]], Sequence[Any]],
-    gather: Callable[[Any], FieldEvidence],
+    judge: Callable[[Any], tuple[FieldEvidence, RawReading]],
     kind: type[FieldEvidence],
 ) -> Evidence:
-    rows, correct, sources = [], [], []
+    rows, correct, acceptable, sources = [], [], [], []
     for start in range(0, len(fields), BATCH):
         part = fields[start : start + BATCH]
         for labelled, seen in zip(part, look([f.crop for f in part]), strict=True):
             if seen.digits:
-                rows.append(dataclasses.astuple(gather(seen)))
+                evidence, read = judge(seen)
+                rows.append(dataclasses.astuple(evidence))
                 correct.append(seen.text == labelled.truth)
+                decided = decide_field(labelled.crop.spec, read, AcceptPolicy(accept_threshold=0.0))
+                acceptable.append(decided.status is FieldStatus.ACCEPTED)
                 sources.append(labelled.source)
-    return Evidence(np.array(rows), np.array(correct), tuple(sources), tuple(f.name for f in dataclasses.fields(kind)))
+    names = tuple(f.name for f in dataclasses.fields(kind))
+    return Evidence(np.array(rows), np.array(correct), np.array(acceptable), tuple(sources), names)
 
 
 def fit_calibration(evidence: Evidence) -> FieldCalibration:
@@ -143,16 +130,19 @@ def choose_promises(
 ) -> FieldCalibration:
     """Return the calibration with a threshold for each substitution rate.
 
-    The thresholds are chosen on fields that did not fit the calibration. Where these cannot show a rate, only
-    fields are accepted that are each as sure as the rate asks for, and the promise says that it is not shown.
+    The thresholds are chosen on fields that did not fit the calibration. Where these cannot show a rate, the promise
+    says so; where not even they themselves keep it, only fields are accepted that are as sure as the rate asks for.
     """
-    confidences = confidences_of(calibration, evidence)
+    confidences = confidences_of(calibration, evidence)[evidence.acceptable]
+    correct = evidence.correct[evidence.acceptable]
     promises: list[Promise] = []
     strictest = 0.0
     for rate in sorted(rates, reverse=True):
-        promise = choose_threshold(confidences, evidence.correct, max_substitution_rate=rate)
+        promise = choose_threshold(confidences, correct, max_substitution_rate=rate)
         if promise.accept_threshold is None:
             promise = replace(promise, accept_threshold=max(1 - rate, strictest))
+        elif not promise.is_shown:
+            promise = replace(promise, accept_threshold=max(promise.accept_threshold, strictest))
         strictest = max(strictest, promise.accept_threshold or 0.0)
         promises.append(promise)
     return replace(calibration, promises=tuple(promises))
@@ -187,4 +177,5 @@ def calibrate_own(
     return ReadersCalibration(
         choose(free, collect_evidence, known.free) if free else known.free,
         choose(rows, collect_row_evidence, known.cells) if rows else known.cells,
+        known.pooling,
     ).promising(max_substitution_rate)

@@ -10,14 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from worker.decision import AcceptPolicy
+from worker.decision import AcceptPolicy, decide_field
 from worker.fields.line_reader.reading import read_sequence
 from worker.fields.reading import read_fields
 from worker.page_kinds import FreePage
 from worker.pipeline import read_page
 from worker.training.fields.measures import Scored
 from worker.training.fields.truth import LabelledField, read_rows
-from worker.values import Page, RawReading, Recognizers
+from worker.values import FieldStatus, Page, RawReading, Recognizers
 
 PHOTO_SOURCES = ("phone_photo_lines", "phone_photo_single", "scanned_digit_sheets")
 
@@ -27,7 +27,8 @@ def score_fields(fields: Sequence[LabelledField], recognizers: Recognizers) -> l
     scored = []
     for labelled in fields:
         (read,) = read_fields([labelled.crop], recognizers)
-        scored.append((Scored(labelled.source, labelled.truth, read.text, read.confidence), read))
+        accepted = decide_field(labelled.crop.spec, read, AcceptPolicy()).status is FieldStatus.ACCEPTED
+        scored.append((Scored(labelled.source, labelled.truth, read.text, read.confidence, accepted), read))
     return scored
 
 

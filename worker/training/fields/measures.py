@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 from worker.training.metrics import expected_calibration_error
 
@@ -21,6 +22,7 @@ class Scored:
     truth: str
     text: str
     confidence: float
+    is_accepted: bool = False
 
     @property
     def correct(self) -> bool:
@@ -30,7 +32,11 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class FieldMeasures:
-    """How well one set is read, as shares of 1; ``read_rates`` belong to ``SUBSTITUTION_RATES``."""
+    """How well one set is read, as shares of 1; ``read_rates`` belong to ``SUBSTITUTION_RATES``.
+
+    ``accepted`` fields need nobody at the promise that is held to; of these ``accepted_wrong`` are wrong, a share that
+    lies between ``wrong_at_least`` and ``wrong_at_most`` with 95 % certainty (Clopper and Pearson 1934).
+    """
 
     source: str
     fields: int
@@ -38,6 +44,10 @@ class FieldMeasures:
     digit_error_rate: float
     read_rates: tuple[float, ...]
     ece: float
+    accepted: int
+    accepted_wrong: int
+    wrong_at_least: float
+    wrong_at_most: float
 
 
 def measure(source: str, scored: Sequence[Scored]) -> FieldMeasures:
@@ -45,6 +55,9 @@ def measure(source: str, scored: Sequence[Scored]) -> FieldMeasures:
     correct = np.array([s.correct for s in scored])
     confidences = np.array([s.confidence for s in scored])
     errors = sum(edit_distance(s.text, s.truth) for s in scored)
+    accepted = [s for s in scored if s.is_accepted]
+    wrong = sum(not s.correct for s in accepted)
+    at_least, at_most = exact_interval(wrong, len(accepted))
     return FieldMeasures(
         source=source,
         fields=len(scored),
@@ -52,7 +65,19 @@ def measure(source: str, scored: Sequence[Scored]) -> FieldMeasures:
         digit_error_rate=errors / max(1, sum(len(s.truth) for s in scored)),
         read_rates=tuple(read_rate(confidences, correct, rate) for rate in SUBSTITUTION_RATES),
         ece=expected_calibration_error(confidences, correct),
+        accepted=len(accepted),
+        accepted_wrong=wrong,
+        wrong_at_least=at_least,
+        wrong_at_most=at_most,
     )
+
+
+def exact_interval(wrong: int, count: int, certainty: float = 0.95) -> tuple[float, float]:
+    """Return the share that ``wrong`` of ``count`` comes from, at least and at most (Clopper and Pearson 1934)."""
+    beside = (1 - certainty) / 2
+    least = float(beta.ppf(beside, wrong, count - wrong + 1)) if wrong else 0.0
+    most = float(beta.ppf(1 - beside, wrong + 1, count - wrong)) if wrong < count else 1.0
+    return least, most
 
 
 def risk_coverage(

@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -25,22 +25,25 @@ from worker.training.fields.calibration import (
     choose_promises,
     collect_evidence,
     collect_row_evidence,
-    draw_labelled,
-    draw_labelled_cells,
     fit_calibration,
 )
-from worker.training.fields.glyphs import load_shape_bank
 from worker.training.fields.net import FieldsNet, export_onnx, head_nodes
 from worker.training.fields.samples import draw_line
 from worker.training.fields.truth import LabelledField, load_fields, split
+from worker.training.general.held_out import draw_held_out_fields, draw_held_out_rows
 
-DRAWN_TO_FIT = 8000
-DRAWN_TO_PROMISE = 24000
-DRAWN_FROM = {(False, False): 1, (False, True): 10, (True, False): 3, (True, True): 11}
-"""(in cells, held out) -> what is added to the seed. A held-out set is asked once: another model wants others."""
-CALIBRATION_SOURCES = ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages")
+HELD_OUT_TO_FIT = {"free": 2500, "cells": 900}
+HELD_OUT_TO_PROMISE = {"free": 13000, "cells": 4800}
+"""Fields of held-out writers drawn on paper: half of the writers to fit confidence, the other half to promise."""
+HELD_OUT_SEED = 20
+"""Added to the seed. The fields that promise are asked once: another model wants others."""
+CALIBRATION_SOURCES = {
+    "free": ("check_amounts_car_a", "cheque_amounts_in", "nist_hsf_pages", "weather_tables"),
+    "cells": ("cheque_dates_in", "exam_id_pages", "comb_forms_photos", "comb_forms_small"),
+}
 """Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
-CELL_SOURCES = ("cheque_dates_in", "exam_id_pages")
+Layout = Literal["free", "cells"]
+
 DESCRIPTION = (
     "Reads a line of handwritten digits whole: convolutional networks with CTC, trained on drawn strings only. "
     "Calibrated together with the digit model of version"
@@ -68,7 +71,6 @@ def make_model(
     trained: Sequence[TrainedNet],
     *,
     data_dir: Path,
-    cache: Path,
     models_dir: Path = MODELS_DIR,
     report: Callable[[str], None] = print,
 ) -> ModelCard:
@@ -83,13 +85,13 @@ def make_model(
         for name in (DIGITS, card_path(Path(DIGITS)).name):
             shutil.copy(MODELS_DIR / name, models_dir / name)
     report("calibrating")
-    return recalibrate(models_dir, data_dir=data_dir, cache=cache)
+    return recalibrate(models_dir, data_dir=data_dir)
 
 
-def recalibrate(models_dir: Path, *, data_dir: Path, cache: Path) -> ModelCard:
+def recalibrate(models_dir: Path, *, data_dir: Path) -> ModelCard:
     """Fit the confidence of a folder's line reader anew with the digit model beside it, and keep it in the card."""
     content, card = read_verified_model(models_dir / LINE_READER)
-    kept = calibrate_model(models_dir, data_dir, cache, int(card.settings["seeds"][0]))
+    kept = calibrate_model(models_dir, data_dir, int(card.settings["seeds"][0]))
     described = f"{DESCRIPTION} {read_card(card_path(models_dir / DIGITS)).version}"
     fitted = card.model_copy(update={"calibration": keep_calibration(kept), "description": described})
     return write_model(models_dir / LINE_READER, content, fitted)
@@ -106,36 +108,38 @@ def _sample_lines(seed: int, count: int = 256, width: int = 128) -> NDArray[np.u
     return np.stack(lines)
 
 
-def calibrate_model(models_dir: Path, data_dir: Path, cache: Path, seed: int) -> ReadersCalibration:
-    """Fit confidence on development halves and drawn fields, promise on other drawn ones; so too for rows of cells.
+def calibrate_model(models_dir: Path, data_dir: Path, seed: int) -> ReadersCalibration:
+    """Fit confidence on held-out writers and development halves, promise on other held-out writers.
 
-    The four sets are read by two processes of their own.
+    Free fields and rows of cells have each their own; the four sets are read by two processes.
     """
-    sets = product((False, True), (False, True))
+    asked: list[tuple[Layout, bool]] = [(layout, to_fit) for to_fit in (False, True) for layout in ("free", "cells")]
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as processes:
-        read = [
-            processes.submit(_gather, models_dir, data_dir, cache, seed, in_cells=in_cells, held_out=held_out)
-            for in_cells, held_out in sets
-        ]
-        fields, held_out_fields, rows, held_out_rows = (one.result() for one in read)
-    return ReadersCalibration(
-        choose_promises(fit_calibration(fields), held_out_fields),
-        choose_promises(fit_calibration(rows), held_out_rows),
+        jobs = {
+            part: processes.submit(_gather, models_dir, data_dir, seed, layout=part[0], to_fit=part[1])
+            for part in asked
+        }
+        read = {part: job.result() for part, job in jobs.items()}
+    free, cells = (
+        choose_promises(fit_calibration(read[layout, True]), read[layout, False]) for layout in ("free", "cells")
     )
+    return ReadersCalibration(free, cells)
 
 
-def _gather(models_dir: Path, data_dir: Path, cache: Path, seed: int, *, in_cells: bool, held_out: bool) -> Evidence:
+def _gather(models_dir: Path, data_dir: Path, seed: int, *, layout: Layout, to_fit: bool) -> Evidence:
     """Read one set: free fields or rows of cells, to fit confidence (real ones, too) or to show the promise."""
     cv2.setNumThreads(1)
-    draw, collect = (draw_labelled_cells, collect_row_evidence) if in_cells else (draw_labelled, collect_evidence)
-    count = DRAWN_TO_PROMISE if held_out else DRAWN_TO_FIT
-    fields = draw(count, seed + DRAWN_FROM[in_cells, held_out], load_shape_bank(data_dir, cache))
-    if not held_out:
-        fields = [*development_fields(data_dir, CELL_SOURCES if in_cells else CALIBRATION_SOURCES), *fields]
-    return collect([f for f in fields if not in_cells or f.crop.spec.layout == "cells"], load_recognizers(models_dir))
+    draw, collect = (
+        (draw_held_out_rows, collect_row_evidence) if layout == "cells" else (draw_held_out_fields, collect_evidence)
+    )
+    count = (HELD_OUT_TO_FIT if to_fit else HELD_OUT_TO_PROMISE)[layout]
+    fields = draw(data_dir, count, seed + HELD_OUT_SEED, half=int(to_fit))
+    if to_fit:
+        fields = [*development_fields(data_dir, CALIBRATION_SOURCES[layout]), *fields]
+    return collect([f for f in fields if f.crop.spec.layout == layout], load_recognizers(models_dir))
 
 
-def development_fields(data_dir: Path, sources: Sequence[str] = CALIBRATION_SOURCES) -> list[LabelledField]:
+def development_fields(data_dir: Path, sources: Sequence[str]) -> list[LabelledField]:
     """Return the development halves of the sets that confidence is fitted on."""
     return [f for source in sources for f in split(load_fields(data_dir, source), development=True)]
 

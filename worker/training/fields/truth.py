@@ -44,7 +44,7 @@ def load_fields(data_dir: Path, source: str) -> list[LabelledField]:
     cut = _Cutter(path)
     found = []
     for i, row in rows:
-        truth = row.get("label") or row.get("digits") or row["numeric_id"]
+        truth = row.get("label") or row.get("digits") or row.get("numeric_id", "")
         if not truth.isdigit():
             continue
         half = i // 2 if folder == "cheque_fields_in" else i
@@ -108,7 +108,7 @@ class _Cutter:
         return self._last[1]
 
 
-def _spec(*, kind: str = "number", cells: int | None = None, digits: Any = None) -> FieldSpec:
+def _spec(*, kind: str = "code", cells: int | None = None, digits: Any = None) -> FieldSpec:
     return FieldSpec.model_validate(
         {
             "name": "field",
@@ -148,6 +148,9 @@ SOURCES: dict[str, tuple[str, Callable[[Row], bool], Callable[[Row, str], FieldS
     "forms_misc": ("forms_misc", lambda row: "approximate" not in row["note"], _comb),
     "forms_misc_rough_boxes": ("forms_misc", lambda row: "approximate" in row["note"], _comb),
     "parish_row_ids": ("parish_row_ids", _always, lambda _, __: _spec()),
+    "weather_tables": ("weather_tables", _always, lambda _, __: _spec()),
+    "comb_forms_photos": ("comb_forms_photos", _always, lambda _, __: _spec(cells=3)),
+    "comb_forms_small": ("comb_forms_small", _always, lambda _, __: _spec(cells=3)),
 }
 """Name -> folder, which of its rows, and what a reader is told about a field."""
 

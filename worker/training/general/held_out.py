@@ -27,12 +27,13 @@ FREE, CELLS = "held-out pens", "held-out pens in cells"
 """The names of the two sets."""
 
 
-def draw_held_out_fields(data_dir: Path, count: int, seed: int) -> list[LabelledField]:
+def draw_held_out_fields(data_dir: Path, count: int, seed: int, *, half: int | None = None) -> list[LabelledField]:
     """Draw free fields of held-out writers: numbers, amounts, dates, telephone numbers on every paper and print.
 
+    ``half`` 0 or 1 takes every second writer.
     Fields without digits and spoilt ones are left out; a whole number may hold signs like a telephone's brackets.
     """
-    pens = load_pen_bank(data_dir, held_out=True)
+    pens = load_pen_bank(data_dir, held_out=True, half=half)
     rng = np.random.default_rng([seed, 81])
     found: list[LabelledField] = []
     while len(found) < count:
@@ -53,9 +54,9 @@ def _draw_free(rng: np.random.Generator, pens: PenBank) -> FieldSample:
     return draw_field(rng, text, glyphs=pens, real_share=1.0)
 
 
-def draw_held_out_rows(data_dir: Path, count: int, seed: int) -> list[LabelledField]:
-    """Draw rows of 3 to 10 cells with a digit of a held-out writer in each."""
-    pens = load_pen_bank(data_dir, held_out=True)
+def draw_held_out_rows(data_dir: Path, count: int, seed: int, *, half: int | None = None) -> list[LabelledField]:
+    """Draw rows of 3 to 10 cells with a digit of a held-out writer, one of every second if ``half``, in each."""
+    pens = load_pen_bank(data_dir, held_out=True, half=half)
     rng = np.random.default_rng([seed, 82])
     found: list[LabelledField] = []
     for _ in range(count):
@@ -68,7 +69,9 @@ def draw_held_out_rows(data_dir: Path, count: int, seed: int) -> list[LabelledFi
 
 
 def _kind_of(text: str) -> Literal["number", "amount", "date"]:
-    """Return the kind of field in which a text would stand; a telephone number is a number."""
+    """Return the kind of field in which a text would stand; a telephone number is a number, 12/5 a day."""
+    if "/" in text and not text.endswith(("/-", "/100", "/-.")):
+        return "date"
     return "number" if "#" in text or re.fullmatch(r"(\d+-)?\d{3}-\d{4}", text) else kind_of(text)
 
 
