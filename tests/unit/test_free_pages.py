@@ -72,6 +72,22 @@ def test_a_table_gives_a_number_for_each_cell_with_its_row_and_column() -> None:
     assert {crop.spec.layout for crop in crops} == {"free"}
 
 
+@pytest.mark.parametrize("columns", [[260], [150, 260], [60, 160, 260, 360, 460]])
+def test_a_rule_between_columns_parts_their_numbers_and_none_is_sure(columns: list[int]) -> None:
+    grey = sheet({(190, 150): "46", (275, 150): "9", (190, 300): "83", (275, 300): "71", (560, 300): "502"})
+    for x in columns:
+        cv2.line(grey, (x, 60), (x, 400), 90, 2)
+    crops = find_free_fields(Page("s", 0, grey))
+    widths = [round(crop.box_px.w / 10) for crop in crops]
+    assert [crop.complete for crop in crops] == [False, False, False, False, True]
+    assert max(widths[:4]) < 8
+
+
+def test_a_number_that_goes_on_past_the_rim_is_not_complete() -> None:
+    grey = sheet({(650, 150): "4567", (90, 330): "802"})
+    assert [crop.complete for crop in find_free_fields(Page("s", 0, grey[:, :757]))] == [False, True]
+
+
 def test_underlined_and_ringed_numbers_are_cut_without_their_lines() -> None:
     grey = sheet({(90, 150): "4567", (90, 330): "803", (500, 330): "12"})
     cv2.line(grey, (80, 156), (270, 158), 40, 3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -78,6 +79,12 @@ _BESIDE, _CONTINUES = 0.5, 0.35
 _PIECE = 0.2
 """Pieces of ink this long, in heights of a table's cells, may be what is left of a digit."""
 
+_TALL_RULE, _COLUMN = 2.0, 1.5
+"""Least length of a rule between columns, and their least width, in heights of the page's digits."""
+
+_RIM_TO_RIM = 0.95
+"""Share of the page's height along which rules of squared paper run."""
+
 _TABLE_RULE_PX = 5
 """Thickness of a table's rules, painted over where its cells were found."""
 
@@ -147,6 +154,8 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
         sketch = _turned(sketch, turns)
         glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     rows, strange, left_out = _numbers(sketch, glyphs, recognizers)
+    rows, apart = _split_at_columns(rows, sketch)
+    strange = [*strange, *apart]
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
     left_out += _overlooked(sketch, glyphs)
     return FreeWriting(_number_fields(page, sketch, named, strange), _doubt_places(sketch, left_out))
@@ -174,6 +183,41 @@ def _numbers(
     lines_of_print = [[g for number in row for g in number] for row in group_numbers(printed)]
     doubtful = [*left_out, *lines_of_print, *([blob] for blob in blobs)]
     return [row for row in kept if row], [n for n in strange if n not in left_out], doubtful
+
+
+def _split_at_columns(rows: list[list[Number]], sketch: _Sketch) -> tuple[list[list[Number]], list[Number]]:
+    """Split numbers where an upright rule stands between two glyphs; return the rows, and what a rule stands in.
+
+    Rules nearer to each other than digits need are squares, which numbers cross. Where rules run from rim to rim the
+    page may be squared paper with large squares or one large table: numbers stay whole there.
+    """
+    heights = [glyph.parts[0].height for row in rows for number in row for glyph in number]
+    if not heights:
+        return rows, []
+    usual = float(np.median(heights))
+    rules = find_rules(sketch.ink, flat_length=float(max(sketch.ink.shape)), upright_length=_TALL_RULE * usual)
+    uprights = sorted((rule for rule in rules if rule.upright), key=lambda rule: rule.offset)
+    steps = np.diff([rule.offset for rule in uprights])
+    steps = steps[steps > _TABLE_RULE_PX]  # the pieces of one rule lie on one line
+    if not uprights or (len(steps) and np.median(steps) < _COLUMN * usual):
+        return rows, []
+    pieces = [[(number, _split(number, uprights)) for number in row] for row in rows]
+    if np.median([rule.length for rule in uprights]) > _RIM_TO_RIM * len(sketch.ink):
+        return rows, [number for row in pieces for number, parts in row if len(parts) > 1]
+    apart = [piece for row in pieces for _, parts in row if len(parts) > 1 for piece in parts]
+    return [[piece for _, parts in row for piece in parts] for row in pieces], apart
+
+
+def _split(number: Number, uprights: list[Rule]) -> list[Number]:
+    parts = [number[:1]]
+    for a, b in pairwise(number):
+        left, right = ((g.box[0] + g.box[2]) / 2 for g in (a, b))
+        y = (a.box[1] + a.box[3] + b.box[1] + b.box[3]) / 4
+        if any(rule.start <= y <= rule.end and left < rule.across(y) < right for rule in uprights):
+            parts.append([b])
+        else:
+            parts[-1].append(b)
+    return parts
 
 
 def _overlooked(sketch: _Sketch, glyphs: list[Glyph]) -> list[Number]:
@@ -474,7 +518,10 @@ def _belongs(mark: InkPart, body: InkPart) -> bool:
 def _number_fields(
     page: Page, sketch: _Sketch, named: Sequence[tuple[str, Number]], strange: Sequence[Number]
 ) -> tuple[FieldCrop, ...]:
-    """Cut numbers out of the page; what touches or continues one comes with it, and is said to be left over."""
+    """Cut numbers out of the page; what touches or continues one comes with it, and is said to be left over.
+
+    Ink beside a number that reaches the image's rim may be its next digit, cut off there.
+    """
     taken = [part for _, number in named for glyph in number for part in glyph.parts]
     loose = [part for part in ink_parts(_other_ink(sketch.bare, taken)) if part.width >= 3 or part.height >= 3]
     fields = []
@@ -482,7 +529,7 @@ def _number_fields(
         beside = [part for part in loose if _lies_beside(part, number)]
         others = [n for _, n in named if n is not number]
         height = _box_of(number).h
-        whole = all(part.height < _DIGIT_LIKE * height for part in beside)
+        whole = all(part.height < _DIGIT_LIKE * height and _is_inside(part, sketch.bare.shape) for part in beside)
         whole &= (
             not sketch.hides_strokes
             and number not in strange
