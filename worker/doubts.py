@@ -24,6 +24,7 @@ class DoubtKind(StrEnum):
     UNREAD_MARK = "unread_mark"
     UNREAD_INK = "unread_ink"
     MAY_BE_PART = "may_be_part"
+    UNSURE_TURN = "unsure_turn"
     WRITING_IN_NO_FIELD = "writing_in_no_field"
     UNEXPECTED_MARK = "unexpected_mark"
     MISSING_MARK = "missing_mark"
@@ -77,6 +78,7 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
             DoubtKind.UNREAD_MARK,
             DoubtKind.UNREAD_INK,
             DoubtKind.MAY_BE_PART,
+            DoubtKind.UNSURE_TURN,
             DoubtKind.WRITING_IN_NO_FIELD,
             DoubtKind.UNEXPECTED_MARK,
             DoubtKind.MISSING_MARK,
@@ -147,6 +149,7 @@ _WORDS = {
     DoubtKind.UNREAD_MARK: "something beside the digits could not be read",
     DoubtKind.UNREAD_INK: "ink beside the digits was not read",
     DoubtKind.MAY_BE_PART: "the number may be a part of what is written there",
+    DoubtKind.UNSURE_TURN: "which way up the page lies is not sure",
     DoubtKind.WRITING_IN_NO_FIELD: "what may be writing is in no field: {places}",
     DoubtKind.UNEXPECTED_MARK: "a mark that the field does not expect: {first} in {second}",
     DoubtKind.MISSING_MARK: "a mark is missing that the field expects: {first} in {second}",

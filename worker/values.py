@@ -120,7 +120,8 @@ class FieldCrop:
     ``page_from_crop`` is the (3, 3) homography from crop pixels back to page pixels, ``box_px`` the field's upright
     bounding box on the page. ``registration`` is the quality of the registration around the field, or None without a
     template. ``complete`` is False where ink that may belong to the number lies beside what was cut, or where what was
-    cut looks like no digits: such a field is never accepted.
+    cut looks like no digits: such a field is never accepted. Neither is one that is not ``upright`` for sure: 6 and 9
+    turn into each other.
     """
 
     spec: FieldSpec
@@ -129,6 +130,7 @@ class FieldCrop:
     page_from_crop: NDArray[np.float64]
     registration: float | None = None
     complete: bool = True
+    upright: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,7 +27,8 @@ def filled(engine: Engine) -> Engine:
         read(engine, PAGE, reference="order 7")
     read(engine, CHECK)
     read(engine, make_page(0, make_field("late", "12", FieldStatus.ACCEPTED, 0.7)))
-    read(engine, PageReading(0, 10, 20, problem="does not register"), sha256="ab" * 32)
+    read(engine, PageReading(0, 10, 20, problem="does not register"))
+    read(engine, PAGE, sha256="ab" * 32)
     register(engine, sha256="ab" * 32)
     failing = claim(engine, register(engine))
     assert failing is not None

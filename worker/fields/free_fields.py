@@ -91,6 +91,9 @@ _TABLE_RULE_PX = 5
 _THIN = 0.3
 """Strokes are thinner than this share of the height of what they belong to."""
 
+_SURELY_DIGITS = 0.75
+"""Likeness of a form's digits from which it lies upright: on their side they stay below."""
+
 _GLYPHS_FOR_TURN = 48
 _MARGIN_SHARE = 0.35
 
@@ -149,7 +152,7 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
         rows, _, left_out = _numbers(form.sketch, list(form.outside), recognizers)
         return FreeWriting(form.fields, _doubt_places(form.sketch, [*(n for row in rows for n in row), *left_out]))
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
-    turns = _best_turn(sketch, glyphs, recognizers) if recognizers and glyphs else 0
+    turns, upright = _best_turn(sketch, glyphs, recognizers) if recognizers and glyphs else (0, True)
     if turns:
         sketch = _turned(sketch, turns)
         glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
@@ -158,7 +161,8 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     strange = [*strange, *apart]
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
     left_out += _overlooked(sketch, glyphs)
-    return FreeWriting(_number_fields(page, sketch, named, strange), _doubt_places(sketch, left_out))
+    fields = _number_fields(page, sketch, named, strange)
+    return FreeWriting(_say_which_way(fields, upright), _doubt_places(sketch, left_out))
 
 
 def _numbers(
@@ -264,15 +268,25 @@ def _strangeness(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers)
 
 def _upright_rows(page: Page, sketch: _Sketch, recognizers: Recognizers | None) -> _Form:
     """Find the printed rows of cells of a page, turned so that their digits look most like digits."""
-    for turns in (0, 1) if recognizers else (0,):
+    if recognizers is None:
+        return _cell_rows(page, sketch)
+    found: list[tuple[float, _Form]] = []
+    for turns in (0, 2, 1, 3):
         form = _cell_rows(page, _turned(sketch, turns))
-        if form.fields and recognizers:
-            upside_down = _cell_rows(page, _turned(sketch, turns + 2))
-            gain = _likeness(upside_down.fields, recognizers) - _likeness(form.fields, recognizers)
-            return upside_down if gain > (_TURN_MARGIN if turns == 0 else 0.0) else form
         if form.fields:
-            return form
-    return _Form(sketch)
+            found.append((_likeness(form.fields, recognizers) - (_TURN_MARGIN if turns else 0.0), form))
+        if turns == 2 and max((likeness for likeness, _ in found), default=0.0) > _SURELY_DIGITS:
+            break  # lying on its side, a table's digits are no digits
+    if not found:
+        return _Form(sketch)
+    (best, form), *others = sorted(found, key=lambda one: -one[0])
+    upright = best == 0 or all(best - other > _TURN_MARGIN for other, _ in others)
+    return replace(form, fields=_say_which_way(form.fields, upright))
+
+
+def _say_which_way(fields: Sequence[FieldCrop], upright: bool) -> tuple[FieldCrop, ...]:
+    """Return the fields, each saying whether it is sure which way up the page lies: 6 and 9 turn into each other."""
+    return tuple(fields) if upright else tuple(replace(field, upright=False) for field in fields)
 
 
 def _cell_rows(page: Page, sketch: _Sketch) -> _Form:
@@ -415,14 +429,15 @@ def _turned(sketch: _Sketch, turns: int) -> _Sketch:
     return _Sketch(grey, background, ink, bare, turned, sketch.hides_strokes)
 
 
-def _best_turn(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> int:
-    """Return how many quarter turns counter-clockwise make the glyphs look most like digits."""
+def _best_turn(sketch: _Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> tuple[int, bool]:
+    """Return how many quarter turns counter-clockwise make glyphs look most like digits, and whether that is sure."""
     largest = sorted(glyphs, key=lambda g: -g.parts[0].height)[:_GLYPHS_FOR_TURN]
     inks = [_glyph_ink(sketch, glyph) for glyph in largest]
     turned = [np.ascontiguousarray(np.rot90(ink, turns)) for turns in range(4) for ink in inks]
     scores = digit_likeness(turned, recognizers).reshape(4, -1).mean(axis=1)
     best = int(np.argmax(scores))
-    return best if scores[best] > scores[0] + _TURN_MARGIN else 0
+    turns = best if scores[best] > scores[0] + _TURN_MARGIN else 0
+    return turns, bool(scores[turns] - np.delete(scores, turns).max() > _TURN_MARGIN)
 
 
 def _glyph_ink(sketch: _Sketch, glyph: Glyph) -> NDArray[np.uint8]:
@@ -588,7 +603,7 @@ def _directions(number: Number) -> tuple[NDArray[np.float64], NDArray[np.float64
     """Return unit vectors along a number and down its digits; two digits count as tilted if steep."""
     boxes = np.array([g.box for g in number])
     x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    slope = float(np.polyfit(x, y, 1)[0]) if len(number) >= 2 else 0.0
+    slope = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 1 else 0.0
     angle = np.arctan(slope) if abs(slope) > (0.03 if len(number) > 2 else 0.35) else 0.0
     return np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
 

@@ -26,16 +26,17 @@ def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Ra
         chosen = [i for i, crop in enumerate(crops) if crop.spec.layout == layout and i not in by_index]
         reads = read([crops[i] for i in chosen], recognizers) if chosen else []
         by_index.update(zip(chosen, reads, strict=True))
-    return [by_index[i] for i in range(len(crops))]
+    return [_doubt_place(crop, by_index[i]) for i, crop in enumerate(crops)]
 
 
 def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
     """Read free fields as lines; if a line misses digits that stand far apart, read them one by one."""
     reads = read_sequence(crops, recognizers)
-    found = [read_apart(crop, read, recognizers) for crop, read in zip(crops, reads, strict=True)]
-    return [read if crop.complete else _doubt_part(read) for crop, read in zip(crops, found, strict=True)]
+    return [read_apart(crop, read, recognizers) for crop, read in zip(crops, reads, strict=True)]
 
 
-def _doubt_part(read: RawReading) -> RawReading:
-    """Return a reading of what may be a part of a number: it is never accepted, and never called blank."""
-    return replace(read, blank=False, doubts=(Doubt(DoubtKind.MAY_BE_PART), *read.doubts))
+def _doubt_place(crop: FieldCrop, read: RawReading) -> RawReading:
+    """Return a reading with the doubts of its crop: what may be a part of a number is never called blank."""
+    doubts: tuple[Doubt, ...] = () if crop.complete else (Doubt(DoubtKind.MAY_BE_PART),)
+    doubts += () if crop.upright or read.blank else (Doubt(DoubtKind.UNSURE_TURN),)
+    return replace(read, blank=read.blank and crop.complete, doubts=(*doubts, *read.doubts)) if doubts else read

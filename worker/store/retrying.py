@@ -17,7 +17,10 @@ def has_fields() -> ColumnElement[bool]:
 
 
 def queue_anew(now: datetime) -> dict[str, Any]:
-    """Return the values of a job that is to be read as if it had just come in."""
+    """Return the values of a job that is to be read as if it had just come in.
+
+    ``finished_at`` stays: it is the time of the reading that holds until the new one is there.
+    """
     return {
         "state": JobState.QUEUED,
         "duplicate_of": None,
@@ -25,7 +28,6 @@ def queue_anew(now: datetime) -> dict[str, Any]:
         "deliveries": 0,
         "queued_at": now,
         "published_at": None,
-        "finished_at": None,
         "error_kind": None,
         "error_reason": None,
     }
