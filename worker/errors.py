@@ -101,3 +101,7 @@ class StorageUnavailableError(PlaceUnavailableError):
 
 class BrokerUnavailableError(TransientError):
     """Redis does not answer."""
+
+
+class BrokerDiskFullError(BrokerUnavailableError):
+    """The private Redis has no room for its log."""

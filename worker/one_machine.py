@@ -15,9 +15,10 @@ from pathlib import Path
 
 import redis
 import structlog
+import tenacity
 
 from worker.bootstrap import Runtime
-from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
+from worker.errors import BrokerDiskFullError, BrokerUnavailableError, DatabaseUnavailableError, SettingsError
 from worker.queue.beats import beat_ages, name_here, silence_limit_s
 from worker.store.engine import upgrade_database, wait_for_database
 from worker.store.jobs import queue_summary
@@ -161,7 +162,7 @@ class OneMachine:
             self._say(f"watching {self._runtime.inbox}" + ("" if self._once else "  (Ctrl-C stops)"))
             if self._redis:
                 stack.callback(self._redis.stop)
-                self._redis.start()
+                self._start_redis(self._redis)
             engine = self._runtime.engine()
             wait_for_database(engine, START_PATIENCE_S, self._say)
             upgrade_database(engine)
@@ -200,6 +201,22 @@ class OneMachine:
     @property
     def _watcher_is_through(self) -> bool:
         return self._once and self._watcher.exit_code in (0, WATCHER_IS_STUCK)
+
+    def _start_redis(self, server: PrivateRedis) -> None:
+        """Start the private Redis; on a full disk wait until there is room, as for the database."""
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self._say(f"{error}; waiting for room")
+
+        waiting = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(BrokerDiskFullError),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=5),
+            stop=tenacity.stop_after_delay(START_PATIENCE_S) | tenacity.stop_when_event_set(self._stop),
+            before_sleep=tell,
+            reraise=True,
+        )
+        waiting(server.start)
 
     def _revive_redis(self) -> None:
         if self._redis and not self._redis.alive:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from worker.errors import BrokerUnavailableError, SettingsError
+from worker.errors import BrokerDiskFullError, BrokerUnavailableError, SettingsError
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; ``sockaddr_un`` holds 108 on Linux and 104 on macOS, with the closing NUL."""
@@ -132,8 +132,8 @@ class PrivateRedis:
             self._launch(timeout_s)
         except BrokerUnavailableError as error:
             if shutil.disk_usage(self.folder).free < LEAST_FREE_BYTES:
-                raise BrokerUnavailableError(
-                    f"the private Redis did not start: no space left on the disk of {self.folder}"
+                raise BrokerDiskFullError(
+                    f"the private Redis does not start: the disk is full under {self.folder}"
                 ) from error
             if not self._put_log_aside():
                 raise
