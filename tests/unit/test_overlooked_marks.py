@@ -1,0 +1,72 @@
+"""A line through a digit and a point before the first one are found by their ink, whatever the readers say."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from schemas.form_template import FieldSpec
+from worker.doubts import DoubtKind
+from worker.fields.judging.confidence import list_lasting_doubts
+from worker.fields.line_reader.transcription import transcribe
+from worker.models.runtime import load_recognizers
+from worker.synthesis.fields import draw_field, write_line
+from worker.synthesis.glyphs import draw_hand
+from worker.synthesis.pen import Pen, draw_ink
+from worker.values import Box, FieldCrop, Grey, Recognizers
+
+
+@pytest.fixture(scope="module")
+def recognizers() -> Recognizers:
+    return load_recognizers()
+
+
+def kinds(grey: Grey, recognizers: Recognizers) -> set[DoubtKind]:
+    spec = FieldSpec.model_validate({"name": "f", "box_mm": (0, 0, 60, 15)})
+    (seen,) = transcribe([FieldCrop(spec, grey, Box(0, 0, grey.shape[1], grey.shape[0]), np.eye(3))], recognizers)
+    return {doubt.kind for doubt in list_lasting_doubts(seen)}
+
+
+def write(seed: int, text: str, *, struck: int | None = None, point: bool = False) -> Grey:
+    """Write a number 50 px high on plain paper, with a line through a digit, or a point before the first one."""
+    rng = np.random.default_rng(seed)
+    line = write_line(rng, draw_hand(rng), text, 0.08)
+    shapes = [shape * 50 + np.float32([60, 30]) for shape in line.shapes]
+    grey = np.full((120, int(max(s[..., 0].max() for s in shapes)) + 50), 240, np.uint8)
+    grey -= (draw_ink(rng, np.concatenate(shapes).astype(np.float32), grey.shape, Pen(width=0.08), 50) * 0.75).astype(
+        np.uint8
+    )
+    if struck is not None:
+        low, high = shapes[struck].reshape(-1, 2).min(axis=0), shapes[struck].reshape(-1, 2).max(axis=0)
+        y = round((low[1] + high[1]) / 2)
+        cv2.line(grey, (int(low[0]) - 9, y), (int(high[0]) + 9, y + 1), 60, 4, cv2.LINE_AA)
+    if point:
+        left = min(s[..., 0].min() for s in shapes)
+        foot = shapes[0][..., 1].max()
+        cv2.circle(grey, (int(left) - 16, int(foot) - 2), 4, 60, -1, cv2.LINE_AA)
+    return grey
+
+
+def test_most_lines_through_a_digit_are_seen(recognizers: Recognizers) -> None:
+    struck = [kinds(write(seed, "481", struck=1), recognizers) for seed in range(12)]
+    plain = [kinds(write(seed, "481"), recognizers) for seed in range(12)]
+    doubts = {DoubtKind.STRUCK_DIGIT, DoubtKind.UNREAD_INK}
+    assert sum(bool(found & doubts) for found in struck) >= 6
+    assert sum(bool(found & doubts) for found in plain) == 0
+
+
+def test_most_points_before_the_first_digit_are_seen(recognizers: Recognizers) -> None:
+    pointed = [kinds(write(seed, "75", point=True), recognizers) for seed in range(12)]
+    assert sum(DoubtKind.UNREAD_MARK in found for found in pointed) >= 6
+    assert not any(DoubtKind.UNREAD_MARK in kinds(write(seed, "75"), recognizers) for seed in range(12))
+
+
+def test_drawn_numbers_hold_neither(recognizers: Recognizers) -> None:
+    found = 0
+    for seed in range(60):
+        rng = np.random.default_rng([81, seed])
+        text = "".join(map(str, rng.integers(0, 10, int(rng.integers(2, 8)))))
+        seen = kinds(draw_field(rng, text, in_cells=False).grey, recognizers)
+        found += bool(seen & {DoubtKind.STRUCK_DIGIT, DoubtKind.UNREAD_MARK})
+    assert found <= 4

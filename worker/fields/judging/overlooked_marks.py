@@ -1,0 +1,92 @@
+"""Find marks by their ink that no reader names: a point before the first digit, a line through one.
+
+Readers that were taught on numbers look for digits, and a struck digit is still one to them.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.fields.line_reader.alignment import INK, Cut
+from worker.fields.line_reader.transcription import Transcript
+
+SMALLEST_POINT, LARGEST_POINT = 0.08, 0.3
+"""Sides of a written point, in heights of a digit."""
+NEAR_POINT = 0.7
+"""A point stands this near before its digit, in heights."""
+FOOT = (0.75, 1.2)
+"""Where its middle lies between the digits' top and foot."""
+
+STRIKE_SHARE, LEAST_RUN, STEEPEST_PX = 0.8, 0.6, 2
+"""Least length of a line through a digit, in widths and in heights of it, and its largest rise.
+
+Measured in docs/lab-notebook/free-pages.md.
+"""
+END_SHARE, END_HEIGHT = 0.1, 0.3
+"""At one end, this share of the width, there is nothing but the line, no higher than this share of the digit."""
+MIDDLE = (0.25, 0.75)
+"""Where it lies, between the digit's top and foot."""
+WITH_BAR = "472"
+"""Digits that have a flat bar of their own, or end in one."""
+
+
+def finds_point(seen: Transcript) -> bool:
+    """Tell whether a point stands before the first digit and is in no mark's box: .75 is not 75."""
+    if not seen.cuts:
+        return False
+    ink = (seen.line.image > INK).astype(np.uint8)
+    height = float(np.median([cut.box.h for cut in seen.cuts]))
+    top = float(np.median([cut.box.y for cut in seen.cuts]))
+    left = min(cut.box.x for cut in seen.cuts)
+    taken = [cut.box for cut in (*seen.cuts, *seen.marks)]
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    points = [
+        (x, y, w, h)
+        for x, y, w, h, area in stats[1:].tolist()
+        if SMALLEST_POINT * height <= min(w, h) and max(w, h) <= LARGEST_POINT * height and area > 0.5 * w * h
+    ]
+    if len(points) != 1:  # dotted rules and grain have many
+        return False
+    ((x, y, w, h),) = points
+    inside = any(b.x < x + w / 2 < b.x + b.w and b.y < y + h / 2 < b.y + b.h for b in taken)
+    level = (y + h / 2 - top) / height
+    return not inside and 0 <= left - (x + w) < NEAR_POINT * height and FOOT[0] < level < FOOT[1]
+
+
+def find_struck(seen: Transcript) -> tuple[int, ...]:
+    """Return the positions, from 1, of digits through whose middle a flat line runs that sticks out on one side."""
+    return tuple(
+        i for i, (cut, digit) in enumerate(zip(seen.cuts, seen.text, strict=True), 1) if _is_struck(cut, digit)
+    )
+
+
+def _is_struck(cut: Cut, digit: str) -> bool:
+    ys, xs = np.nonzero(cut.ink > INK)
+    if digit in WITH_BAR or not len(ys):
+        return False
+    ink = (cut.ink > INK)[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1].astype(np.uint8)
+    height, width = ink.shape
+    if width < 0.3 * height:
+        return False
+    end = max(1, round(END_SHARE * width))
+    for view in (ink, ink[:, ::-1]):
+        tip = np.flatnonzero(view[:, :end].any(axis=1))
+        level = tip.mean() / max(height - 1, 1)
+        alone = np.ptp(tip) <= END_HEIGHT * height and MIDDLE[0] < level < MIDDLE[1]
+        if alone and _run_from(view, round(tip.mean())) >= max(STRIKE_SHARE * width, LEAST_RUN * height):
+            return True
+    return False
+
+
+def _run_from(ink: NDArray[np.uint8], start: int) -> int:
+    """Return how far a straight line that begins at the left, in row ``start``, stays on ink, in columns."""
+    height, width = ink.shape
+    columns = np.arange(width)
+    best = 0
+    for rise in range(-STEEPEST_PX, STEEPEST_PX + 1):
+        rows = np.rint(start + rise * columns / max(width - 1, 1)).astype(int).clip(0, height - 1)
+        gaps = np.flatnonzero(ink[rows, columns] == 0)
+        best = max(best, int(gaps[0]) if len(gaps) else width)
+    return best
