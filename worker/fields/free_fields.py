@@ -562,7 +562,16 @@ def _lies_beside(part: InkPart, number: Number) -> bool:
     level = part.y + part.height / 2
     near = part.x < x + w + _BESIDE * h and part.right > x - _BESIDE * h
     shared = min(y + h, part.y + part.height) - max(y, part.y)
-    return near and max(part.width, part.height) >= 0.08 * h and (y - 0.1 * h < level < y + 1.2 * h or shared > 0.5 * h)
+    beside = max(part.width, part.height) >= 0.08 * h and (y - 0.1 * h < level < y + 1.2 * h or shared > 0.5 * h)
+    return near and beside and _has_ink_near(part, _box_of(number))
+
+
+def _has_ink_near(part: InkPart, box: Box) -> bool:
+    """Tell whether a part has ink close to a box: the edge of a sheet runs around all, and is far from most of it."""
+    left, right = box.x - _BESIDE * box.h - part.x, box.x + box.w + _BESIDE * box.h - part.x
+    top, bottom = box.y - 0.1 * box.h - part.y, box.y + 1.2 * box.h - part.y
+    rows, columns = slice(max(0, int(top)), max(0, int(bottom) + 1)), slice(max(0, int(left)), max(0, int(right) + 1))
+    return bool(part.mask[rows, columns].any())
 
 
 def _continues(other: Number, number: Number) -> bool:
