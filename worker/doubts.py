@@ -25,6 +25,7 @@ class DoubtKind(StrEnum):
     UNREAD_INK = "unread_ink"
     MAY_BE_PART = "may_be_part"
     UNSURE_TURN = "unsure_turn"
+    NO_PROMISE = "no_promise"
     MAY_BE_PRINT = "may_be_print"
     WRITING_IN_NO_FIELD = "writing_in_no_field"
     UNEXPECTED_MARK = "unexpected_mark"
@@ -80,6 +81,7 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
             DoubtKind.UNREAD_INK,
             DoubtKind.MAY_BE_PART,
             DoubtKind.UNSURE_TURN,
+            DoubtKind.NO_PROMISE,
             DoubtKind.MAY_BE_PRINT,
             DoubtKind.WRITING_IN_NO_FIELD,
             DoubtKind.UNEXPECTED_MARK,
@@ -152,6 +154,7 @@ _WORDS = {
     DoubtKind.UNREAD_INK: "ink beside the digits was not read",
     DoubtKind.MAY_BE_PART: "the number may be a part of what is written there",
     DoubtKind.UNSURE_TURN: "which way up the page lies is not sure",
+    DoubtKind.NO_PROMISE: "no promise is shown for pages without a form",
     DoubtKind.MAY_BE_PRINT: "it may be printed on the form: a template drafted from the blank form knows",
     DoubtKind.WRITING_IN_NO_FIELD: "what may be writing is in no field: {places}",
     DoubtKind.UNEXPECTED_MARK: "a mark that the field does not expect: {first} in {second}",

@@ -76,7 +76,8 @@ def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: Accep
         return _page_reading(page, _read([_whole_page(page, kind.grammar)], recognizers, policy), recognizers)
     if isinstance(kind, FreePage):
         writing = find_free_writing(page, recognizers)
-        reading = _page_reading(page, _read(writing.fields, recognizers, policy), recognizers)
+        reads = [_without_promise(read) for read in read_fields(writing.fields, recognizers)]
+        reading = _page_reading(page, _decide(writing.fields, reads, policy), recognizers)
         doubts = writing.doubts if writing.fields or writing.doubts else (Doubt(DoubtKind.NO_WRITING_FOUND),)
         return replace(reading, doubts=doubts)
     if isinstance(kind, CheckPage):
@@ -89,6 +90,14 @@ def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: Accep
     reads = read_fields(crops, recognizers)
     fields = decide_form(found.template, _decide(crops, reads, policy))
     return _page_reading(page, fields, recognizers, registration=found.registration)
+
+
+def _without_promise(read: RawReading) -> RawReading:
+    """Return what was read on a page without a form, to be seen by a person: no promise is shown for such pages.
+
+    The labelled fields of the calibration were cut out before, and here a wrong cut is read with confidence, too.
+    """
+    return read if read.blank else replace(read, doubts=(*read.doubts, Doubt(DoubtKind.NO_PROMISE)))
 
 
 def _doubt_all(reading: PageReading, doubt: Doubt) -> PageReading:

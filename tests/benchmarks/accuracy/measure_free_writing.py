@@ -1,5 +1,7 @@
 """What becomes of every number of drawn free pages: accepted, in review, in a doubt of the page, or lost.
 
+"Accepted" are those that nothing but the missing promise for free pages sends to a person.
+
 ``python -m tests.benchmarks.accuracy.measure_free_writing [--pages 300] [--seed 61] [--wrong]``
 """
 
@@ -12,6 +14,7 @@ import click
 import numpy as np
 
 from worker.decision import AcceptPolicy
+from worker.doubts import DoubtKind
 from worker.models.runtime import load_recognizers
 from worker.page_kinds import FreePage
 from worker.pipeline import read_page
@@ -40,7 +43,7 @@ def follow_numbers(sample: FreePageSample, reading: PageReading) -> list[Fate]:
 def _follow(number: WrittenNumber, fields: tuple[FieldReading, ...], doubted: list[Box]) -> Fate:
     over = [f for f in fields if _share(number.box_px, f.box_px) > 0.1]
     reads = " ".join(f"{f.text or '?'}" for f in over)
-    accepted = [f.text for f in over if f.status is FieldStatus.ACCEPTED]
+    accepted = [f.text for f in over if f.text and all(d.kind is DoubtKind.NO_PROMISE for d in f.doubts)]
     if any(text != number.text for text in accepted):
         kind = "fragment accepted" if any(text in number.text for text in accepted) else "accepted wrong"
         return Fate(number, kind, reads)
