@@ -108,8 +108,16 @@ class PostgresqlServer:
 
     @staticmethod
     def _copy_to(target: Path, bin_folder: Path) -> Path:
-        """Copy the server out of a home that only root may enter."""
-        return Path(shutil.copytree(bin_folder.parent, target / "install")) / bin_folder.name
+        """Copy the server out of a home that only root may enter.
+
+        A wheel keeps the libraries that its programs load in a folder of its own beside the package.
+        """
+        package = bin_folder.parents[1]
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, target / libraries.name)
+        copied = shutil.copytree(bin_folder.parent, target / package.name / bin_folder.parent.name)
+        return Path(copied) / bin_folder.name
 
     @staticmethod
     def _unprivileged_user() -> str | None:
