@@ -42,7 +42,7 @@ def draw(seed: int, strike: str) -> Grey:
     line = replace(line, extra=np.concatenate([line.extra, strokes]) if len(line.extra) else strokes)
     everything = np.concatenate([*line.shapes, line.extra]).reshape(-1, 2)
     corner, extent = everything.min(axis=0), np.ptp(everything, axis=0)
-    width, height = (((*extent, 1.2, 0.7)) * HEIGHT_PX).astype(int)
+    width, height = (np.add(extent, (1.2, 0.7)) * HEIGHT_PX).astype(int)
     page = np.full((height, width), 246, np.uint8)
     origin = ((np.array([0.6, 0.35]) - corner) * HEIGHT_PX).astype(np.float32)
     write_on(rng, page, line, pen, (origin, HEIGHT_PX))
