@@ -12,7 +12,7 @@ from schemas.form_template import FieldGrammar, FieldSpec
 from worker.checks.reading import read_check
 from worker.decision import AcceptPolicy, add_doubt, decide_field, decide_form
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.free_fields import find_free_writing
+from worker.fields.free_pages.writing import find_free_writing
 from worker.fields.locating.cells import announce_cells
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields

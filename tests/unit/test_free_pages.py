@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.fields.free_fields import find_free_fields
+from worker.fields.free_pages.writing import find_free_fields
 from worker.output.drawing import COLOURS, draw_reading
 from worker.synthesis.allographs import ALLOGRAPHS
 from worker.synthesis.glyphs import shape_from_strokes

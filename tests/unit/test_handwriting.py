@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worker.fields.cutting.segmentation import InkPart
-from worker.fields.free_fields import find_free_fields
+from worker.fields.free_pages.writing import find_free_fields
 from worker.fields.locating.handwriting import looks_written, may_be_number, without_print
 from worker.fields.locating.number_lines import Glyph
 from worker.models.runtime import load_recognizers

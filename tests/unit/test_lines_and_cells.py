@@ -9,7 +9,8 @@ import pytest
 from schemas.form_template import FieldSpec
 from worker.fields.cutting.cleaning import clean_field
 from worker.fields.cutting.segmentation import segment_field
-from worker.fields.locating.cells import announce_cells, detect_cell_row, segment_cells
+from worker.fields.locating.cell_ink import segment_cells
+from worker.fields.locating.cells import announce_cells, detect_cell_row
 from worker.imaging.binarization import flatten_background, ink_mask, stroke_width
 from worker.imaging.line_removal import find_rules, remove_rules
 from worker.values import Box, FieldCrop, Grey

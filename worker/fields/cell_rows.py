@@ -21,7 +21,7 @@ from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.judging.evidence import FLOOR, FieldEvidence, gather_evidence, log_odds
 from worker.fields.line_reader.reading import describe_unread
 from worker.fields.line_reader.transcription import Transcript, transcribe
-from worker.fields.locating.cells import segment_cells
+from worker.fields.locating.cell_ink import segment_cells
 from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, RawReading, Recognizers
 
 

@@ -8,7 +8,7 @@ import click
 import cv2
 
 from tests.support.data import DATA_DIR
-from worker.fields.free_fields import find_free_fields
+from worker.fields.free_pages.writing import find_free_fields
 from worker.fields.reading import read_fields
 from worker.models.runtime import load_recognizers
 from worker.values import Page

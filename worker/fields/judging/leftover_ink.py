@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.fields.cutting.cleaning import remove_print
-from worker.fields.locating.cells import remove_cells
+from worker.fields.locating.cell_ink import remove_cells
 from worker.imaging.binarization import Mask, flatten_background, ink_mask
 from worker.imaging.line_removal import Rule, find_rules, remove_rules
 from worker.values import FieldCrop, Grey

@@ -1,0 +1,127 @@
+"""Find the ink of a page that may be digits, and tell how much it looks like them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.digits.normalization import normalize_digits
+from worker.fields.cutting.segmentation import InkPart, digit_height, ink_parts
+from worker.fields.free_pages.sketch import SMALLEST_SHARE, Sketch
+from worker.fields.locating.number_lines import Glyph
+from worker.imaging.binarization import Mask, divide_by_background
+from worker.values import NOT_A_DIGIT, Grey, Recognizers
+
+_LOW_SHARE = 0.45
+"""Parts lower than this share of the usual digit are strokes or marks, not digits."""
+
+_FAINT_SHARE = 0.45
+"""Parts with less than this share of the usual contrast are shadows, folds and show-through."""
+
+_BLOB, THICK = 0.9, 0.6
+"""Thickness, as a share of its narrower side, of a part that is no stroke, and of one that may be a broad pen's 6."""
+
+_THIN = 0.3
+"""Strokes are thinner than this share of the height of what they belong to."""
+
+
+def digit_likeness(inks: list[NDArray[np.uint8]], recognizers: Recognizers) -> NDArray[np.float32]:
+    """Return (N,) the probability of the likeliest digit of each image, white ink on black."""
+    answers = recognizers.classify_digits(normalize_digits(inks))
+    return np.asarray(answers[:, :NOT_A_DIGIT].max(axis=1), np.float32)
+
+
+def find_glyphs(grey: Grey, background: Grey, ink: Mask) -> list[Glyph]:
+    """Find the ink that may be digits: strokes of like size, pen and darkness, away from the image's rim.
+
+    ``ink`` has no rules.
+    """
+    parts = [p for p in ink_parts(ink) if max(p.width, p.height) >= 3]
+    smallest = max(6.0, SMALLEST_SHARE * max(ink.shape))
+    bodies = [p for p in parts if p.height >= smallest and _is_written(p, ink.shape)]
+    bodies = like_the_darkest(bodies, grey, background)
+    if not bodies:
+        return []
+    usual = digit_height(bodies)
+    tall = [p for p in bodies if p.height >= _LOW_SHARE * usual]
+    low = [p for p in parts if p.height < _LOW_SHARE * usual and p.height >= 0.05 * usual]
+    return [Glyph((p, *(m for m in low if _belongs(m, p)))) for p in tall]
+
+
+def glyph_ink(sketch: Sketch, glyph: Glyph) -> NDArray[np.uint8]:
+    """Return a glyph as white ink on black."""
+    left, top, right, bottom = (int(v) for v in glyph.box)
+    window = np.zeros((bottom - top, right - left), np.uint8)
+    for part in glyph.parts:
+        rows, columns = place_of(part, left, top)
+        window[rows, columns] |= part.mask
+    flat = divide_by_background(sketch.grey[top:bottom, left:right], sketch.background[top:bottom, left:right])
+    return np.asarray((255 - flat) * window, np.uint8)
+
+
+def place_of(part: InkPart, left: int, top: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a part in a window that begins at (left, top)."""
+    y, x = part.y - top, part.x - left
+    return slice(y, y + part.height), slice(x, x + part.width)
+
+
+def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:
+    """Tell strokes from blobs, from ink that reaches over the rim of the image, and from ink that is far too wide."""
+    if max(shape) > 300 and not is_inside(part, shape):
+        return False
+    if part.width > 4 * part.height:
+        return False
+    return thickness(part) < _BLOB
+
+
+def is_inside(part: InkPart, shape: tuple[int, ...]) -> bool:
+    """Tell whether a part keeps away from the image's rim, which shadows, tables and hands reach over."""
+    height, width = shape
+    return part.x > 1 and part.y > 1 and part.right < width - 1 and part.y + part.height < height - 1
+
+
+def is_thin(part: InkPart) -> bool:
+    """Tell strokes, as of a number that a rule joins to the rim, from a shadow."""
+    return 2 * float(cv2.distanceTransform(np.pad(part.mask, 1), cv2.DIST_L2, 3).max()) < _THIN * part.height
+
+
+def thickness(part: InkPart) -> float:
+    """Return the width of a part's thickest place as a share of its narrower side; 0 for a plain stroke like a 1."""
+    narrow, long = sorted((part.width, part.height))
+    if narrow < 0.4 * long:
+        return 0.0
+    return 2 * float(cv2.distanceTransform(np.pad(part.mask, 1), cv2.DIST_L2, 3).max()) / narrow
+
+
+def like_the_darkest(parts: list[InkPart], grey: Grey, background: Grey) -> list[InkPart]:
+    """Leave out parts that are much fainter than most."""
+    if not parts:
+        return []
+    contrast = []
+    for p in parts:
+        rows, columns = place_of(p, 0, 0)
+        inside = p.mask > 0
+        paper = background[rows, columns][inside].astype(np.float32)
+        contrast.append(float(np.mean(1 - grey[rows, columns][inside] / np.maximum(paper, 1))))
+    weights = np.array([p.height * p.mask.sum() ** 0.5 for p in parts])
+    order = np.argsort(contrast)
+    total = np.cumsum(weights[order])
+    usual = contrast[int(order[np.searchsorted(total, 0.6 * total[-1])])]
+    return [p for p, c in zip(parts, contrast, strict=True) if c >= _FAINT_SHARE * usual]
+
+
+def _belongs(mark: InkPart, body: InkPart) -> bool:
+    """Tell a detached stroke of a digit (the flag of a 5, the bar of a 7) from a point or comma."""
+    shared = min(mark.right, body.right) - max(mark.x, body.x)
+    gap = max(mark.y - body.y - body.height, body.y - mark.y - mark.height)
+    low = mark.y > body.y + 0.75 * body.height
+    return shared > 0.6 * mark.width and gap < 0.25 * body.height and not low
+
+
+def other_ink(ink: Mask, own: list[InkPart]) -> Mask:
+    """Return the ink that is not of these parts."""
+    others = ink.copy()
+    for part in own:
+        others[place_of(part, 0, 0)] &= 1 - part.mask
+    return others

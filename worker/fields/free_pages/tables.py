@@ -1,0 +1,163 @@
+"""Find the printed rows of cells and the tables of a page without a form: a field for each row, or for each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from worker.fields.cutting.segmentation import ink_parts, segment_field
+from worker.fields.free_pages.crops import cut_numbers, describe_field
+from worker.fields.free_pages.glyphs import digit_likeness, find_glyphs, other_ink
+from worker.fields.free_pages.sketch import FEWEST_RULES, LONG_RULE, Sketch, long_rules, turn_sketch
+from worker.fields.locating.cell_ink import segment_cells
+from worker.fields.locating.cells import CellRow, are_stacked, find_cell_rows, straighten_row
+from worker.fields.locating.number_lines import Glyph, Number
+from worker.imaging.binarization import Mask
+from worker.values import Box, FieldCrop, Page, Recognizers
+
+_FEWEST_CELLS = 5
+"""Cells in a row that make a page a form."""
+
+_SQUARE = 0.15
+"""Largest difference of a square's width from its height, as a share of the height, because photos are askew."""
+
+TURN_MARGIN = 0.08
+"""How much likelier digits must look when turned before a page is turned."""
+
+_PIECE = 0.2
+"""Pieces of ink this long, in heights of a table's cells, may be what is left of a digit."""
+
+TABLE_RULE_PX = 5
+"""Thickness of a table's rules, painted over where its cells were found."""
+
+_SURELY_DIGITS = 0.9
+"""Likeness of a form's digits from which no other way up is tried; on their side, those of a table reached 0.79."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """A page's printed rows and tables: their fields, and the glyphs that stand outside of them on ``sketch``."""
+
+    sketch: Sketch
+    fields: tuple[FieldCrop, ...] = ()
+    outside: tuple[Glyph, ...] = ()
+
+
+def find_printed_rows(page: Page, sketch: Sketch, recognizers: Recognizers | None) -> Form:
+    """Find the printed rows of cells of a page, turned so that their digits look most like digits."""
+    if recognizers is None:
+        return _cell_rows(page, sketch)
+    found: list[tuple[float, Form]] = []
+    for turns in (0, 2, 1, 3):
+        form = _cell_rows(page, turn_sketch(sketch, turns))
+        if form.fields:
+            found.append((_likeness(form.fields, recognizers) - (TURN_MARGIN if turns else 0.0), form))
+        if turns == 2 and max((likeness for likeness, _ in found), default=0.0) > _SURELY_DIGITS:
+            break  # lying on its side, a table's digits are no digits
+    if not found:
+        return Form(sketch)
+    (best, form), *others = sorted(found, key=lambda one: -one[0])
+    upright = best == 0 or all(best - other > TURN_MARGIN for other, _ in others)
+    return replace(form, fields=say_which_way(form.fields, upright))
+
+
+def say_which_way(fields: Sequence[FieldCrop], upright: bool) -> tuple[FieldCrop, ...]:
+    """Return the fields, each saying whether it is sure which way up the page lies: 6 and 9 turn into each other."""
+    return tuple(fields) if upright else tuple(replace(field, upright=False) for field in fields)
+
+
+def _cell_rows(page: Page, sketch: Sketch) -> Form:
+    """Return the fields of a page's printed rows: one of each row that stands alone, one of each cell of a table."""
+    found = find_cell_rows(sketch.ink)
+    rows = [row for row in found if row.count >= _FEWEST_CELLS]
+    if rows and _is_lattice(found, sketch.ink) and (_are_square(rows) or not _hold_writing(rows, sketch)):
+        return Form(sketch)  # squared paper, on which people write anywhere
+    stacked = [row for row in rows if any(other is not row and are_stacked([row, other]) for other in rows)]
+    alone = [_row_field(page, sketch, row, n) for n, row in enumerate((r for r in rows if r not in stacked), start=1)]
+    outside = _outside_of(found, find_glyphs(sketch.grey, sketch.background, sketch.bare)) if rows else []
+    return Form(sketch, (*alone, *_table_fields(page, sketch, stacked)), tuple(outside))
+
+
+def _outside_of(rows: list[CellRow], glyphs: list[Glyph]) -> list[Glyph]:
+    """Return the glyphs whose middles lie in no row of cells."""
+    middles = [((g.box[0] + g.box[2]) / 2, (g.box[1] + g.box[3]) / 2) for g in glyphs]
+    return [g for g, (x, y) in zip(glyphs, middles, strict=True) if not any(row.holds(x, y) for row in rows)]
+
+
+def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[FieldCrop, ...]:
+    """Return a field for each cell of a table that holds ink, named by its row and column: ``r3c2``."""
+    if not rows:
+        return ()
+    bare = sketch.bare.copy()
+    for row in rows:
+        ends = np.linspace(0, 1, row.count + 1)[:, None]
+        left_top, right_top, right_bottom, left_bottom = row.corners
+        tops, bottoms = left_top + ends * (right_top - left_top), left_bottom + ends * (right_bottom - left_bottom)
+        rules = [*np.stack([tops, bottoms], axis=1), tops[[0, -1]], bottoms[[0, -1]]]
+        cv2.polylines(bare, [np.rint(rule).astype(np.int32) for rule in rules], False, 0, TABLE_RULE_PX)
+    sketch = replace(sketch, bare=bare)
+    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
+    cells = _by_cell(rows, glyphs)
+    taken = [part for glyph in glyphs for part in glyph.parts]
+    least = _PIECE * float(np.median([row.height for row in rows]))
+    loose = [p for p in ink_parts(other_ink(sketch.bare, taken)) if max(p.width, p.height) >= least]
+    broken = {
+        place: pieces for place, pieces in _by_cell(rows, [Glyph((p,)) for p in loose]).items() if place not in cells
+    }
+    cells |= broken
+    named = [(f"r{r}c{c}", cells[r, c]) for r, c in sorted(cells)]
+    return cut_numbers(page, sketch, named, list(broken.values()))
+
+
+def _by_cell(rows: list[CellRow], glyphs: list[Glyph]) -> dict[tuple[int, int], Number]:
+    """Return the glyphs of each cell of a table, by its row and column, both counted from 1, from left to right."""
+    cells: dict[tuple[int, int], Number] = {}
+    for glyph in sorted(glyphs, key=lambda g: g.box[0]):
+        x, y = (glyph.box[0] + glyph.box[2]) / 2, (glyph.box[1] + glyph.box[3]) / 2
+        for r, row in enumerate(rows, start=1):
+            if row.holds(x, y):
+                along = (np.array([x, y]) - row.corners[0]) @ (row.corners[1] - row.corners[0]) / row.width**2
+                cells.setdefault((r, int(np.clip(along * row.count, 0, row.count - 1)) + 1), []).append(glyph)
+    return cells
+
+
+def _is_lattice(rows: list[CellRow], ink: Mask) -> bool:
+    """Tell whether rows of cells lie on each other, or the page is ruled both ways: squared paper, or a table."""
+    if are_stacked(rows):
+        return True
+    rules = long_rules(ink, share=LONG_RULE)
+    upright = sum(rule.upright for rule in rules)
+    return min(upright, len(rules) - upright) >= FEWEST_RULES
+
+
+def _are_square(rows: list[CellRow]) -> bool:
+    return bool(abs(np.median([row.width / row.count / row.height for row in rows]) - 1) < _SQUARE)
+
+
+def _hold_writing(rows: list[CellRow], sketch: Sketch) -> bool:
+    """Tell whether cells hold most of a page's writing, or there is none."""
+    boxes = [glyph.box for glyph in find_glyphs(sketch.grey, sketch.background, sketch.bare)]
+    middles = [((x + x2) / 2, (y + y2) / 2) for x, y, x2, y2 in boxes]
+    return 2 * sum(any(row.holds(x, y) for row in rows) for x, y in middles) >= len(boxes)
+
+
+def _likeness(rows: Sequence[FieldCrop], recognizers: Recognizers) -> float:
+    """Return how much the ink in cells looks like digits, from 0 to 1; 0 where all are blank."""
+    cells = [
+        cell for row in rows for cell in (segment_cells(row, row.spec.cells) if row.spec.cells else segment_field(row))
+    ]
+    inks = [cell.ink for cell in cells if cell is not None]
+    return float(digit_likeness(inks, recognizers).mean()) if inks else 0.0
+
+
+def _row_field(page: Page, sketch: Sketch, row: CellRow, number: int) -> FieldCrop:
+    """Cut a printed row of cells out of the page, upright."""
+    corners = cv2.perspectiveTransform(row.corners[None], sketch.page_from_sketch)[0]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    box_px = Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+    spec = describe_field(page, f"line{number}_1", box_px).model_copy(update={"layout": "cells", "cells": row.count})
+    whole = FieldCrop(spec, page.grey, box_px, np.eye(3))
+    return straighten_row(whole, CellRow(np.asarray(corners, np.float64), row.count))

@@ -1,0 +1,196 @@
+"""Find the numbers on a page without a form by their ink, in reading order, whichever way the page lies.
+
+Fields are named ``line<row>_<number>``, both counted from 1. A page that shows printed rows of cells counts as a form,
+and only its rows are fields. Everything else is free writing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from worker.digits.normalization import normalize_digits
+from worker.doubts import Doubt, DoubtKind
+from worker.fields.cutting.segmentation import ink_parts
+from worker.fields.free_pages.crops import box_of, cut_numbers
+from worker.fields.free_pages.glyphs import (
+    THICK,
+    digit_likeness,
+    find_glyphs,
+    glyph_ink,
+    is_inside,
+    is_thin,
+    like_the_darkest,
+    other_ink,
+    thickness,
+)
+from worker.fields.free_pages.sketch import Sketch, sketch_page, turn_sketch
+from worker.fields.free_pages.tables import TABLE_RULE_PX, TURN_MARGIN, find_printed_rows, say_which_way
+from worker.fields.locating.extraction import bounding_box_px
+from worker.fields.locating.handwriting import STRANGE, Strangeness, looks_written, may_be_number, without_print
+from worker.fields.locating.number_lines import Glyph, Number, group_numbers
+from worker.imaging.line_removal import Rule, find_rules
+from worker.imaging.polarity import darken_ink
+from worker.values import NOT_A_DIGIT, FieldCrop, Page, Recognizers
+
+_AS_HIGH = 0.6
+"""Ink in no number that has this share of the glyphs' usual height is named in the page's doubt."""
+
+_TALL_RULE, _COLUMN = 2.0, 1.5
+"""Least length of a rule between columns, and their least width, in heights of the page's digits."""
+
+_RIM_TO_RIM = 0.95
+"""Share of the page's height along which rules of squared paper run."""
+
+_GLYPHS_FOR_TURN = 48
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FreeWriting:
+    """What is written on a page without a form: its fields in reading order, and doubts of the page itself."""
+
+    fields: tuple[FieldCrop, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+
+def find_free_fields(page: Page, recognizers: Recognizers | None = None) -> list[FieldCrop]:
+    """Find the numbers on a page without a form, in reading order; empty where there is no writing."""
+    return list(find_free_writing(page, recognizers).fields)
+
+
+def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> FreeWriting:
+    """Find the numbers on a page without a form, and what may be writing and is in no field.
+
+    With ``recognizers`` the page may lie at any quarter turn: the turn under which the glyphs look most like
+    digits is taken, the page's own unless another is clearly better; and print is left out. Light ink on dark paper
+    is read as its negative.
+    """
+    if min(page.grey.shape) < 8:
+        return FreeWriting()
+    page = replace(page, grey=darken_ink(page.grey))
+    sketch = sketch_page(page)
+    form = find_printed_rows(page, sketch, recognizers)
+    if form.fields:
+        rows, _, left_out = _numbers(form.sketch, list(form.outside), recognizers)
+        return FreeWriting(form.fields, _doubt_places(form.sketch, [*(n for row in rows for n in row), *left_out]))
+    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
+    turns, upright = _best_turn(sketch, glyphs, recognizers) if recognizers and glyphs else (0, True)
+    if turns:
+        sketch = turn_sketch(sketch, turns)
+        glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
+    rows, strange, left_out = _numbers(sketch, glyphs, recognizers)
+    rows, apart = _split_at_columns(rows, sketch)
+    strange = [*strange, *apart]
+    named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
+    left_out += _overlooked(sketch, glyphs)
+    fields = cut_numbers(page, sketch, named, strange)
+    return FreeWriting(say_which_way(fields, upright), _doubt_places(sketch, left_out))
+
+
+def _numbers(
+    sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers | None
+) -> tuple[list[list[Number]], list[Number], list[Number]]:
+    """Group glyphs into rows of numbers; return also those that look like no digits, and what is in no row.
+
+    What is no larger than the print around it is print. Of what looks like no digits, on a page without print, digits
+    that touch or are joined stay: they are read, and never accepted.
+    """
+    if not glyphs or recognizers is None:
+        return group_numbers(glyphs), [], []
+    strangeness = _strangeness(sketch, glyphs, recognizers)
+    blobs = [g for g, strange in strangeness.items() if strange > STRANGE and thickness(g.parts[0]) > THICK]
+    strangeness = {g: strange for g, strange in strangeness.items() if g not in blobs}
+    handwriting = without_print(strangeness)
+    printed = [g for g in strangeness if g not in set(handwriting)]
+    rows = group_numbers(handwriting)
+    strange = [n for row in rows for n in row if not looks_written(n, strangeness)]
+    left_out = strange if printed else [n for n in strange if not may_be_number(n)]
+    kept = [[n for n in row if n not in left_out] for row in rows]
+    lines_of_print = [[g for number in row for g in number] for row in group_numbers(printed)]
+    doubtful = [*left_out, *lines_of_print, *([blob] for blob in blobs)]
+    return [row for row in kept if row], [n for n in strange if n not in left_out], doubtful
+
+
+def _split_at_columns(rows: list[list[Number]], sketch: Sketch) -> tuple[list[list[Number]], list[Number]]:
+    """Split numbers where an upright rule stands between two glyphs; return the rows, and what a rule stands in.
+
+    Rules nearer to each other than digits need are squares, which numbers cross. Where rules run from rim to rim the
+    page may be squared paper with large squares or one large table: numbers stay whole there.
+    """
+    heights = [glyph.parts[0].height for row in rows for number in row for glyph in number]
+    if not heights:
+        return rows, []
+    usual = float(np.median(heights))
+    rules = find_rules(sketch.ink, flat_length=float(max(sketch.ink.shape)), upright_length=_TALL_RULE * usual)
+    uprights = sorted((rule for rule in rules if rule.upright), key=lambda rule: rule.offset)
+    steps = np.diff([rule.offset for rule in uprights])
+    steps = steps[steps > TABLE_RULE_PX]  # the pieces of one rule lie on one line
+    if not uprights or (len(steps) and np.median(steps) < _COLUMN * usual):
+        return rows, []
+    pieces = [[(number, _split(number, uprights)) for number in row] for row in rows]
+    if np.median([rule.length for rule in uprights]) > _RIM_TO_RIM * len(sketch.ink):
+        return rows, [number for row in pieces for number, parts in row if len(parts) > 1]
+    apart = [piece for row in pieces for _, parts in row if len(parts) > 1 for piece in parts]
+    return [[piece for _, parts in row for piece in parts] for row in pieces], apart
+
+
+def _split(number: Number, uprights: list[Rule]) -> list[Number]:
+    parts = [number[:1]]
+    for a, b in pairwise(number):
+        left, right = ((g.box[0] + g.box[2]) / 2 for g in (a, b))
+        y = (a.box[1] + a.box[3] + b.box[1] + b.box[3]) / 4
+        if any(rule.start <= y <= rule.end and left < rule.across(y) < right for rule in uprights):
+            parts.append([b])
+        else:
+            parts[-1].append(b)
+    return parts
+
+
+def _overlooked(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
+    """Return ink as high and as dark as the page's glyphs that is none of them: ink that was too broad, or joined."""
+    if not glyphs:
+        return []
+    taken = [part for glyph in glyphs for part in glyph.parts]
+    usual = float(np.median([part.height for part in taken]))
+    rest = other_ink(sketch.bare, taken)
+    long = 2 * max(3, round(usual))
+    runs = np.zeros_like(rest)
+    for size in ((1, long), (long, 1)):
+        np.maximum(
+            runs, np.asarray(cv2.morphologyEx(rest, cv2.MORPH_OPEN, np.ones(size, np.uint8)), np.uint8), out=runs
+        )
+    # pieces of rules join what is written on them
+    rest = np.where(np.asarray(cv2.dilate(runs, np.ones((3, 3), np.uint8)), np.uint8) > 0, np.uint8(0), rest)
+    others = [
+        part
+        for part in ink_parts(np.asarray(rest, np.uint8))
+        if _AS_HIGH * usual <= part.height < 4 * usual and (is_inside(part, rest.shape) or is_thin(part))
+    ]
+    alike = like_the_darkest([*taken, *others], sketch.grey, sketch.background) if others else []
+    return [[Glyph((part,))] for part in others if part in alike]
+
+
+def _doubt_places(sketch: Sketch, left_out: list[Number]) -> tuple[Doubt, ...]:
+    """Return the doubt of a page whose ink may be writing, and is in no field."""
+    boxes = [bounding_box_px(box_of(number), sketch.page_from_sketch).rounded() for number in left_out]
+    return (Doubt(DoubtKind.WRITING_IN_NO_FIELD, places_px=tuple(boxes)),) if boxes else ()
+
+
+def _strangeness(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> Strangeness:
+    inks = [glyph_ink(sketch, glyph) for glyph in glyphs]
+    answers = recognizers.classify_digits(normalize_digits(inks))
+    return dict(zip(glyphs, answers[:, NOT_A_DIGIT].tolist(), strict=True))
+
+
+def _best_turn(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> tuple[int, bool]:
+    """Return how many quarter turns counter-clockwise make glyphs look most like digits, and whether that is sure."""
+    largest = sorted(glyphs, key=lambda g: -g.parts[0].height)[:_GLYPHS_FOR_TURN]
+    inks = [glyph_ink(sketch, glyph) for glyph in largest]
+    turned = [np.ascontiguousarray(np.rot90(ink, turns)) for turns in range(4) for ink in inks]
+    scores = digit_likeness(turned, recognizers).reshape(4, -1).mean(axis=1)
+    best = int(np.argmax(scores))
+    turns = best if scores[best] > scores[0] + TURN_MARGIN else 0
+    return turns, bool(scores[turns] - np.delete(scores, turns).max() > TURN_MARGIN)
