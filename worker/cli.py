@@ -19,6 +19,7 @@ COMMANDS = {
     "migrate": "worker.commands.run:migrate",
     "health": "worker.commands.run:health",
     "metrics": "worker.commands.run:metrics",
+    "serve": "worker.commands.serve:serve",
     "submit": "worker.commands.jobs:submit",
     "status": "worker.commands.jobs:status",
     "retry": "worker.commands.jobs:retry",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from worker.store.engine import upgrade_database, wait_for_database
 from worker.store.jobs import queue_summary
 from worker.store.records import QueueSummary
 from worker.store.tables import JobState
+from worker.system.local_token import is_loopback, local_address
 from worker.system.private_redis import HomeLock, PrivateRedis, die_with_parent
 
 log = structlog.get_logger(__name__)
@@ -145,6 +147,7 @@ class OneMachine:
         self._worker = Part(runtime, "worker", ["worker"])
         self._watcher = Part(runtime, "watcher", ["watch", "--once"] if once else ["watch"])
         self._metrics = Part(runtime, "metrics", ["metrics"]) if runtime.settings.metrics_port else None
+        self._station = None if once or not runtime.settings.serve_port else Part(runtime, "station", ["serve"])
         self._silent_since: float | None = None
         self._silence_patience_s = SILENCE_PATIENCE_S
         self._heal_at = 0.0
@@ -172,6 +175,8 @@ class OneMachine:
             self._watcher.start()
             if self._metrics:
                 self._metrics.start()
+            if self._station:
+                self._start_station(self._station)
             after = self._keep_going()
         ended = {state: after.counts[state] - before.counts[state] for state in JobState}
         return Outcome(ended, after, self._watcher.exit_code == WATCHER_IS_STUCK)
@@ -185,8 +190,9 @@ class OneMachine:
         while not self._stop.wait(TICK_S):
             self._revive_redis()
             self._worker.revive()
-            if self._metrics:
-                self._metrics.revive()
+            for part in (self._metrics, self._station):
+                if part:
+                    part.revive()
             self._heal_silence()
             if not self._watcher_is_through:
                 self._watcher.revive()
@@ -218,6 +224,18 @@ class OneMachine:
         )
         waiting(server.start)
 
+    def _start_station(self, station: Part) -> None:
+        """Serve the pages and say where, unless another program has the port."""
+        settings = self._runtime.settings
+        if _is_taken(settings.serve_host, settings.serve_port):
+            self._say(f"{settings.serve_host}:{settings.serve_port} is taken: set ICR_SERVE_PORT to serve the station")
+            self._station = None
+            return
+        station.start()
+        if is_loopback(settings.serve_host):
+            address = local_address(self._runtime.home, settings.serve_host, settings.serve_port)
+            self._say(f"station at {address}")
+
     def _revive_redis(self) -> None:
         if self._redis and not self._redis.alive:
             log.warning("Redis died and is started again")
@@ -248,7 +266,7 @@ class OneMachine:
 
     def _stop_parts(self) -> None:
         grace_s = self._runtime.settings.shutdown_grace_s + COLD_STOP_S
-        parts = [part for part in (self._watcher, self._worker, self._metrics) if part]
+        parts = [part for part in (self._watcher, self._worker, self._metrics, self._station) if part]
         for part in parts:
             part.ask_to_stop()
         for part in parts:
@@ -260,6 +278,15 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made: {error.strerror}") from error
+
+
+def _is_taken(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError:
+        return True
+    return False
 
 
 def _is_open(summary: QueueSummary) -> bool:

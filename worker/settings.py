@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     metrics_host: Annotated[
         str, Field(description="Address that these listen on; anybody who reaches it may read them")
     ] = "127.0.0.1"
+    serve_host: Annotated[
+        str, Field(description="Address of the station and the HTTP API; beyond this machine, users must sign in")
+    ] = "127.0.0.1"
+    serve_port: Annotated[int, Field(ge=0, le=65535, description="Their port; 0: icr up does not serve them")] = 8017
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Lowest level that is logged")
     ] = "info"

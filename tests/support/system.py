@@ -30,6 +30,7 @@ FAST = {
     "ICR_CANARY_S": "1",
     "ICR_CONCURRENCY": "2",
     "ICR_SHUTDOWN_GRACE_S": "5",
+    "ICR_SERVE_PORT": "0",  # many homes run at once
 }
 
 

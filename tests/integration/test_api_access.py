@@ -1,0 +1,75 @@
+"""Who may ask: nobody without the token of this machine, and no page of another site; what every answer bears."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.http import served
+from worker.bootstrap import Runtime, build_runtime
+from worker.settings import Settings
+from worker.system.local_token import FILE, is_loopback, local_address, read_local_token
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Runtime:
+    return build_runtime(Settings(home=tmp_path))
+
+
+@pytest.fixture
+def client(runtime: Runtime) -> Iterator[httpx.Client]:
+    with served(runtime) as address, httpx.Client(base_url=address) as client:
+        yield client
+
+
+def test_the_token_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    token = read_local_token(tmp_path)
+    assert len(token) == 32 and read_local_token(tmp_path) == token
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+    assert token in local_address(tmp_path, "::1", 8017) and "[::1]:8017" in local_address(tmp_path, "::1", 8017)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("a.b", False)],
+)
+def test_only_this_machine_is_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_a_wrong_token_opens_nothing(client: httpx.Client) -> None:
+    answer = client.get("/enter", params={"token": "wrong"})
+    assert answer.status_code == 401 and not client.cookies
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == 401
+
+
+def test_the_printed_address_signs_in_and_loses_its_token(client: httpx.Client, runtime: Runtime) -> None:
+    answer = client.get("/enter", params={"token": read_local_token(runtime.home)})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=strict" in cookie
+
+
+def test_every_answer_bears_the_policy(client: httpx.Client) -> None:
+    for path in ("/enter", "/nowhere", "/v1/openapi.json"):
+        headers = client.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+
+
+def test_other_commands_never_load_the_server() -> None:
+    code = (
+        "import sys; from worker.cli import icr; import worker.commands.results, worker.commands.run, worker.bootstrap;"
+        "icr.main(['--help'], standalone_mode=False);"
+        "sys.exit(bool({'fastapi', 'uvicorn', 'jinja2'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

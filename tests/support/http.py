@@ -1,0 +1,47 @@
+"""The real server for tests: uvicorn in a thread on a free port of the loopback, and a client that is signed in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import uvicorn
+from sqlalchemy import Engine
+
+from tests.support.system import wait_until
+from worker.api.app import make_app
+from worker.bootstrap import Runtime
+from worker.system.local_token import read_local_token
+
+
+@contextmanager
+def served(runtime: Runtime) -> Iterator[str]:
+    """Serve an application on a free port; yield its address."""
+    config = uvicorn.Config(make_app(runtime), host="127.0.0.1", port=0, log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive(), 20, "uvicorn starts")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@contextmanager
+def client_of(runtime: Runtime) -> Iterator[httpx.Client]:
+    """Serve an application; yield a client that bears the token of this machine."""
+    headers = {"Authorization": f"Bearer {read_local_token(runtime.home)}"}
+    with served(runtime) as address, httpx.Client(base_url=address, headers=headers, timeout=40) as client:
+        yield client
+
+
+def runtime_on(engine: Engine, runtime: Runtime) -> Runtime:
+    """Return a runtime whose database is ``engine``."""
+    from dataclasses import replace
+
+    return replace(runtime, engine=lambda: engine)

@@ -1,0 +1,116 @@
+"""Who asks: one dependency for the API and the pages, and the refusal of requests that another site sends."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRouter
+
+from worker.bootstrap import Runtime
+from worker.system.local_token import is_loopback, read_local_token
+
+router = APIRouter()
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Role(StrEnum):
+    """What a user may do; each may also do what those before may."""
+
+    KEYER = "keyer"
+    SUPERVISOR = "supervisor"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whoever is signed in."""
+
+    name: str
+    role: Role
+
+    def may(self, role: Role) -> bool:
+        """Tell whether the user may do what ``role`` may."""
+        ranks = list(Role)
+        return ranks.index(self.role) >= ranks.index(role)
+
+
+def runtime_of(request: Request) -> Runtime:
+    """Return the runtime that the application was made with."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+OurRuntime = Annotated[Runtime, Depends(runtime_of)]
+
+
+def current_user(request: Request, runtime: OurRuntime) -> User:
+    """Return who asks: by ``Authorization: Bearer``, else by the cookie of a session.
+
+    Raises
+    ------
+    HTTPException
+        401 for nobody, 403 for a request that another site made a browser send.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        user = _local_user(runtime, token.strip())
+    else:
+        user = _local_user(runtime, request.cookies.get(cookie_name(runtime), ""))
+        if user is not None and request.method not in _SAFE_METHODS:
+            require_same_origin(request)
+    if user is None:
+        raise HTTPException(401, "sign in, or send a token", {"WWW-Authenticate": "Bearer"})
+    return user
+
+
+SignedIn = Annotated[User, Depends(current_user)]
+
+
+def require_same_origin(request: Request) -> None:
+    """Refuse a request that changes something and comes from a page of another site.
+
+    ``Sec-Fetch-Site`` says it in every browser since 2023, and ``Origin`` in older ones; a program sends neither.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site not in (None, "same-origin", "none"):
+        raise HTTPException(403, "the request comes from another site")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, "the request comes from another site")
+
+
+def cookie_name(runtime: Runtime) -> str:
+    """Return the cookie's name; it holds the port, because browsers share cookies between the ports of a machine."""
+    return f"icr-session-{runtime.settings.serve_port}"
+
+
+@router.get("/enter", include_in_schema=False)
+def enter(request: Request, runtime: OurRuntime, token: str = "") -> Response:
+    """Sign in who opens the address that was printed, and take the token out of the address."""
+    if _local_user(runtime, token) is None:
+        raise HTTPException(401, "the address is not the one that was printed last")
+    answer = RedirectResponse("/", 303)
+    is_secure = request.url.scheme == "https"
+    answer.set_cookie(cookie_name(runtime), token, httponly=True, samesite="strict", secure=is_secure)
+    return answer
+
+
+def _local_user(runtime: Runtime, token: str) -> User | None:
+    if not is_loopback(runtime.settings.serve_host):
+        return None
+    expected = read_local_token(runtime.home)
+    return User(_login_name(), Role.ADMIN) if secrets.compare_digest(token.encode(), expected.encode()) else None
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "local"

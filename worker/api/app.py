@@ -1,0 +1,46 @@
+"""The application: the API under ``/v1``, and the pages of the station, behind one way to sign in."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from importlib.metadata import version
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from worker.api import access
+from worker.api.guard import Guard
+from worker.api.problems import add_problem_answers
+from worker.bootstrap import Runtime
+
+PAGES = "worker.review.routes"
+"""The room of the pages lies above this one, so it is found by its name; ``make_pages(runtime)`` makes its router."""
+
+
+def make_app(runtime: Runtime) -> FastAPI:
+    """Build the application of one process; nothing is opened before the first request."""
+    app = FastAPI(
+        title="icr-worker",
+        version=version("icr-worker"),
+        description="Reads handwritten numbers off scans, and says which ones a person should look at",
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # both load scripts from another host
+        redoc_url=None,
+    )
+    app.state.runtime = runtime
+    add_problem_answers(app)
+    app.add_middleware(Guard)
+    app.include_router(access.router)
+    if pages := _find_pages(runtime):
+        app.include_router(pages, dependencies=[Depends(access.current_user)], include_in_schema=False)
+    return app
+
+
+def _find_pages(runtime: Runtime) -> APIRouter | None:
+    try:
+        if importlib.util.find_spec(PAGES) is None:
+            return None
+    except ModuleNotFoundError:
+        return None
+    pages: APIRouter = importlib.import_module(PAGES).make_pages(runtime)
+    return pages

@@ -1,0 +1,45 @@
+"""The server: uvicorn on one port, in this process, until it is told to stop."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from worker.api.app import make_app
+from worker.bootstrap import Runtime
+from worker.errors import SettingsError
+
+DRAIN_S = 5
+"""How long requests in hand may take to end after the signal to stop."""
+
+
+def serve_http(runtime: Runtime, *, say: Callable[[Runtime, int], None]) -> None:
+    """Serve the API and the pages on the host and port of the settings; ``say`` is told the port.
+
+    Raises
+    ------
+    SettingsError
+        The port is taken, or the address is none of this machine.
+    """
+    listener = _listen(runtime.settings.serve_host, runtime.settings.serve_port)
+    say(runtime, listener.getsockname()[1])
+    config = uvicorn.Config(
+        make_app(runtime),
+        log_config=None,  # the log is ours; a line a request would hold addresses of scans
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=65,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        raise SettingsError(f"{host}:{port} (ICR_SERVE_HOST, ICR_SERVE_PORT): {error.strerror}") from error
+    return listener

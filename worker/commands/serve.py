@@ -1,0 +1,34 @@
+"""``icr serve``: the station and the HTTP API."""
+
+from __future__ import annotations
+
+import click
+
+from worker.bootstrap import Runtime, build_runtime
+from worker.commands.entry import pass_runtime, ready_engine
+from worker.system.local_token import is_loopback, local_address
+
+
+@click.command()
+@click.option("--host", help="The address to listen on, instead of ICR_SERVE_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port, instead of ICR_SERVE_PORT; 0: a free one.")
+@pass_runtime
+def serve(runtime: Runtime, host: str | None, port: int | None) -> None:
+    """Serve the station's pages and the HTTP API until told to stop."""
+    chosen = {"serve_host": host, "serve_port": port}
+    changes = {name: value for name, value in chosen.items() if value is not None}
+    runtime = build_runtime(runtime.settings.model_copy(update=changes)) if changes else runtime
+    ready_engine(runtime)
+    from worker.api.serving import serve_http
+    from worker.telemetry.logs import configure_logging
+
+    configure_logging(runtime.settings.log_level)
+    serve_http(runtime, say=_say)
+
+
+def _say(runtime: Runtime, port: int) -> None:
+    host = runtime.settings.serve_host
+    if is_loopback(host):
+        click.echo(f"station at {local_address(runtime.home, host, port)}", err=True)
+    else:
+        click.echo(f"station at http://{host}:{port}/", err=True)
