@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from worker.settings import Settings
 from worker.store.engine import make_engine, writing
-from worker.store.tables import Base
+from worker.store.service_tables import Base
 
 POSTGRESQL_LOCK = 0x1C8_DB  # any number of our own: two programs that start together migrate in turn
 

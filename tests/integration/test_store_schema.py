@@ -19,7 +19,7 @@ from tests.support.readings import CHECK, read
 from worker.errors import DatabaseUnavailableError, SettingsError
 from worker.store import engine as store
 from worker.store.results import Selection, iter_pages
-from worker.store.tables import Base
+from worker.store.service_tables import Base
 
 _FIELD = (
     "INSERT INTO fields (page_id, position, name, text, confidence, status, reasons, alternatives,"
