@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import sys
 
@@ -42,6 +44,12 @@ COMMANDS = {
 }
 
 
+BRIEF = {"submit", "status", "retry", "reread", "schema", "results", "low-confidence", "correct", "settle", "health"}
+"""Commands that answer and end."""
+FEW_COLLECTIONS = 50_000
+"""Objects between two collections of garbage: a brief command makes little else than modules."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when asked for, so that ``icr results`` never loads a model."""
 
@@ -53,9 +61,17 @@ class LazyGroup(click.Group):
         """Import the module of a command and return the command."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in BRIEF:
+            _spare_collections()
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+
+def _spare_collections() -> None:
+    """Let a process that ends soon not look for garbage: not while it imports, and not once more at its end."""
+    gc.set_threshold(FEW_COLLECTIONS)
+    atexit.register(gc.freeze)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

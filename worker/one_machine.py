@@ -22,8 +22,8 @@ from worker.bootstrap import Runtime
 from worker.errors import BrokerDiskFullError, BrokerUnavailableError, DatabaseUnavailableError, SettingsError
 from worker.queue.beats import beat_ages, name_here, silence_limit_s
 from worker.store.engine import upgrade_database, wait_for_database
-from worker.store.jobs import queue_summary
 from worker.store.records import QueueSummary
+from worker.store.summary import queue_summary
 from worker.store.tables import JobState
 from worker.system.local_token import is_loopback, local_address
 from worker.system.private_redis import HomeLock, PrivateRedis, die_with_parent

@@ -15,7 +15,7 @@ from tests.chaos.systems import ManyProcesses, OneMachine
 from tests.support.servers import PostgresqlServer
 from tests.support.system import Home, draw_scan, wait_until
 from worker.store.engine import make_engine, upgrade_database
-from worker.store.jobs import queue_summary
+from worker.store.summary import queue_summary
 from worker.system.private_redis import PrivateRedis
 
 pytestmark = pytest.mark.timeout(280)

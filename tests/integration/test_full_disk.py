@@ -20,8 +20,8 @@ from tests.support.system import Home, draw_scan, processes_of, wait_until
 from worker.errors import DatabaseUnavailableError
 from worker.inbox import folder
 from worker.store.engine import make_engine, reading, upgrade_database
-from worker.store.jobs import queue_summary
 from worker.store.results import Selection, iter_pages
+from worker.store.summary import queue_summary
 
 pytestmark = pytest.mark.timeout(300)
 

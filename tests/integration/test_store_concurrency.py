@@ -20,6 +20,7 @@ from tests.support.servers import PostgresqlServer, find_postgresql
 from worker.errors import DatabaseUnavailableError
 from worker.store import jobs
 from worker.store.engine import make_engine, reading, upgrade_database, wait_for_database
+from worker.store.summary import queue_summary
 from worker.store.tables import DigitRow, JobRow, JobState, PageRow, ScanRow
 from worker.values import FieldStatus
 
@@ -131,7 +132,7 @@ def test_four_workers_store_at_once_and_nothing_is_lost(engine: Engine) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(work, range(4))) == len(ids)
     assert count(engine, DigitRow) == len(ids) * 50
-    assert jobs.queue_summary(engine).counts[JobState.DONE] == len(ids)
+    assert queue_summary(engine).counts[JobState.DONE] == len(ids)
 
 
 def test_a_sqlite_file_locked_by_another_program_is_waited_for(tmp_path: Path) -> None:

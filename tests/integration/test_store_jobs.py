@@ -18,6 +18,7 @@ from worker.queue import tasks
 from worker.settings import Settings
 from worker.store import jobs
 from worker.store.engine import reading, writing
+from worker.store.summary import queue_summary
 from worker.store.tables import DigitRow, FieldRow, JobRow, JobState, ModelRow, PageRow, ScanRow, TemplateRow
 from worker.values import PageReading, Scan
 
@@ -291,7 +292,7 @@ def test_retrying_never_reads_the_same_bytes_twice(engine: Engine) -> None:
 
 
 def test_summary_counts_ages_and_failures(engine: Engine) -> None:
-    assert jobs.queue_summary(engine).oldest_queued_s is None
+    assert queue_summary(engine).oldest_queued_s is None
     queued, running, failed = register(engine), register(engine), register(engine)
     read(engine)
     claim(engine, running)
@@ -300,7 +301,7 @@ def test_summary_counts_ages_and_failures(engine: Engine) -> None:
     jobs.fail_job(engine, claimed, kind="unreadable_scan", reason="truncated JPEG")
     shift_clock(engine, queued, 100)
     shift_clock(engine, running, 50)
-    summary = jobs.queue_summary(engine)
+    summary = queue_summary(engine)
     assert {s.value: n for s, n in summary.counts.items() if n} == {
         "queued": 1,
         "running": 1,

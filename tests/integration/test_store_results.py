@@ -13,6 +13,7 @@ from worker.store import jobs, purge, results
 from worker.store.engine import reading, writing
 from worker.store.results import Selection
 from worker.store.reviews import correct_field
+from worker.store.summary import count_review_queue
 from worker.store.tables import Base, DigitRow, FieldRow, JobRow, PageRow, PurgeRow, ReviewRow, ScanRow
 from worker.values import FieldStatus, PageReading
 
@@ -53,7 +54,7 @@ def test_batches_lose_and_double_nothing(engine: Engine, monkeypatch: pytest.Mon
     assert [p.job for p in results.iter_pages(engine, Selection())] == ids
     queue = [row.field_id for row in results.iter_review_queue(engine)]
     assert queue == sorted(set(queue))
-    assert len(queue) == 5 == results.count_review_queue(engine)
+    assert len(queue) == 5 == count_review_queue(engine)
     digits = [(r.confidence, r.field_id, r.position) for r in results.iter_low_confidence(engine, below=0.95)]
     assert digits == sorted(set(digits))
     assert len(digits) == 5, "equal confidences are told apart by the rest of the key"
@@ -134,7 +135,7 @@ def test_confirming_takes_the_machines_word(engine: Engine) -> None:
     read(engine)
     field_id = awaiting(engine)
     assert correct_field(engine, field_id, None, who="anna").after == "38"
-    assert results.count_review_queue(engine) == 0
+    assert count_review_queue(engine) == 0
 
 
 @pytest.mark.parametrize("number", ["12a", "=1+1", "--", " 7", "1" * 100, "7\n"])

@@ -73,7 +73,8 @@ def _show_results(runtime: Runtime) -> int:
     """Print what the database holds; return how many pages."""
     from worker.commands.printing import print_lines
     from worker.commands.result_lines import FIELD_TABLE, field_lines
-    from worker.store.results import Selection, count_review_queue, iter_pages
+    from worker.store.results import Selection, iter_pages
+    from worker.store.summary import count_review_queue
 
     print_lines(field_lines(runtime.engine(), Selection()), "table", shape=FIELD_TABLE)
     pages = list(iter_pages(runtime.engine(), Selection()))

@@ -213,8 +213,7 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
     from worker.inbox.folder import find_left
     from worker.queue.beats import beat_ages, silence_limit_s
     from worker.queue.depth import queue_depth
-    from worker.store.jobs import queue_summary
-    from worker.store.results import count_page_review_queue, count_review_queue
+    from worker.store.summary import count_page_review_queue, count_review_queue, queue_summary
 
     engine, client = ready_engine(runtime), runtime.redis_client()
     summary, limit_s = queue_summary(engine), silence_limit_s(runtime.settings)

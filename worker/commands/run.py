@@ -220,7 +220,7 @@ def _print_outcome(runtime: Runtime, outcome: Outcome) -> None:
 
 
 def _print_review(runtime: Runtime) -> None:
-    from worker.store.results import count_page_review_queue, count_review_queue
+    from worker.store.summary import count_page_review_queue, count_review_queue
 
     with contextlib.suppress(DatabaseUnavailableError):
         pages, fields = (count(runtime.engine()) for count in (count_page_review_queue, count_review_queue))

@@ -24,8 +24,7 @@ from worker.monitoring.health import find_obstacles, silent_here
 from worker.queue.beats import beat_ages
 from worker.queue.depth import queue_depth
 from worker.store.figures import LATEST, count_latest_fields, latest_model_versions
-from worker.store.jobs import queue_summary
-from worker.store.results import count_review_queue
+from worker.store.summary import count_review_queue, queue_summary
 from worker.telemetry.secrets import mask_secrets
 from worker.telemetry.stages import BOUNDS_S, stage_histograms
 

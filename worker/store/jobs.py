@@ -18,21 +18,18 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
-    func,
-    literal,
     or_,
     select,
-    text,
-    union_all,
     update,
 )
 
 from worker.errors import InvalidJobError
 from worker.store.engine import database_now, reading, writing
 from worker.store.readings import insert_scan, upsert
-from worker.store.records import ClaimedJob, FailedJob, JobRecord, JobTicket, QueueSummary
+from worker.store.records import ClaimedJob, JobRecord, JobTicket
 from worker.store.rereading import write_readings
 from worker.store.retrying import has_fields, promote_duplicate, queue_anew, settle_superseded
+from worker.store.summary import IS_OPEN
 from worker.store.tables import JobRow, JobState, ScanRow
 from worker.values import PageReading, Scan
 
@@ -258,7 +255,7 @@ def find_lost_jobs(
             and_(JobRow.state == JobState.QUEUED, or_(stale, unpublished)),
             and_(JobRow.state == JobState.RUNNING, lease_over, or_(stale, unheard)),
         )
-        query = _tickets().where(_IS_OPEN, lost).order_by(JobRow.published_at.nulls_first()).limit(limit)
+        query = _tickets().where(IS_OPEN, lost).order_by(JobRow.published_at.nulls_first()).limit(limit)
         return [_as_ticket(row) for row in connection.execute(query)]
 
 
@@ -302,39 +299,6 @@ def get_job(engine: Engine, job_id: str) -> JobRecord | None:
     return JobRecord(**{**row._mapping, "state": JobState(row.state)})
 
 
-def queue_summary(engine: Engine, *, failures: int = 10) -> QueueSummary:
-    """Count the jobs by state, with the oldest ages and the latest failures and their reasons."""
-    with reading(engine) as connection:
-        now = database_now(connection)
-        counts = _count_by_state(connection)
-        queued_at, started_at = (
-            connection.execute(select(func.min(column)).where(_IS_OPEN, JobRow.state == state)).scalar_one()
-            for column, state in ((JobRow.queued_at, JobState.QUEUED), (JobRow.started_at, JobState.RUNNING))
-        )
-        ended = [f for state in (JobState.FAILED, JobState.DEAD) for f in _failures(connection, state, failures)]
-    return QueueSummary(
-        counts=counts,
-        oldest_queued_s=(now - queued_at).total_seconds() if queued_at else None,
-        oldest_running_s=(now - started_at).total_seconds() if started_at else None,
-        failures=sorted(ended, key=lambda failed: failed.finished_at, reverse=True)[:failures],
-    )
-
-
-def _count_by_state(connection: Connection) -> dict[JobState, int]:
-    """Count the jobs by state: done are those that are nothing else, for counting all costs least.
-
-    It is one statement, so that all counts are of one moment.
-    """
-    others = [state for state in JobState if state is not JobState.DONE]
-    by_state = select(JobRow.state, func.count()).where(JobRow.state.in_(others)).group_by(JobRow.state)
-    all_of_them = select(literal("all"), func.count()).select_from(JobRow)
-    counted = {row[0]: row[1] for row in connection.execute(union_all(by_state, all_of_them))}
-    kept = counted.pop("all")
-    counts = dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in counted.items()}
-    return counts | {JobState.DONE: kept - sum(counts.values())}
-
-
-_IS_OPEN = text("jobs.state IN ('queued','running')")  # in the words of the partial index
 _NO_LEASE: dict[str, Any] = {"leased_by": None, "leased_at": None, "lease_until": None}
 
 
@@ -403,11 +367,3 @@ def _as_ticket(row: Row[*tuple[Any, ...]]) -> JobTicket:
 
 def _ticket(connection: Connection, job_id: str) -> JobTicket:
     return _as_ticket(connection.execute(_tickets().where(JobRow.id == job_id)).one())
-
-
-def _failures(connection: Connection, state: JobState, limit: int) -> list[FailedJob]:
-    query = select(JobRow).where(JobRow.state == state).order_by(JobRow.finished_at.desc()).limit(limit)
-    return [
-        FailedJob(row.id, row.uri, state, row.error_kind, row.error_reason, row.finished_at)
-        for row in connection.execute(query)
-    ]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from worker.store.tables import JobState
-from worker.values import Scan
+
+if TYPE_CHECKING:  # values load NumPy, which nobody needs who asks how the jobs stand
+    from worker.values import Scan
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, select, tuple_
 from sqlalchemy.orm import aliased
 
 from schemas.reading import AlternativeOut, DigitOut, DoubtOut, MoneyOut, StoredField, StoredPage
 from worker.store.engine import reading
-from worker.store.tables import PAGE_AWAITS_REVIEW, DigitRow, DoubtRow, FieldRow, JobRow, PageRow
+from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow
 from worker.store.views import low_confidence_digits, page_review_queue, review_queue
 
 BATCH = 500
@@ -116,13 +116,6 @@ def iter_review_queue(engine: Engine) -> Iterator[AnyRow]:
     )
 
 
-def count_review_queue(engine: Engine) -> int:
-    """Count the fields that await review."""
-    with reading(engine) as connection:
-        query = select(func.count()).select_from(FieldRow).where(FieldRow.final_text.is_(None))
-        return connection.execute(query).scalar_one()
-
-
 def list_page_review_queue(engine: Engine, *, limit: int, after: int = 0) -> Sequence[AnyRow]:
     """Return one page of the pages that await review, the longest waiting first, beyond the id ``after``."""
     view = page_review_queue.c
@@ -136,13 +129,6 @@ def iter_page_review_queue(engine: Engine) -> Iterator[AnyRow]:
     return _iter_batches(
         lambda after: list_page_review_queue(engine, limit=BATCH, after=after or 0), lambda row: row.page_id
     )
-
-
-def count_page_review_queue(engine: Engine) -> int:
-    """Count the pages that await review: those that could not be read, and those whose reading is doubted."""
-    with reading(engine) as connection:
-        query = select(func.count()).select_from(PageRow).where(text(PAGE_AWAITS_REVIEW))
-        return connection.execute(query).scalar_one()
 
 
 def _iter_batches(fetch: Callable[[Any], Sequence[AnyRow]], key: Callable[[AnyRow], Any]) -> Iterator[AnyRow]:

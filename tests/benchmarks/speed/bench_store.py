@@ -28,6 +28,7 @@ from tests.support.readings import claim, make_field, make_page, register
 from tests.support.servers import PostgresqlServer, find_postgresql
 from worker.store import jobs, results
 from worker.store.engine import database_now, make_engine, upgrade_database, writing
+from worker.store.summary import count_page_review_queue, count_review_queue, queue_summary
 from worker.store.tables import (
     Base,
     DigitRow,
@@ -169,12 +170,12 @@ def measure_queries(engine: Engine, fields: int, dice: random.Random) -> dict[st
         "review queue, any page": measure_ms(
             lambda: results.list_review_queue(engine, limit=PAGE_ROWS, after=dice.randrange(fields))
         ),
-        "status": measure_ms(lambda: jobs.queue_summary(engine)),
+        "status": measure_ms(lambda: queue_summary(engine)),
         "status and what awaits review": measure_ms(
             lambda: (
-                jobs.queue_summary(engine),
-                results.count_review_queue(engine),
-                results.count_page_review_queue(engine),
+                queue_summary(engine),
+                count_review_queue(engine),
+                count_page_review_queue(engine),
             )
         ),
     }
