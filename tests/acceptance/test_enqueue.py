@@ -266,7 +266,7 @@ def _ended(home: Home, job_id: str, timeout_s: float = 40) -> tuple[str, str | N
 
 def _depth(home: Home) -> int:
     with _client(home) as client:
-        return int(client.llen("icr")) + int(client.hlen("unacked"))  # type: ignore[arg-type]
+        return int(client.llen("icr")) + int(client.hlen("icr:in-hand"))  # type: ignore[arg-type]
 
 
 def _client(home: Home) -> redis.Redis:

@@ -192,7 +192,7 @@ def test_one_job_delivered_twice_at_once_on_two_workers_is_read_once(home: Home,
             wait_until(lambda: len(list(client.scan_iter("icr:beat:*"))) == 2, 60, home.said)
             client.lpush("icr", *(json.dumps(_message([job], job["id"], "icr.read_scan")) for _ in range(2)))
             home.wait_for_states(done=1)
-            wait_until(lambda: client.llen("icr") + client.hlen("unacked") == 0, 30, home.said)  # type: ignore[operator]
+            wait_until(lambda: client.llen("icr") + client.hlen("icr:in-hand") == 0, 30, home.said)  # type: ignore[operator]
     finally:
         home.stop()
         broker.stop()

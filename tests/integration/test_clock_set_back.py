@@ -13,7 +13,7 @@ import redis
 from worker.bootstrap import build_runtime
 from worker.queue import reconciler
 from worker.queue.beats import REMEMBERED_S, beat_ages, record_beat
-from worker.queue.publishing import make_publisher
+from worker.queue.publishing import Publisher
 from worker.settings import Settings
 from worker.system.private_redis import PrivateRedis
 
@@ -34,7 +34,7 @@ def test_the_reconciler_takes_its_turn_though_the_last_one_lies_ahead(
 ) -> None:
     turns: list[Any] = []
     monkeypatch.setattr(reconciler, "reconcile", lambda *given: turns.append(given))
-    publisher = make_publisher(replace(build_runtime(Settings()), redis_client=lambda: client))
+    publisher = Publisher(replace(build_runtime(Settings()), redis_client=lambda: client))
     client.set("icr:reconcile", "taken", px=AN_HOUR_MS)
     for _ in range(3):
         reconciler.reconcile_in_turn(publisher)

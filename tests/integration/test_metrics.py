@@ -67,7 +67,7 @@ def test_it_tells_of_jobs_queue_stages_rates_and_models(exporter: Exporter, engi
     register(engine)
     claim(engine, register(engine))
     exporter.client.lpush("icr", "one", "two")
-    exporter.client.hset("unacked", "tag", "message")
+    exporter.client.hset("icr:in-hand", "tag", "message")
     record_beat(exporter.client, "worker@elsewhere")
     for read_s in (0.2, 0.25, 500.0):
         record_stages(exporter.client, {"decode": 0.01, "read": read_s, "store": 0.1})

@@ -21,7 +21,7 @@ from tests.support.scan_files import drawing, encoded
 from worker.bootstrap import Runtime, build_runtime
 from worker.errors import DatabaseUnavailableError, FolderUnavailableError, InvalidJobError, UnreadableScanError
 from worker.queue import reading_job, tasks
-from worker.queue.publishing import Publisher, make_publisher
+from worker.queue.publishing import Publisher
 from worker.settings import Settings
 from worker.sources.beneath import hash_scan, open_file, open_scan
 from worker.store import jobs
@@ -40,7 +40,7 @@ def publisher(tmp_path: Path, sqlite_template: Path) -> Iterator[Publisher]:
     (tmp_path / "inbox").mkdir()
     engine = make_engine(f"sqlite:///{tmp_path / 'icr.db'}")
     runtime = replace(build_runtime(Settings(home=tmp_path)), engine=lambda: engine)
-    yield make_publisher(runtime)
+    yield Publisher(runtime)
     engine.dispose()
 
 

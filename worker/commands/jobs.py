@@ -45,9 +45,9 @@ def submit(
     wait: bool,
 ) -> None:
     """Enqueue scans, files or s3://bucket/key; prints one line each: the job's id, its state, the scan."""
-    from worker.queue.publishing import make_publisher
+    from worker.queue.publishing import Publisher
 
-    engine, publisher = ready_engine(runtime), make_publisher(runtime)
+    engine, publisher = ready_engine(runtime), Publisher(runtime)
     refused, ids = False, []
     for name in files:
         try:
@@ -83,10 +83,10 @@ def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
     if bool(jobs) == everything:
         raise click.UsageError("name the jobs, or --all")
     from worker.inbox.reopening import reopen_scan
-    from worker.queue.publishing import make_publisher
+    from worker.queue.publishing import Publisher
     from worker.store.jobs import retry_jobs
 
-    engine, publisher = ready_engine(runtime), make_publisher(runtime)
+    engine, publisher = ready_engine(runtime), Publisher(runtime)
     tickets = retry_jobs(engine, None if everything else list(jobs))
     for ticket in tickets:
         reopen_scan(runtime.inbox, engine, ticket.id)
@@ -108,12 +108,12 @@ def reread(runtime: Runtime, template: str, since: datetime | None) -> None:
     The new readings replace the old ones. What a person decided stays with each field that lies where it lay.
     """
     from worker.forms.templates import find_form
-    from worker.queue.publishing import make_publisher
+    from worker.queue.publishing import Publisher
     from worker.store.rereading import requeue_read_jobs
 
     form = find_form(template, runtime.templates())
     names = sorted({template, *(page.name for page in form.pages)})
-    engine, publisher = ready_engine(runtime), make_publisher(runtime)
+    engine, publisher = ready_engine(runtime), Publisher(runtime)
     ids = requeue_read_jobs(engine, templates=names, since=since.replace(tzinfo=UTC) if since else None)
     for job_id in ids:
         _publish_again(publisher, job_id)

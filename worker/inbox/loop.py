@@ -17,7 +17,7 @@ from worker.inbox import folder
 from worker.inbox.probing import Prober
 from worker.inbox.watcher import Watcher
 from worker.queue.beats import name_here, record_beat
-from worker.queue.publishing import Publisher, make_publisher
+from worker.queue.publishing import Publisher
 from worker.queue.reconciler import reconcile_in_turn
 from worker.system.private_redis import HomeLock
 
@@ -35,7 +35,7 @@ def watch_inbox(runtime: Runtime, *, once: bool, stop: threading.Event) -> bool:
     SettingsError
         Another watcher has this folder.
     """
-    inbox, publisher = runtime.inbox, make_publisher(runtime)
+    inbox, publisher = runtime.inbox, Publisher(runtime)
     folder.prepare(inbox)
     prober, changed = Prober(runtime.settings, inbox), threading.Event()
     with HomeLock(inbox / folder.WORKING / "lock"), contextlib.closing(prober):

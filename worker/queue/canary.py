@@ -7,22 +7,23 @@ connection. Each canary leaves a beat in Redis that expires by itself, so no clo
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import redis
 import structlog
 from celery import Celery, bootsteps
-from kombu.exceptions import OperationalError
 
 from worker.bootstrap import Runtime
-from worker.queue.names import CANARY, wire_priority
+from worker.queue.messages import push_message
+from worker.queue.names import CANARY, CANARY_QUEUE
 
 log = structlog.get_logger(__name__)
 
 
 def canary_queue(node: str) -> str:
     """Return the queue that only this worker reads."""
-    return f"icr.canary.{node}"
+    return CANARY_QUEUE + node
 
 
 class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is untyped
@@ -36,7 +37,7 @@ class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is un
 
     def start(self, consumer: Any) -> None:
         """Send a canary at once and then periodically; called again after each lost connection."""
-        given = (consumer.app, canary_queue(consumer.hostname))
+        given = (canary_queue(consumer.hostname),)
         self._timer = consumer.timer.call_repeatedly(self.runtime.settings.canary_s, self._send, given)
         self._send(*given)
 
@@ -46,11 +47,12 @@ class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is un
             self._timer.cancel()
             self._timer = None
 
-    def _send(self, app: Celery, queue: str) -> None:
+    def _send(self, queue: str) -> None:
         try:
-            if self.runtime.redis_client().llen(queue) == 0:
-                app.send_task(CANARY, queue=queue, priority=wire_priority(9), retry=False)
-        except (redis.RedisError, OperationalError, OSError) as error:
+            client = self.runtime.redis_client()
+            if client.llen(queue) == 0:
+                push_message(client, queue, CANARY, [], message_id=str(uuid.uuid4()))
+        except (redis.RedisError, OSError) as error:
             log.warning("canary not sent", reason=str(error))
 
 

@@ -13,7 +13,7 @@ from worker.bootstrap import Runtime
 from worker.queue.app import make_app
 from worker.queue.beats import forget_beat, name_here, record_beat
 from worker.queue.canary import add_canary, canary_queue
-from worker.queue.names import QUEUE
+from worker.queue.names import OWN_QUEUE, QUEUE
 from worker.queue.shutdown import bound_shutdown
 from worker.queue.tasks import add_tasks
 from worker.sources.buckets import prepare_storage
@@ -36,7 +36,7 @@ def run_worker(runtime: Runtime, *, name: str, processes: int) -> None:
             "--pool=prefork",
             f"--concurrency={processes}",
             f"--hostname={node}",
-            f"--queues={canary_queue(node)},{QUEUE}",
+            f"--queues={canary_queue(node)},{OWN_QUEUE},{QUEUE}",
             "--without-gossip",
             "--without-mingle",
             "--without-heartbeat",

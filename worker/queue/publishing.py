@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from celery import Celery
-from kombu.exceptions import OperationalError
 
 from schemas.scan_job import ScanJob
 from worker.bootstrap import Runtime
 from worker.errors import BrokerUnavailableError
-from worker.queue.app import make_app
-from worker.queue.names import READ_SCAN, wire_priority
+from worker.queue.messages import push_message
+from worker.queue.names import OWN_QUEUE, READ_SCAN
 from worker.queue.signing import sign_job
 from worker.sources.beneath import hash_scan, open_scan
 from worker.store.jobs import mark_published, register_job
@@ -27,7 +25,6 @@ class Publisher:
     """Writes the job rows of one process and puts their messages on the queue."""
 
     runtime: Runtime
-    app: Celery
 
     def register_scan(self, job: ScanJob, path: Path, *, source: str) -> JobTicket:
         """Write the job row of a scan that lies at ``path``; ``job.id`` must be set.
@@ -93,11 +90,7 @@ class Publisher:
             The queue does not answer.
         """
         try:
-            self.app.send_task(READ_SCAN, args=args, task_id=message_id, priority=wire_priority(priority), retry=False)
-        except (OperationalError, redis.RedisError, OSError) as error:
+            client = self.runtime.redis_client()
+            push_message(client, OWN_QUEUE, READ_SCAN, args, message_id=message_id, priority=priority)
+        except (redis.RedisError, OSError) as error:
             raise BrokerUnavailableError(f"the queue does not take jobs: {error}") from error
-
-
-def make_publisher(runtime: Runtime) -> Publisher:
-    """Return the publisher of a process that is not a worker, with an application of its own."""
-    return Publisher(runtime, make_app(runtime))

@@ -6,6 +6,7 @@ import structlog
 from sqlalchemy import Engine
 
 from worker.queue.depth import queue_depth
+from worker.queue.in_hand import give_back_of_the_dead
 from worker.queue.publishing import Publisher
 from worker.store.holders import count_published, list_holders, take_back_jobs
 from worker.store.jobs import find_lost_jobs, get_job
@@ -38,15 +39,17 @@ def reconcile_in_turn(publisher: Publisher) -> None:
 def reconcile(publisher: Publisher) -> int:
     """Publish again what the queue has forgotten; return how many.
 
-    First come the rows that were never published and those whose worker died. Then, if fewer messages wait in Redis
-    than there are queued rows, as many as are missing of those published longest ago. Nobody knows which ones are lost;
-    the claim drops a message too many, and the next turn finds those that are still missing. Messages in hand do not
-    count, because a worker that was killed before its claim leaves them there until the visibility timeout.
+    First come the rows that were never published and those whose worker died. Then, if fewer messages of ours wait in
+    Redis than there are queued rows, as many as are missing of those published longest ago. Nobody knows which ones are
+    lost; the claim drops a message too many, and the next turn finds those that are still missing. Messages of other
+    programs do not count, and neither do messages in hand: a worker of another machine that was killed before its claim
+    leaves them there until the visibility timeout.
     """
     engine = publisher.runtime.engine()
     take_back_from_the_dead(engine)
+    give_back_of_the_dead(publisher.runtime.redis_client())
     count = _republish(publisher, patience_s=BACKLOG_PATIENCE_S, limit=BATCH)
-    missing = count_published(engine) - queue_depth(publisher.runtime.redis_client()).waiting
+    missing = count_published(engine) - queue_depth(publisher.runtime.redis_client()).own_waiting
     if missing > 0:
         patience_s = publisher.runtime.settings.reconcile_s
         count += _republish(publisher, patience_s=patience_s, limit=min(BATCH, missing))

@@ -52,7 +52,7 @@ DATABASE_PATIENCE = 0.75
 
 def add_tasks(app: Celery, runtime: Runtime) -> None:
     """Register the two tasks of the queue on an application."""
-    publisher = Publisher(runtime, app)
+    publisher = Publisher(runtime)
 
     @app.task(name=READ_SCAN, bind=True, typing=False)  # type: ignore[untyped-decorator]
     def read_scan(self: Task, *args: Any, **kwargs: Any) -> None:
