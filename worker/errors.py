@@ -71,6 +71,10 @@ class DoubtfulReviewError(InvalidReviewError):
     """A person's answer misses the field's grammar or breaks a rule; it is taken where the person overrules that."""
 
 
+class StaleReviewError(InvalidReviewError):
+    """Somebody else has decided the field, or has it in hand, since it was shown."""
+
+
 class ModelFileError(PermanentError):
     """A model file is missing, or its checksum is not the one in its model card."""
 

@@ -13,7 +13,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from worker.errors import DoubtfulReviewError, IcrError, PermanentError, SettingsError, TransientError
+from worker.errors import (
+    DoubtfulReviewError,
+    IcrError,
+    PermanentError,
+    SettingsError,
+    StaleReviewError,
+    TransientError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +68,8 @@ def _of_ours(_request: Request, error: Exception) -> Response:
         return answer
     if isinstance(error, SettingsError) or not isinstance(error, PermanentError):
         return problem(500, str(error), kind=kind)
-    return problem(409 if isinstance(error, DoubtfulReviewError) else 422, str(error), kind=kind)
+    is_conflict = isinstance(error, DoubtfulReviewError | StaleReviewError)
+    return problem(409 if is_conflict else 422, str(error), kind=kind)
 
 
 def _of_mistake(request: Request, error: Exception) -> Response:

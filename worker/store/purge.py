@@ -33,6 +33,7 @@ from worker.store.tables import (
     PageRow,
     PurgeRow,
     ReviewRow,
+    ReviewTaskRow,
     ScanRow,
 )
 
@@ -120,6 +121,7 @@ def _delete_jobs(connection: Connection, purge_id: int, job_ids: list[str]) -> P
         select(FieldRow.status, func.count()).where(FieldRow.page_id.in_(page_ids)).group_by(FieldRow.status)
     ).all()
     of_pages = select(FieldRow.id).where(FieldRow.page_id.in_(page_ids))
+    _delete(connection, ReviewTaskRow, ReviewTaskRow.field_id.in_(of_pages))
     counts = PurgeCounts(
         reviews=_delete(connection, ReviewRow, ReviewRow.field_id.in_(of_pages)),
         digits=_delete(connection, DigitRow, DigitRow.field_id.in_(of_pages)),

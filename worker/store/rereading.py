@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or
 
 from worker.store.engine import database_now, writing
 from worker.store.readings import insert_readings
-from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, JobState, PageRow, ReviewRow
+from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, JobState, PageRow, ReviewRow, ReviewTaskRow
 from worker.values import PageReading
 
 SAME_PLACE = 0.5
@@ -99,6 +99,7 @@ def _delete_readings(connection: Connection, page_ids: Sequence[int]) -> None:
     """Delete pages and all that hangs on them, the leaves first."""
     fields = select(FieldRow.id).where(FieldRow.page_id.in_(page_ids))
     for table, condition in (
+        (ReviewTaskRow, ReviewTaskRow.field_id.in_(fields)),
         (ReviewRow, ReviewRow.field_id.in_(fields)),
         (DigitRow, DigitRow.field_id.in_(fields)),
         (DoubtRow, DoubtRow.page_id.in_(page_ids)),
@@ -116,9 +117,9 @@ def _carry_over(connection: Connection, known: _Reviewed, page_id: int) -> None:
     if new is None:
         return
     decided = {c.key: getattr(old, c.key) for c in FieldRow.__table__.c if c.key.startswith("final_")}
-    decided["origin"] = old.origin
+    decided |= {"origin": old.origin, "reviewed_value": old.reviewed_value}
     connection.execute(update(FieldRow).where(FieldRow.id == new.id).values(decided))
-    columns = [column.key for column in ReviewRow.__table__.c if column.key not in ("id", "field_id")]
+    columns = [column.key for column in ReviewRow.__table__.c if column.key not in ("id", "field_id", "undoes")]
     history = [{name: getattr(row, name) for name in columns} | {"field_id": new.id} for row in known.reviews]
     if history:
         connection.execute(insert(ReviewRow), history)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from schemas.form_template import FieldGrammar
-from worker.errors import DoubtfulReviewError, InvalidReviewError
+from worker.errors import DoubtfulReviewError, InvalidReviewError, StaleReviewError
 from worker.grammar.meaning import parse_typed, spell_value
 from worker.grammar.misfit import Misfit
 from worker.grammar.rules import broken_by
 from worker.store.engine import database_now, writing
-from worker.store.tables import FieldRow, PageRow, ReviewRow
+from worker.store.tables import FieldRow, PageRow, ReviewRow, ReviewTaskRow
 from worker.values import Tick, Value
 
 _ANSWER = re.compile(
     r"(?:[-+\u2212] ?)?(?:[^\W\d_]{3} ?|[€$£₹¥] ?)?(?:[-\u2212] ?)?[0-9][0-9.,:/' -]{0,62}=?(?: ?[€$£₹¥])?"
 )
 """A number as people type it: digits with what may stand between them, a sign, a currency on either side."""
+
+
+UNREADABLE = "?"
+"""The answer for ink that nobody can read: it holds as it stands and has no value, so that no sum takes it for 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,49 +38,131 @@ class Review:
     after: str
     who: str
     overruled: str | None = None
+    id: int = 0
 
 
-def correct_field(engine: Engine, field_id: int, number: str | None, *, who: str, overrule: bool = False) -> Review:
+@dataclass(frozen=True, slots=True)
+class ReviewClaim:
+    """The state of a field when it was shown: its last act (0: none) and, at the station, the token of its lease."""
+
+    version: int
+    token: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a person saw of the reading before a decision, and what the decision took.
+
+    ``shown`` is ``confirm``, ``partial`` or ``blind`` (``worker.review.showing``), or ``page`` or ``group``.
+    """
+
+    shown: str
+    text: str
+    keys: int
+    seconds: float
+
+
+def correct_field(
+    engine: Engine,
+    field_id: int,
+    number: str | None,
+    *,
+    who: str,
+    overrule: bool = False,
+    claim: ReviewClaim | None = None,
+    seen: Seen | None = None,
+) -> Review:
     """Set the final value of a field, or confirm it where ``number`` is None, and take it off the queue.
 
-    The answer is parsed by the field's grammar and held to its rules. What the machine read stays. A field may be
-    reviewed again; each review keeps its own row.
+    The answer is parsed by the field's grammar and held to its rules; ``UNREADABLE`` says that nobody can read it. What
+    the machine read stays. A field may be reviewed again; each review keeps its own row. With a ``claim`` the decision
+    counts only while nobody else has decided the field, or has taken it in hand.
 
     Raises
     ------
     DoubtfulReviewError
         ``number`` does not fit the field, and the person does not ``overrule`` that.
+    StaleReviewError
+        The ``claim`` no longer holds.
     InvalidReviewError
         There is no such field, ``number`` is none, or nobody is named.
     """
-    if not who.strip():
-        raise InvalidReviewError("say who decides: --by WHO")
     with writing(engine) as connection:
-        query = select(FieldRow).where(FieldRow.id == field_id).with_for_update(key_share=True)
-        field = connection.execute(query).one_or_none()
-        if field is None:
-            raise InvalidReviewError(f"there is no field {field_id}: 'icr results' shows the ids")
+        field = lock_field(connection, field_id, who, claim)
         before = field.text if field.final_text is None else field.final_text
         after = before if number is None else number
-        value, wrong = (None, None) if number is None else parse_answer(_grammar_of(field), number)
+        value, wrong = (None, None) if number in (None, UNREADABLE) else parse_answer(grammar_of(field), after)
         if wrong and not overrule:
             raise DoubtfulReviewError(f"{wrong}; --overrule takes it as it is")
         review = Review(
             field_id=field_id,
             name=field.name,
-            action="confirm" if number is None else "correct",
+            action="confirm" if number is None else "unreadable" if number == UNREADABLE else "correct",
             before=before,
             after=after,
             who=who,
             overruled=wrong,
         )
-        written = {"field_id": field_id, "action": review.action, "before": before, "after": after, "overruled": wrong}
-        connection.execute(insert(ReviewRow).values(**written, who=who, created_at=database_now(connection)))
         holds = {"final_text": after, "origin": "reviewer"}
         if number is not None:
             holds["reviewed_value"] = None if value is None else spell_value(value)
         connection.execute(update(FieldRow).where(FieldRow.id == field_id).values(holds))
-        return review
+        connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
+        return record_act(connection, review, field, seen)
+
+
+def lock_field(connection: Connection, field_id: int, who: str, claim: ReviewClaim | None) -> Any:
+    """Return the row of a field that a person acts on, locked.
+
+    Raises
+    ------
+    StaleReviewError
+        The ``claim`` no longer holds.
+    InvalidReviewError
+        There is no such field, or nobody is named.
+    """
+    if not who.strip():
+        raise InvalidReviewError("say who decides: --by WHO")
+    query = select(FieldRow).where(FieldRow.id == field_id).with_for_update(key_share=True)
+    field = connection.execute(query).one_or_none()
+    if field is None and claim is not None:
+        raise StaleReviewError(f"field {field_id} is gone: its scan was read again or purged meanwhile")
+    if field is None:
+        raise InvalidReviewError(f"there is no field {field_id}: 'icr results' shows the ids")
+    if claim is not None:
+        _require_claim(connection, field_id, claim)
+    return field
+
+
+def _require_claim(connection: Connection, field_id: int, claim: ReviewClaim) -> None:
+    latest = select(ReviewRow.id, ReviewRow.who).where(ReviewRow.field_id == field_id).order_by(ReviewRow.id.desc())
+    act = connection.execute(latest.limit(1)).one_or_none()
+    if (act.id if act else 0) != claim.version:
+        by = f"by {act.who} " if act else ""
+        raise StaleReviewError(
+            f"field {field_id} was decided {by}meanwhile: this answer is not taken, look at it again"
+        )
+    if claim.token is None:
+        return
+    task = select(ReviewTaskRow.token, ReviewTaskRow.held_by).where(ReviewTaskRow.field_id == field_id)
+    held = connection.execute(task).one_or_none()
+    if held is None or held.token != claim.token:
+        holder = (held and held.held_by) or "somebody else"
+        raise StaleReviewError(f"field {field_id} is in the hands of {holder} by now: this answer is not taken")
+
+
+def record_act(connection: Connection, review: Review, field: Any, seen: Seen | None) -> Review:
+    """Add the row of an act on a field, with what held before it, and return the review with its id."""
+    written = {name: getattr(review, name) for name in ("field_id", "action", "before", "after", "overruled", "who")}
+    if seen is not None:
+        written |= {"shown": seen.shown, "shown_text": seen.text, "keys": seen.keys, "seconds": seen.seconds}
+    held = {name: getattr(field, name) for name in HELD}
+    added = insert(ReviewRow).values(**written, held=held, created_at=database_now(connection)).returning(ReviewRow.id)
+    return replace(review, id=connection.execute(added).scalar_one())
+
+
+HELD = ("final_text", "origin", "reviewed_value")
+"""The columns of a field that a decision changes, and that taking it back restores."""
 
 
 def parse_answer(grammar: FieldGrammar, number: str) -> tuple[Value | None, str | None]:
@@ -106,7 +192,8 @@ def _parse_tick(answer: str) -> Tick:
     return Tick.TICKED if answer.lower() in ("x", Tick.TICKED) else Tick.EMPTY
 
 
-def _grammar_of(field: Any) -> FieldGrammar:
+def grammar_of(field: Any) -> FieldGrammar:
+    """Return what may be written in the field of a row."""
     return FieldGrammar.model_validate(field.grammar or {"kind": field.kind})
 
 

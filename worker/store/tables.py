@@ -88,7 +88,7 @@ class PlainText(TypeDecorator[str]):
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite generates ids only in a column of type INTEGER
 JsonValue = JSON().with_variant(JSONB, "postgresql")
-NO_LIST, NO_TEXT, CODE_KIND = text("'[]'"), text("''"), text("'code'")
+NO_LIST, NO_TEXT, CODE_KIND, KEYER_LEVEL = text("'[]'"), text("''"), text("'code'"), text("'keyer'")
 """Defaults of columns that came later: adding one rewrites no row."""
 
 
@@ -331,14 +331,22 @@ class DigitRow(Base):
 
 
 class ReviewRow(Base):
-    """One decision of a person on a field; ``before`` is the value until then, at first what the machine read.
+    """One act of a person on a field; ``before`` is the value until then, at first what the machine read.
 
     ``overruled`` is what was wrong with the answer by the field's grammar and rules, where the person knew better.
+    Rows are only added: taking a decision back is a row of its own, which ``undoes`` it and restores what ``held``.
+    ``shown`` is how much of the reading the person saw, ``shown_text`` that part of it, with a gap for each digit left
+    out; ``keys`` and ``seconds`` are what the decision took. All four are empty for a command.
     """
 
     __tablename__ = "reviews"
     __table_args__ = (
-        CheckConstraint("action IN ('correct','confirm')", name="action"),
+        CheckConstraint(
+            "action IN ('correct','confirm','unreadable','key','skip','escalate','undo')",
+            name="action",
+        ),
+        Index("ix_reviews_who_id", "who", "id"),
+        Index("ix_reviews_created_at", "created_at"),
         {"sqlite_autoincrement": True},
     )
 
@@ -350,6 +358,40 @@ class ReviewRow(Base):
     who: Mapped[str]
     overruled: Mapped[str | None]
     created_at: Mapped[datetime]
+    shown: Mapped[str | None]
+    shown_text: Mapped[str | None]
+    keys: Mapped[int | None]
+    seconds: Mapped[float | None]
+    held: Mapped[dict[str, Any] | None]
+    undoes: Mapped[int | None] = mapped_column(Id)
+
+
+class ReviewTaskRow(Base):
+    """What is known of a waiting field beside its reading: who has it in hand, and who else should see it.
+
+    A field without a row waits for any keyer. ``token`` grows with every lease: a fencing token, against a browser that
+    lost its lease. The row goes when the field is decided.
+    """
+
+    __tablename__ = "review_tasks"
+    __table_args__ = (
+        CheckConstraint("level IN ('keyer','supervisor')", name="level"),
+        Index(
+            "ix_review_tasks_station",
+            "station",
+            sqlite_where=text("station IS NOT NULL"),
+            postgresql_where=text("station IS NOT NULL"),
+        ),
+    )
+
+    field_id: Mapped[int] = mapped_column(Id, ForeignKey("fields.id"), primary_key=True, autoincrement=False)
+    token: Mapped[int]
+    level: Mapped[str] = mapped_column(server_default=KEYER_LEVEL)
+    held_by: Mapped[str | None]
+    station: Mapped[str | None]
+    leased_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
+    skipped_at: Mapped[datetime | None]
 
 
 class PurgeRow(Base):

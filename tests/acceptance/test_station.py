@@ -1,0 +1,142 @@
+"""The station as a person uses it: a real Chromium against the real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.support.station import Station, card_truth, chromium, fill_with_cards, make_runtime, open_page, serve_station
+from tests.support.system import wait_until
+from worker.store.engine import reading
+from worker.store.reviews import correct_field
+from worker.store.tables import FieldRow, ReviewRow, ReviewTaskRow
+
+pytest.importorskip("playwright", reason="no playwright: pip install -e '.[test]'")
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def station(tmp_path: Path, sqlite_template: Path) -> Iterator[Station]:
+    runtime = make_runtime(tmp_path / "home", sqlite_template)
+    fill_with_cards(runtime)
+    with serve_station(runtime) as served:
+        yield served
+
+
+def acts(station: Station) -> list[tuple[str, str, str, str | None]]:
+    with reading(station.engine) as connection:
+        query = select(FieldRow.name, ReviewRow.action, ReviewRow.after, ReviewRow.shown)
+        query = query.join(FieldRow, FieldRow.id == ReviewRow.field_id).order_by(ReviewRow.id)
+        return [tuple(row) for row in connection.execute(query)]  # type: ignore[misc]
+
+
+def count_held(station: Station) -> int:
+    with reading(station.engine) as connection:
+        held = select(func.count()).select_from(ReviewTaskRow).where(ReviewTaskRow.station.is_not(None))
+        return int(connection.execute(held).scalar_one())
+
+
+def wait_for(page: Page, label: str) -> None:
+    expect(page.locator("#label")).to_have_text(label)
+
+
+def wait_for_decisions(page: Page, count: int) -> None:
+    """Wait until so many decisions of this page are on disk: their undo is offered."""
+    expect(page.locator("#recent button:enabled")).to_have_count(count)
+
+
+def test_a_person_works_the_queue_off_by_keys_alone(browser: Browser, station: Station) -> None:
+    truth = card_truth(1)
+    page = open_page(browser, station)
+    hosts: list[str] = []
+    page.on("request", lambda request: hosts.append(request.url))
+    wait_for(page, "Meter number")
+    assert page.evaluate("document.getElementById('ghost').textContent").replace("\xa0", "_") == "36_8559_0"
+    page.keyboard.press("Enter")
+    assert "missing" in page.locator("#message").inner_text()
+    page.keyboard.type("42")
+    page.keyboard.press("Enter")
+    wait_for(page, "Customer number")
+    page.keyboard.press("Enter")  # untouched: confirmed
+    wait_for(page, "Route")
+    assert page.locator("#ghost").inner_text() == ""
+    page.keyboard.press("Enter")
+    assert "Type the number" in page.locator("#message").inner_text(), "nothing typed is no blank field"
+    page.keyboard.type("59")
+    page.keyboard.press("Enter")
+    wait_for(page, "Telephone")
+    page.keyboard.press("u")
+    wait_for(page, "Reading now (kWh)")
+    page.keyboard.press("s")
+    wait_for(page, "Used (kWh)")
+    page.keyboard.press("e")
+    wait_for(page, "Meter number")
+    page.keyboard.press("b")
+    wait_for_decisions(page, 7)
+    assert acts(station) == [
+        ("meter_number", "correct", truth["meter_number"], "partial"),
+        ("customer", "confirm", truth["customer"], "confirm"),
+        ("route", "correct", "59", "blind"),
+        ("phone", "unreadable", "?", "blind"),
+        ("current_reading", "skip", truth["current_reading"], "partial"),
+        ("consumption", "escalate", truth["consumption"], "blind"),
+        ("meter_number", "correct", "", "partial"),
+    ]
+    page.keyboard.press("Backspace")
+    wait_for(page, "Meter number")
+    wait_for_decisions(page, 6)
+    assert acts(station)[-1][:2] == ("meter_number", "undo")
+    page.keyboard.press("p")
+    page.wait_for_selector("dialog[open] img")
+    page.keyboard.press("Escape")
+    page.keyboard.press("z")
+    assert page.evaluate("document.activeElement.id") == "answer"
+    assert {url.split("/")[2] for url in hosts} == {station.address.split("/")[2]}
+    page.close()
+
+
+def test_an_answer_that_does_not_fit_comes_back_and_one_decided_elsewhere_is_refused(
+    browser: Browser, station: Station
+) -> None:
+    page = open_page(browser, station)
+    wait_for(page, "Meter number")
+    with reading(station.engine) as connection:
+        held = list(connection.execute(select(ReviewTaskRow.field_id).order_by(ReviewTaskRow.field_id)).scalars())
+    assert len(held) == 12, "what is next is in hand"
+    correct_field(station.engine, held[0], None, who="anna")
+    page.keyboard.type("42")
+    page.keyboard.press("Enter")
+    expect(page.locator("#message")).to_contain_text("decided by anna meanwhile")
+    wait_for(page, "Customer number")
+    page.keyboard.type("3/5")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#overrule:not([hidden])")
+    wait_for(page, "Customer number")
+    assert page.locator("#answer").input_value() == "3/5", "what was typed is not lost"
+    page.keyboard.press("Control+Enter")
+    wait_for(page, "Route")
+    wait_for_decisions(page, 1)
+    assert acts(station)[-1][:3] == ("customer", "correct", "3/5")
+    page.goto("about:blank")
+    wait_until(lambda: not count_held(station), 10, "a page that is left gives its fields back")
+    page.close()
+
+
+def test_the_station_has_no_violation_of_accessibility(browser: Browser, station: Station) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page(browser, station)
+    wait_for(page, "Meter number")
+    results = axe.run(page)
+    assert results.violations_count == 0, results.generate_report()
+    page.close()

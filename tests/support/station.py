@@ -1,0 +1,172 @@
+"""A station for tests: sample cards with readings made by hand, and a real Chromium that looks at them."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import Engine
+
+from schemas.form_template import FieldSpec
+from tests.support.data import PROJECT
+from tests.support.http import served
+from tests.support.readings import make_digit, read
+from worker.bootstrap import Runtime, build_runtime
+from worker.doubts import Doubt, DoubtKind
+from worker.forms.templates import load_templates
+from worker.settings import Settings
+from worker.system.local_token import read_local_token
+from worker.values import Box, DigitReading, FieldReading, FieldStatus, PageReading
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+CARDS = PROJECT / "samples" / "meter-card"
+PX_PER_MM = 200 / 25.4
+"""The sample cards are drawn at 200 dpi, their page upright from corner to corner."""
+
+LOW = Doubt(DoubtKind.LOW_CONFIDENCE, found=0.95, needed=0.98)
+DIFFER = Doubt(DoubtKind.READERS_DIFFER, position=1, readings=("1", "7"))
+
+
+def card_truth(number: int) -> dict[str, str]:
+    """Return the digits of the fields of a sample card, by name."""
+    with (PROJECT / "samples" / "truth.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["file"] == f"meter-card/card-{number}.png"]
+    return {row["field"]: row["digits"] for row in rows}
+
+
+def card_field(
+    spec: FieldSpec,
+    text: str,
+    *,
+    doubts: tuple[Doubt, ...] = (),
+    weak: dict[int, float] | None = None,
+    confidence: float = 0.96,
+) -> FieldReading:
+    """Return a field of a card as if it had been read as ``text``; ``weak`` are confidences of digits, by position."""
+    x, y, w, h = (v * PX_PER_MM for v in spec.box_mm)
+    step = w / max(len(text), 1)
+    digits = tuple(
+        DigitReading(
+            i, make_digit(i, int(d), (weak or {}).get(i, 0.9995)).probabilities, 0.01, Box(x + i * step, y, step, h)
+        )
+        for i, d in enumerate(text)
+    )
+    return FieldReading(
+        spec.name,
+        text,
+        confidence,
+        FieldStatus.REVIEW if doubts else FieldStatus.ACCEPTED if text else FieldStatus.BLANK,
+        Box(x, y, w, h),
+        digits,
+        doubts=doubts,
+        accept_threshold=0.98,
+        written=text,
+        grammar=spec.grammar,
+    )
+
+
+def card_page(*fields: FieldReading, number: int = 0, **changes: object) -> PageReading:
+    """Return the reading of a whole card."""
+    page = PageReading(
+        page=number,
+        width_px=1654,
+        height_px=1165,
+        fields=fields,
+        template="meter-card",
+        template_version="1",
+        registration=0.97,
+        model_versions={"digits": "1.0"},
+    )
+    return replace(page, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A served station with its database."""
+
+    runtime: Runtime
+    address: str
+
+    @property
+    def engine(self) -> Engine:
+        return self.runtime.engine()
+
+    @property
+    def way_in(self) -> str:
+        return f"{self.address}/enter?token={read_local_token(self.runtime.home)}"
+
+
+def make_runtime(folder: Path, database: Path) -> Runtime:
+    """Return a runtime with a database of its own and the sample cards in its inbox."""
+    (folder / "inbox").mkdir(parents=True)
+    shutil.copy(database, folder / "icr.db")
+    for path in CARDS.glob("*.png"):
+        shutil.copy(path, folder / "inbox")
+    return build_runtime(Settings(home=folder))
+
+
+def fill_with_cards(runtime: Runtime) -> list[str]:
+    """Write three cards as read: doubts of each kind that the station shows in its own way; return their job ids."""
+    specs = {spec.name: spec for spec in load_templates(None)["meter-card"].fields}
+    jobs = []
+    for number in (1, 2):
+        truth = card_truth(number)
+        how: dict[str, dict[str, object]] = {
+            "meter_number": {"doubts": (LOW,), "weak": {2: 0.7, 7: 0.6}},
+            "customer": {"doubts": (LOW,)},
+            "route": {"doubts": (DIFFER,)},
+            "phone": {"doubts": (Doubt(DoubtKind.STRUCK_DIGIT, position=3),)},
+            "current_reading": {"doubts": (LOW,), "weak": {0: 0.8}},
+            "consumption": {"doubts": (Doubt(DoubtKind.RULE_BROKEN, subject="difference", explanation="makes 1"),)},
+        }
+        fields = [card_field(specs[name], text, **how.get(name, {})) for name, text in truth.items()]  # type: ignore[arg-type]
+        uri = (runtime.inbox / f"card-{number}.png").as_uri()
+        jobs.append(read(runtime.engine(), card_page(*fields), uri=uri, template=None, source="inbox"))
+    return jobs
+
+
+@contextmanager
+def serve_station(runtime: Runtime) -> Iterator[Station]:
+    """Serve the pages of a runtime."""
+    with served(runtime) as address:
+        yield Station(runtime, address)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start a real Chromium, or skip the test with the reason."""
+    sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[test]'")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}: apt install chromium")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def open_page(browser: Browser, station: Station, path: str = "/review") -> Page:
+    """Sign in with a browser profile of its own and open a page of the station."""
+    page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
+    page.goto(station.way_in)
+    if path != "/review":
+        page.goto(station.address + path)
+    return page

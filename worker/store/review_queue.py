@@ -1,0 +1,219 @@
+"""The queue of waiting fields as the station works it off: fields leased to one browser, passed on, or given back.
+
+A lease is a row of ``review_tasks``. Its token grows with every lease, so that a browser that lost a field can no
+longer decide it (``worker.store.reviews``), and what a dead browser held is free when its lease runs out. All times are
+the database's own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from worker.store.engine import database_now, reading, writing
+from worker.store.jobs import CLOCK_STEP
+from worker.store.reviews import Review, ReviewClaim, Seen, lock_field, record_act
+from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow, ReviewRow, ReviewTaskRow
+
+AnyRow = Row[*tuple[Any, ...]]
+Level = Literal["keyer", "supervisor"]
+ROUNDS = 4
+"""So often a station looks for other fields, where another has just taken those that it chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which waiting fields a station works on; None means any. ``supervisor`` are those that somebody escalated."""
+
+    level: Level = "keyer"
+    template: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A field in hand: its row with its page's and its job's, its digits, its kinds of doubt, and the claim on it."""
+
+    field: AnyRow
+    digits: Sequence[AnyRow]
+    doubts: frozenset[str]
+    claim: ReviewClaim
+
+
+def take_fields(
+    engine: Engine,
+    wanted: Wanted,
+    *,
+    who: str,
+    station: str,
+    count: int,
+    lease_s: float,
+    only: int | None = None,
+) -> list[Leased]:
+    """Lease up to ``count`` waiting fields to one browser, the longest waiting first and skipped ones last.
+
+    What the station holds already is not given again. ``only`` names one field, which must be free or its own.
+    """
+    taken: list[tuple[int, int]] = []
+    order: dict[int, int] = {}
+    for _ in range(ROUNDS):
+        with writing(engine) as connection:
+            now = database_now(connection)
+            free = _is_free(now, station if only is not None else None)
+            ids = [only] if only is not None else _choose(connection, wanted, free, count - len(taken))
+            if not ids:
+                break
+            order |= {field_id: len(order) + i for i, field_id in enumerate(ids)}
+            lease = {
+                "held_by": who,
+                "station": station,
+                "leased_at": now,
+                "lease_until": now + timedelta(seconds=lease_s),
+            }
+            taken += _lease(connection, sorted(ids), lease, free)
+        if only is not None or len(taken) >= count:
+            break
+    return sorted(_load(engine, dict(taken)), key=lambda leased: order[leased.field.id])
+
+
+def renew_leases(engine: Engine, station: str, ids: Collection[int], *, lease_s: float) -> list[int]:
+    """Extend what a living browser still holds of ``ids``; return those, so that it drops the others."""
+    with writing(engine) as connection:
+        until = database_now(connection) + timedelta(seconds=lease_s)
+        held = and_(ReviewTaskRow.station == station, ReviewTaskRow.field_id.in_(ids))
+        renewed = update(ReviewTaskRow).where(held).values(lease_until=until).returning(ReviewTaskRow.field_id)
+        return sorted(connection.execute(renewed).scalars())
+
+
+def release_leases(engine: Engine, station: str) -> int:
+    """Give back all that a station holds, as when its page is closed; return how many fields."""
+    with writing(engine) as connection:
+        return connection.execute(update(ReviewTaskRow).where(ReviewTaskRow.station == station).values(_FREE)).rowcount
+
+
+def pass_field(
+    engine: Engine,
+    field_id: int,
+    action: Literal["skip", "escalate"],
+    *,
+    who: str,
+    claim: ReviewClaim,
+    seen: Seen | None = None,
+) -> Review:
+    """Put a waiting field behind all others, or leave it to a supervisor; it stays undecided.
+
+    Raises
+    ------
+    StaleReviewError
+        The claim no longer holds.
+    """
+    with writing(engine) as connection:
+        field = lock_field(connection, field_id, who, claim)
+        shown = field.text if field.final_text is None else field.final_text
+        review = record_act(connection, Review(field_id, field.name, action, shown, shown, who), field, seen)
+        changed = {"skipped_at": database_now(connection)} if action == "skip" else {"level": "supervisor"}
+        task = update(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id)
+        connection.execute(task.values({**_FREE, **changed}))
+        return review
+
+
+def count_waiting(engine: Engine, wanted: Wanted) -> int:
+    """Count the fields that wait, in hand or not."""
+    with reading(engine) as connection:
+        query = _waiting(select(func.count(FieldRow.id)).select_from(FieldRow), wanted)
+        return int(connection.execute(query).scalar_one())
+
+
+def load_field(engine: Engine, field_id: int) -> Leased | None:
+    """Return a field as it stands, without a lease; None where there is none of that id."""
+    return next(iter(_load(engine, {field_id: None})), None)
+
+
+def digits_of_page(engine: Engine, page_id: int) -> Sequence[AnyRow]:
+    """Return the boxes of the digits of a page, field by field and in order within each."""
+    boxes = (DigitRow.box_x, DigitRow.box_y, DigitRow.box_w, DigitRow.box_h)
+    query = select(DigitRow.field_id, *boxes).join(FieldRow, FieldRow.id == DigitRow.field_id)
+    with reading(engine) as connection:
+        ordered = query.where(FieldRow.page_id == page_id).order_by(DigitRow.field_id, DigitRow.position)
+        return connection.execute(ordered).all()
+
+
+def find_page(engine: Engine, page_id: int) -> AnyRow | None:
+    """Return a page with the place of its scan; None where there is none of that id."""
+    query = select(PageRow, JobRow.uri, JobRow.reference).join(JobRow, JobRow.id == PageRow.job_id)
+    with reading(engine) as connection:
+        return connection.execute(query.where(PageRow.id == page_id)).one_or_none()
+
+
+_FREE: dict[str, Any] = {"held_by": None, "station": None, "leased_at": None, "lease_until": None}
+
+
+def _is_free(now: datetime, own_station: str | None) -> ColumnElement[bool]:
+    over = or_(ReviewTaskRow.lease_until <= now, ReviewTaskRow.leased_at > now + CLOCK_STEP)
+    free = or_(ReviewTaskRow.lease_until.is_(None), over)
+    return free if own_station is None else or_(free, ReviewTaskRow.station == own_station)
+
+
+def _waiting(query: Select[*tuple[Any, ...]], wanted: Wanted) -> Select[*tuple[Any, ...]]:
+    query = query.outerjoin(ReviewTaskRow, ReviewTaskRow.field_id == FieldRow.id)
+    if wanted.template is not None or wanted.source is not None:
+        query = query.join(PageRow, PageRow.id == FieldRow.page_id).join(JobRow, JobRow.id == PageRow.job_id)
+    chosen = {PageRow.template: wanted.template, JobRow.source: wanted.source}
+    query = query.where(*(column == value for column, value in chosen.items() if value is not None))
+    level: ColumnElement[bool] = ReviewTaskRow.level == wanted.level
+    if wanted.level == "keyer":
+        level = or_(ReviewTaskRow.field_id.is_(None), level)
+    return query.where(FieldRow.final_text.is_(None), level)
+
+
+def _choose(connection: Connection, wanted: Wanted, free: ColumnElement[bool], count: int) -> list[int]:
+    query = _waiting(select(FieldRow.id).select_from(FieldRow), wanted)
+    query = query.where(or_(ReviewTaskRow.field_id.is_(None), free))
+    fresh = query.where(ReviewTaskRow.skipped_at.is_(None)).order_by(FieldRow.id).limit(count)
+    ids = list(connection.execute(fresh).scalars())
+    if len(ids) < count:
+        skipped = query.where(ReviewTaskRow.skipped_at.is_not(None)).order_by(ReviewTaskRow.skipped_at)
+        ids += connection.execute(skipped.limit(count - len(ids))).scalars()
+    return ids
+
+
+def _lease(
+    connection: Connection, ids: list[int], lease: dict[str, Any], free: ColumnElement[bool]
+) -> list[tuple[int, int]]:
+    """Write the leases that are still free, in one order everywhere; return the fields with their tokens."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    added = dialect.insert(ReviewTaskRow).values([{"field_id": i, "token": 1, **lease} for i in ids])
+    again = added.on_conflict_do_update(
+        index_elements=[ReviewTaskRow.field_id], set_={**lease, "token": ReviewTaskRow.token + 1}, where=free
+    )
+    rows = connection.execute(again.returning(ReviewTaskRow.field_id, ReviewTaskRow.token)).all()
+    return [(row.field_id, row.token) for row in rows]
+
+
+def _load(engine: Engine, tokens: dict[int, Any]) -> list[Leased]:
+    """Return fields with their digits, doubts and versions; those that were decided just now are left out."""
+    of_page = (PageRow.number, PageRow.template, PageRow.width_px, PageRow.height_px, JobRow.uri, JobRow.reference)
+    version = select(func.coalesce(func.max(ReviewRow.id), 0)).where(ReviewRow.field_id == FieldRow.id)
+    query = select(FieldRow, *of_page, version.scalar_subquery().label("version"))
+    query = query.join(PageRow, PageRow.id == FieldRow.page_id).join(JobRow, JobRow.id == PageRow.job_id)
+    with reading(engine) as connection:
+        rows = connection.execute(query.where(FieldRow.id.in_(tokens))).all()
+        digits: dict[int, list[AnyRow]] = {}
+        for digit in connection.execute(
+            select(DigitRow).where(DigitRow.field_id.in_(tokens)).order_by(DigitRow.position)
+        ):
+            digits.setdefault(digit.field_id, []).append(digit)
+        doubts: dict[int, set[str]] = {}
+        kinds = select(DoubtRow.field_id, DoubtRow.kind).where(DoubtRow.field_id.in_(tokens))
+        for doubt in connection.execute(kinds):
+            doubts.setdefault(doubt.field_id, set()).add(doubt.kind)
+    return [
+        Leased(row, digits.get(row.id, []), frozenset(doubts.get(row.id, ())), ReviewClaim(row.version, tokens[row.id]))
+        for row in rows
+        if row.final_text is None or tokens[row.id] is None
+    ]
