@@ -84,6 +84,17 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         yield from _engine(url)
 
 
+@pytest.fixture
+def other_engine(engine: Engine, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """Yield an empty database with all its tables, of the other kind than ``engine``."""
+    if engine.dialect.name == "sqlite":
+        url = request.getfixturevalue("postgresql_url")
+    else:
+        url = f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), tmp_path / 'other.db')}"
+    _migrate(url)
+    yield from _engine(url)
+
+
 def _engine(url: str) -> Iterator[Engine]:
     engine = make_engine(url)
     yield engine

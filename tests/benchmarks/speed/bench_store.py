@@ -57,7 +57,7 @@ QUERIES = 200
 STORED_SCANS = 40
 PAGE_ROWS = 50
 
-_LEFT_OUT = ("value", "currency", "validation_sources")
+_LEFT_OUT = ("value", "currency", "validation_sources", "written", "kind", "unit", "grammar", "reviewed_value")
 """Columns of fields that have defaults, and no index."""
 
 QUEUE_PAGE = "SELECT * FROM review_queue WHERE field_id > {after} ORDER BY field_id LIMIT 50"
