@@ -16,7 +16,7 @@ from sqlalchemy import Column, Connection, Engine, Table
 
 from worker.errors import IcrError
 from worker.store.engine import describe, reading, writing
-from worker.store.service_tables import Base
+from worker.store.service_tables import UserRow
 
 BATCH = 2000
 """Rows in one statement."""
@@ -26,7 +26,8 @@ _UNFIT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 _Batches = Iterator[list[dict[str, Any]]]
 
-_TABLES: tuple[Table, ...] = tuple(Base.metadata.sorted_tables)
+_TABLES: tuple[Table, ...] = tuple(UserRow.metadata.sorted_tables)
+"""Those of the readings and those of the service, whose module has to be loaded for this."""
 
 
 def copy_database(source: Engine, target: Engine, *, hold: bool = False) -> dict[str, int]:
