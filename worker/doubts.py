@@ -24,6 +24,7 @@ class DoubtKind(StrEnum):
     UNREAD_MARK = "unread_mark"
     UNREAD_INK = "unread_ink"
     MAY_BE_PART = "may_be_part"
+    MAY_BE_TWO = "may_be_two"
     UNSURE_TURN = "unsure_turn"
     NO_PROMISE = "no_promise"
     MAY_BE_PRINT = "may_be_print"
@@ -80,6 +81,7 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
             DoubtKind.UNREAD_MARK,
             DoubtKind.UNREAD_INK,
             DoubtKind.MAY_BE_PART,
+            DoubtKind.MAY_BE_TWO,
             DoubtKind.UNSURE_TURN,
             DoubtKind.NO_PROMISE,
             DoubtKind.MAY_BE_PRINT,
@@ -153,6 +155,7 @@ _WORDS = {
     DoubtKind.UNREAD_MARK: "something beside the digits could not be read",
     DoubtKind.UNREAD_INK: "ink beside the digits was not read",
     DoubtKind.MAY_BE_PART: "the number may be a part of what is written there",
+    DoubtKind.MAY_BE_TWO: "its digits stand so far apart that it may be two numbers",
     DoubtKind.UNSURE_TURN: "which way up the page lies is not sure",
     DoubtKind.NO_PROMISE: "no promise is shown for pages without a form",
     DoubtKind.MAY_BE_PRINT: "it may be printed on the form: a template drafted from the blank form knows",

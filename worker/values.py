@@ -120,8 +120,8 @@ class FieldCrop:
     ``page_from_crop`` is the (3, 3) homography from crop pixels back to page pixels, ``box_px`` the field's upright
     bounding box on the page. ``registration`` is the quality of the registration around the field, or None without a
     template. ``complete`` is False where ink that may belong to the number lies beside what was cut, or where what was
-    cut looks like no digits: such a field is never accepted. Neither is one that is not ``upright`` for sure: 6 and 9
-    turn into each other.
+    cut looks like no digits: such a field is never accepted. Neither is one that is not ``upright`` for sure, because 6
+    and 9 turn into each other, nor one that is not a ``single`` number for sure.
     """
 
     spec: FieldSpec
@@ -131,6 +131,7 @@ class FieldCrop:
     registration: float | None = None
     complete: bool = True
     upright: bool = True
+    single: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,5 +38,6 @@ def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Raw
 def _doubt_place(crop: FieldCrop, read: RawReading) -> RawReading:
     """Return a reading with the doubts of its crop: what may be a part of a number is never called blank."""
     doubts: tuple[Doubt, ...] = () if crop.complete else (Doubt(DoubtKind.MAY_BE_PART),)
+    doubts += () if crop.single or read.blank else (Doubt(DoubtKind.MAY_BE_TWO),)
     doubts += () if crop.upright or read.blank else (Doubt(DoubtKind.UNSURE_TURN),)
     return replace(read, blank=read.blank and crop.complete, doubts=(*doubts, *read.doubts)) if doubts else read

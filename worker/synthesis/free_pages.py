@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.synthesis.fields import write_line
+from worker.synthesis.fields import WrittenLine, write_line
 from worker.synthesis.forms import write_on
 from worker.synthesis.glyphs import Hand, draw_hand, pick
 from worker.synthesis.pages import photograph
@@ -47,18 +47,27 @@ def draw_free_page_sample(rng: np.random.Generator, *, size: tuple[int, int] = (
     hand = replace(hand, link=float(rng.uniform(0.2, 0.8))) if rng.random() < 0.4 else hand
     pen = Pen(width=float(rng.uniform(0.05, 0.12)), pressure=float(rng.uniform(0, 0.25)))
     page: NDArray[Any] = (238 + 1.5 * cut_texture(rng, (H, W))).clip(0, 255).astype(np.uint8)
-    places = [place for place in _rule(rng, page, paper) if mark != "ring" or place[0] < 0.3 * W]
+    places = [place for place in _rule(rng, page, paper) if mark != "ring" or place.x < 0.3 * W]
     numbers = []
-    for x, y, height in places:
-        count = int(rng.integers(1, 3 if paper == "table" else 5 if height > 60 else 7))
-        number = _write(rng, page, (hand, pen), "".join(map(str, rng.integers(0, 10, count))), (x, y, height))
+    for place in places:
+        count = int(rng.integers(1, 3 if paper == "table" else 5 if place.height > 60 else 7))
+        number = _write(rng, page, (hand, pen), "".join(map(str, rng.integers(0, 10, count))), place)
         numbers.append(number)
-        _mark(rng, page, mark, number.box_px, max(2, round(pen.width * height)))
+        _mark(rng, page, mark, number.box_px, max(2, round(pen.width * place.height)))
     return _take_picture(rng, page, numbers, f"{paper} {mark}")
 
 
-def _rule(rng: np.random.Generator, page: NDArray[Any], paper: str) -> list[tuple[float, float, float]]:
-    """Print a page's rules; return where numbers begin and how high their digits are: (x, y, height) px."""
+class _Place(NamedTuple):
+    """Where a number begins, how high its digits are, and how wide it may be, in pixels."""
+
+    x: float
+    y: float
+    height: float
+    room: float = np.inf
+
+
+def _rule(rng: np.random.Generator, page: NDArray[Any], paper: str) -> list[_Place]:
+    """Print a page's rules; return where numbers are written."""
     H, W = page.shape
     if paper == "table":
         return _print_table(rng, page)
@@ -73,10 +82,11 @@ def _rule(rng: np.random.Generator, page: NDArray[Any], paper: str) -> list[tupl
                 cv2.line(page, (round(at), 0), (round(at), H), tone, 2)
     rows = np.arange(0.08 * H, H - 2.2 * height, pitch)[: int(rng.integers(3, 9))]
     columns = [0.1 * W, 0.55 * W] if rng.random() < 0.4 else [0.1 * W]
-    return [(x + rng.uniform(0, 0.05) * W, y, height * rng.uniform(0.9, 1.1)) for y in rows for x in columns]
+    return [_Place(x + rng.uniform(0, 0.05) * W, y, height * rng.uniform(0.9, 1.1)) for y in rows for x in columns]
 
 
-def _print_table(rng: np.random.Generator, page: NDArray[Any]) -> list[tuple[float, float, float]]:
+def _print_table(rng: np.random.Generator, page: NDArray[Any]) -> list[_Place]:
+    """Print a table; numbers begin a quarter into their cells, and reach the next rule at most."""
     W = page.shape[1]
     rows, columns = int(rng.integers(4, 11)), int(rng.integers(5, 8))
     cell_h, cell_w = rng.uniform(60, 90), rng.uniform(1.3, 2.0) * 75
@@ -89,7 +99,8 @@ def _print_table(rng: np.random.Generator, page: NDArray[Any]) -> list[tuple[flo
         cv2.line(page, (x, round(top)), (x, round(top + rows * cell_h)), 60, 2)
     height = 0.55 * cell_h
     filled = [(r, c) for r in range(rows) for c in range(columns) if rng.random() < 0.5]
-    return [(left + (c + 0.25) * cell_w, top + (r + 0.2) * cell_h, height) for r, c in filled]
+    room = 0.8 * cell_w
+    return [_Place(left + (c + 0.25) * cell_w, top + (r + 0.2) * cell_h, height, room) for r, c in filled]
 
 
 def _write(
@@ -97,11 +108,13 @@ def _write(
     page: NDArray[Any],
     writer: tuple[Hand, Pen],
     text: str,
-    place: tuple[float, float, float],
+    place: _Place,
 ) -> WrittenNumber:
+    """Write a number; people squeeze one that does not fit."""
     hand, pen = writer
-    x, y, height = place
+    x, y, height, room = place
     line = write_line(rng, hand, text, pen.width)
+    line = _squeeze(line, room / height)
     points = np.concatenate([*line.shapes]).reshape(-1, 2)
     low, high = points.min(axis=0), points.max(axis=0)
     origin = np.array([x - low[0] * height, y], np.float32)
@@ -109,6 +122,13 @@ def _write(
     left, top = (float(v) for v in low * height + origin)
     right, bottom = (float(v) for v in high * height + origin)
     return WrittenNumber(text, Box(left, top, right - left, bottom - top))
+
+
+def _squeeze(line: WrittenLine, room: float) -> WrittenLine:
+    """Return a line made narrower so that it is at most ``room`` unit heights wide."""
+    x = np.concatenate([*line.shapes])[..., 0]
+    narrow = np.array([min(1.0, room / float(np.ptp(x))), 1.0], np.float32)
+    return replace(line, shapes=tuple(shape * narrow for shape in line.shapes), extra=line.extra * narrow)
 
 
 def _mark(rng: np.random.Generator, page: NDArray[Any], mark: str, box: Box, pen_px: int) -> None:

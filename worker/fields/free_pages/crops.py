@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
 from worker.fields.cutting.segmentation import InkPart, ink_parts
-from worker.fields.free_pages.glyphs import is_inside, other_ink
+from worker.fields.free_pages.glyphs import other_ink
 from worker.fields.free_pages.sketch import Sketch
+from worker.fields.free_pages.wholeness import box_of, lies_beside, may_be_part, may_be_two, usual_gap
 from worker.fields.locating.extraction import bounding_box_px
 from worker.fields.locating.number_lines import Number
 from worker.imaging.binarization import divide_by_background
@@ -21,72 +22,32 @@ from worker.values import Box, FieldCrop, Grey, Page, freeze
 TALLEST_DIGIT_PX = 160
 """Crops are reduced so that digits have at most this height; no reader looks closer."""
 
-_DIGIT_LIKE = 0.25
-"""Ink of no number that is this high, of the digits beside it, may be one of them."""
-
-_BESIDE, _CONTINUES = 0.5, 0.35
-"""How near ink and other numbers are that may belong to a number, in heights of its digits."""
-
 _MARGIN_SHARE = 0.35
 
 
-def box_of(number: Number) -> Box:
-    """Return the upright box around a number."""
-    left, top = (min(g.box[k] for g in number) for k in (0, 1))
-    right, bottom = (max(g.box[k] for g in number) for k in (2, 3))
-    return Box(left, top, right - left, bottom - top)
-
-
 def cut_numbers(
-    page: Page, sketch: Sketch, named: Sequence[tuple[str, Number]], strange: Sequence[Number]
+    page: Page, sketch: Sketch, named: Sequence[tuple[str, Number]], strange: Sequence[Number], *, cells: bool = False
 ) -> tuple[FieldCrop, ...]:
     """Cut numbers out of the page; what touches or continues one comes with it, and is said to be left over.
 
-    Ink beside a number that reaches the image's rim may be its next digit, cut off there.
+    What is ``strange`` looks like no digits. With ``cells`` each number is all that stands in a cell of a table: its
+    gaps say nothing.
     """
-    taken = [part for _, number in named for glyph in number for part in glyph.parts]
+    numbers = [number for _, number in named]
+    taken = [part for number in numbers for glyph in number for part in glyph.parts]
     loose = [part for part in ink_parts(other_ink(sketch.bare, taken)) if part.width >= 3 or part.height >= 3]
+    usual = usual_gap(numbers) if not cells else 0.0
     fields = []
     for name, number in named:
-        beside = [part for part in loose if _lies_beside(part, number)]
-        others = [n for _, n in named if n is not number]
+        beside = [part for part in loose if lies_beside(part, number)]
+        others = [other for other in numbers if other is not number]
+        part = may_be_part(number, others, beside, sketch.bare.shape, usual)
+        part |= sketch.hides_strokes or number in strange
         height = box_of(number).h
-        whole = all(part.height < _DIGIT_LIKE * height and is_inside(part, sketch.bare.shape) for part in beside)
-        whole &= (
-            not sketch.hides_strokes
-            and number not in strange
-            and not any(_continues(other, number) for other in others)
-        )
         small = [part for part in beside if max(part.width, part.height) < 2 * height]
         crop = _number_field(page, sketch, number, name, small if (sketch.ink == sketch.bare).all() else [])
-        fields.append(crop if whole else replace(crop, complete=False))
+        fields.append(replace(crop, complete=not part, single=cells or not may_be_two(number, usual)))
     return tuple(fields)
-
-
-def _lies_beside(part: InkPart, number: Number) -> bool:
-    """Tell whether ink of no number lies within a number, or right before or behind it on its line."""
-    x, y, w, h = box_of(number)
-    level = part.y + part.height / 2
-    near = part.x < x + w + _BESIDE * h and part.right > x - _BESIDE * h
-    shared = min(y + h, part.y + part.height) - max(y, part.y)
-    beside = max(part.width, part.height) >= 0.08 * h and (y - 0.1 * h < level < y + 1.2 * h or shared > 0.5 * h)
-    return near and beside and _has_ink_near(part, box_of(number))
-
-
-def _has_ink_near(part: InkPart, box: Box) -> bool:
-    """Tell whether a part has ink close to a box: the edge of a sheet runs around all, and is far from most of it."""
-    left, right = box.x - _BESIDE * box.h - part.x, box.x + box.w + _BESIDE * box.h - part.x
-    top, bottom = box.y - 0.1 * box.h - part.y, box.y + 1.2 * box.h - part.y
-    rows, columns = slice(max(0, int(top)), max(0, int(bottom) + 1)), slice(max(0, int(left)), max(0, int(right) + 1))
-    return bool(part.mask[rows, columns].any())
-
-
-def _continues(other: Number, number: Number) -> bool:
-    """Tell whether another number stands so close on the same line that both may be one."""
-    x, y, w, h = box_of(number)
-    x2, y2, w2, h2 = box_of(other)
-    shared = min(y + h, y2 + h2) - max(y, y2)
-    return shared > 0.5 * min(h, h2) and max(x2 - x - w, x - x2 - w2) < _CONTINUES * min(h, h2)
 
 
 def _number_field(page: Page, sketch: Sketch, number: Number, name: str, beside: Sequence[InkPart]) -> FieldCrop:

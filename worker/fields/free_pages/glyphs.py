@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.digits.normalization import normalize_digits
 from worker.fields.cutting.segmentation import InkPart, digit_height, ink_parts
 from worker.fields.free_pages.sketch import SMALLEST_SHARE, Sketch
 from worker.fields.locating.number_lines import Glyph
 from worker.imaging.binarization import Mask, divide_by_background
-from worker.values import NOT_A_DIGIT, Grey, Recognizers
+from worker.values import Grey
 
 _LOW_SHARE = 0.45
 """Parts lower than this share of the usual digit are strokes or marks, not digits."""
@@ -26,12 +25,6 @@ _THIN = 0.3
 """Strokes are thinner than this share of the height of what they belong to."""
 
 
-def digit_likeness(inks: list[NDArray[np.uint8]], recognizers: Recognizers) -> NDArray[np.float32]:
-    """Return (N,) the probability of the likeliest digit of each image, white ink on black."""
-    answers = recognizers.classify_digits(normalize_digits(inks))
-    return np.asarray(answers[:, :NOT_A_DIGIT].max(axis=1), np.float32)
-
-
 def find_glyphs(grey: Grey, background: Grey, ink: Mask) -> list[Glyph]:
     """Find the ink that may be digits: strokes of like size, pen and darkness, away from the image's rim.
 
@@ -40,6 +33,7 @@ def find_glyphs(grey: Grey, background: Grey, ink: Mask) -> list[Glyph]:
     parts = [p for p in ink_parts(ink) if max(p.width, p.height) >= 3]
     smallest = max(6.0, SMALLEST_SHARE * max(ink.shape))
     bodies = [p for p in parts if p.height >= smallest and _is_written(p, ink.shape)]
+    bodies = [p for p in bodies if not any(_encloses(p, other) for other in bodies)]
     bodies = like_the_darkest(bodies, grey, background)
     if not bodies:
         return []
@@ -73,6 +67,14 @@ def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:
     if part.width > 4 * part.height:
         return False
     return thickness(part) < _BLOB
+
+
+def _encloses(ring: InkPart, other: InkPart) -> bool:
+    """Tell a ring, whole or broken, from a digit: other ink as high as a third of it lies inside of its box."""
+    if other is ring or 3 * other.height < ring.height or 4 * ring.mask.sum() > ring.width * ring.height:
+        return False
+    within = ring.x < other.x and other.right < ring.right
+    return within and ring.y < other.y and other.y + other.height < ring.y + ring.height
 
 
 def is_inside(part: InkPart, shape: tuple[int, ...]) -> bool:

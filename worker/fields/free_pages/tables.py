@@ -10,8 +10,9 @@ import numpy as np
 
 from worker.fields.cutting.segmentation import ink_parts, segment_field
 from worker.fields.free_pages.crops import cut_numbers, describe_field
-from worker.fields.free_pages.glyphs import digit_likeness, find_glyphs, other_ink
+from worker.fields.free_pages.glyphs import find_glyphs, other_ink
 from worker.fields.free_pages.sketch import FEWEST_RULES, LONG_RULE, Sketch, long_rules, turn_sketch
+from worker.fields.free_pages.turning import choose_turn, digit_likeness
 from worker.fields.locating.cell_ink import segment_cells
 from worker.fields.locating.cells import CellRow, are_stacked, find_cell_rows, straighten_row
 from worker.fields.locating.number_lines import Glyph, Number
@@ -24,17 +25,11 @@ _FEWEST_CELLS = 5
 _SQUARE = 0.15
 """Largest difference of a square's width from its height, as a share of the height, because photos are askew."""
 
-TURN_MARGIN = 0.08
-"""How much likelier digits must look when turned before a page is turned."""
-
 _PIECE = 0.2
 """Pieces of ink this long, in heights of a table's cells, may be what is left of a digit."""
 
 TABLE_RULE_PX = 5
 """Thickness of a table's rules, painted over where its cells were found."""
-
-_SURELY_DIGITS = 0.9
-"""Likeness of a form's digits from which no other way up is tried; on their side, those of a table reached 0.79."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,18 +45,15 @@ def find_printed_rows(page: Page, sketch: Sketch, recognizers: Recognizers | Non
     """Find the printed rows of cells of a page, turned so that their digits look most like digits."""
     if recognizers is None:
         return _cell_rows(page, sketch)
-    found: list[tuple[float, Form]] = []
-    for turns in (0, 2, 1, 3):
-        form = _cell_rows(page, turn_sketch(sketch, turns))
-        if form.fields:
-            found.append((_likeness(form.fields, recognizers) - (TURN_MARGIN if turns else 0.0), form))
-        if turns == 2 and max((likeness for likeness, _ in found), default=0.0) > _SURELY_DIGITS:
-            break  # lying on its side, a table's digits are no digits
-    if not found:
+    forms = [_cell_rows(page, turn_sketch(sketch, turns)) for turns in range(4)]
+    if not any(form.fields for form in forms):
         return Form(sketch)
-    (best, form), *others = sorted(found, key=lambda one: -one[0])
-    upright = best == 0 or all(best - other > TURN_MARGIN for other, _ in others)
-    return replace(form, fields=say_which_way(form.fields, upright))
+    likeness = np.array([_likeness(form.fields, recognizers) for form in forms])
+    if not likeness.any():
+        return next(form for form in forms if form.fields)  # blank
+    turn = choose_turn(likeness, lambda turns: forms[turns].fields, recognizers)
+    form = forms[turn.quarters] if forms[turn.quarters].fields else next(form for form in forms if form.fields)
+    return replace(form, fields=say_which_way(form.fields, turn.is_sure))
 
 
 def say_which_way(fields: Sequence[FieldCrop], upright: bool) -> tuple[FieldCrop, ...]:
@@ -109,7 +101,7 @@ def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[Fiel
     }
     cells |= broken
     named = [(f"r{r}c{c}", cells[r, c]) for r, c in sorted(cells)]
-    return cut_numbers(page, sketch, named, list(broken.values()))
+    return cut_numbers(page, sketch, named, list(broken.values()), cells=True)
 
 
 def _by_cell(rows: list[CellRow], glyphs: list[Glyph]) -> dict[tuple[int, int], Number]:

@@ -15,10 +15,9 @@ import numpy as np
 from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.cutting.segmentation import ink_parts
-from worker.fields.free_pages.crops import box_of, cut_numbers
+from worker.fields.free_pages.crops import cut_numbers
 from worker.fields.free_pages.glyphs import (
     THICK,
-    digit_likeness,
     find_glyphs,
     glyph_ink,
     is_inside,
@@ -28,7 +27,9 @@ from worker.fields.free_pages.glyphs import (
     thickness,
 )
 from worker.fields.free_pages.sketch import Sketch, sketch_page, turn_sketch
-from worker.fields.free_pages.tables import TABLE_RULE_PX, TURN_MARGIN, find_printed_rows, say_which_way
+from worker.fields.free_pages.tables import TABLE_RULE_PX, find_printed_rows, say_which_way
+from worker.fields.free_pages.turning import NUMBERS_READ, Turn, choose_turn, digit_likeness
+from worker.fields.free_pages.wholeness import box_of
 from worker.fields.locating.extraction import bounding_box_px
 from worker.fields.locating.handwriting import STRANGE, Strangeness, looks_written, may_be_number, without_print
 from worker.fields.locating.number_lines import Glyph, Number, group_numbers
@@ -64,9 +65,8 @@ def find_free_fields(page: Page, recognizers: Recognizers | None = None) -> list
 def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> FreeWriting:
     """Find the numbers on a page without a form, and what may be writing and is in no field.
 
-    With ``recognizers`` the page may lie at any quarter turn: the turn under which the glyphs look most like
-    digits is taken, the page's own unless another is clearly better; and print is left out. Light ink on dark paper
-    is read as its negative.
+    With ``recognizers`` the page may lie at any quarter turn: the turn under which its numbers read best is taken; and
+    print is left out. Light ink on dark paper is read as its negative.
     """
     if min(page.grey.shape) < 8:
         return FreeWriting()
@@ -77,9 +77,9 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
         rows, _, left_out = _numbers(form.sketch, list(form.outside), recognizers)
         return FreeWriting(form.fields, _doubt_places(form.sketch, [*(n for row in rows for n in row), *left_out]))
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
-    turns, upright = _best_turn(sketch, glyphs, recognizers) if recognizers and glyphs else (0, True)
-    if turns:
-        sketch = turn_sketch(sketch, turns)
+    turn = _find_turn(page, sketch, glyphs, recognizers) if recognizers and glyphs else Turn()
+    if turn.quarters:
+        sketch = turn_sketch(sketch, turn.quarters)
         glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     rows, strange, left_out = _numbers(sketch, glyphs, recognizers)
     rows, apart = _split_at_columns(rows, sketch)
@@ -87,7 +87,7 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
     left_out += _overlooked(sketch, glyphs)
     fields = cut_numbers(page, sketch, named, strange)
-    return FreeWriting(say_which_way(fields, upright), _doubt_places(sketch, left_out))
+    return FreeWriting(say_which_way(fields, turn.is_sure), _doubt_places(sketch, left_out))
 
 
 def _numbers(
@@ -185,12 +185,17 @@ def _strangeness(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers) 
     return dict(zip(glyphs, answers[:, NOT_A_DIGIT].tolist(), strict=True))
 
 
-def _best_turn(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> tuple[int, bool]:
-    """Return how many quarter turns counter-clockwise make glyphs look most like digits, and whether that is sure."""
+def _find_turn(page: Page, sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> Turn:
     largest = sorted(glyphs, key=lambda g: -g.parts[0].height)[:_GLYPHS_FOR_TURN]
     inks = [glyph_ink(sketch, glyph) for glyph in largest]
     turned = [np.ascontiguousarray(np.rot90(ink, turns)) for turns in range(4) for ink in inks]
-    scores = digit_likeness(turned, recognizers).reshape(4, -1).mean(axis=1)
-    best = int(np.argmax(scores))
-    turns = best if scores[best] > scores[0] + TURN_MARGIN else 0
-    return turns, bool(scores[turns] - np.delete(scores, turns).max() > TURN_MARGIN)
+    likeness = np.asarray(digit_likeness(turned, recognizers).reshape(4, -1).mean(axis=1), np.float64)
+    return choose_turn(likeness, lambda turns: _cut_turned(page, sketch, turns), recognizers)
+
+
+def _cut_turned(page: Page, sketch: Sketch, turns: int) -> tuple[FieldCrop, ...]:
+    """Cut the numbers out of a page that is turned by quarters counter-clockwise."""
+    sketch = turn_sketch(sketch, turns)
+    rows = group_numbers(find_glyphs(sketch.grey, sketch.background, sketch.bare))
+    longest = sorted((number for row in rows for number in row), key=lambda number: -len(number))[:NUMBERS_READ]
+    return cut_numbers(page, sketch, [(f"n{k}", number) for k, number in enumerate(longest)], [])

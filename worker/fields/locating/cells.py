@@ -68,7 +68,7 @@ def find_cell_rows(ink: Mask) -> list[CellRow]:
         if len(chain) < _FEWEST_CELLS - 1:
             break
         row = _extend(_as_row(insides[chain]), near_ink)
-        if row.count >= _FEWEST_CELLS:
+        if row.count >= _FEWEST_CELLS and _is_divided(row, near_ink):
             rows.append(row)
         insides = np.delete(insides, chain, axis=0)
     return sorted(rows, key=lambda row: float(row.corners[0, 1]))
@@ -191,6 +191,15 @@ def _extend(row: CellRow, near_ink: Mask) -> CellRow:
             corners[list(ends)] += way
             count += 1
     return CellRow(corners, count)
+
+
+def _is_divided(row: CellRow, near_ink: Mask) -> bool:
+    """Tell whether print shows half of a row's dividers: between two lines of ruled paper it shows none."""
+    top_left, top_right, bottom_right, bottom_left = row.corners
+    ends = np.linspace(0, 1, row.count + 1)[:, None]
+    tops, bottoms = top_left + ends * (top_right - top_left), bottom_left + ends * (bottom_right - bottom_left)
+    shown = sum(_printed_share(near_ink, top, bottom) > 0.5 for top, bottom in zip(tops, bottoms, strict=True))
+    return 2 * shown >= row.count + 1
 
 
 def _goes_on(near_ink: Mask, top: NDArray[np.float64], bottom: NDArray[np.float64], way: NDArray[np.float64]) -> bool:

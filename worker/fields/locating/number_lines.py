@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,11 @@ _WIDEST_GAP = 3.0
 _STEEPEST = 0.7
 """Steepest slope of a tilted number: 35 degrees."""
 
-_NUMBER_GAP = 2.2
-"""A gap of this many usual gaps of the line, and wider than a digit is high, separates two numbers."""
+_NUMBER_GAP, _WIDE_GAP = 2.2, 0.8
+"""A gap of this many usual gaps of the line, and this many heights wide, separates two numbers."""
+
+_USUAL_GAP = 0.12
+"""Least gap, in heights, that is compared with: in touching digits any gap would be a wide one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +50,10 @@ def group_numbers(glyphs: list[Glyph]) -> list[list[Number]]:
     if not glyphs:
         return []
     boxes = np.array([g.box for g in glyphs])
-    numbers = [n for chain in _chains(boxes) for n in _part_at_gaps(boxes, chain)]
+    chains = _chains(boxes)
+    gaps = [boxes[b, 0] - boxes[a, 2] for chain in chains for a, b in pairwise(chain)]
+    usual = float(np.percentile(gaps, 50, method="lower") / np.median(boxes[:, 3] - boxes[:, 1])) if gaps else np.inf
+    numbers = [n for chain in chains for n in _part_at_gaps(boxes, chain, usual)]
     return [[[glyphs[i] for i in number] for number in row] for row in _rows(boxes, numbers)]
 
 
@@ -81,14 +88,22 @@ def _neighbour_cost(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(fits, cost, np.inf)
 
 
-def _part_at_gaps(boxes: NDArray[np.float64], chain: list[int]) -> list[list[int]]:
-    """Split a chain where the gap is much wider than its usual gap."""
-    if len(chain) < 3:
+def gaps_of(number: Number) -> NDArray[np.float64]:
+    """Return the gaps between a number's glyphs, in heights of its glyphs; (n - 1,), none below 0."""
+    boxes = np.array([glyph.box for glyph in number])
+    height = float(np.median(boxes[:, 3] - boxes[:, 1]))
+    return np.asarray(np.maximum(boxes[1:, 0] - boxes[:-1, 2], 0.0) / height, np.float64)
+
+
+def _part_at_gaps(boxes: NDArray[np.float64], chain: list[int], usual_of_page: float) -> list[list[int]]:
+    """Split a chain where the gap is much wider than its usual gap, that of the page where it has no other gap."""
+    if len(chain) < 2:
         return [chain]
-    gaps = boxes[chain[1:], 0] - boxes[chain[:-1], 2]
     height = float(np.median(boxes[chain, 3] - boxes[chain, 1]))
-    usual = max(float(np.median(gaps)), 0.12 * height)
-    cuts = np.flatnonzero((gaps > _NUMBER_GAP * usual) & (gaps > 0.8 * height)) + 1
+    gaps = (boxes[chain[1:], 0] - boxes[chain[:-1], 2]) / height
+    others = [np.delete(gaps, k) for k in range(len(gaps))]
+    usual = np.array([np.percentile(rest, 50, method="lower") if len(rest) else usual_of_page for rest in others])
+    cuts = np.flatnonzero((gaps > _NUMBER_GAP * np.maximum(usual, _USUAL_GAP)) & (gaps > _WIDE_GAP)) + 1
     return [list(part) for part in np.split(np.array(chain), cuts)]
 
 
