@@ -136,6 +136,34 @@ def decide_form(template: FormTemplate, fields: Sequence[FieldReading]) -> tuple
     return tuple(by_name[f.name] for f in fields)
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenRule:
+    """A rule across fields that does not hold: what is wrong, whom it names, and which field most likely broke it."""
+
+    rule: str
+    explanation: str
+    fields: tuple[str, ...]
+    suspect: str
+
+
+def find_broken_rules(template: FormTemplate, fields: Sequence[FieldReading]) -> list[BrokenRule]:
+    """Return the rules across fields that do not hold for ``fields`` as they stand.
+
+    The suspect is the one field of which one close reading would keep the rule, else the least sure one.
+    """
+    by_name = {f.name: f for f in fields}
+    specs = {spec.name: spec for spec in template.fields}
+    found = []
+    for rule in template.rules:
+        names = fields_named(rule)
+        if not by_name.keys() >= set(names) or not (broken := _form_rule_broken(rule, specs, by_name)):
+            continue
+        culprit = _find_culprit(rule, specs, by_name) if isinstance(rule, SumRule | DifferenceRule) else None
+        suspect = culprit[0] if culprit else min(names, key=lambda name: by_name[name].confidence)
+        found.append(BrokenRule(rule.rule, broken, names, suspect))
+    return found
+
+
 def add_doubt(field: FieldReading, doubt: Doubt) -> FieldReading:
     """Send a field to a person, for one more reason."""
     return replace(field, status=FieldStatus.REVIEW, doubts=(*field.doubts, doubt))

@@ -8,9 +8,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from tests.support.station import Station, card_truth, chromium, fill_with_cards, make_runtime, open_page, serve_station
+from tests.support.readings import claim, read, register
+from tests.support.station import (
+    Station,
+    card_page,
+    card_truth,
+    chromium,
+    fill_with_cards,
+    make_runtime,
+    open_page,
+    serve_station,
+)
 from tests.support.system import wait_until
 from worker.store.engine import reading
+from worker.store.jobs import fail_job, get_job
 from worker.store.reviews import correct_field
 from worker.store.tables import FieldRow, ReviewRow, ReviewTaskRow
 
@@ -133,10 +144,54 @@ def test_an_answer_that_does_not_fit_comes_back_and_one_decided_elsewhere_is_ref
     page.close()
 
 
-def test_the_station_has_no_violation_of_accessibility(browser: Browser, station: Station) -> None:
+def test_a_page_is_worked_off_by_tab_and_broken_rules_name_their_suspect(browser: Browser, station: Station) -> None:
+    page = open_page(browser, station, "/pages/1")
+    inputs = page.locator("tr[data-field] input")
+    expect(inputs).to_have_count(6)
+    expect(inputs.nth(0)).to_be_focused()
+    page.keyboard.type("42")
+    page.keyboard.press("Enter")
+    expect(inputs).to_have_count(5)
+    expect(inputs.nth(0)).to_be_focused()
+    page.keyboard.press("Enter")  # untouched: confirmed
+    expect(inputs).to_have_count(4)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.locator("tr[data-name=current_reading] input")).to_be_focused()
+    page.keyboard.type("9")
+    page.keyboard.press("Enter")
+    expect(page.locator(".rule")).to_contain_text("The difference does not hold")
+    expect(page.locator("tr[data-name=consumption]")).to_have_class("waits suspect")
+    assert "2578" not in page.locator(".table-side").inner_text(), "what is keyed blind is not given away"
+    assert [act[:3] for act in acts(station)][-1] == ("current_reading", "correct", "936270")
+    page.close()
+
+
+def test_unread_pages_get_a_form_and_failed_scans_another_try(browser: Browser, station: Station) -> None:
+    uri = (station.runtime.inbox / "card-3-skewed.png").as_uri()
+    unread = card_page(template=None, template_version=None, problem="no form was found on the page")
+    job_id = read(station.engine, unread, uri=uri)
+    failed = register(station.engine, uri="file:///gone/damaged.jpg")
+    held = claim(station.engine, failed)
+    assert held and fail_job(station.engine, held, kind="unreadable_scan", reason="truncated JPEG")
+    page = open_page(browser, station, "/pages")
+    page.get_by_role("button", name="Try damaged.jpg again").click()
+    expect(page.locator("#message")).to_contain_text("the job is kept")  # this test has no Redis
+    page.get_by_role("link", name="card-3-skewed.png").click()
+    page.get_by_role("button", name="Read again").click()
+    expect(page.locator("#message")).to_contain_text("the job is kept")
+    page.get_by_role("button", name="Read again").click()
+    expect(page.locator("#message")).to_contain_text("being read again already")
+    jobs = [get_job(station.engine, each) for each in (job_id, failed)]
+    assert [(job.state, job.template) for job in jobs if job] == [("queued", "meter-card"), ("queued", None)]
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["/review", "/pages", "/pages/1"])
+def test_no_page_has_a_violation_of_accessibility(browser: Browser, station: Station, path: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = open_page(browser, station)
-    wait_for(page, "Meter number")
+    page = open_page(browser, station, path)
+    page.wait_for_load_state("networkidle")
     results = axe.run(page)
     assert results.violations_count == 0, results.generate_report()
     page.close()

@@ -134,7 +134,10 @@ def fill_with_cards(runtime: Runtime) -> list[str]:
             "route": {"doubts": (DIFFER,)},
             "phone": {"doubts": (Doubt(DoubtKind.STRUCK_DIGIT, position=3),)},
             "current_reading": {"doubts": (LOW,), "weak": {0: 0.8}},
-            "consumption": {"doubts": (Doubt(DoubtKind.RULE_BROKEN, subject="difference", explanation="makes 1"),)},
+            "consumption": {
+                "doubts": (Doubt(DoubtKind.RULE_BROKEN, subject="difference", explanation="makes 1"),),
+                "confidence": 0.9,
+            },
         }
         fields = [card_field(specs[name], text, **how.get(name, {})) for name, text in truth.items()]  # type: ignore[arg-type]
         uri = (runtime.inbox / f"card-{number}.png").as_uri()

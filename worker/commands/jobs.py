@@ -175,16 +175,8 @@ def _enqueue(publisher: Publisher, job: ScanJob, path: Path) -> JobTicket:
 
 
 def _publish_again(publisher: Publisher, job_id: str) -> None:
-    from worker.store.jobs import get_job
-    from worker.store.tables import JobState
-
-    record = get_job(publisher.runtime.engine(), job_id)
-    if record is None or record.state is not JobState.QUEUED:
-        return
-    try:
-        publisher.republish(record)
-    except BrokerUnavailableError as error:
-        click.echo(f"icr: {error}; the job is kept and runs when the queue is back", err=True)
+    if trouble := publisher.publish_again(job_id):
+        click.echo(f"icr: {trouble}", err=True)
 
 
 def _wait_for(engine: Engine, ids: list[str]) -> bool:

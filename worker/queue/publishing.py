@@ -15,7 +15,7 @@ from worker.queue.messages import push_message
 from worker.queue.names import OWN_QUEUE, READ_SCAN
 from worker.queue.signing import sign_job
 from worker.sources.beneath import hash_scan, open_scan
-from worker.store.jobs import mark_published, register_job
+from worker.store.jobs import get_job, mark_published, register_job
 from worker.store.records import JobRecord, JobTicket
 from worker.store.tables import JobState
 
@@ -74,6 +74,17 @@ class Publisher:
             "priority": record.priority,
         }
         self._publish(record.id, message, record.priority)
+
+    def publish_again(self, job_id: str) -> str | None:
+        """Publish a job that was queued again; return what keeps it, if anything: the reconciler publishes it later."""
+        record = get_job(self.runtime.engine(), job_id)
+        if record is None or record.state is not JobState.QUEUED:
+            return None
+        try:
+            self.republish(record)
+        except BrokerUnavailableError as error:
+            return f"{error}; the job is kept and runs when the queue is back"
+        return None
 
     def _publish(self, job_id: str, message: dict[str, Any], priority: int) -> None:
         """Put the message of a job on the queue, signed if there is a key, and note that in its row."""

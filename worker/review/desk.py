@@ -41,7 +41,7 @@ class Desk:
         """Return the database."""
         return self.runtime.engine()
 
-    def show(self, page: str, user: User, **values: Any) -> HTMLResponse:
+    def show(self, page: str, user: User, /, **values: Any) -> HTMLResponse:
         """Return a page made of an HTML template; every value is escaped."""
         html = self.pages.get_template(page).render(user=user, is_supervisor=user.may(Role.SUPERVISOR), **values)
         return HTMLResponse(html)

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from worker.bootstrap import Runtime
 from worker.review.desk import STATIC, TYPES, Desk, make_desk
+from worker.review.page_desk import make_page_desk
 from worker.review.station import make_station
 
 FOR_EVER = "private, max-age=31536000, immutable"
@@ -26,6 +27,7 @@ def make_pages(runtime: Runtime) -> APIRouter:
         return _static_file(desk, version, name)
 
     router.include_router(make_station(desk))
+    router.include_router(make_page_desk(desk))
     return router
 
 

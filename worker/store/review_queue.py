@@ -7,7 +7,7 @@ the database's own clock.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -78,7 +78,7 @@ def take_fields(
             taken += _lease(connection, sorted(ids), lease, free)
         if only is not None or len(taken) >= count:
             break
-    return sorted(_load(engine, dict(taken)), key=lambda leased: order[leased.field.id])
+    return sorted(load_fields(engine, dict(taken)), key=lambda leased: order[leased.field.id])
 
 
 def renew_leases(engine: Engine, station: str, ids: Collection[int], *, lease_s: float) -> list[int]:
@@ -131,7 +131,7 @@ def count_waiting(engine: Engine, wanted: Wanted) -> int:
 
 def load_field(engine: Engine, field_id: int) -> Leased | None:
     """Return a field as it stands, without a lease; None where there is none of that id."""
-    return next(iter(_load(engine, {field_id: None})), None)
+    return next(iter(load_fields(engine, {field_id: None})), None)
 
 
 def digits_of_page(engine: Engine, page_id: int) -> Sequence[AnyRow]:
@@ -195,8 +195,11 @@ def _lease(
     return [(row.field_id, row.token) for row in rows]
 
 
-def _load(engine: Engine, tokens: dict[int, Any]) -> list[Leased]:
-    """Return fields with their digits, doubts and versions; those that were decided just now are left out."""
+def load_fields(engine: Engine, tokens: Mapping[int, int | None]) -> list[Leased]:
+    """Return fields with their digits, doubts and claims; leased ones that were decided just now are left out.
+
+    ``tokens`` are those of their leases, None for a field that is only looked at.
+    """
     of_page = (PageRow.number, PageRow.template, PageRow.width_px, PageRow.height_px, JobRow.uri, JobRow.reference)
     version = select(func.coalesce(func.max(ReviewRow.id), 0)).where(ReviewRow.field_id == FieldRow.id)
     query = select(FieldRow, *of_page, version.scalar_subquery().label("version"))

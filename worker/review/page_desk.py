@@ -1,0 +1,159 @@
+"""Pages: those with waiting fields, those that could not be read, scans that failed; and one page with its fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+
+from schemas.form_template import FormTemplate
+from worker.api.access import SignedIn
+from worker.decision import BrokenRule
+from worker.forms.templates import find_form
+from worker.review.desk import Desk
+from worker.review.items import find_label, show_field
+from worker.review.rules import broken_rules
+from worker.review.showing import GAP
+from worker.store.page_work import (
+    WholePage,
+    list_failed_scans,
+    list_waiting_pages,
+    load_page,
+    next_waiting_page,
+    read_again_as,
+)
+from worker.store.results import list_page_review_queue
+from worker.store.review_queue import Leased
+from worker.store.reviews import UNREADABLE, settle_page
+
+ON_A_LIST = 50
+
+
+class FormChoice(BaseModel):
+    """The form by which a scan is to be read again."""
+
+    template: str
+
+
+class Outcome(BaseModel):
+    """What was done, in words, and what could not be done yet."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One field of a page as its table shows it: ``verdict`` is a word, ``mode`` says what may be typed."""
+
+    leased: Leased
+    label: str
+    mode: str
+    shown: str
+    verdict: str
+    words: list[str]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nobody has decided the field yet."""
+        return self.leased.field.final_text is None
+
+
+def make_page_desk(desk: Desk) -> APIRouter:
+    """Return the routes of pages and scans."""
+    router = APIRouter()
+
+    @router.get("/pages")
+    def pages(user: SignedIn, after: int = 0, before: datetime | None = None) -> HTMLResponse:
+        return desk.show(
+            "pages.html",
+            user,
+            here="pages",
+            waiting=list_waiting_pages(desk.engine, limit=ON_A_LIST, after=after),
+            doubted=list_page_review_queue(desk.engine, limit=ON_A_LIST),
+            failed=list_failed_scans(desk.engine, limit=ON_A_LIST, before=before),
+            on_a_list=ON_A_LIST,
+            after=after,
+            before=before,
+        )
+
+    @router.get("/pages/{page_id}")
+    def page(page_id: int, user: SignedIn) -> HTMLResponse:
+        whole = _load(desk, page_id)
+        return desk.show(
+            "page.html",
+            user,
+            here="pages",
+            page=whole.row,
+            words=whole.words.get(None, []),
+            lines=[_make_line(desk, whole, leased) for leased in whole.fields],
+            templates=sorted(desk.runtime.templates()),
+            next_page=next_waiting_page(desk.engine, page_id),
+        )
+
+    @router.get("/pages/{page_id}/rules")
+    def rules(page_id: int) -> list[dict[str, Any]]:
+        whole = _load(desk, page_id)
+        template = desk.runtime.templates().get(whole.row.template or "")
+        broken = broken_rules(template, whole.fields) if template else []
+        waiting = {leased.field.name for leased in whole.fields if leased.field.final_text is None}
+        return [_describe_rule(rule, template, waiting) for rule in broken]
+
+    @router.post("/pages/{page_id}/settle")
+    def settle(page_id: int, user: SignedIn) -> Outcome:
+        return Outcome(words=f"settled: {settle_page(desk.engine, page_id, who=user.name)}")
+
+    @router.post("/pages/{page_id}/read-again")
+    def read_again(page_id: int, choice: FormChoice, _user: SignedIn) -> Outcome:
+        from worker.queue.publishing import Publisher
+
+        find_form(choice.template, desk.runtime.templates())
+        job_id = read_again_as(desk.engine, page_id, choice.template)
+        trouble = Publisher(desk.runtime).publish_again(job_id)
+        return Outcome(words=trouble or f"The scan is read again as {choice.template}.")
+
+    @router.post("/scans/{job_id}/retry")
+    def retry(job_id: str, _user: SignedIn) -> Outcome:
+        from worker.inbox.reopening import reopen_scan
+        from worker.queue.publishing import Publisher
+        from worker.store.jobs import retry_jobs
+
+        tickets = retry_jobs(desk.engine, [job_id])
+        if not tickets:
+            raise HTTPException(409, "the scan did not fail, or is being read again already")
+        reopen_scan(desk.runtime.inbox, desk.engine, job_id)
+        trouble = Publisher(desk.runtime).publish_again(job_id)
+        return Outcome(words=trouble or "The scan is queued again.")
+
+    return router
+
+
+def _load(desk: Desk, page_id: int) -> WholePage:
+    whole = load_page(desk.engine, page_id)
+    if whole is None:
+        raise HTTPException(404, f"there is no page {page_id}: its scan was read again or purged")
+    return whole
+
+
+def _describe_rule(rule: BrokenRule, template: FormTemplate | None, waiting: set[str]) -> dict[str, Any]:
+    """Say what does not hold; the numbers only once nobody has to key one of them blind."""
+    named = ", ".join(find_label(name, template) for name in rule.fields)
+    words = f"between {named}" if waiting & set(rule.fields) else rule.explanation
+    return {"rule": rule.rule, "words": words, "suspect": rule.suspect, "label": find_label(rule.suspect, template)}
+
+
+def _make_line(desk: Desk, whole: WholePage, leased: Leased) -> Line:
+    """Describe a field; words that would give away what is to be keyed blind are left out."""
+    row, showing = leased.field, show_field(leased)
+    label = find_label(row.name, desk.runtime.templates().get(whole.row.template or ""))
+    if row.final_text is None:
+        shown = showing.text.replace(GAP, "▢") or "to be keyed"
+        words = sorted(kind.replace("_", " ") for kind in leased.doubts)
+        return Line(leased, label, showing.mode, shown, "waits", words)
+    by_person = row.origin == "reviewer"
+    verdict = "unreadable" if row.final_text == UNREADABLE else "keyed" if by_person else row.status
+    shown = row.final_text if by_person else row.written or row.text
+    return Line(leased, label, "whole", shown or "-", verdict, [])

@@ -1,0 +1,89 @@
+"""What the page view needs: pages with waiting fields, one page whole, and scans that are to be read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Row, func, select, update
+
+from worker.errors import InvalidReviewError
+from worker.store.engine import database_now, reading, writing
+from worker.store.retrying import queue_anew
+from worker.store.review_queue import Leased, find_page, load_fields
+from worker.store.tables import DoubtRow, FieldRow, JobRow, JobState, PageRow
+
+AnyRow = Row[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class WholePage:
+    """One page with its scan, its fields in order, and its own doubts in words."""
+
+    row: AnyRow
+    fields: list[Leased]
+    words: dict[int | None, list[str]]
+
+
+def list_waiting_pages(engine: Engine, *, limit: int, after: int = 0) -> Sequence[AnyRow]:
+    """Return one list of the pages that have waiting fields, with how many, the longest waiting first."""
+    waiting = func.count(FieldRow.id).label("waiting")
+    columns = (PageRow.id, PageRow.number, PageRow.template, JobRow.uri, JobRow.reference, JobRow.finished_at)
+    query = select(*columns, waiting).join(PageRow, PageRow.id == FieldRow.page_id).join(JobRow)
+    query = query.where(FieldRow.final_text.is_(None), PageRow.id > after)
+    with reading(engine) as connection:
+        return connection.execute(query.group_by(*columns).order_by(PageRow.id).limit(limit)).all()
+
+
+def load_page(engine: Engine, page_id: int) -> WholePage | None:
+    """Return a page whole; None where there is none of that id."""
+    row = find_page(engine, page_id)
+    if row is None:
+        return None
+    with reading(engine) as connection:
+        ids = connection.execute(select(FieldRow.id).where(FieldRow.page_id == page_id)).scalars().all()
+        words: dict[int | None, list[str]] = {}
+        said = select(DoubtRow.field_id, DoubtRow.words).where(DoubtRow.page_id == page_id)
+        for doubt in connection.execute(said.order_by(DoubtRow.position)):
+            words.setdefault(doubt.field_id, []).append(doubt.words)
+    fields = sorted(load_fields(engine, dict.fromkeys(ids)), key=lambda leased: leased.field.position)
+    return WholePage(row, fields, words)
+
+
+def next_waiting_page(engine: Engine, after: int) -> int | None:
+    """Return the next page that has waiting fields, from the first again after the last; None where none has."""
+    pages = [*list_waiting_pages(engine, limit=1, after=after), *list_waiting_pages(engine, limit=1)]
+    return next((page.id for page in pages), None)
+
+
+def list_failed_scans(engine: Engine, *, limit: int, before: datetime | None = None) -> Sequence[AnyRow]:
+    """Return one list of the scans that failed or died, the latest first, with the reasons."""
+    columns = (JobRow.id, JobRow.uri, JobRow.state, JobRow.template, JobRow.reference, JobRow.finished_at)
+    query = select(*columns, JobRow.error_kind, JobRow.error_reason, JobRow.scan_id)
+    query = query.where(JobRow.state.in_([JobState.FAILED, JobState.DEAD]))
+    if before is not None:
+        query = query.where(JobRow.finished_at < before)
+    with reading(engine) as connection:
+        return connection.execute(query.order_by(JobRow.finished_at.desc()).limit(limit)).all()
+
+
+def read_again_as(engine: Engine, page_id: int, template: str) -> str:
+    """Queue the scan of a page again, to be read by ``template``; return its job. What people decided stays.
+
+    Raises
+    ------
+    InvalidReviewError
+        There is no such page, or its scan is being read.
+    """
+    with writing(engine) as connection:
+        query = select(JobRow.id, JobRow.state).join(PageRow, PageRow.job_id == JobRow.id).where(PageRow.id == page_id)
+        job = connection.execute(query.with_for_update(of=JobRow, key_share=True)).one_or_none()
+        if job is None:
+            raise InvalidReviewError(f"there is no page {page_id}: its scan was read again or purged meanwhile")
+        if job.state in (JobState.QUEUED, JobState.RUNNING):
+            raise InvalidReviewError("the scan is being read again already: wait for it")
+        anew = queue_anew(database_now(connection)) | {"template": template}
+        connection.execute(update(JobRow).where(JobRow.id == job.id).values(anew))
+        return str(job.id)
