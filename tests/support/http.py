@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx
 import uvicorn
@@ -12,7 +14,9 @@ from sqlalchemy import Engine
 
 from tests.support.system import wait_until
 from worker.api.app import make_app
-from worker.bootstrap import Runtime
+from worker.bootstrap import Runtime, build_runtime
+from worker.inbox.posted import POSTED
+from worker.settings import Settings
 from worker.system.local_token import read_local_token
 
 
@@ -40,8 +44,18 @@ def client_of(runtime: Runtime) -> Iterator[httpx.Client]:
         yield client
 
 
-def runtime_on(engine: Engine, runtime: Runtime) -> Runtime:
-    """Return a runtime whose database is ``engine``."""
-    from dataclasses import replace
+class Stage:
+    """One server for many tests, on the database and with the scans of the test at hand."""
 
-    return replace(runtime, engine=lambda: engine)
+    def __init__(self, settings: Settings) -> None:
+        self.engine: Engine | None = None
+        self.runtime = replace(build_runtime(settings), engine=self._engine)
+
+    def _engine(self) -> Engine:
+        assert self.engine is not None, "the test has set no database"
+        return self.engine
+
+    def enter(self, engine: Engine) -> None:
+        """Begin a test: its own database, and no scan of the one before."""
+        self.engine = engine
+        shutil.rmtree(self.runtime.inbox / POSTED, ignore_errors=True)

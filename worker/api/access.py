@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -29,12 +30,34 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Scope(StrEnum):
+    """What a program may be let do by its token."""
+
+    SUBMIT = "scans:write"
+    READ = "results:read"
+    REVIEW = "fields:review"
+    ADMIN = "admin"
+
+
+_SCOPES = {
+    Role.KEYER: frozenset({Scope.REVIEW}),
+    Role.SUPERVISOR: frozenset({Scope.REVIEW, Scope.READ, Scope.SUBMIT}),
+    Role.ADMIN: frozenset(Scope),
+}
+
+
+def scopes_of(role: Role) -> frozenset[Scope]:
+    """Return all that a role may do; a token may be let do less."""
+    return _SCOPES[role]
+
+
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whoever is signed in."""
+    """Whoever is signed in, and what they may do."""
 
     name: str
     role: Role
+    scopes: frozenset[Scope]
 
     def may(self, role: Role) -> bool:
         """Tell whether the user may do what ``role`` may."""
@@ -74,6 +97,24 @@ def current_user(request: Request, runtime: OurRuntime) -> User:
 SignedIn = Annotated[User, Depends(current_user)]
 
 
+def require_scope(*scopes: Scope) -> Callable[[User], User]:
+    """Return a dependency that lets in whoever has one of ``scopes``."""
+
+    def check(user: SignedIn) -> User:
+        if not user.scopes.intersection(scopes):
+            raise HTTPException(403, f"this needs the scope {' or '.join(scopes)}")
+        return user
+
+    return check
+
+
+Submitter = Annotated[User, Depends(require_scope(Scope.SUBMIT))]
+Reader = Annotated[User, Depends(require_scope(Scope.READ))]
+Reviewer = Annotated[User, Depends(require_scope(Scope.REVIEW))]
+Viewer = Annotated[User, Depends(require_scope(Scope.READ, Scope.REVIEW))]
+Admin = Annotated[User, Depends(require_scope(Scope.ADMIN))]
+
+
 def require_same_origin(request: Request) -> None:
     """Refuse a request that changes something and comes from a page of another site.
 
@@ -106,7 +147,9 @@ def _local_user(runtime: Runtime, token: str) -> User | None:
     if not is_loopback(runtime.settings.serve_host):
         return None
     expected = read_local_token(runtime.home)
-    return User(_login_name(), Role.ADMIN) if secrets.compare_digest(token.encode(), expected.encode()) else None
+    if not secrets.compare_digest(token.encode(), expected.encode()):
+        return None
+    return User(_login_name(), Role.ADMIN, scopes_of(Role.ADMIN))
 
 
 def _login_name() -> str:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from worker.api import access
+from worker.api import access, exports, fields, images, reviews, scans
 from worker.api.guard import Guard
+from worker.api.pictures import PictureMaker
 from worker.api.problems import add_problem_answers
 from worker.bootstrap import Runtime
+from worker.inbox.posted import remove_left_files
 
 PAGES = "worker.review.routes"
 """The room of the pages lies above this one, so it is found by its name; ``make_pages(runtime)`` makes its router."""
@@ -26,14 +30,26 @@ def make_app(runtime: Runtime) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,  # both load scripts from another host
         redoc_url=None,
+        lifespan=_lifespan,
     )
     app.state.runtime = runtime
+    app.state.pictures = PictureMaker(runtime.settings)
+    app.state.announcer = scans.Announcer(runtime)
     add_problem_answers(app)
     app.add_middleware(Guard)
-    app.include_router(access.router)
+    for room in (access, scans, fields, reviews, images, exports):
+        app.include_router(room.router)
     if pages := _find_pages(runtime):
         app.include_router(pages, dependencies=[Depends(access.current_user)], include_in_schema=False)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Delete what a crash left, and stop the helper at the end."""
+    remove_left_files(app.state.runtime.inbox)
+    yield
+    app.state.pictures.close()
 
 
 def _find_pages(runtime: Runtime) -> APIRouter | None:

@@ -135,11 +135,14 @@ def _parse_age(age: str) -> timedelta:
 
 
 def _remove_scan(inbox: Path, uri: str) -> None:
-    """Delete a scan that ended in the watched folder, and its reason file; files elsewhere are not ours."""
+    """Delete a scan that ended in the watched folder, and its reason, or that came by HTTP; others are not ours."""
     from worker.inbox.folder import OUTCOMES, remove_ended
+    from worker.inbox.posted import POSTED, remove_posted
     from worker.sources.file_uris import path_of_uri
 
     path = path_of_uri(uri)
     for root in {inbox, inbox.resolve()}:
         if path is not None and any(path.is_relative_to(root / outcome) for outcome in OUTCOMES):
             remove_ended(inbox, path.relative_to(root))
+        elif path is not None and path.is_relative_to(root / POSTED):
+            remove_posted(inbox, path.relative_to(root))

@@ -14,6 +14,7 @@ import watchfiles
 from worker.bootstrap import Runtime
 from worker.errors import IcrError
 from worker.inbox import folder
+from worker.inbox.posted import POSTED
 from worker.inbox.probing import Prober
 from worker.inbox.watcher import Watcher
 from worker.queue.beats import name_here, record_beat
@@ -76,7 +77,7 @@ def _listen(inbox: Path, changed: threading.Event, stop: threading.Event) -> Non
 
     def concerns(_change: watchfiles.Change, path: str) -> bool:
         top = Path(path).relative_to(inbox).parts[:1]
-        return bool(top) and top[0] not in folder.OUTCOMES and not folder.is_passed_over(Path(path).name)
+        return bool(top) and top[0] not in (*folder.OUTCOMES, POSTED) and not folder.is_passed_over(Path(path).name)
 
     while not stop.is_set():
         try:

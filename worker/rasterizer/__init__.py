@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from worker.errors import UnreadableScanError
@@ -20,7 +21,7 @@ from worker.rasterizer.tiff import tiff_pages
 from worker.rasterizer.translation import translated_errors
 from worker.values import Page, UnreadablePage
 
-__all__ = ["RasterLimits", "find_poppler", "open_pages", "probe", "sniff_type"]
+__all__ = ["RasterLimits", "find_poppler", "open_page", "open_pages", "probe", "sniff_type"]
 
 _READERS = {
     "PNG": png_pages,
@@ -55,6 +56,28 @@ def open_pages(path: Path, *, scan_id: str, limits: RasterLimits) -> Iterator[Pa
             yield page
     if unreadable and not has_page:
         raise UnreadableScanError(unreadable[0].problem, incomplete=unreadable[0].incomplete)
+
+
+def open_page(path: Path, number: int, *, scan_id: str, limits: RasterLimits) -> Page:
+    """Return one page of a scan; of a PDF only this one is drawn.
+
+    Raises
+    ------
+    UnreadableScanError
+        There is no such page, or it cannot be decoded.
+    """
+    with translated_errors(path.name):
+        _checked_size(path, limits)
+        if sniff_type(_read(path, 1024)) == "PDF":
+            pages = pdf_pages(path, scan_id, limits, only=number)
+        else:
+            pages = islice(_iter_pages(path, scan_id, limits), number, None)
+        page = next(pages, None)
+    if page is None:
+        raise UnreadableScanError(f"there is no page {number + 1}")
+    if isinstance(page, UnreadablePage):
+        raise UnreadableScanError(page.problem, incomplete=page.incomplete)
+    return page
 
 
 def probe(path: Path, limits: RasterLimits) -> int:

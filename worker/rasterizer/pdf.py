@@ -54,10 +54,13 @@ def find_poppler() -> str | None:
     return f"no {' and no '.join(missing)}: PDFs wait until poppler is there (apt install poppler-utils)"
 
 
-def pdf_pages(path: Path, scan_id: str, limits: RasterLimits) -> Iterator[Page | UnreadablePage]:
-    """Yield the pages of a PDF, drawn at ``limits.pdf_dpi`` or as fine as the size bound allows."""
+def pdf_pages(
+    path: Path, scan_id: str, limits: RasterLimits, *, only: int | None = None
+) -> Iterator[Page | UnreadablePage]:
+    """Yield the pages of a PDF, or ``only`` one, drawn at ``limits.pdf_dpi`` or as fine as the size bound allows."""
     with _without_padding(path) as whole:
-        for number in range(_count_pages(whole, limits)):
+        numbers = range(_count_pages(whole, limits))
+        for number in numbers if only is None else [only] if only in numbers else []:
             yield page_or_problem(partial(_make_page, whole, number, scan_id, limits), scan_id, number)
 
 
