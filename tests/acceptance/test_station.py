@@ -187,11 +187,18 @@ def test_unread_pages_get_a_form_and_failed_scans_another_try(browser: Browser, 
     page.close()
 
 
-@pytest.mark.parametrize("path", ["/review", "/pages", "/pages/1"])
-def test_no_page_has_a_violation_of_accessibility(browser: Browser, station: Station, path: str) -> None:
+PATHS = ("/review", "/pages", "/pages/1", "/overview")
+
+
+def test_no_page_has_a_violation_of_accessibility_or_asks_another_host(browser: Browser, station: Station) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = open_page(browser, station, path)
-    page.wait_for_load_state("networkidle")
-    results = axe.run(page)
-    assert results.violations_count == 0, results.generate_report()
+    page = open_page(browser, station)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in PATHS:
+        page.goto(station.address + path)
+        page.wait_for_load_state("networkidle")
+        results = axe.run(page)
+        assert results.violations_count == 0, f"{path}: {results.generate_report()}"
+    assert {url.partition("?")[0].startswith(station.address) for url in asked} == {True}
     page.close()

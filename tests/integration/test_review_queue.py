@@ -13,6 +13,7 @@ from sqlalchemy import Engine, func, select, update
 from tests.support.readings import make_field, make_page, read
 from worker.errors import InvalidReviewError, StaleReviewError
 from worker.store.engine import database_now, make_engine, reading, writing
+from worker.store.overview import list_waiting, list_work
 from worker.store.review_history import UNDOABLE, list_recent, undo_review
 from worker.store.review_queue import (
     Leased,
@@ -207,3 +208,17 @@ def test_an_answer_to_a_field_that_is_gone_says_so(waiting: Engine) -> None:
     assert load_field(waiting, 10_000) is None
     with pytest.raises(StaleReviewError, match="read again or purged"):
         correct_field(waiting, 10_000, "1", who="one", claim=ReviewClaim(0))
+
+
+def test_the_overview_says_what_waits_and_what_people_did(everywhere: Engine) -> None:
+    first, second = take(everywhere)
+    third, _ = take(everywhere, "two")
+    review = correct_field(everywhere, first.field.id, "39", who="one", claim=first.claim, seen=SEEN)
+    correct_field(everywhere, third.field.id, None, who="two", claim=third.claim, seen=SEEN)
+    undo_review(everywhere, review.id, who="one")
+    pass_field(everywhere, second.field.id, "escalate", who="one", claim=second.claim)
+    (group,) = list_waiting(everywhere)
+    assert (group.template, group.fields, group.in_hand, group.escalated) == ("sample-form", 5, 1, 1)
+    work = {each.who: each for each in list_work(everywhere, 1)}
+    assert (work["one"].decisions, work["one"].undone, work["two"].confirmed) == (1, 1, 1)
+    assert work["two"].per_hour == pytest.approx(3600 / 1.25)

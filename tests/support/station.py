@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +20,7 @@ from schemas.form_template import FieldSpec
 from tests.support.data import PROJECT
 from tests.support.http import served
 from tests.support.readings import make_digit, read
+from tests.support.system import wait_until
 from worker.bootstrap import Runtime, build_runtime
 from worker.doubts import Doubt, DoubtKind
 from worker.forms.templates import load_templates
@@ -25,7 +29,7 @@ from worker.system.local_token import read_local_token
 from worker.values import Box, DigitReading, FieldReading, FieldStatus, PageReading
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = [
@@ -39,6 +43,9 @@ CHROMIUM_FLAGS = [
 CARDS = PROJECT / "samples" / "meter-card"
 PX_PER_MM = 200 / 25.4
 """The sample cards are drawn at 200 dpi, their page upright from corner to corner."""
+
+LABELS = {spec.label: spec.name for spec in load_templates(None)["meter-card"].fields}
+"""The names of the card's fields by what the station calls them."""
 
 LOW = Doubt(DoubtKind.LOW_CONFIDENCE, found=0.95, needed=0.98)
 DIFFER = Doubt(DoubtKind.READERS_DIFFER, position=1, readings=("1", "7"))
@@ -173,3 +180,46 @@ def open_page(browser: Browser, station: Station, path: str = "/review") -> Page
     if path != "/review":
         page.goto(station.address + path)
     return page
+
+
+class KillableChromium:
+    """A Chromium of its own that a test may kill as a power cut would: no page of it says goodbye."""
+
+    def __init__(self, playwright: Playwright, folder: Path) -> None:
+        folder.mkdir()
+        flags = [*CHROMIUM_FLAGS, "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={folder}"]
+        with (folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(CHROMIUM), *flags, "about:blank"], stdout=log, stderr=log, start_new_session=True
+            )
+        port = folder / "DevToolsActivePort"
+        wait_until(lambda: port.exists() and "\n" in port.read_text(), 30, "Chromium starts")
+        self.browser = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port.read_text().splitlines()[0]}")
+
+    def kill(self) -> None:
+        """End it with all of its processes, which are a group of their own."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+SEEN = """() => ({
+  label: document.getElementById("label").textContent,
+  place: document.getElementById("place").textContent,
+  mode: document.getElementById("slot").dataset.mode,
+  ghost: document.getElementById("ghost").textContent.replaceAll("\\u00a0", "_"),
+})"""
+
+
+def answer_field(page: Page, truths: dict[str, dict[str, str]], names: dict[str, str]) -> bool:
+    """Decide the field on the screen as a person who reads well would; False where nothing waits."""
+    seen = page.evaluate(SEEN)
+    if seen["mode"] == "idle":
+        return False
+    scan = next(name for name in truths if name in seen["place"])
+    truth = truths[scan][names[seen["label"]]]
+    if seen["mode"] == "whole":
+        page.keyboard.type(truth)
+    elif seen["mode"] == "partial":
+        page.keyboard.type("".join(t for t, s in zip(truth, seen["ghost"], strict=True) if s == "_"))
+    page.keyboard.press("Enter")
+    return True

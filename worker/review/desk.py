@@ -53,5 +53,14 @@ def make_desk(runtime: Runtime) -> Desk:
     pages = Environment(loader=FileSystemLoader(HERE / "pages"), autoescape=True, undefined=StrictUndefined)
     pages.globals["static"] = f"/static/{version}"
     pages.filters["scan_name"] = display_name
+    pages.filters["age"] = spell_age
     pages.trim_blocks = pages.lstrip_blocks = True
     return Desk(runtime, PagePictures(runtime), pages, version)
+
+
+def spell_age(seconds: float) -> str:
+    """Return an age for people, in its largest unit."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,91 @@
+"""How the review stands: what waits and how long, and what people did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, case, func, select
+from sqlalchemy.orm import aliased
+
+from worker.store.engine import database_now, reading
+from worker.store.tables import FieldRow, JobRow, PageRow, ReviewRow, ReviewTaskRow
+
+DECISIONS = ("correct", "confirm", "unreadable", "key")
+"""Acts that decide a field, or key it the first time; to skip or escalate one decides nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Waiting fields of one form from one source: all, those in hand, those escalated, and how long the first waits."""
+
+    template: str | None
+    source: str
+    fields: int
+    in_hand: int
+    escalated: int
+    oldest_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one person decided: how much of it was a confirmed reading, and what it took at the station."""
+
+    who: str
+    decisions: int
+    confirmed: int
+    undone: int
+    keys_each: float | None
+    seconds_each: float | None
+
+    @property
+    def per_hour(self) -> float | None:
+        """Decisions in an hour of work at the station, pauses between fields left out."""
+        return 3600 / self.seconds_each if self.seconds_each else None
+
+
+def list_waiting(engine: Engine) -> list[Waiting]:
+    """Return what waits by form and source, the largest first."""
+    with reading(engine) as connection:
+        now = database_now(connection)
+        in_hand = func.sum(case((ReviewTaskRow.lease_until > now, 1), else_=0))
+        escalated = func.sum(case((ReviewTaskRow.level == "supervisor", 1), else_=0))
+        count = func.count(FieldRow.id)
+        query = select(PageRow.template, JobRow.source, count, in_hand, escalated, func.min(JobRow.finished_at))
+        query = query.select_from(FieldRow).join(PageRow, PageRow.id == FieldRow.page_id)
+        query = query.join(JobRow, JobRow.id == PageRow.job_id)
+        query = query.outerjoin(ReviewTaskRow, ReviewTaskRow.field_id == FieldRow.id)
+        grouped = query.where(FieldRow.final_text.is_(None)).group_by(PageRow.template, JobRow.source)
+        rows = connection.execute(grouped.order_by(count.desc())).all()
+    return [Waiting(row[0], row[1], row[2], row[3], row[4], _seconds(now, row[5])) for row in rows]
+
+
+def list_work(engine: Engine, hours: float) -> list[Work]:
+    """Return what each person decided in the last ``hours``, the most first."""
+    undoing = aliased(ReviewRow)
+    undone = select(func.count()).where(undoing.undoes == ReviewRow.id).correlate(ReviewRow).scalar_subquery()
+    with reading(engine) as connection:
+        since = database_now(connection) - timedelta(hours=hours)
+        acts = select(ReviewRow.who, ReviewRow.action, ReviewRow.keys, ReviewRow.seconds, undone.label("undone"))
+        acts_since = acts.where(ReviewRow.created_at >= since, ReviewRow.action.in_(DECISIONS)).subquery()
+        each = acts_since.c
+        query = select(
+            each.who,
+            func.count(),
+            func.sum(case((each.action == "confirm", 1), else_=0)),
+            func.sum(each.undone),
+            func.avg(each["keys"]),
+            func.avg(each.seconds),
+        )
+        rows: Sequence[Any] = connection.execute(query.group_by(each.who).order_by(func.count().desc())).all()
+    return [Work(row[0], row[1], row[2], int(row[3] or 0), _number(row[4]), _number(row[5])) for row in rows]
+
+
+def _seconds(now: datetime, then: datetime | None) -> float:
+    return max(0.0, (now - then).total_seconds()) if then else 0.0
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
