@@ -63,6 +63,10 @@ class InvalidJobError(PermanentError):
     """A job message breaks the schema or names what it may not."""
 
 
+class MissingScanError(InvalidJobError):
+    """The file that a job names is not there, or not yet."""
+
+
 class InvalidReviewError(PermanentError):
     """A review names no field, no number or nobody."""
 

@@ -118,7 +118,7 @@ def test_a_message_that_is_no_job_is_kept_with_the_reason(home: Home, job: Any, 
     message_id = _push(home, [job])
     state, told = _ended(home, message_id, 30)
     assert state == "failed" and told is not None and reason in told
-    assert home.rows("SELECT raw_message IS NOT NULL FROM jobs WHERE id = ?", message_id) == [(1,)]
+    assert home.rows("SELECT coalesce(raw_message, uri) IS NOT NULL FROM jobs WHERE id = ?", message_id) == [(1,)]
     assert home.rows("SELECT count(*) FROM jobs WHERE state = 'queued'") == [(0,)]
 
 

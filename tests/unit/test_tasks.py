@@ -25,6 +25,7 @@ from worker.errors import (
     DatabaseUnavailableError,
     FolderUnavailableError,
     InvalidJobError,
+    MissingScanError,
     StorageUnavailableError,
     UnreadableScanError,
 )
@@ -145,10 +146,11 @@ def test_a_scan_that_vanishes_while_it_is_read_waits_for_its_folder_and_fails_al
             root.rename(tmp_path / "away")
         elif gone == "scan":
             path.unlink()
-        raise InvalidJobError("the file cannot be opened") from FileNotFoundError(path)
+        raise MissingScanError("the file cannot be opened")
 
     runtime = replace(build_runtime(Settings()), places=lambda: Places(Folders((root,))))
     monkeypatch.setattr(reading_job, "copy_scan", vanish)
+    monkeypatch.setattr(reading_job, "get_job", lambda *_: None)
     claim = ClaimedJob("1", Scan("1", str(root / "a.png"), "ab" * 32), "field", None, 0, 1, 1)
     with pytest.raises(UnreadableScanError if gone == "scan" else FolderUnavailableError):
         reading_job.read_scan_pages(runtime, claim, Stopwatch())

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from worker.bootstrap import Runtime
-from worker.errors import FolderUnavailableError, InvalidJobError, UnreadableScanError
+from worker.errors import FolderUnavailableError, InvalidJobError, MissingScanError, UnreadableScanError
 from worker.sources.beneath import hash_scan, open_scan
 from worker.sources.copies import copy_scan
+from worker.store.jobs import get_job
 from worker.store.records import ClaimedJob
 from worker.telemetry.stages import Stopwatch
 from worker.values import PageReading, Scan
@@ -37,6 +38,8 @@ def read_scan_pages(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch) -> tu
     try:
         found = watch.time("fetch", runtime.places().fetch, claim.scan.uri)
     except InvalidJobError as error:
+        if isinstance(error, MissingScanError):
+            _ask_whether_it_moved(runtime, claim, error)
         raise UnreadableScanError(str(error)) from error
     with found as path:
         for _ in range(_TRIES):
@@ -53,7 +56,8 @@ def _read_copy(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch
     try:
         copy, sha256 = copy_scan(path, runtime.file_roots, runtime.copies_folder, max_file_mb=max_file_mb)
     except InvalidJobError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
+        if isinstance(error, MissingScanError):
+            _ask_whether_it_moved(runtime, claim, error)
             _ask_where_it_is(runtime, claim.scan.uri, error)
         raise UnreadableScanError(str(error)) from error
     try:
@@ -69,6 +73,13 @@ def _has_changed(runtime: Runtime, path: Path, sha256: str) -> bool:
             return hash_scan(file, max_file_mb=runtime.settings.max_file_mb)[0] != sha256
     except InvalidJobError:
         return False
+
+
+def _ask_whether_it_moved(runtime: Runtime, claim: ClaimedJob, error: InvalidJobError) -> None:
+    """Tell a scan that is gone from one that the watcher has moved since the claim, as out of ``duplicate/``."""
+    record = get_job(runtime.engine(), claim.id)
+    if record is not None and record.uri != claim.scan.uri:
+        raise FolderUnavailableError("the scan was moved meanwhile") from error
 
 
 def _ask_where_it_is(runtime: Runtime, uri: str, error: InvalidJobError) -> None:

@@ -23,6 +23,7 @@ from worker.errors import (
     DatabaseUnavailableError,
     IcrError,
     InvalidJobError,
+    MissingScanError,
     PermanentError,
     PlaceUnavailableError,
     TransientError,
@@ -32,8 +33,10 @@ from worker.queue.publishing import Publisher
 from worker.queue.reading_job import read_scan_pages
 from worker.queue.reconciler import reconcile_in_turn
 from worker.queue.signing import open_job
+from worker.sources.beneath import hash_scan, open_scan
+from worker.store.arrivals import claim_arrival, identify_scan
 from worker.store.holders import take_back_jobs
-from worker.store.jobs import claim_job, fail_job, get_job, record_invalid_job, release_job, store_readings
+from worker.store.jobs import fail_job, get_job, record_invalid_job, release_job, store_readings
 from worker.store.records import ClaimedJob
 from worker.store.tables import JobState
 from worker.system.process_identity import is_dead, name_process
@@ -45,7 +48,7 @@ T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 65_536
 PAUSE_S = 0.25
-"""Pause before a message whose scan is away goes to the end of the queue, so that a queue of such does not spin."""
+"""Pause before a message that could not be recorded goes back, so that a queue of such does not spin."""
 DATABASE_PATIENCE = 0.75
 """Share of the time limit for which a job waits for a database that does not answer."""
 
@@ -56,8 +59,7 @@ def add_tasks(app: Celery, runtime: Runtime) -> None:
 
     @app.task(name=READ_SCAN, bind=True, typing=False)  # type: ignore[untyped-decorator]
     def read_scan(self: Task, *args: Any, **kwargs: Any) -> None:
-        redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
-        run_message(publisher, args, kwargs, message_id=str(self.request.id), redelivered=redelivered)
+        run_message(publisher, args, kwargs, message_id=str(self.request.id))
 
     @app.task(name=CANARY, typing=False)  # type: ignore[untyped-decorator]
     def canary(*_: Any, **__: Any) -> None:
@@ -68,7 +70,7 @@ def add_tasks(app: Celery, runtime: Runtime) -> None:
             log.warning("could not look for lost jobs", reason=str(error))
 
 
-def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str, redelivered: bool) -> None:
+def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str) -> None:
     """Read the scan of one message, and record what is wrong with it; only a lost database hands it back."""
     runtime = publisher.runtime
     deadline = time.monotonic() + DATABASE_PATIENCE * runtime.settings.job_time_limit_s
@@ -78,7 +80,9 @@ def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str
         job = parse_message(args, kwargs, message_id=message_id, key=runtime.job_key)
         names = str(job.id), job.reference
         with structlog.contextvars.bound_contextvars(job=str(job.id)):
-            _run_job(publisher, args, job, message_id=message_id, redelivered=redelivered, deadline=deadline)
+            claim = _take(publisher, job, deadline)
+            if claim is not None:
+                _run(runtime, claim, deadline)
     except InvalidJobError as error:
         _record_or_hand_back(runtime, args, kwargs, error, names, deadline)
     except (TransientError, SoftTimeLimitExceeded) as error:
@@ -89,17 +93,6 @@ def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str
         log.exception("a mistake in the program")
         reason = InvalidJobError(f"a mistake in the program: {type(error).__name__}")
         _record_or_hand_back(runtime, args, kwargs, reason, names, deadline)
-
-
-def _run_job(
-    publisher: Publisher, args: Any, job: ScanJob, *, message_id: str, redelivered: bool, deadline: float
-) -> None:
-    try:
-        claim = _take(publisher, job, redelivered=redelivered, deadline=deadline)
-        if claim is not None:
-            _run(publisher.runtime, claim, deadline)
-    except PlaceUnavailableError as error:
-        _put_last(publisher, args, message_id, job.priority, error)
 
 
 def _hand_back(error: Exception) -> NoReturn:
@@ -169,32 +162,18 @@ def _stable_uuid(message_id: str) -> uuid.UUID:
     return uuid.UUID(message_id) if _is_uuid(message_id) else uuid.uuid5(uuid.NAMESPACE_OID, message_id)
 
 
-def _put_last(publisher: Publisher, args: Any, message_id: str, priority: int, error: PlaceUnavailableError) -> None:
-    """Let other scans go before one that is away and has no row yet; its message is all that exists of it."""
-    log.warning("job handed back", reason=str(error))
-    time.sleep(PAUSE_S)
-    try:
-        publisher.send_message(args, message_id, priority)
-    except TransientError:
-        raise Reject(str(error), requeue=True) from error
-
-
-def _take(publisher: Publisher, job: ScanJob, *, redelivered: bool, deadline: float) -> ClaimedJob | None:
+def _take(publisher: Publisher, job: ScanJob, deadline: float) -> ClaimedJob | None:
     """Claim the job of a message, writing its row first if there is none; None if there is nothing to do."""
     runtime, job_id = publisher.runtime, str(job.id)
     engine, settings = runtime.engine(), runtime.settings
     record = _patiently(lambda: get_job(engine, job_id), deadline)
-    if record is None or record.was_refused:
-        with runtime.places().fetch(job.uri) as path:
-            ticket = _patiently(lambda: publisher.register_scan(job, path, source="message"), deadline)
-        log.info("job registered", state=ticket.state.value)
-    elif redelivered and record.state is JobState.RUNNING and record.leased_by and is_dead(record.leased_by):
-        holder = record.leased_by
+    holder = record.leased_by if record is not None and record.state is JobState.RUNNING else None
+    if holder and is_dead(holder):
         _patiently(lambda: take_back_jobs(engine, holder), deadline)
     claim = _patiently(
-        lambda: claim_job(
+        lambda: claim_arrival(
             engine,
-            job_id,
+            job,
             worker=name_process(os.getpid()),
             lease_s=settings.job_time_limit_s + 2 * HARD_LIMIT_MARGIN_S,
             max_deliveries=settings.max_deliveries,
@@ -222,6 +201,12 @@ def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadlin
     """
     engine = runtime.engine()
     try:
+        if not claim.is_identified:
+            identified = watch.time("fetch", _identify, runtime, claim, deadline)
+            if identified is None:
+                log.info("a duplicate: its scan is read, or was, under another id")
+                return "duplicate"
+            claim = identified
         scan, pages = read_scan_pages(runtime, claim, watch)
         stored = watch.time("store", _patiently, lambda: store_readings(engine, claim, scan, pages), deadline)
         log.info(
@@ -232,10 +217,12 @@ def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadlin
         if stored:
             _leave_stages(runtime, watch)
         return READ if stored else "dropped"
-    except PlaceUnavailableError as error:  # the reconciler publishes it again, after others
-        release_job(engine, claim)
-        log.warning("job handed back", reason=str(error))
-        return "handed_back"
+    except PlaceUnavailableError as error:
+        return _release(runtime, claim, error)
+    except MissingScanError as error:
+        if claim.waited_s < runtime.settings.incomplete_s:  # a message may be quicker than its file, as on NFS
+            return _release(runtime, claim, error)
+        return _fail(runtime, claim, deadline, "MissingScan", str(error))
     except TransientError:
         raise
     except SoftTimeLimitExceeded:
@@ -255,6 +242,24 @@ def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadlin
         if not _is_over_time(runtime, deadline):
             release_job(engine, claim)
         raise
+
+
+def _identify(runtime: Runtime, claim: ClaimedJob, deadline: float) -> ClaimedJob | None:
+    """Find out which bytes a message's scan has; None where another job reads them."""
+    settings = runtime.settings
+    with runtime.places().fetch(claim.scan.uri) as path, open_scan(path, runtime.file_roots) as file:
+        sha256, size = hash_scan(file, max_file_mb=settings.max_file_mb)
+    return _patiently(
+        lambda: identify_scan(runtime.engine(), claim, sha256=sha256, size=size, duplicates=settings.duplicates),
+        deadline,
+    )
+
+
+def _release(runtime: Runtime, claim: ClaimedJob, error: Exception) -> str:
+    """Hand a job back uncounted; the reconciler publishes it again, after others."""
+    release_job(runtime.engine(), claim)
+    log.warning("job handed back", reason=str(error))
+    return "handed_back"
 
 
 def _is_over_time(runtime: Runtime, deadline: float) -> bool:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from worker.errors import FolderUnavailableError, InvalidJobError, StorageUnavailableError
+from worker.errors import FolderUnavailableError, InvalidJobError, MissingScanError, StorageUnavailableError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -89,6 +89,8 @@ def open_scan(path: Path, roots: tuple[Path, ...]) -> Iterator[BinaryIO]:
         with open_file(root, path.relative_to(root)) as file:
             yield file
     except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise MissingScanError(f"the file cannot be opened: {error.strerror}") from error
         if error.errno in _OF_THE_FILE:
             raise InvalidJobError(f"the file cannot be opened: {error.strerror}") from error
         raise FolderUnavailableError(f"the folder of the scan does not answer: {error.strerror}") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from worker.errors import FolderUnavailableError, InvalidJobError, StorageUnavailableError
+from worker.errors import FolderUnavailableError, InvalidJobError, MissingScanError, StorageUnavailableError
 from worker.sources.file_uris import path_of_uri
 
 STORAGE_SCHEME = "s3://"
@@ -114,6 +114,8 @@ def locate_scan(uri: str, roots: tuple[Path, ...]) -> Path:
             raise InvalidJobError("the file lies under none of the allowed folders (ICR_INBOX, ICR_SCAN_ROOTS)")
         _require_folder(path, roots)
         mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise MissingScanError(f"the file cannot be found: {error.strerror}") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise InvalidJobError(f"the file cannot be found: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(mode):

@@ -18,6 +18,8 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    exists,
+    func,
     or_,
     select,
     update,
@@ -40,6 +42,9 @@ CLOCK_STEP = timedelta(seconds=60)
 
 MAX_RAW_MESSAGE = 10_000
 """Characters kept of a message that is no job; more would let a sender fill the database."""
+
+_SUSPECTS_LOCK = 0x1C125C5E
+"""Number of the lock under which PostgreSQL lets one suspect be claimed at a time; any that nobody else uses."""
 
 UNREADABLE_JOB = uuid.UUID("7f0f6a0e-3d55-5c7e-9d55-0c3a5d1d2a4b")
 """Namespace of the ids made for messages without one: the same bytes delivered twice are one row."""
@@ -75,7 +80,7 @@ def register_job(
         scan_id = insert_scan(connection, sha256=sha256, size=size, now=now)
         original = None
         if duplicates != "reprocess":
-            original = _find_original(connection, scan_id, template, job_id)
+            original = find_original(connection, scan_id, template, job_id)
         values = {
             "id": job_id,
             "scan_id": scan_id,
@@ -96,7 +101,7 @@ def register_job(
             "duplicate_of": original,
             "linked": bool(original) and duplicates == "link",
         }
-        if not upsert(connection, JobRow, values) and not _replace_refused(connection, values):
+        if not upsert(connection, JobRow, values) and not replace_refused(connection, values):
             _refuse_other_bytes(connection, job_id, scan_id)
         return _ticket(connection, job_id)
 
@@ -136,7 +141,7 @@ def record_invalid_job(
         }
         if job_id is not None:
             own = {"id": job_id, **values}
-            if upsert(connection, JobRow, own) or _replace_refused(connection, own):
+            if upsert(connection, JobRow, own) or replace_refused(connection, own):
                 return _ticket(connection, job_id)
         upsert(connection, JobRow, {"id": fallback, **values})
         return _ticket(connection, fallback)
@@ -164,32 +169,49 @@ def claim_job(engine: Engine, job_id: str, *, worker: str, lease_s: float, max_d
     answer to a commit was lost.
     """
     with writing(engine) as connection:
-        row = connection.execute(_locked(job_id)).one_or_none()
-        now = database_now(connection)  # after the lock: waiting for it costs no lease
-        if row is None or not _is_free(row, now, worker):
-            return None
-        if row.deliveries >= max_deliveries:
-            _end(connection, job_id, JobState.DEAD, now, kind="too_many_deliveries", reason=_death(row))
-            return None
-        taken = {
-            "state": JobState.RUNNING,
-            "attempts": row.attempts + 1,
-            "deliveries": row.deliveries + 1,
-            "leased_by": worker,
-            "leased_at": now,
-            "lease_until": now + timedelta(seconds=lease_s),
-            "started_at": now,
-        }
-        connection.execute(update(JobRow).where(JobRow.id == job_id).values(taken))
-        return ClaimedJob(
-            id=job_id,
-            scan=Scan(id=row.scan_id, uri=row.uri, sha256=row.sha256),
-            template=row.template,
-            reference=row.reference,
-            priority=row.priority,
-            attempt=row.attempts + 1,
-            deliveries=row.deliveries + 1,
-        )
+        return claim_in(connection, job_id, worker=worker, lease_s=lease_s, max_deliveries=max_deliveries)
+
+
+def claim_in(
+    connection: Connection, job_id: str, *, worker: str, lease_s: float, max_deliveries: int
+) -> ClaimedJob | None:
+    """Take a job within a transaction of the caller's; see ``claim_job``.
+
+    A job that has been started before without an end is a suspect. It is taken only while no other suspect is read, and
+    waits unpublished otherwise: so a scan that ends all the processes of its machine, again and again, takes no
+    suspect with it that is a good one.
+    """
+    row = connection.execute(_locked(job_id)).one_or_none()
+    now = database_now(connection)  # after the lock: waiting for it costs no lease
+    if row is None or not _is_free(row, now, worker):
+        return None
+    if row.deliveries >= max_deliveries:
+        _end(connection, job_id, JobState.DEAD, now, kind="too_many_deliveries", reason=_death(row))
+        return None
+    if row.deliveries > 0 and _is_suspect_read(connection, job_id, now):
+        waits = {"state": JobState.QUEUED, "queued_at": now, "published_at": None, **_NO_LEASE}
+        connection.execute(update(JobRow).where(JobRow.id == job_id).values(waits))
+        return None
+    taken = {
+        "state": JobState.RUNNING,
+        "attempts": row.attempts + 1,
+        "deliveries": row.deliveries + 1,
+        "leased_by": worker,
+        "leased_at": now,
+        "lease_until": now + timedelta(seconds=lease_s),
+        "started_at": now,
+    }
+    connection.execute(update(JobRow).where(JobRow.id == job_id).values(taken))
+    return ClaimedJob(
+        id=job_id,
+        scan=Scan(id=row.scan_id or "", uri=row.uri, sha256=row.sha256 or ""),
+        template=row.template,
+        reference=row.reference,
+        priority=row.priority,
+        attempt=row.attempts + 1,
+        deliveries=row.deliveries + 1,
+        waited_s=(now - row.created_at).total_seconds(),
+    )
 
 
 def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequence[PageReading]) -> bool:
@@ -198,7 +220,7 @@ def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequenc
     The rows replace those of an earlier reading of the job (``worker.store.rereading``).
     """
     with writing(engine) as connection:
-        held = select(JobRow.id).where(_is_held(claim)).with_for_update(key_share=True)
+        held = select(JobRow.id).where(is_held(claim)).with_for_update(key_share=True)
         if connection.execute(held).one_or_none() is None:
             return False
         now = database_now(connection)
@@ -214,8 +236,10 @@ def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequenc
 def fail_job(engine: Engine, claim: ClaimedJob, *, kind: str, reason: str) -> bool:
     """End a job as failed, with the reason; False where the claim was lost. A copy of its scan is read instead."""
     with writing(engine) as connection:
+        # Locked first, as at the registration of a copy: either sees the other's end.
+        connection.execute(select(ScanRow.id).where(ScanRow.id == claim.scan.id).with_for_update(key_share=True))
         now = database_now(connection)
-        failed = _end(connection, _is_held(claim), JobState.FAILED, now, kind=kind, reason=reason)
+        failed = _end(connection, is_held(claim), JobState.FAILED, now, kind=kind, reason=reason)
         if failed:
             promote_duplicate(connection, claim.id, now)
         return failed
@@ -231,7 +255,7 @@ def release_job(engine: Engine, claim: ClaimedJob) -> bool:
             "published_at": None,
             **_NO_LEASE,
         }
-        return connection.execute(update(JobRow).where(_is_held(claim)).values(back)).rowcount == 1
+        return connection.execute(update(JobRow).where(is_held(claim)).values(back)).rowcount == 1
 
 
 def find_lost_jobs(
@@ -271,13 +295,14 @@ def retry_jobs(engine: Engine, ids: Sequence[str] | None = None) -> list[JobTick
         if ids is not None:
             found_nothing = and_(JobRow.state == JobState.DONE, ~has_fields())
             ended = or_(ended, found_nothing, JobRow.state == JobState.DUPLICATE)
-        wanted = [ended, JobRow.scan_id.is_not(None), *([] if ids is None else [JobRow.id.in_(ids)])]
+        names_a_scan = and_(JobRow.uri.is_not(None), JobRow.raw_message.is_(None))
+        wanted = [ended, names_a_scan, *([] if ids is None else [JobRow.id.in_(ids)])]
         query = select(JobRow).where(*wanted).order_by(JobRow.created_at).with_for_update(key_share=True)
         rows = connection.execute(query).all()
         now = database_now(connection)
         retried = []
         for row in rows:
-            original = _find_original(connection, row.scan_id, row.template, row.id)
+            original = row.scan_id and find_original(connection, row.scan_id, row.template, row.id)
             if original and row.state == JobState.DUPLICATE:
                 continue
             fresh = queue_anew(now)
@@ -302,7 +327,8 @@ def get_job(engine: Engine, job_id: str) -> JobRecord | None:
 _NO_LEASE: dict[str, Any] = {"leased_by": None, "leased_at": None, "lease_until": None}
 
 
-def _is_held(claim: ClaimedJob) -> ColumnElement[bool]:
+def is_held(claim: ClaimedJob) -> ColumnElement[bool]:
+    """Return the condition that a claim still holds."""
     return and_(JobRow.id == claim.id, JobRow.state == JobState.RUNNING, JobRow.attempts == claim.attempt)
 
 
@@ -312,8 +338,15 @@ def _is_free(row: Row[*tuple[Any, ...]], now: datetime, worker: str) -> bool:
     return bool(row.leased_by == worker or row.lease_until <= now or row.leased_at > now + CLOCK_STEP)
 
 
+def _is_suspect_read(connection: Connection, job_id: str, now: datetime) -> bool:
+    if connection.dialect.name == "postgresql":  # two suspects that are claimed at once must see each other
+        connection.execute(select(func.pg_advisory_xact_lock(_SUSPECTS_LOCK)))
+    read_now = and_(JobRow.state == JobState.RUNNING, JobRow.deliveries > 1, JobRow.lease_until > now)
+    return bool(connection.execute(select(exists().where(IS_OPEN, read_now, JobRow.id != job_id))).scalar_one())
+
+
 def _locked(job_id: str) -> Select[*tuple[Any, ...]]:
-    joined = select(JobRow, ScanRow.sha256).join(ScanRow, ScanRow.id == JobRow.scan_id)
+    joined = select(JobRow, ScanRow.sha256).outerjoin(ScanRow, ScanRow.id == JobRow.scan_id)
     return joined.where(JobRow.id == job_id).with_for_update(of=JobRow, key_share=True)
 
 
@@ -335,7 +368,8 @@ def _end(
     return connection.execute(update(JobRow).where(condition).values(ended)).rowcount == 1
 
 
-def _find_original(connection: Connection, scan_id: str, template: str | None, job_id: str) -> str | None:
+def find_original(connection: Connection, scan_id: str, template: str | None, job_id: str) -> str | None:
+    """Return the job that the same bytes and template make another one a duplicate of, if any."""
     # The scan's row is locked first, so that two registrations of the same bytes see each other.
     connection.execute(select(ScanRow.id).where(ScanRow.id == scan_id).with_for_update(key_share=True))
     same = and_(JobRow.scan_id == scan_id, JobRow.template.is_not_distinct_from(template), JobRow.id != job_id)
@@ -351,8 +385,8 @@ def _refuse_other_bytes(connection: Connection, job_id: str, scan_id: str) -> No
         raise InvalidJobError(f"job id {job_id} belongs to a scan of other bytes: send this one under its own id")
 
 
-def _replace_refused(connection: Connection, values: dict[str, Any]) -> bool:
-    """Write ``values`` over a message that was refused under their id; False where a job of a scan holds it."""
+def replace_refused(connection: Connection, values: dict[str, Any]) -> bool:
+    """Write ``values`` over a message that was refused under their id; False where the job of a scan holds it."""
     refused = and_(JobRow.id == values["id"], JobRow.state == JobState.FAILED, JobRow.scan_id.is_(None))
     return connection.execute(update(JobRow).where(refused).values(values)).rowcount == 1
 

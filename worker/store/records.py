@@ -23,7 +23,10 @@ class JobTicket:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """One job held by one worker; ``attempt`` is a fencing token, which differs for every claim of a job."""
+    """One job held by one worker; ``attempt`` is a fencing token, which differs for every claim of a job.
+
+    ``waited_s`` is how long ago the job came.
+    """
 
     id: str
     scan: Scan
@@ -32,6 +35,12 @@ class ClaimedJob:
     priority: int
     attempt: int
     deliveries: int
+    waited_s: float = 0.0
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether the bytes of the scan are known; those of a message are looked at under the claim."""
+        return bool(self.scan.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +93,5 @@ class JobRecord:
 
     @property
     def was_refused(self) -> bool:
-        """Whether this is no job but a message that was refused; a mended one may take its id."""
+        """Whether this is a message that was refused, or whose file could not be had; one sent again takes its id."""
         return self.state is JobState.FAILED and self.sha256 is None
