@@ -74,8 +74,9 @@ class FieldGrammar(_Strict):
     are the last digits without a mark (``implied``). ``separator`` is the decimal mark; where it is ``either``, the
     lengths of the groups tell. An amount that is ``filled`` has lines and signs on both sides that only fill its space,
     as on checks. ``date`` and ``time`` follow ``order`` and the 24 hours. ``mark`` is a tick box, and
-    ``text`` is never read. ``digits`` is the number of digits that are written, or a range; None leaves it open.
-    ``rules`` are checks of the value (``schemas.rules``).
+    ``text`` is never read. ``digits`` is the number of digits that are written, or a range; None leaves it open. With
+    ``verify`` ``double`` no field is accepted unseen: two keyers must agree, the machine being the first where it is
+    sure. ``rules`` are checks of the value (``schemas.rules``).
     """
 
     kind: FieldKind = "code"
@@ -88,6 +89,7 @@ class FieldGrammar(_Strict):
     cents: Literal["required", "optional", "implied"] = "required"
     filled: bool = False
     order: DateOrder | None = None
+    verify: Literal["single", "double"] = "single"
     rules: tuple[FieldRule, ...] = ()
 
     @model_validator(mode="before")

@@ -94,6 +94,7 @@ def decide_field(spec: FieldSpec, read: RawReading, policy: AcceptPolicy) -> Fie
         doubts += _near_ties(read)
     needed = policy.threshold_for(read)
     doubts += _too_little(read.confidence, needed)
+    doubts += [Doubt(DoubtKind.KEYED_TWICE)] if spec.verify == "double" else []
     undoubted = FieldStatus.BLANK if read.blank else FieldStatus.ACCEPTED
     decided = FieldReading(
         name=spec.name,

@@ -52,6 +52,7 @@ class DoubtKind(StrEnum):
     NO_ROUTING_NUMBER = "no_routing_number"
     UNSURE_CHARACTER = "unsure_character"
     UNEVEN_PITCH = "uneven_pitch"
+    KEYED_TWICE = "keyed_twice"
 
 
 class Witness(StrEnum):
@@ -109,6 +110,7 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
             DoubtKind.NO_ROUTING_NUMBER,
             DoubtKind.UNSURE_CHARACTER,
             DoubtKind.UNEVEN_PITCH,
+            DoubtKind.KEYED_TWICE,
         ),
         frozenset[Witness](),
     ),
@@ -183,6 +185,7 @@ _WORDS = {
     DoubtKind.NO_ROUTING_NUMBER: "no routing number between two transit symbols",
     DoubtKind.UNSURE_CHARACTER: "character {position} leads the next likely by only {found}",
     DoubtKind.UNEVEN_PITCH: "characters {position} and {next_position} stand {found} pitches apart",
+    DoubtKind.KEYED_TWICE: "the template wants it keyed twice",
 }
 
 

@@ -32,6 +32,14 @@ def test_a_sure_field_that_keeps_its_grammar_is_accepted_without_reasons() -> No
     assert (decided.status, reasons_of(decided), decided.text) == (FieldStatus.ACCEPTED, (), "701")
 
 
+def test_a_field_that_is_keyed_twice_is_never_accepted_unseen() -> None:
+    decided = decide(spec(verify="double"), read("701"))
+    assert (decided.status, [d.kind for d in decided.doubts]) == (FieldStatus.REVIEW, [DoubtKind.KEYED_TWICE])
+    kept = {"rules": [{"rule": "check_digit", "scheme": "luhn"}], "verify": "double"}
+    assert decide(spec(**kept), read("79927398713", 0.99)).status is FieldStatus.REVIEW
+    assert decide(spec(verify="double"), read("", blank=True)).status is FieldStatus.REVIEW
+
+
 def test_the_reader_s_own_threshold_counts_and_the_policy_s_goes_before_it() -> None:
     sure = read("701", 0.98, accept_threshold=0.97)
     assert decide(spec(), sure).status is FieldStatus.ACCEPTED

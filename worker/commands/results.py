@@ -87,6 +87,8 @@ def correct(
     who = who or _login_name()
     review = correct_field(ready_engine(runtime), field_id, number, who=who, overrule=overrule)
     verb = "confirmed" if confirm else f"was {review.before!r}, is"
+    if review.action == "key":
+        verb = "waits for another keyer after"
     click.echo(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
 
 

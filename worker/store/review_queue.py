@@ -15,9 +15,10 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from worker.store.double_keying import was_keyed_by
 from worker.store.engine import database_now, reading, writing
 from worker.store.jobs import CLOCK_STEP
-from worker.store.reviews import Review, ReviewClaim, Seen, lock_field, record_act
+from worker.store.reviews import FREE, Review, ReviewClaim, Seen, lock_field, record_act
 from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow, ReviewRow, ReviewTaskRow
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -65,7 +66,7 @@ def take_fields(
         with writing(engine) as connection:
             now = database_now(connection)
             free = _is_free(now, station if only is not None else None)
-            ids = [only] if only is not None else _choose(connection, wanted, free, count - len(taken))
+            ids = [only] if only is not None else _choose(connection, wanted, free, who, count - len(taken))
             if not ids:
                 break
             order |= {field_id: len(order) + i for i, field_id in enumerate(ids)}
@@ -93,7 +94,7 @@ def renew_leases(engine: Engine, station: str, ids: Collection[int], *, lease_s:
 def release_leases(engine: Engine, station: str) -> int:
     """Give back all that a station holds, as when its page is closed; return how many fields."""
     with writing(engine) as connection:
-        return connection.execute(update(ReviewTaskRow).where(ReviewTaskRow.station == station).values(_FREE)).rowcount
+        return connection.execute(update(ReviewTaskRow).where(ReviewTaskRow.station == station).values(FREE)).rowcount
 
 
 def pass_field(
@@ -118,7 +119,7 @@ def pass_field(
         review = record_act(connection, Review(field_id, field.name, action, shown, shown, who), field, seen)
         changed = {"skipped_at": database_now(connection)} if action == "skip" else {"level": "supervisor"}
         task = update(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id)
-        connection.execute(task.values({**_FREE, **changed}))
+        connection.execute(task.values({**FREE, **changed}))
         return review
 
 
@@ -150,9 +151,6 @@ def find_page(engine: Engine, page_id: int) -> AnyRow | None:
         return connection.execute(query.where(PageRow.id == page_id)).one_or_none()
 
 
-_FREE: dict[str, Any] = {"held_by": None, "station": None, "leased_at": None, "lease_until": None}
-
-
 def _is_free(now: datetime, own_station: str | None) -> ColumnElement[bool]:
     over = or_(ReviewTaskRow.lease_until <= now, ReviewTaskRow.leased_at > now + CLOCK_STEP)
     free = or_(ReviewTaskRow.lease_until.is_(None), over)
@@ -171,9 +169,10 @@ def _waiting(query: Select[*tuple[Any, ...]], wanted: Wanted) -> Select[*tuple[A
     return query.where(FieldRow.final_text.is_(None), level)
 
 
-def _choose(connection: Connection, wanted: Wanted, free: ColumnElement[bool], count: int) -> list[int]:
+def _choose(connection: Connection, wanted: Wanted, free: ColumnElement[bool], who: str, count: int) -> list[int]:
     query = _waiting(select(FieldRow.id).select_from(FieldRow), wanted)
-    query = query.where(or_(ReviewTaskRow.field_id.is_(None), free))
+    another = ~was_keyed_by(who, ReviewTaskRow.field_id)  # a key leaves a task, so that fields without one cost nothing
+    query = query.where(or_(ReviewTaskRow.field_id.is_(None), and_(free, another)))
     fresh = query.where(ReviewTaskRow.skipped_at.is_(None)).order_by(FieldRow.id).limit(count)
     ids = list(connection.execute(fresh).scalars())
     if len(ids) < count:

@@ -13,7 +13,9 @@ from worker.errors import DoubtfulReviewError, InvalidReviewError, StaleReviewEr
 from worker.grammar.meaning import parse_typed, spell_value
 from worker.grammar.misfit import Misfit
 from worker.grammar.rules import broken_by
+from worker.store.double_keying import Agreement, is_keyed_twice, judge_key
 from worker.store.engine import database_now, writing
+from worker.store.readings import upsert
 from worker.store.tables import FieldRow, PageRow, ReviewRow, ReviewTaskRow
 from worker.values import Tick, Value
 
@@ -75,7 +77,8 @@ def correct_field(
     """Set the final value of a field, or confirm it where ``number`` is None, and take it off the queue.
 
     The answer is parsed by the field's grammar and held to its rules; ``UNREADABLE`` says that nobody can read it. What
-    the machine read stays. A field may be reviewed again; each review keeps its own row. With a ``claim`` the decision
+    the machine read stays. A field may be reviewed again; each review keeps its own row. A field that is keyed twice
+    (``worker.store.double_keying``) stays on the queue until two keyers agree. With a ``claim`` the decision
     counts only while nobody else has decided the field, or has taken it in hand.
 
     Raises
@@ -91,7 +94,8 @@ def correct_field(
         field = lock_field(connection, field_id, who, claim)
         before = field.text if field.final_text is None else field.final_text
         after = before if number is None else number
-        value, wrong = (None, None) if number in (None, UNREADABLE) else parse_answer(grammar_of(field), after)
+        grammar = grammar_of(field)
+        value, wrong = (None, None) if number in (None, UNREADABLE) else parse_answer(grammar, after)
         if wrong and not overrule:
             raise DoubtfulReviewError(f"{wrong}; --overrule takes it as it is")
         review = Review(
@@ -103,12 +107,25 @@ def correct_field(
             who=who,
             overruled=wrong,
         )
+        if is_keyed_twice(connection, field_id, grammar):
+            agreement = judge_key(connection, field, grammar, number, who)
+            if agreement is not Agreement.AGREED:
+                return _keep_key(connection, replace(review, action="key"), field, agreement, seen)
         holds = {"final_text": after, "origin": "reviewer"}
         if number is not None:
             holds["reviewed_value"] = None if value is None else spell_value(value)
         connection.execute(update(FieldRow).where(FieldRow.id == field_id).values(holds))
         connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
         return record_act(connection, review, field, seen)
+
+
+def _keep_key(connection: Connection, review: Review, field: Any, agreement: Agreement, seen: Seen | None) -> Review:
+    """Write a key down that decides nothing yet, and leave the field to another person, or to a supervisor."""
+    level = "supervisor" if agreement is Agreement.DIFFER else "keyer"
+    upsert(connection, ReviewTaskRow, {"field_id": review.field_id, "token": 1})
+    task = update(ReviewTaskRow).where(ReviewTaskRow.field_id == review.field_id)
+    connection.execute(task.values({**FREE, "level": level}))
+    return record_act(connection, review, field, seen)
 
 
 def lock_field(connection: Connection, field_id: int, who: str, claim: ReviewClaim | None) -> Any:
@@ -160,6 +177,9 @@ def record_act(connection: Connection, review: Review, field: Any, seen: Seen | 
     added = insert(ReviewRow).values(**written, held=held, created_at=database_now(connection)).returning(ReviewRow.id)
     return replace(review, id=connection.execute(added).scalar_one())
 
+
+FREE: dict[str, Any] = {"held_by": None, "station": None, "leased_at": None, "lease_until": None}
+"""The columns of a task that nobody has in hand."""
 
 HELD = ("final_text", "origin", "reviewed_value")
 """The columns of a field that a decision changes, and that taking it back restores."""

@@ -132,6 +132,7 @@ function hintFor(item, answer) {
     return answer.left === 1 ? "Type the missing digit." : `Type the ${answer.left} missing digits.`;
   }
   if (answer.kind === "partial") return "Enter takes it.";
+  if (!input.value && item.why.includes("keyed twice")) return `Type what stands there${unit}. This field is keyed twice, unseen.`;
   if (!input.value) return `Type what stands there${unit}.`;
   return "Enter takes it.";
 }
