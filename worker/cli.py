@@ -22,6 +22,8 @@ COMMANDS = {
     "health": "worker.commands.run:health",
     "metrics": "worker.commands.run:metrics",
     "serve": "worker.commands.serve:serve",
+    "users": "worker.commands.users:users",
+    "tokens": "worker.commands.users:tokens",
     "submit": "worker.commands.jobs:submit",
     "status": "worker.commands.jobs:status",
     "retry": "worker.commands.jobs:retry",

@@ -79,6 +79,10 @@ class StaleReviewError(InvalidReviewError):
     """Somebody else has decided the field, or has it in hand, since it was shown."""
 
 
+class InvalidUserError(PermanentError):
+    """A user, a password or a token is missing, taken or unfit."""
+
+
 class ModelFileError(PermanentError):
     """A model file is missing, or its checksum is not the one in its model card."""
 

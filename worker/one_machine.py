@@ -233,7 +233,8 @@ class OneMachine:
             return
         station.start()
         if is_loopback(settings.serve_host):
-            address = local_address(self._runtime.home, settings.serve_host, settings.serve_port)
+            scheme = "https" if settings.serve_certificate else "http"
+            address = local_address(self._runtime.home, settings.serve_host, settings.serve_port, scheme)
             self._say(f"station at {address}")
 
     def _revive_redis(self) -> None:

@@ -117,6 +117,10 @@ class Settings(BaseSettings):
         str, Field(description="Address of the station and the HTTP API; beyond this machine, users must sign in")
     ] = "127.0.0.1"
     serve_port: Annotated[int, Field(ge=0, le=65535, description="Their port; 0: icr up does not serve them")] = 8017
+    serve_certificate: Annotated[
+        Path | None, Field(description="Certificate (PEM) with which they are served by https; empty: http")
+    ] = None
+    serve_key: Annotated[Path | None, Field(description="Key (PEM) of that certificate")] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Lowest level that is logged")
     ] = "info"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from worker.system.local_token import FILE, is_loopback, local_address, read_loc
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Runtime:
+def runtime(tmp_path: Path, sqlite_template: Path) -> Runtime:
+    shutil.copy(sqlite_template, tmp_path / "icr.db")
     return build_runtime(Settings(home=tmp_path))
 
 
@@ -53,8 +55,9 @@ def test_a_wrong_token_opens_nothing(client: httpx.Client) -> None:
 def test_the_printed_address_signs_in_and_loses_its_token(client: httpx.Client, runtime: Runtime) -> None:
     answer = client.get("/enter", params={"token": read_local_token(runtime.home)})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    cookie = answer.headers["set-cookie"].lower()
-    assert "httponly" in cookie and "samesite=strict" in cookie
+    cookie = answer.headers["set-cookie"]
+    assert "httponly" in cookie.lower() and "samesite=strict" in cookie.lower()
+    assert read_local_token(runtime.home) not in cookie and client.get("/v1/fields").status_code == 200
 
 
 def test_every_answer_bears_the_policy(client: httpx.Client) -> None:

@@ -13,10 +13,11 @@ import yaml
 
 from worker.cli import COMMANDS, icr
 from worker.settings import Settings
+from worker.system.local_token import is_loopback
 
 PROJECT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
-OURS = ("migrate", "worker", "watcher", "metrics")
+OURS = ("migrate", "worker", "watcher", "station", "metrics")
 TOLD = sorted(
     path
     for pattern in (
@@ -126,13 +127,13 @@ def test_every_command_of_the_command_line_can_be_loaded(name: str) -> None:
 def test_services_wait_for_what_they_need() -> None:
     services = COMPOSE["services"]
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
-    for name in ("worker", "watcher", "metrics"):
+    for name in ("worker", "watcher", "station", "metrics"):
         assert services[name]["depends_on"] == {
             "redis": {"condition": "service_healthy"},
             "postgres": {"condition": "service_healthy"},
             "migrate": {"condition": "service_completed_successfully"},
         }
-    for name in ("redis", "postgres", "worker", "watcher", "metrics"):
+    for name in ("redis", "postgres", "worker", "watcher", "station", "metrics"):
         assert services[name]["healthcheck"]["test"][0] == "CMD"
     assert services["migrate"]["restart"] == "no"
 
@@ -142,6 +143,13 @@ def test_the_exporter_can_be_reached_from_inside_only() -> None:
     assert "ports" not in metrics
     assert metrics["environment"]["ICR_METRICS_HOST"] == "0.0.0.0"
     assert Settings().metrics_host == "127.0.0.1" and Settings().metrics_port is None
+
+
+def test_the_station_is_reached_from_this_machine_only_and_asks_who_comes() -> None:
+    station = COMPOSE["services"]["station"]
+    assert station["ports"] == ["127.0.0.1:8017:8017"]
+    assert not is_loopback(station["environment"]["ICR_SERVE_HOST"]), "else a token would do instead of a password"
+    assert is_loopback(Settings().serve_host)
 
 
 def test_redis_neither_forgets_nor_drops_jobs() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +9,14 @@ from enum import StrEnum
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
-from fastapi.routing import APIRouter
+from fastapi import Depends, HTTPException, Request
 
 from worker.bootstrap import Runtime
-from worker.system.local_token import is_loopback, read_local_token
+from worker.store.users import TOKEN_PREFIX, Holder, find_session, find_token
+from worker.system.local_token import is_loopback, login_name, read_local_token
 
-router = APIRouter()
+SESSION_S = 12 * 3600.0
+"""How long a browser stays signed in: a shift."""
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -84,9 +83,9 @@ def current_user(request: Request, runtime: OurRuntime) -> User:
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        user = _local_user(runtime, token.strip())
+        user = _of_token(runtime, token.strip())
     else:
-        user = _local_user(runtime, request.cookies.get(cookie_name(runtime), ""))
+        user = _of_session(runtime, request.cookies.get(cookie_name(runtime), ""))
         if user is not None and request.method not in _SAFE_METHODS:
             require_same_origin(request)
     if user is None:
@@ -132,28 +131,26 @@ def cookie_name(runtime: Runtime) -> str:
     return f"icr-session-{runtime.settings.serve_port}"
 
 
-@router.get("/enter", include_in_schema=False)
-def enter(request: Request, runtime: OurRuntime, token: str = "") -> Response:
-    """Sign in who opens the address that was printed, and take the token out of the address."""
-    if _local_user(runtime, token) is None:
-        raise HTTPException(401, "the address is not the one that was printed last")
-    answer = RedirectResponse("/", 303)
-    is_secure = request.url.scheme == "https"
-    answer.set_cookie(cookie_name(runtime), token, httponly=True, samesite="strict", secure=is_secure)
-    return answer
-
-
-def _local_user(runtime: Runtime, token: str) -> User | None:
+def is_local_token(runtime: Runtime, token: str) -> bool:
+    """Tell whether it is the token of the printed address, which counts only where nobody else reaches this server."""
     if not is_loopback(runtime.settings.serve_host):
-        return None
-    expected = read_local_token(runtime.home)
-    if not secrets.compare_digest(token.encode(), expected.encode()):
-        return None
-    return User(_login_name(), Role.ADMIN, scopes_of(Role.ADMIN))
+        return False
+    return secrets.compare_digest(token.encode(), read_local_token(runtime.home).encode())
 
 
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "local"
+def _of_token(runtime: Runtime, token: str) -> User | None:
+    if token.startswith(TOKEN_PREFIX):
+        holder = find_token(runtime.engine(), token)
+        return None if holder is None else _as_user(holder)
+    return User(login_name(), Role.ADMIN, scopes_of(Role.ADMIN)) if is_local_token(runtime, token) else None
+
+
+def _of_session(runtime: Runtime, token: str) -> User | None:
+    holder = find_session(runtime.engine(), token) if token else None
+    return None if holder is None else _as_user(holder)
+
+
+def _as_user(holder: Holder) -> User:
+    role = Role(holder.role)
+    allowed = scopes_of(role)
+    return User(holder.name, role, allowed if holder.scopes is None else allowed & frozenset(map(Scope, holder.scopes)))

@@ -10,8 +10,9 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from worker.api import access, exports, fields, images, reviews, scans
+from worker.api import access, exports, fields, images, login, reviews, scans
 from worker.api.guard import Guard
+from worker.api.passwords import FailureLimits
 from worker.api.pictures import PictureMaker
 from worker.api.problems import add_problem_answers
 from worker.bootstrap import Runtime
@@ -33,11 +34,12 @@ def make_app(runtime: Runtime) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.runtime = runtime
+    app.state.failures = FailureLimits()
     app.state.pictures = PictureMaker(runtime.settings)
     app.state.announcer = scans.Announcer(runtime)
     add_problem_answers(app)
     app.add_middleware(Guard)
-    for room in (access, scans, fields, reviews, images, exports):
+    for room in (login, scans, fields, reviews, images, exports):
         app.include_router(room.router)
     if pages := _find_pages(runtime):
         app.include_router(pages, dependencies=[Depends(access.current_user)], include_in_schema=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 
 import uvicorn
@@ -21,9 +22,10 @@ def serve_http(runtime: Runtime, *, say: Callable[[Runtime, int], None]) -> None
     Raises
     ------
     SettingsError
-        The port is taken, or the address is none of this machine.
+        The port is taken, the address is none of this machine, or the certificate cannot be used.
     """
     listener = _listen(runtime.settings.serve_host, runtime.settings.serve_port)
+    certificate, key = runtime.settings.serve_certificate, runtime.settings.serve_key
     say(runtime, listener.getsockname()[1])
     config = uvicorn.Config(
         make_app(runtime),
@@ -32,7 +34,13 @@ def serve_http(runtime: Runtime, *, say: Callable[[Runtime, int], None]) -> None
         server_header=False,
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=65,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"ICR_SERVE_CERTIFICATE, ICR_SERVE_KEY: {error.strerror or error}") from error
     uvicorn.Server(config).run(sockets=[listener])
 
 

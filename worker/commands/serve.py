@@ -27,8 +27,12 @@ def serve(runtime: Runtime, host: str | None, port: int | None) -> None:
 
 
 def _say(runtime: Runtime, port: int) -> None:
-    host = runtime.settings.serve_host
+    host, scheme = runtime.settings.serve_host, "https" if runtime.settings.serve_certificate else "http"
     if is_loopback(host):
-        click.echo(f"station at {local_address(runtime.home, host, port)}", err=True)
-    else:
-        click.echo(f"station at http://{host}:{port}/", err=True)
+        click.echo(f"station at {local_address(runtime.home, host, port, scheme)}", err=True)
+        return
+    click.echo(f"station at {scheme}://{host}:{port}/", err=True)
+    from worker.store.users import list_users
+
+    if not any(user.password_hash for user in list_users(runtime.engine())):
+        click.echo("icr: nobody can sign in yet: 'icr users add NAME --role admin' adds somebody", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import ipaddress
 import os
 import secrets
@@ -26,6 +27,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def login_name() -> str:
+    """Return the name of the person at this machine."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "local"
 
 
 def read_local_token(home: Path) -> str:
@@ -53,7 +62,7 @@ def read_local_token(home: Path) -> str:
     raise SettingsError(f"{path} is empty: remove it, and the next start makes a new one")
 
 
-def local_address(home: Path, host: str, port: int) -> str:
+def local_address(home: Path, host: str, port: int, scheme: str = "http") -> str:
     """Return the address to open in a browser of this machine, with the token in it."""
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/enter?token={read_local_token(home)}"
+    return f"{scheme}://{shown}:{port}/enter?token={read_local_token(home)}"
