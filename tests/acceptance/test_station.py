@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from tests.support.readings import claim, read, register
+from tests.support.readings import claim, register
 from tests.support.station import (
     Station,
     card_page,
@@ -17,6 +17,7 @@ from tests.support.station import (
     fill_with_cards,
     make_runtime,
     open_page,
+    read_file,
     serve_station,
 )
 from tests.support.system import wait_until
@@ -168,9 +169,8 @@ def test_a_page_is_worked_off_by_tab_and_broken_rules_name_their_suspect(browser
 
 
 def test_unread_pages_get_a_form_and_failed_scans_another_try(browser: Browser, station: Station) -> None:
-    uri = (station.runtime.inbox / "card-3-skewed.png").as_uri()
     unread = card_page(template=None, template_version=None, problem="no form was found on the page")
-    job_id = read(station.engine, unread, uri=uri)
+    job_id = read_file(station.runtime, "card-3-skewed.png", unread)
     failed = register(station.engine, uri="file:///gone/damaged.jpg")
     held = claim(station.engine, failed)
     assert held and fail_job(station.engine, held, kind="unreadable_scan", reason="truncated JPEG")

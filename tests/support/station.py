@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import shutil
 import signal
@@ -147,9 +148,16 @@ def fill_with_cards(runtime: Runtime) -> list[str]:
             },
         }
         fields = [card_field(specs[name], text, **how.get(name, {})) for name, text in truth.items()]  # type: ignore[arg-type]
-        uri = (runtime.inbox / f"card-{number}.png").as_uri()
-        jobs.append(read(runtime.engine(), card_page(*fields), uri=uri, template=None, source="inbox"))
+        jobs.append(read_file(runtime, f"card-{number}.png", card_page(*fields)))
     return jobs
+
+
+def read_file(runtime: Runtime, name: str, page: PageReading) -> str:
+    """Write the reading of a file in the inbox and return its job."""
+    path = runtime.inbox / name
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    given = {"sha256": sha256, "uri": path.as_uri(), "template": None, "source": "inbox", "duplicates": "reprocess"}
+    return read(runtime.engine(), page, **given)
 
 
 @contextmanager

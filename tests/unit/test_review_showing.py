@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.doubts import DoubtKind
-from worker.review.pictures import find_turns, place_crop
+from worker.review.crops import crop_url, find_turns, place_crop
 from worker.review.showing import HARMLESS, Showing, choose_showing
 
 SURE, WEAK = 0.9995, 0.7
@@ -78,3 +78,8 @@ def test_the_box_stays_on_its_ink_when_a_crop_is_turned(turns: int) -> None:
     left, top, width, height = place.box
     assert crop[top : top + height, left : left + width].max() == 0
     assert (crop == 0).sum() == width * height
+
+
+def test_a_crop_is_asked_of_the_api_turned_clockwise() -> None:
+    place = place_crop((500, 100, 80, 30), (600, 400), 1)
+    assert crop_url(7, place) == "/v1/pages/7/image/473,73,127,84/!1600,1600/270/gray.jpg"

@@ -1,4 +1,4 @@
-"""What the pages work with: the runtime, pictures of scans, and HTML templates."""
+"""What the pages work with: the runtime and HTML templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from worker.api.access import Role, User
 from worker.bootstrap import Runtime
-from worker.review.pictures import PagePictures
+from worker.review.crops import page_url
 from worker.sources.file_uris import display_name
 
 HERE = Path(__file__).parent
@@ -32,7 +32,6 @@ class Desk:
     """What every page needs."""
 
     runtime: Runtime
-    pictures: PagePictures
     pages: Environment
     static_version: str
 
@@ -53,9 +52,10 @@ def make_desk(runtime: Runtime) -> Desk:
     pages = Environment(loader=FileSystemLoader(HERE / "pages"), autoescape=True, undefined=StrictUndefined)
     pages.globals["static"] = f"/static/{version}"
     pages.filters["scan_name"] = display_name
+    pages.filters["page_url"] = page_url
     pages.filters["age"] = spell_age
     pages.trim_blocks = pages.lstrip_blocks = True
-    return Desk(runtime, PagePictures(runtime), pages, version)
+    return Desk(runtime, pages, version)
 
 
 def spell_age(seconds: float) -> str:

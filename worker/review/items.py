@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.form_template import FormTemplate
-from worker.review.pictures import CropPlace, place_crop
+from worker.review.crops import crop_url, page_url, place_crop
 from worker.review.showing import Showing, choose_showing
 from worker.sources.file_uris import display_name
 from worker.store.results import box_of
@@ -47,7 +47,8 @@ class Item(BaseModel):
 
 def make_item(leased: Leased, templates: Mapping[str, FormTemplate], turns: int) -> Item:
     """Describe a field for the browser."""
-    row, shown, place = leased.field, show_field(leased), crop_place(leased, turns)
+    row, shown = leased.field, show_field(leased)
+    place = place_crop(box_of(row), (row.width_px, row.height_px), turns)
     return Item(
         field_id=row.id,
         token=leased.claim.token,
@@ -63,10 +64,8 @@ def make_item(leased: Leased, templates: Mapping[str, FormTemplate], turns: int)
         page=row.number + 1,
         template=row.template,
         reference=row.reference,
-        crop=Picture(url=f"/review/fields/{row.id}/crop", width=place.size[0], height=place.size[1], box=place.box),
-        whole=Picture(
-            url=f"/review/pages/{row.page_id}/picture", width=row.width_px, height=row.height_px, box=box_of(row)
-        ),
+        crop=Picture(url=crop_url(row.page_id, place), width=place.size[0], height=place.size[1], box=place.box),
+        whole=Picture(url=page_url(row.page_id), width=row.width_px, height=row.height_px, box=box_of(row)),
     )
 
 
@@ -81,12 +80,6 @@ def show_field(leased: Leased) -> Showing:
         doubts=leased.doubts,
         kind=row.kind,
     )
-
-
-def crop_place(leased: Leased, turns: int) -> CropPlace:
-    """Return where a field is cut out of its page, turned upright."""
-    row = leased.field
-    return place_crop(box_of(row), (row.width_px, row.height_px), turns)
 
 
 def find_label(name: str, template: FormTemplate | None) -> str:

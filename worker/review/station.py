@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field, StringConstraints
 
 from worker.api.access import Role, SignedIn, User
+from worker.review.crops import find_turns
 from worker.review.desk import Desk
-from worker.review.items import Item, crop_place, make_item
-from worker.review.pictures import find_turns
+from worker.review.items import Item, make_item
 from worker.store.review_history import UNDOABLE, list_recent, undo_review
 from worker.store.review_queue import (
     Leased,
@@ -19,8 +19,6 @@ from worker.store.review_queue import (
     Wanted,
     count_waiting,
     digits_of_page,
-    find_page,
-    load_field,
     pass_field,
     release_leases,
     renew_leases,
@@ -164,21 +162,6 @@ def make_station(desk: Desk) -> APIRouter:
             Recent(review_id=row.id, field_id=row.field_id, name=row.name, action=row.action, after=row.after)
             for row in list_recent(desk.engine, user.name)
         ]
-
-    @router.get("/fields/{field_id}/crop")
-    def crop(field_id: int) -> Response:
-        leased = load_field(desk.engine, field_id)
-        if leased is None:
-            raise HTTPException(404, f"there is no field {field_id}")
-        place = crop_place(leased, find_turns(digits_of_page(desk.engine, leased.field.page_id)))
-        return Response(desk.pictures.crop(leased.field.uri, leased.field.number, place), media_type="image/jpeg")
-
-    @router.get("/pages/{page_id}/picture")
-    def picture(page_id: int) -> Response:
-        place = find_page(desk.engine, page_id)
-        if place is None:
-            raise HTTPException(404, f"there is no page {page_id}")
-        return Response(desk.pictures.whole(place.uri, place.number), media_type="image/jpeg")
 
     return router
 

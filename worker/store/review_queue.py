@@ -130,11 +130,6 @@ def count_waiting(engine: Engine, wanted: Wanted) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def load_field(engine: Engine, field_id: int) -> Leased | None:
-    """Return a field as it stands, without a lease; None where there is none of that id."""
-    return next(iter(load_fields(engine, {field_id: None})), None)
-
-
 def digits_of_page(engine: Engine, page_id: int) -> Sequence[AnyRow]:
     """Return the boxes of the digits of a page, field by field and in order within each."""
     boxes = (DigitRow.box_x, DigitRow.box_y, DigitRow.box_w, DigitRow.box_h)
