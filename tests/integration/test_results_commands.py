@@ -324,23 +324,33 @@ def test_the_wide_export_is_one_row_a_form(
         run("export", "--wide", "--format", "xlsx", "--out", tmp_path / "out.xlsx")
 
 
-def test_purge_deletes_our_scans_and_no_others(engine: Engine, run: Run, tmp_path: Path) -> None:
-    done = tmp_path / "home/inbox/done"
-    done.mkdir(parents=True)
-    ours, elsewhere, outside = done / "a b.png", tmp_path / "home/inbox/b.png", tmp_path / "c.png"
-    odd = [done / os.fsdecode(name) for name in (b"caf\xe9.png", b"100%41.png", "Zähler\n#1?.png".encode())]
-    for path in (ours, elsewhere, outside, *odd):
-        path.write_bytes(b"scan")
-        path.with_name(path.name + ".reason.txt").write_bytes(b"why")
-        read(engine, uri=path.as_uri())
+def test_purge_asks_and_deletes_our_scans_in_any_inbox_and_no_others(engine: Engine, run: Run, tmp_path: Path) -> None:
+    done, other = tmp_path / "home/inbox/done", tmp_path / "other/failed/done"
+    for folder in (done, other, done.parent / ".working", tmp_path / "other/.working"):
+        folder.mkdir(parents=True)
+    names = ("a b.png", os.fsdecode(b"caf\xe9.png"), os.fsdecode(b"100%41.png"), "Zähler\n#1?.png")
+    ours = [*(done / name for name in names), other / "in a folder called done.png"]
+    sent, outside, away = done / "sent.png", tmp_path / "c.png", tmp_path / "gone/done/d.png"
+    for path, source in [*((path, "inbox") for path in (*ours, away)), (sent, "submit"), (outside, "message")]:
+        if path != away:
+            path.write_bytes(b"scan")
+            path.with_name(path.name + ".reason.txt").write_bytes(b"why")
+        read(engine, uri=path.as_uri(), source=source)
     with writing(engine) as connection:
         ended = connection.execute(select(JobRow.finished_at)).scalars().first()
         assert ended is not None
         connection.execute(update(JobRow).values(finished_at=ended - timedelta(days=91)))
-    result = run("purge", "--older-than", "90d")
-    assert result.stdout.startswith("deleted 6 jobs, 6 scans, 6 pages, 18 fields, 30 digits")
-    assert [path.exists() for path in (ours, elsewhere, outside)] == [False, True, True]
-    assert list(done.iterdir()) == [], "names that are no UTF-8 too, and the reasons beside them"
+    old = ("purge", "--older-than", "90d")
+    assert "would delete 0 jobs" in run(*old).stdout and "kept 8 jobs that await review" in run(*old).stdout
+    planned = run(*old, "--with-review").stdout
+    assert planned.startswith("would delete 8 jobs") and "nothing was deleted: add --delete" in planned
+    assert run(*old, "--with-review", "--delete").exit_code == 1, "nobody answered"
+    assert all(path.exists() for path in ours)
+    result = run(*old, "--with-review", "--delete", "--yes")
+    assert result.stdout.startswith("deleted 7 jobs, 5 files, 7 scans, 7 pages, 21 fields, 35 digits")
+    assert result.exit_code == 1 and "kept 1 jobs whose file cannot be deleted" in result.stderr
+    assert [path.exists() for path in (*ours, sent, outside)] == [False] * 5 + [True, True]
+    assert list(other.iterdir()) == [], "the reasons go, too"
     assert run("purge", "--older-than", "soon").exit_code == 2
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, event, select, text, update
 
 from tests.support.readings import PAGE, claim, make_field, make_page, read, register
 from worker.errors import InvalidReviewError
 from worker.store import jobs, purge, results
-from worker.store.engine import reading, writing
+from worker.store.engine import make_engine, reading, writing
 from worker.store.results import Selection
 from worker.store.reviews import correct_field
 from worker.store.summary import count_review_queue
@@ -21,6 +21,10 @@ from worker.values import FieldStatus, PageReading
 def rows(engine: Engine, table: type[Base]) -> list:
     with reading(engine) as connection:
         return list(connection.execute(select(table)).all())
+
+
+def keep_files(_uri: str, _source: str) -> bool:
+    return False
 
 
 def awaiting(engine: Engine) -> int:
@@ -166,9 +170,9 @@ def test_a_purge_deletes_what_is_old_and_keeps_its_counts(engine: Engine) -> Non
     old, young, waiting = read(engine), read(engine), register(engine)
     correct_field(engine, awaiting(engine), "39", who="anna")
     age(engine, old, 100)
-    removed: list[str] = []
-    counts = purge.purge_older_than(engine, timedelta(days=90), remove_scan=removed.append)
-    assert removed == [f"/scans/{old}.png"]
+    removed: list[tuple[str, str]] = []
+    counts = purge.purge_older_than(engine, timedelta(days=90), remove_scan=lambda *scan: not removed.append(scan))
+    assert removed == [(f"/scans/{old}.png", "test")]
     assert {r.id for r in rows(engine, JobRow)} == {young, waiting}
     assert [len(rows(engine, t)) for t in (ScanRow, PageRow, FieldRow, DigitRow, ReviewRow)] == [
         2,
@@ -180,15 +184,53 @@ def test_a_purge_deletes_what_is_old_and_keeps_its_counts(engine: Engine) -> Non
     (kept,) = rows(engine, PurgeRow)
     assert (kept.jobs, kept.scans, kept.pages, kept.digits, kept.reviews) == (1, 1, 1, 5, 1)
     assert (kept.fields_accepted, kept.fields_review, kept.fields_blank) == (1, 1, 1)
-    assert (counts.jobs, counts.digits, counts.kept_jobs) == (1, 5, 0)
+    assert (counts.jobs, counts.digits, counts.files, counts.kept_jobs) == (1, 5, 1, 0)
     assert kept.finished_at is not None
+
+
+def test_what_awaits_review_is_purged_only_if_asked_for(engine: Engine) -> None:
+    field, page, done = read(engine), read(engine, PageReading(0, 9, 9, problem="unregistered")), register(engine)
+    taken = claim(engine, done)
+    assert taken is not None
+    jobs.fail_job(engine, taken, kind="x", reason="y")
+    for job_id in (field, page, done):
+        age(engine, job_id, 100)
+    plan = purge.plan_purge(engine, timedelta(days=90))
+    assert (plan.jobs, plan.pages, plan.fields, plan.awaiting_jobs, plan.awaiting_fields) == (1, 0, 0, 2, 1)
+    plan = purge.plan_purge(engine, timedelta(days=90), with_review=True)
+    assert (plan.jobs, plan.pages, plan.fields, plan.awaiting_jobs) == (3, 2, 3, 0)
+    counts = purge.purge_older_than(engine, timedelta(days=90), remove_scan=keep_files)
+    assert (counts.jobs, counts.awaiting_jobs) == (1, 2)
+    assert {row.id for row in rows(engine, JobRow)} == {field, page}
+    assert purge.purge_older_than(engine, timedelta(days=90), remove_scan=keep_files, with_review=True).jobs == 2
+
+
+def test_an_export_never_shows_a_page_whose_fields_a_purge_took(engine: Engine) -> None:
+    """The purge comes between the two statements that read pages and fields."""
+    job_id = read(engine)
+    age(engine, job_id, 2)
+    purged = False
+
+    def purge_now(*args: object) -> None:
+        nonlocal purged
+        statement = str(args[2])
+        if not purged and statement.startswith("SELECT pages") and "fields" not in statement:
+            purged = True
+            other = make_engine(engine.url.render_as_string(hide_password=False))
+            purge.purge_older_than(other, timedelta(days=1), remove_scan=keep_files, with_review=True)
+            other.dispose()
+
+    event.listen(engine, "after_cursor_execute", purge_now)
+    (page,) = results.iter_pages(engine, Selection())
+    assert purged and len(page.fields) == 3
+    assert list(results.iter_pages(engine, Selection())) == []
 
 
 def test_a_purged_field_id_never_comes_back(engine: Engine) -> None:
     job = read(engine)
     field_id = awaiting(engine)
     age(engine, job, 2)
-    purge.purge_older_than(engine, timedelta(days=1), remove_scan=lambda _: None)
+    purge.purge_older_than(engine, timedelta(days=1), remove_scan=keep_files, with_review=True)
     read(engine)
     assert awaiting(engine) > field_id
 
@@ -199,15 +241,16 @@ def test_an_interrupted_purge_goes_on_where_it_stopped(engine: Engine, monkeypat
         age(engine, job_id, 2)
     calls: list[str] = []
 
-    def stop_at_the_fourth(uri: str) -> None:
+    def stop_at_the_fourth(uri: str, _source: str) -> bool:
         calls.append(uri)
         if len(calls) == 4:
             raise KeyboardInterrupt
+        return True
 
     with pytest.raises(KeyboardInterrupt):
-        purge.purge_older_than(engine, timedelta(days=1), remove_scan=stop_at_the_fourth)
+        purge.purge_older_than(engine, timedelta(days=1), remove_scan=stop_at_the_fourth, with_review=True)
     assert len(rows(engine, JobRow)) == 3, "rows outlive their files, never the other way round"
-    assert purge.purge_older_than(engine, timedelta(days=1), remove_scan=lambda _: None).jobs == 3
+    assert purge.purge_older_than(engine, timedelta(days=1), remove_scan=keep_files, with_review=True).jobs == 3
     assert sum(row.jobs for row in rows(engine, PurgeRow)) == 5
     assert rows(engine, DigitRow) == []
 
@@ -217,11 +260,12 @@ def test_rows_stay_while_their_file_cannot_be_deleted(engine: Engine) -> None:
     age(engine, first, 2)
     age(engine, second, 3)
 
-    def refuse_the_first(uri: str) -> None:
+    def refuse_the_first(uri: str, _source: str) -> bool:
         if first in uri:
             raise PermissionError
+        return True
 
-    counts = purge.purge_older_than(engine, timedelta(days=1), remove_scan=refuse_the_first)
+    counts = purge.purge_older_than(engine, timedelta(days=1), remove_scan=refuse_the_first, with_review=True)
     assert (counts.jobs, counts.kept_jobs) == (1, 1)
     assert [r.id for r in rows(engine, JobRow)] == [first]
 
@@ -230,25 +274,37 @@ def test_an_original_outlives_the_jobs_that_are_linked_to_it(engine: Engine) -> 
     original = read(engine, sha256="ab" * 32)
     linked = register(engine, sha256="ab" * 32, duplicates="link")
     age(engine, original, 100)
-    assert purge.purge_older_than(engine, timedelta(days=90), remove_scan=lambda _: None).jobs == 0
+    assert purge.purge_older_than(engine, timedelta(days=90), remove_scan=keep_files, with_review=True).jobs == 0
     age(engine, linked, 95)
-    counts = purge.purge_older_than(engine, timedelta(days=90), remove_scan=lambda _: None)
+    counts = purge.purge_older_than(engine, timedelta(days=90), remove_scan=keep_files, with_review=True)
     assert (counts.jobs, counts.scans) == (2, 1)
 
 
 def test_failed_messages_are_purged_too(engine: Engine) -> None:
     ticket = jobs.record_invalid_job(engine, "{", "no JSON")
     age(engine, ticket.id, 100)
-    assert purge.purge_older_than(engine, timedelta(days=90), remove_scan=lambda _: None).jobs == 1
+    assert purge.purge_older_than(engine, timedelta(days=90), remove_scan=keep_files, with_review=True).jobs == 1
 
 
-def test_a_job_retried_meanwhile_is_not_purged(engine: Engine) -> None:
+def test_a_job_retried_meanwhile_is_not_purged_and_keeps_its_file(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for old jobs and their deletion somebody runs ``icr retry``."""
     job_id = register(engine)
     claimed = claim(engine, job_id)
     assert claimed is not None
     jobs.fail_job(engine, claimed, kind="unreadable_scan", reason="truncated")
     age(engine, job_id, 100)
-    counts = purge.purge_older_than(engine, timedelta(days=90), remove_scan=lambda _: jobs.retry_jobs(engine) and None)
+    look, removed = purge._next_batch, []
+
+    def look_then_retry(*args: object) -> object:
+        found = look(*args)  # type: ignore[arg-type]
+        jobs.retry_jobs(engine)
+        return found
+
+    monkeypatch.setattr(purge, "_next_batch", look_then_retry)
+    counts = purge.purge_older_than(engine, timedelta(days=90), remove_scan=lambda *scan: not removed.append(scan))
+    assert removed == [], "its file is still there"
     assert counts.jobs == 0
     record = jobs.get_job(engine, job_id)
     assert record is not None

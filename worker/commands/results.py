@@ -5,9 +5,8 @@ from __future__ import annotations
 import getpass
 import itertools
 import re
+import sys
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
 
 import click
 
@@ -106,19 +105,43 @@ def settle(runtime: Runtime, page_id: int, who: str | None) -> None:
 
 @click.command()
 @click.option("--older-than", "age", required=True, help="As 90d, 12w or 36h, counted from the end of the job.")
+@click.option("--delete", "really", is_flag=True, help="Delete it; without this, nothing changes.")
+@click.option("--yes", is_flag=True, help="With --delete: do not ask.")
+@click.option("--with-review", is_flag=True, help="Also jobs with fields or pages that a person has yet to look at.")
 @pass_runtime
-def purge(runtime: Runtime, age: str) -> None:
-    """Delete the scans, readings and jobs that ended long ago; their counts stay in the table 'purges'."""
-    from worker.store.purge import purge_older_than
+def purge(runtime: Runtime, age: str, really: bool, yes: bool, with_review: bool) -> None:
+    """Say which jobs ended long ago; with --delete, delete them with their readings and their files in the inbox.
 
-    counts = purge_older_than(ready_engine(runtime), _parse_age(age), remove_scan=partial(_remove_scan, runtime.inbox))
+    Jobs that await review stay. What was deleted is counted in the table 'purges'.
+    """
+    from worker.inbox.removal import remove_own_scan
+    from worker.store.purge import plan_purge, purge_older_than
+
+    engine, how_old = ready_engine(runtime), _parse_age(age)
+    plan = plan_purge(engine, how_old, with_review=with_review)
+    what = f"{plan.jobs} jobs that ended more than {age} ago, with {plan.pages} pages and {plan.fields} fields"
+    if not really:
+        click.echo(f"would delete {what}")
+        _tell_kept(plan.awaiting_jobs)
+        click.echo("nothing was deleted: add --delete")
+        return
+    if not yes:
+        click.confirm(f"delete {what}?", abort=True)
+    counts = purge_older_than(engine, how_old, remove_scan=remove_own_scan, with_review=with_review)
     fields = counts.fields_accepted + counts.fields_review + counts.fields_blank
     click.echo(
-        f"deleted {counts.jobs} jobs, {counts.scans} scans, {counts.pages} pages, {fields} fields, "
-        f"{counts.digits} digits, {counts.reviews} reviews"
+        f"deleted {counts.jobs} jobs, {counts.files} files, {counts.scans} scans, {counts.pages} pages, "
+        f"{fields} fields, {counts.digits} digits, {counts.reviews} reviews"
     )
+    _tell_kept(counts.awaiting_jobs)
     if counts.kept_jobs:
-        click.echo(f"icr: kept {counts.kept_jobs} jobs whose file cannot be deleted", err=True)
+        click.echo(f"icr: kept {counts.kept_jobs} jobs whose file cannot be deleted, or whose inbox is away", err=True)
+        sys.exit(1)
+
+
+def _tell_kept(jobs: int) -> None:
+    if jobs:
+        click.echo(f"kept {jobs} jobs that await review: 'icr results --review'; --with-review deletes them, too")
 
 
 def _login_name() -> str:
@@ -134,17 +157,3 @@ def _parse_age(age: str) -> timedelta:
         raise click.BadParameter(f"{age!r} is no age: a number and d, w or h, as 90d", param_hint="--older-than")
     unit = {"h": "hours", "d": "days", "w": "weeks"}[match[2]]
     return timedelta(**{unit: int(match[1])})
-
-
-def _remove_scan(inbox: Path, uri: str) -> None:
-    """Delete a scan that ended in the watched folder, and its reason, or that came by HTTP; others are not ours."""
-    from worker.inbox.folder import OUTCOMES, remove_ended
-    from worker.inbox.posted import POSTED, remove_posted
-    from worker.sources.file_uris import path_of_uri
-
-    path = path_of_uri(uri)
-    for root in {inbox, inbox.resolve()}:
-        if path is not None and any(path.is_relative_to(root / outcome) for outcome in OUTCOMES):
-            remove_ended(inbox, path.relative_to(root))
-        elif path is not None and path.is_relative_to(root / POSTED):
-            remove_posted(inbox, path.relative_to(root))

@@ -61,9 +61,11 @@ def make_engine(url: str) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Open one transaction that only reads: on SQLite it never waits for a writer."""
+    """Open one transaction that only reads, all of it from one moment: on SQLite it never waits for a writer."""
     with _translated(), engine.connect() as connection:
         reader = connection.execution_options(**{_READ_ONLY: True})
+        if engine.dialect.name == "postgresql":  # else each statement sees what others have committed meanwhile
+            reader = reader.execution_options(isolation_level="REPEATABLE READ")
         with reader.begin():
             yield reader
 

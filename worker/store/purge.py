@@ -16,6 +16,8 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
+    or_,
     select,
     tuple_,
     update,
@@ -45,7 +47,11 @@ _ENDED = JobRow.state.in_([JobState.DONE, JobState.FAILED, JobState.DEAD, JobSta
 
 @dataclass(slots=True)
 class PurgeCounts:
-    """How many rows a purge deleted; ``kept_jobs`` are those whose file could not be removed."""
+    """How many rows and ``files`` a purge deleted.
+
+    ``kept_jobs`` are those whose file could not be removed, ``awaiting_jobs`` those that stay because a person has yet
+    to look at them.
+    """
 
     jobs: int = 0
     scans: int = 0
@@ -55,78 +61,127 @@ class PurgeCounts:
     fields_blank: int = 0
     digits: int = 0
     reviews: int = 0
+    files: int = 0
     kept_jobs: int = 0
+    awaiting_jobs: int = 0
 
 
-def purge_older_than(engine: Engine, age: timedelta, *, remove_scan: Callable[[str], None]) -> PurgeCounts:
-    """Delete every job that ended more than ``age`` ago, its readings, and its scan if no job is left.
+@dataclass(frozen=True, slots=True)
+class PurgePlan:
+    """What a purge would delete: jobs with their pages and fields; and the jobs that would stay to be reviewed."""
 
-    ``remove_scan`` gets the URI of each scan and deletes the file if it is ours; if it raises ``OSError``, the
-    rows stay. A job to which a younger one is linked stays as long as that one. The deletions are counted in ``purges``
-    in the same transaction, so a purge may be interrupted and run again.
+    jobs: int
+    pages: int
+    fields: int
+    awaiting_jobs: int
+    awaiting_fields: int
+
+
+RemoveScan = Callable[[str, str], bool]
+"""Deletes the file of a scan, by its URI and its source, if it is ours; tells whether one was deleted."""
+
+
+def plan_purge(engine: Engine, age: timedelta, *, with_review: bool = False) -> PurgePlan:
+    """Count what ``purge_older_than`` would delete; nothing changes."""
+    with reading(engine) as connection:
+        cutoff = database_now(connection) - age
+        old, await_ = _is_old(cutoff), _awaits_review()
+        goes = old if with_review else and_(old, ~await_)
+        stays = and_(old, await_, literal(not with_review))
+
+        def count(table: type[Base], condition: ColumnElement[bool], *joins: Any) -> int:
+            query = select(func.count()).select_from(table)
+            for other, on in joins:
+                query = query.join(other, on)
+            return connection.execute(query.where(condition)).scalar_one()
+
+        to_page, to_job = (PageRow, PageRow.id == FieldRow.page_id), (JobRow, JobRow.id == PageRow.job_id)
+        return PurgePlan(
+            jobs=count(JobRow, goes),
+            pages=count(PageRow, goes, to_job),
+            fields=count(FieldRow, goes, to_page, to_job),
+            awaiting_jobs=count(JobRow, stays),
+            awaiting_fields=count(FieldRow, and_(stays, FieldRow.final_text.is_(None)), to_page, to_job),
+        )
+
+
+def purge_older_than(
+    engine: Engine, age: timedelta, *, remove_scan: RemoveScan, with_review: bool = False
+) -> PurgeCounts:
+    """Delete every job that ended more than ``age`` ago, its readings, its file, and its scan if no job is left.
+
+    Jobs that await review stay, unless ``with_review``. A job to which a younger one is linked stays as long as that
+    one. Files go in the transaction that deletes their rows, after it has locked the jobs and looked at them again: so
+    no file goes whose job somebody has queued again, and rows outlive their files, never the other way round. Where
+    ``remove_scan`` raises ``OSError``, the rows stay. The deletions are counted in ``purges`` in the same transaction,
+    so a purge may be interrupted and run again.
     """
     with writing(engine) as connection:
         now = database_now(connection)
         started = insert(PurgeRow).values(started_at=now, older_than=now - age, **_zeros()).returning(PurgeRow.id)
         purge_id = connection.execute(started).scalar_one()
+    goes = _is_old(now - age) if with_review else and_(_is_old(now - age), ~_awaits_review())
     total, after = PurgeCounts(), (datetime.min.replace(tzinfo=now.tzinfo), "")
-    while batch := _next_batch(engine, now - age, after):
-        removed = [job_id for job_id, uri, _ in batch if _is_removed(uri, remove_scan)]
-        total.kept_jobs += len(batch) - len(removed)
+    while batch := _next_batch(engine, goes, after):
         with writing(engine) as connection:
-            _add(total, _delete_jobs(connection, purge_id, removed))
-        after = (batch[-1][2], batch[-1][0])
+            _add(total, _delete_batch(connection, purge_id, [job_id for job_id, _ in batch], goes, remove_scan))
+        after = (batch[-1][1], batch[-1][0])
     with writing(engine) as connection:
         done = {"finished_at": database_now(connection)}
         connection.execute(update(PurgeRow).where(PurgeRow.id == purge_id).values(done))
+        if not with_review:
+            query = select(func.count()).select_from(JobRow).where(_is_old(now - age), _awaits_review())
+            total.awaiting_jobs = connection.execute(query).scalar_one()
     return total
 
 
-def _next_batch(
-    engine: Engine, cutoff: datetime, after: tuple[datetime, str]
-) -> list[tuple[str, str | None, datetime]]:
+def _is_old(cutoff: datetime) -> ColumnElement[bool]:
+    """Return the condition that a job ended before ``cutoff``, and that no younger one shows its results."""
     younger = aliased(JobRow)
     is_needed = exists().where(younger.duplicate_of == JobRow.id, younger.linked, younger.finished_at >= cutoff)
+    return and_(_ENDED, JobRow.finished_at < cutoff, ~is_needed)
+
+
+def _awaits_review() -> ColumnElement[bool]:
+    """Return the condition that a person has yet to look at a job: at one of its fields, or at a page."""
+    page, field, doubted = aliased(PageRow), aliased(FieldRow), aliased(PageRow)
+    open_field = exists().where(page.job_id == JobRow.id, field.page_id == page.id, field.final_text.is_(None))
+    is_doubted = or_(doubted.problem.is_not(None), doubted.doubt.is_not(None))
+    open_page = exists().where(doubted.job_id == JobRow.id, is_doubted, doubted.settled_at.is_(None))
+    return or_(open_field, open_page)
+
+
+def _next_batch(engine: Engine, goes: ColumnElement[bool], after: tuple[datetime, str]) -> list[tuple[str, datetime]]:
     key = (JobRow.finished_at, JobRow.id)
-    query = (
-        select(JobRow.id, JobRow.uri, JobRow.finished_at)
-        .where(_ENDED, JobRow.finished_at < cutoff, ~is_needed, tuple_(*key) > tuple_(*after))
-        .order_by(*key)
-        .limit(BATCH)
-    )
+    query = select(JobRow.id, JobRow.finished_at).where(goes, tuple_(*key) > tuple_(*after))
     with reading(engine) as connection:
-        return [(row.id, row.uri, row.finished_at) for row in connection.execute(query)]
+        rows = connection.execute(query.order_by(*key).limit(BATCH))
+        return [(row.id, row.finished_at) for row in rows]
 
 
-def _is_removed(uri: str | None, remove_scan: Callable[[str], None]) -> bool:
-    try:
-        if uri is not None:
-            remove_scan(uri)
-    except OSError:
-        return False
-    return True
-
-
-def _delete_jobs(connection: Connection, purge_id: int, job_ids: list[str]) -> PurgeCounts:
+def _delete_batch(
+    connection: Connection, purge_id: int, job_ids: list[str], goes: ColumnElement[bool], remove_scan: RemoveScan
+) -> PurgeCounts:
     """Delete jobs and everything that belongs to them, the leaves first, and add the counts to the row of the purge."""
     scans = select(JobRow.scan_id).where(JobRow.id.in_(job_ids), JobRow.scan_id.is_not(None))
     scan_ids = list(connection.execute(scans).scalars())
     # Locked first: whoever registers these bytes meanwhile waits, and then finds them gone or in use.
     locked = select(ScanRow.id).where(ScanRow.id.in_(scan_ids)).order_by(ScanRow.id).with_for_update()
     connection.execute(locked)
-    still_ended = select(JobRow.id).where(JobRow.id.in_(job_ids), _ENDED).with_for_update()
-    job_ids = list(connection.execute(still_ended).scalars())
+    columns = select(JobRow.id, JobRow.uri, JobRow.source)
+    jobs = connection.execute(columns.where(JobRow.id.in_(job_ids), goes).with_for_update()).all()
+    counts = PurgeCounts()
+    job_ids = [job.id for job in jobs if _is_removed(job.uri, job.source, remove_scan, counts)]
     page_ids = list(connection.execute(select(PageRow.id).where(PageRow.job_id.in_(job_ids))).scalars())
     fields_by_status = connection.execute(
         select(FieldRow.status, func.count()).where(FieldRow.page_id.in_(page_ids)).group_by(FieldRow.status)
     ).all()
+    for status, count in fields_by_status:
+        setattr(counts, f"fields_{status}", count)
     of_pages = select(FieldRow.id).where(FieldRow.page_id.in_(page_ids))
     _delete(connection, ReviewTaskRow, ReviewTaskRow.field_id.in_(of_pages))
-    counts = PurgeCounts(
-        reviews=_delete(connection, ReviewRow, ReviewRow.field_id.in_(of_pages)),
-        digits=_delete(connection, DigitRow, DigitRow.field_id.in_(of_pages)),
-        **{f"fields_{status}": count for status, count in fields_by_status},
-    )
+    counts.reviews = _delete(connection, ReviewRow, ReviewRow.field_id.in_(of_pages))
+    counts.digits = _delete(connection, DigitRow, DigitRow.field_id.in_(of_pages))
     _delete(connection, DoubtRow, DoubtRow.page_id.in_(page_ids))
     _delete(connection, FieldRow, FieldRow.page_id.in_(page_ids))
     counts.pages = _delete(connection, PageRow, PageRow.id.in_(page_ids))
@@ -138,12 +193,21 @@ def _delete_jobs(connection: Connection, purge_id: int, job_ids: list[str]) -> P
     return counts
 
 
+def _is_removed(uri: str | None, source: str, remove_scan: RemoveScan, counts: PurgeCounts) -> bool:
+    try:
+        counts.files += uri is not None and remove_scan(uri, source)
+    except OSError:
+        counts.kept_jobs += 1
+        return False
+    return True
+
+
 def _delete(connection: Connection, table: type[Base], condition: ColumnElement[bool]) -> int:
     return connection.execute(delete(table).where(condition)).rowcount
 
 
 def _zeros() -> dict[str, Any]:
-    return {field.name: 0 for field in fields(PurgeCounts) if field.name != "kept_jobs"}
+    return {field.name: 0 for field in fields(PurgeCounts) if field.name in PurgeRow.__table__.columns}
 
 
 def _add(total: PurgeCounts, more: PurgeCounts) -> None:
