@@ -84,7 +84,9 @@ class Settings(BaseSettings):
     max_pages: Annotated[int, Field(ge=1, description="Most pages a scan may have")] = 200
     max_megapixels: Annotated[float, Field(gt=0, description="Most megapixels a page may have")] = 80.0
     max_file_mb: Annotated[float, Field(gt=0, description="Largest file that is opened")] = 100.0
-    pdf_dpi: Annotated[int, Field(ge=72, le=1200, description="Resolution at which PDF pages are drawn")] = 300
+    pdf_dpi: Annotated[
+        int, Field(ge=72, le=1200, description="Resolution at which PDF pages are drawn that are not one picture")
+    ] = 300
     page_timeout_s: Annotated[float, Field(gt=0, le=600, description="Most seconds for drawing one PDF page")] = 30.0
     max_substitution_rate: Annotated[
         float, Field(gt=0, lt=1, description="The promise: at most this share of accepted fields is wrong")

@@ -42,6 +42,7 @@ _MOST_PADDING = 1024
 _HARMLESS = re.compile(r"no valid states to pop|\bfont|\bCMap\b|\bannot|\bGlyph", re.IGNORECASE)
 """Complaints of poppler that cost no handwriting: about states, printed letters, annotations."""
 
+
 BOUNDED_POPPLER = Path(__file__).parent / "poppler"
 """Scripts in front of poppler's programs; they inherit the memory limit of the worker's child."""
 
@@ -57,11 +58,17 @@ def find_poppler() -> str | None:
 def pdf_pages(
     path: Path, scan_id: str, limits: RasterLimits, *, only: int | None = None
 ) -> Iterator[Page | UnreadablePage]:
-    """Yield the pages of a PDF, or ``only`` one, drawn at ``limits.pdf_dpi`` or as fine as the size bound allows."""
+    """Yield the pages of a PDF, or ``only`` one: the picture of a page that shows one and nothing else, as it is.
+
+    Any other page is drawn at ``limits.pdf_dpi`` or as fine as the size bound allows.
+    """
+    from worker.rasterizer.pdf_pictures import PdfPictures  # a tenth of a second for pypdf, which PDFs alone need
+
     with _without_padding(path) as whole:
-        numbers = range(_count_pages(whole, limits))
+        numbers, pictures = range(_count_pages(whole, limits)), PdfPictures(whole)
         for number in numbers if only is None else [only] if only in numbers else []:
-            yield page_or_problem(partial(_make_page, whole, number, scan_id, limits), scan_id, number)
+            lifted = pictures.lift_page(number, scan_id, limits)
+            yield lifted or page_or_problem(partial(_make_page, whole, number, scan_id, limits), scan_id, number)
 
 
 def _make_page(path: Path, number: int, scan_id: str, limits: RasterLimits) -> Page:

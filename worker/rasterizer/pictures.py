@@ -38,7 +38,7 @@ _HARMLESS_WARNINGS = ("Warning: unknown JFIF", "Unknown Adobe color transform")
 """Complaints of libjpeg about headers, which cost no pixel."""
 
 _PLAIN_MODES = {"1": cv2.IMREAD_GRAYSCALE, "L": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR_RGB}
-_JPEG_SPACES = {"L": "GRAY", "RGB": "RGB"}
+JPEG_SPACES = {"L": "GRAY", "RGB": "RGB"}
 
 
 def png_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[Page]:
@@ -112,8 +112,8 @@ def _picture_page(content: bytes, kind: str, scan_id: str, limits: RasterLimits)
         turned = kind == "JPEG" or b"eXIf" in content
         orientation = image.getexif().get(_ORIENTATION_TAG, 1) if turned else 1
         damage = None
-        if kind == "JPEG" and image.mode in _JPEG_SPACES:
-            pixels, damage = _decode_jpeg(content, image.mode)
+        if kind == "JPEG" and image.mode in JPEG_SPACES:
+            pixels, damage = decode_jpeg(content, image.mode)
         elif image.mode in _PLAIN_MODES and "transparency" not in image.info:
             pixels = _decode_plain(content, _PLAIN_MODES[image.mode])
         else:
@@ -123,10 +123,10 @@ def _picture_page(content: bytes, kind: str, scan_id: str, limits: RasterLimits)
     return make_page(pixels, scan_id=scan_id, number=0, dpi=dpi, orientation=orientation, damage=damage)
 
 
-def _decode_jpeg(content: bytes, mode: str) -> tuple[UInt8, str | None]:
+def decode_jpeg(content: bytes, mode: str) -> tuple[UInt8, str | None]:
     """Return the pixels of a grey or RGB JPEG and what libjpeg complained of; most damage of 1 KB is noticed."""
     try:
-        return _squeezed(simplejpeg.decode_jpeg(content, _JPEG_SPACES[mode], strict=True)), None
+        return _squeezed(simplejpeg.decode_jpeg(content, JPEG_SPACES[mode], strict=True)), None
     except ValueError as error:
         complaint = " ".join(str(error).split())[:200]
     pixels = _decode_plain(content, _PLAIN_MODES[mode])

@@ -13,7 +13,7 @@ from PIL import UnidentifiedImageError
 from worker.errors import UnreadableScanError
 from worker.values import Page, UnreadablePage
 
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -42,7 +42,7 @@ def translated_errors(name: str = "the scan") -> Iterator[None]:
         raise UnreadableScanError("damaged: its header is not understood") from None
     except MemoryError:
         raise UnreadableScanError("decoding it needs more memory than is allowed") from None
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         cause = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnreadableScanError(f"damaged or not understood: {cause}") from error
 
