@@ -67,6 +67,17 @@ def test_a_page_and_a_field_are_the_ink_that_was_read(client: httpx.Client, runt
     assert turned.shape == (200, round(78 * 200 / 88))
 
 
+def test_a_page_that_was_read_at_another_size_is_shown_where_its_boxes_are(
+    client: httpx.Client, runtime: Runtime
+) -> None:
+    """As a page of a PDF whose resolution was set anew: it was read at twice the pixels that it has today."""
+    _, page, field = store(runtime, "twice.png", encoded(drawing(1).resize((150, 100)), "PNG"), (300, 200))
+    whole = pixels(client.get(f"/v1/pages/{page}/image/full/max/0/default.png"))
+    assert whole.shape == (200, 300) and differs(whole, 1) < 5
+    cut = pixels(client.get(f"/v1/fields/{field}/image/full/max/0/gray.png"))
+    assert np.array_equal(cut, whole[122:, 172:260])
+
+
 def test_it_is_cached_by_hash_and_by_nobody_between(client: httpx.Client, runtime: Runtime) -> None:
     path, page, _ = store(runtime, "b.png", encoded(drawing(2), "PNG"), (300, 200))
     address = f"/v1/pages/{page}/image/0,0,50,50/max/0/default.jpg"

@@ -140,7 +140,7 @@ def _picture(request: Request, place: StoredPlace, order: PictureOrder) -> Respo
         return Response(status_code=304, headers=headers)
     maker: PictureMaker = request.app.state.pictures
     try:
-        content = maker.draw(PagePlace(place.uri, place.sha256, place.number), order)
+        content = maker.draw(PagePlace(place.uri, place.sha256, place.number, place.size_px), order)
     except (UnreadableScanError, InvalidJobError) as error:
         raise HTTPException(410, str(error)) from error
     return Response(content, headers=headers, media_type=_MEDIA[order.format])

@@ -32,11 +32,12 @@ JPEG_QUALITY = 90
 
 @dataclass(frozen=True, slots=True)
 class PagePlace:
-    """Which page: of which scan, by the place and the SHA-256 of its bytes as they were read."""
+    """Which page: of which scan, by the place and the SHA-256 of its bytes as they were read, and how large it was."""
 
     uri: str
     sha256: str
     number: int
+    size_px: tuple[int, int]
 
 
 class PictureMaker:
@@ -118,13 +119,15 @@ def _prepare(settings: Settings) -> None:
 def _decode(runtime: Runtime, place: PagePlace) -> NDArray[np.uint8]:
     """Decode a page of the very bytes that were read, and of no other file that has taken their place."""
     from worker.rasterizer import open_page
+    from worker.rasterizer.pixels import fit_size
 
     limits = runtime.limits()
     with runtime.places().fetch(place.uri) as path, open_scan(path, runtime.file_roots) as file:
         if hash_scan(file, max_file_mb=limits.max_file_mb)[0] != place.sha256:
             raise UnreadableScanError("the scan has changed since it was read")
         opened = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")  # for poppler, too, which is a child of this process
-        return open_page(opened if opened.exists() else path, place.number, scan_id="", limits=limits).grey
+        page = open_page(opened if opened.exists() else path, place.number, scan_id="", limits=limits)
+        return fit_size(page.grey, place.size_px)
 
 
 def _draw(place: PagePlace, order: PictureOrder) -> bytes:

@@ -65,6 +65,17 @@ def pillow_pixels(image: Image.Image) -> UInt8:
     return np.asarray(image.convert("RGB"))
 
 
+def fit_size(grey: UInt8, size: tuple[int, int]) -> UInt8:
+    """Return a page at the (width, height) at which it was read, and in whose pixels its boxes are.
+
+    A page of a PDF has another size where ``ICR_PDF_DPI`` was changed, or where it was drawn and is lifted out today.
+    """
+    if grey.shape[1::-1] == size:
+        return grey
+    smaller = size[0] < grey.shape[1]
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR), np.uint8)
+
+
 def plausible_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None:
     """Return the resolution across and down; None if the file states one that no scanner has."""
     if dpi is None or dpi == (_DPI_UNKNOWN, _DPI_UNKNOWN):
