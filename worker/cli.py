@@ -6,10 +6,11 @@ import atexit
 import gc
 import importlib
 import sys
+from collections.abc import Sequence
 
 import click
 
-from worker.errors import IcrError
+from worker.errors import IcrError, InvalidTemplateError
 
 COMMANDS = {
     "read": "worker.commands.read:read",
@@ -85,10 +86,14 @@ def icr() -> None:
     """Read handwritten numbers off scanned paper."""
 
 
-def main() -> None:
-    """Run ``icr``; an error of ours is one line on stderr and exit code 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``icr``; an error of ours is told on stderr, in one line for each mistake, and the exit code is 1."""
     try:
-        icr(prog_name="icr")
+        icr(arguments, prog_name="icr")
     except IcrError as error:
-        click.echo(f"icr: {error}", err=True)
+        from worker.commands.saying import say
+
+        mistakes = error.problems if isinstance(error, InvalidTemplateError) else [error]
+        for number, each in enumerate(mistakes):
+            say(f"{each}" if number else f"icr: {each}", err=True)
         sys.exit(1)

@@ -9,6 +9,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime, ready_engine
+from worker.commands.saying import say
 from worker.errors import SettingsError
 from worker.system.private_redis import HomeLock
 
@@ -29,7 +30,7 @@ def backup(runtime: Runtime, file: Path) -> None:
     from worker.backups import write_backup
 
     about = write_backup(ready_engine(runtime), runtime.settings, file)
-    click.echo(f"{file}: {_tell_rows(about.rows)}; {file.stat().st_size / 2**20:.1f} MB")
+    say(f"{file}: {_tell_rows(about.rows)}; {file.stat().st_size / 2**20:.1f} MB")
 
 
 @click.command()
@@ -46,12 +47,12 @@ def restore(runtime: Runtime, file: Path, replace: bool) -> None:
 
     with HomeLock(runtime.home / "icr.lock"), open_backup(file) as kept:
         aside = kept.restore_database(runtime.engine(), replace=replace)
-        click.echo(f"{_tell_rows(kept.about.rows)}, as of {kept.about.made_at:%Y-%m-%d %H:%M:%S} UTC")
+        say(f"{_tell_rows(kept.about.rows)}, as of {kept.about.made_at:%Y-%m-%d %H:%M:%S} UTC")
         if aside:
-            click.echo(f"the database that was there is {aside} now")
+            say(f"the database that was there is {aside} now")
         for line in kept.restore_files(runtime.settings, runtime.home):
-            click.echo(line)
-    click.echo(f"scans read since are not in it: move their files from {runtime.inbox / 'done'} back into the inbox")
+            say(line)
+    say(f"scans read since are not in it: move their files from {runtime.inbox / 'done'} back into the inbox")
 
 
 @click.command("move-database")
@@ -76,8 +77,8 @@ def move_database(runtime: Runtime, source: Path) -> None:
         upgrade_database(target)
         rows = copy_database(origin, target, hold=True)
     for table, count in rows.items():
-        click.echo(f"{table:<12} {count:>10}")
-    click.echo(f"{describe(target)} has every row of {source}, which stays as it is; keep ICR_DATABASE_URL set")
+        say(f"{table:<12} {count:>10}")
+    say(f"{describe(target)} has every row of {source}, which stays as it is; keep ICR_DATABASE_URL set")
 
 
 def _tell_rows(rows: Mapping[str, int]) -> str:

@@ -16,6 +16,7 @@ import click
 from worker.bootstrap import Runtime, build_runtime, connect_redis, read_settings
 from worker.errors import IcrError, InvalidJobError, StorageUnavailableError
 from worker.sources.buckets import BucketRoot
+from worker.system.harmless import make_harmless
 from worker.system.private_redis import redis_server_binary, socket_path
 from worker.telemetry.secrets import mask_secrets
 
@@ -38,7 +39,7 @@ def doctor() -> None:
         well, found = _run_check(check)
         bad += not well
         mark = click.style("ok ", fg="green") if well else click.style("bad", fg="red")
-        click.echo(f"{mark}  {name:<10}  {mask_secrets(found)}")
+        click.echo(f"{mark}  {name:<10}  {make_harmless(mask_secrets(found))}")
     if bad:
         raise SystemExit(1)
 

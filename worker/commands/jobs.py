@@ -14,6 +14,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime, ready_engine
+from worker.commands.saying import say
 from worker.errors import BrokerUnavailableError, IcrError
 from worker.sources.file_uris import display_name
 from worker.sources.places import STORAGE_SCHEME
@@ -53,11 +54,11 @@ def submit(
         try:
             ticket = _submit_scan(publisher, name, template=template, reference=reference, priority=priority)
         except (IcrError, OSError) as error:
-            click.echo(f"icr: {name}: {getattr(error, 'strerror', None) or error}", err=True)
+            say(f"icr: {name}: {getattr(error, 'strerror', None) or error}", err=True)
             refused = True
             continue
         ids.append(ticket.id)
-        click.echo(f"{ticket.id}  {ticket.state.value:<9}  {name}")
+        say(f"{ticket.id}  {ticket.state.value:<9}  {name}")
     failed = wait and _wait_for(engine, ids)
     sys.exit(1 if refused else 2 if failed else 0)
 
@@ -91,10 +92,10 @@ def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
     for ticket in tickets:
         reopen_scan(runtime.inbox, engine, ticket.id)
         _publish_again(publisher, ticket.id)
-        click.echo(f"{ticket.id}  {ticket.state.value}")
+        say(f"{ticket.id}  {ticket.state.value}")
     unknown = set(jobs) - {ticket.id for ticket in tickets}
     for job_id in sorted(unknown):
-        click.echo(f"icr: {job_id}: no job that failed, or on whose scan no field was found", err=True)
+        say(f"icr: {job_id}: no job that failed, or on whose scan no field was found", err=True)
     sys.exit(1 if unknown else 0)
 
 
@@ -117,7 +118,7 @@ def reread(runtime: Runtime, template: str, since: datetime | None) -> None:
     ids = requeue_read_jobs(engine, templates=names, since=since.replace(tzinfo=UTC) if since else None)
     for job_id in ids:
         _publish_again(publisher, job_id)
-    click.echo(f"{len(ids)} scans of {template} are queued to be read again")
+    say(f"{len(ids)} scans of {template} are queued to be read again")
 
 
 @click.command()
@@ -168,7 +169,7 @@ def _enqueue(publisher: Publisher, job: ScanJob, path: Path) -> JobTicket:
     try:
         return publisher.enqueue_scan(job, path, source="submit")
     except BrokerUnavailableError as error:
-        click.echo(f"icr: {error}; the job is kept and runs when the queue is back", err=True)
+        say(f"icr: {error}; the job is kept and runs when the queue is back", err=True)
         record = get_job(publisher.runtime.engine(), str(job.id))
         assert record is not None
         return JobTicket(record.id, record.state)
@@ -176,7 +177,7 @@ def _enqueue(publisher: Publisher, job: ScanJob, path: Path) -> JobTicket:
 
 def _publish_again(publisher: Publisher, job_id: str) -> None:
     if trouble := publisher.publish_again(job_id):
-        click.echo(f"icr: {trouble}", err=True)
+        say(f"icr: {trouble}", err=True)
 
 
 def _wait_for(engine: Engine, ids: list[str]) -> bool:
@@ -192,7 +193,7 @@ def _wait_for(engine: Engine, ids: list[str]) -> bool:
                 continue
             left.remove(job_id)
             failed |= record.state in (JobState.FAILED, JobState.DEAD)
-            click.echo(f"{job_id}  {record.state.value:<9}  {record.error_reason or ''}".rstrip())
+            say(f"{job_id}  {record.state.value:<9}  {record.error_reason or ''}".rstrip())
         if left:
             time.sleep(POLL_S)
     return failed
@@ -250,19 +251,19 @@ def _print_status(found: dict[str, Any]) -> None:
         if found["queue_depth"] is None
         else "{waiting} waiting, {in_hand} in hand".format(**found["queue_depth"])
     )
-    click.echo(f"jobs       {jobs}")
-    click.echo(f"queue      {depth}")
+    say(f"jobs       {jobs}")
+    say(f"queue      {depth}")
     if any(found["review"].values()):
-        click.echo("review     {pages} pages, {fields} fields: 'icr results --review'".format(**found["review"]))
+        say("review     {pages} pages, {fields} fields: 'icr results --review'".format(**found["review"]))
     for label, key in (("waiting", "oldest_queued_s"), ("running", "oldest_running_s")):
         if found[key] is not None:
-            click.echo(f"{label}    longest {found[key]:.0f} s")
+            say(f"{label}    longest {found[key]:.0f} s")
     for one in found["workers"] or []:
-        click.echo(f"{'alive ' if one['alive'] else 'SILENT'}     {one['name']}, {one['last_beat_s']:.0f} s ago")
+        say(f"{'alive ' if one['alive'] else 'SILENT'}     {one['name']}, {one['last_beat_s']:.0f} s ago")
     if found["workers"] == []:
-        click.echo("workers    none: start with 'icr up' or 'icr worker'")
+        say("workers    none: start with 'icr up' or 'icr worker'")
     if found["left_in_inbox"]:
-        click.echo(f"left       {describe_left(found['left_in_inbox'])}")
+        say(f"left       {describe_left(found['left_in_inbox'])}")
     for failure in found["failures"]:
         name = display_name(failure["uri"])
-        click.echo(f"{failure['state']:<9}  {failure['job']}  {name}: {failure['reason']}")
+        say(f"{failure['state']:<9}  {failure['job']}  {name}: {failure['reason']}")

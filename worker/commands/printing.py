@@ -14,17 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import click
 from pydantic import BaseModel
 
+from worker.commands.saying import say
 from worker.errors import IcrError
 from worker.output.tables import TableRow, print_table
+from worker.system.harmless import make_harmless, make_json_harmless
 
 ResultLine = dict[str, Any]
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection)."""
-_NEGATIVE_NUMBER = re.compile(r"-[0-9]+(?:[.,][0-9]+)*")
+_STARTS = r"[=+@\-\uff1d\uff0b\uff0d\uff20]"
+"""What a formula starts with; signs of full width count as well."""
+_FORMULA = re.compile(
+    r"(?!-[0-9]+(?:[.,][0-9]+)*(?:\Z|[;,]))"  # a negative number is none
+    rf"(?:\A(?=\s*{_STARTS})|(?<=[;,])(?={_STARTS}))"  # a spreadsheet may be set to another separator than ours
+)
+"""Where a spreadsheet takes a cell, or a part of one, for a formula (OWASP, CSV Injection)."""
 
 TABLE_LIMIT = 200
 """A terminal needs no more lines, and a table is drawn only when all of it is known."""
@@ -49,14 +54,14 @@ def print_lines(lines: Iterable[ResultLine], output: str, *, shape: TableShape, 
         return
     wanted = list(itertools.islice(iterator, limit or TABLE_LIMIT))
     if not wanted:
-        click.echo("nothing there")
+        say("nothing there")
         return
     pairs = zip(wanted, [None, *wanted], strict=False)
     print_table(
         shape.headings, [row for line, last in pairs for row in shape.rows_of(line, last)], gives_way=SCAN_COLUMN
     )
     if next(iterator, None) is not None:
-        click.echo(f"the first {len(wanted)} lines; for more: --limit, or --format jsonl", err=True)
+        say(f"the first {len(wanted)} lines; for more: --limit, or --format jsonl", err=True)
 
 
 def write_lines(lines: Iterable[ResultLine | BaseModel], output: str, path: Path | None) -> None:
@@ -90,11 +95,12 @@ def open_output(path: Path | None, *, encoding: str = "utf-8") -> Iterator[TextI
 
 
 def defuse(cell: object) -> object:
-    """Return a CSV cell that no spreadsheet takes for a formula: such text gets a leading apostrophe."""
+    """Return a CSV cell that no spreadsheet takes for a formula and no terminal obeys.
+
+    What would be a formula gets an apostrophe before it.
+    """
     text = json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | tuple | dict) else cell
-    if not isinstance(text, str) or _NEGATIVE_NUMBER.fullmatch(text):
-        return text
-    return "'" + text if text.startswith(_FORMULA_STARTS) else text
+    return _FORMULA.sub(lambda found: f"{found[0]}'", make_harmless(text)) if isinstance(text, str) else text
 
 
 def _count_from_1(line: ResultLine) -> ResultLine:
@@ -105,8 +111,8 @@ def _count_from_1(line: ResultLine) -> ResultLine:
 
 def _json(line: ResultLine | BaseModel) -> str:
     if isinstance(line, BaseModel):
-        return line.model_dump_json() + "\n"
-    return json.dumps(line, ensure_ascii=False) + "\n"
+        return make_json_harmless(line.model_dump_json()) + "\n"
+    return make_json_harmless(json.dumps(line, ensure_ascii=False)) + "\n"
 
 
 def _csv(lines: Iterable[Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from worker.commands.entry import pass_runtime
 from worker.errors import IcrError
 from worker.grammar.locales import LOCALES, grammar_of
 from worker.reader import read_file
+from worker.system.harmless import make_json_harmless
 
 READ_KINDS = ("code", "number", "amount", "date", "time")
 
@@ -94,7 +95,7 @@ def _choose_page_kind(
 
 def _print_page(out: PageOut, output: str) -> None:
     if output == "jsonl":
-        click.echo(out.model_dump_json())
+        click.echo(make_json_harmless(out.model_dump_json()))
         return
     from worker.output.page_json import print_page
 

@@ -12,6 +12,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime, ready_engine, select_pages
+from worker.commands.saying import say
 
 _FORMAT = click.option(
     "--format", "output", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True
@@ -88,7 +89,7 @@ def correct(
     verb = "confirmed" if confirm else f"was {review.before!r}, is"
     if review.action == "key":
         verb = "waits for another keyer after"
-    click.echo(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
+    say(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
 
 
 @click.command()
@@ -100,7 +101,7 @@ def settle(runtime: Runtime, page_id: int, who: str | None) -> None:
     from worker.store.reviews import settle_page
 
     reason = settle_page(ready_engine(runtime), page_id, who=who or _login_name())
-    click.echo(f"page {page_id} is settled: {reason}")
+    say(f"page {page_id} is settled: {reason}")
 
 
 @click.command()
@@ -121,27 +122,27 @@ def purge(runtime: Runtime, age: str, really: bool, yes: bool, with_review: bool
     plan = plan_purge(engine, how_old, with_review=with_review)
     what = f"{plan.jobs} jobs that ended more than {age} ago, with {plan.pages} pages and {plan.fields} fields"
     if not really:
-        click.echo(f"would delete {what}")
+        say(f"would delete {what}")
         _tell_kept(plan.awaiting_jobs)
-        click.echo("nothing was deleted: add --delete")
+        say("nothing was deleted: add --delete")
         return
     if not yes:
         click.confirm(f"delete {what}?", abort=True)
     counts = purge_older_than(engine, how_old, remove_scan=remove_own_scan, with_review=with_review)
     fields = counts.fields_accepted + counts.fields_review + counts.fields_blank
-    click.echo(
+    say(
         f"deleted {counts.jobs} jobs, {counts.files} files, {counts.scans} scans, {counts.pages} pages, "
         f"{fields} fields, {counts.digits} digits, {counts.reviews} reviews"
     )
     _tell_kept(counts.awaiting_jobs)
     if counts.kept_jobs:
-        click.echo(f"icr: kept {counts.kept_jobs} jobs whose file cannot be deleted, or whose inbox is away", err=True)
+        say(f"icr: kept {counts.kept_jobs} jobs whose file cannot be deleted, or whose inbox is away", err=True)
         sys.exit(1)
 
 
 def _tell_kept(jobs: int) -> None:
     if jobs:
-        click.echo(f"kept {jobs} jobs that await review: 'icr results --review'; --with-review deletes them, too")
+        say(f"kept {jobs} jobs that await review: 'icr results --review'; --with-review deletes them, too")
 
 
 def _login_name() -> str:

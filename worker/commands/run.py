@@ -14,9 +14,9 @@ import click
 
 from worker.bootstrap import Runtime, build_runtime
 from worker.commands.entry import pass_runtime
+from worker.commands.saying import say
 from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
 from worker.sources.file_uris import display_name
-from worker.telemetry.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from worker.one_machine import Outcome
@@ -104,7 +104,7 @@ def migrate(runtime: Runtime) -> None:
     engine = runtime.engine()
     wait_for_database(engine, DATABASE_PATIENCE_S, _say)
     upgrade_database(engine)
-    click.echo(f"the database {describe(engine)} is up to date")
+    say(f"the database {describe(engine)} is up to date")
 
 
 @click.command()
@@ -139,7 +139,8 @@ def health(runtime: Runtime, ready: bool) -> None:
 
     if ready:
         obstacles = find_obstacles(runtime)
-        click.echo("\n".join(mask_secrets(each) for each in obstacles) or "ready")
+        for line in obstacles or ["ready"]:
+            say(line)
         sys.exit(1 if obstacles else 0)
     try:
         here = ages_here(runtime.redis_client())
@@ -147,9 +148,9 @@ def health(runtime: Runtime, ready: bool) -> None:
         raise BrokerUnavailableError(f"Redis does not answer: {error}") from error
     limit_s = silence_limit_s(runtime.settings)
     for name, age in here.items():
-        click.echo(f"{'silent' if age > limit_s else 'ok    '}  {name}  {age:.0f} s ago")
+        say(f"{'silent' if age > limit_s else 'ok    '}  {name}  {age:.0f} s ago")
     if not here:
-        click.echo("nothing on this machine has been heard of", err=True)
+        say("nothing on this machine has been heard of", err=True)
     sys.exit(0 if here and max(here.values()) <= limit_s else 1)
 
 
@@ -170,7 +171,7 @@ def _wait_for_database(runtime: Runtime) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    say(text, err=True)
 
 
 class _Progress:
@@ -207,16 +208,16 @@ def _print_outcome(runtime: Runtime, outcome: Outcome) -> None:
     from worker.store.tables import JobState
 
     ended = outcome.ended
-    click.echo(f"{ended[JobState.DONE]} scans read, {outcome.failed} failed, {ended[JobState.DUPLICATE]} duplicates")
+    say(f"{ended[JobState.DONE]} scans read, {outcome.failed} failed, {ended[JobState.DUPLICATE]} duplicates")
     for failure in outcome.summary.failures[: max(outcome.failed, 0)]:
-        click.echo(f"  failed: {display_name(failure.uri)}: {failure.reason}")
+        say(f"  failed: {display_name(failure.uri)}: {failure.reason}")
     if outcome.stuck:
-        click.echo("  some scans cannot be moved to where they belong: see the watcher's log")
+        say("  some scans cannot be moved to where they belong: see the watcher's log")
     if left := find_left(runtime.inbox):
-        click.echo(f"  left: {describe_left([str(name) for name in left])}")
+        say(f"  left: {describe_left([str(name) for name in left])}")
     _print_review(runtime)
     database = describe(runtime.engine())
-    click.echo(f"results in {database}; scans in {runtime.inbox}; logs in {runtime.logs_folder}")
+    say(f"results in {database}; scans in {runtime.inbox}; logs in {runtime.logs_folder}")
 
 
 def _print_review(runtime: Runtime) -> None:
@@ -225,4 +226,4 @@ def _print_review(runtime: Runtime) -> None:
     with contextlib.suppress(DatabaseUnavailableError):
         pages, fields = (count(runtime.engine()) for count in (count_page_review_queue, count_review_queue))
         if pages or fields:
-            click.echo(f"{pages} pages and {fields} fields await review: 'icr results --review'")
+            say(f"{pages} pages and {fields} fields await review: 'icr results --review'")

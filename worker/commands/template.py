@@ -13,6 +13,7 @@ import click
 from schemas.form_template import FORMLESS
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
+from worker.commands.saying import say
 from worker.errors import IcrError, UnreadableScanError
 
 if TYPE_CHECKING:
@@ -90,18 +91,18 @@ def draft(
     try:
         drafted = draft_template(page, name, dpi=dpi, named=labels, blank=blank)
     except NoOcrError as error:
-        click.echo(f"fields are numbered, and a blank form is one only with --blank: {error}", err=True)
+        say(f"fields are numbered, and a blank form is one only with --blank: {error}", err=True)
         drafted = draft_template(page, name, dpi=dpi, blank=blank)
     found = register_page(page, drafted)
     _write(target, template_json(drafted).encode())
     picture = target.with_suffix(".png")
     _write_picture(picture, draw_fields(page, drafted, found.page_from_mm))
     cells = sum(f.layout == "cells" for f in drafted.fields)
-    click.echo(f"{target}: {len(drafted.fields)} fields, {cells} of them in cells, {len(drafted.landmarks)} landmarks")
-    click.echo(f"{picture}: every field drawn and named; look at it, then correct the template in an editor")
+    say(f"{target}: {len(drafted.fields)} fields, {cells} of them in cells, {len(drafted.landmarks)} landmarks")
+    say(f"{picture}: every field drawn and named; look at it, then correct the template in an editor")
     printed = [f.name for f in drafted.fields if f.print]
     if printed:
-        click.echo(f"print inside {', '.join(printed)} is taken out of every scan; if it is handwriting: --filled")
+        say(f"print inside {', '.join(printed)} is taken out of every scan; if it is handwriting: --filled")
     if found.quality < drafted.min_registration:
         raise IcrError(
             f"the page does not find its own template (registration {found.quality:.2f}): there is too little print, "
@@ -125,7 +126,7 @@ def check(runtime: Runtime, template_file: str, scans: tuple[Path, ...], out: Pa
     for path in scans:
         for page, problem in _pages_of(runtime, path):
             if page is None:
-                click.echo(f"{path}: {problem}")
+                say(f"{path}: {problem}")
                 bad = True
                 continue
             form, found = max(((t, register_page(page, t)) for t in pages_of_form), key=lambda fit: fit[1].quality)
@@ -134,9 +135,9 @@ def check(runtime: Runtime, template_file: str, scans: tuple[Path, ...], out: Pa
             remarks = _remarks(form, found.quality, page, found.page_from_mm)
             bad |= bool(remarks)
             which = f"{form.name}, " if len(pages_of_form) > 1 else ""
-            click.echo(f"{path}, page {page.number + 1}: {which}registration {found.quality:.2f}, drawn in {picture}")
+            say(f"{path}, page {page.number + 1}: {which}registration {found.quality:.2f}, drawn in {picture}")
             for remark in remarks:
-                click.echo(f"  {remark}")
+                say(f"  {remark}")
     sys.exit(1 if bad else 0)
 
 

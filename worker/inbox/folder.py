@@ -21,6 +21,7 @@ from pathlib import Path
 from worker.errors import FolderUnavailableError
 from worker.sources.beneath import open_folder
 from worker.sources.places import WORKING as WORKING
+from worker.system.harmless import make_harmless
 
 DONE, FAILED, DUPLICATE = OUTCOMES = ("done", "failed", "duplicate")
 REASON_SUFFIX = ".reason.txt"
@@ -117,7 +118,7 @@ def find_left(inbox: Path) -> list[Path]:
 
 def describe_left(left: Sequence[str]) -> str:
     """Say in one line what is never taken; a name that could forge a line is made harmless."""
-    shown = ", ".join("".join(c if c.isprintable() else "\ufffd" for c in name) for name in left[:5])
+    shown = ", ".join(make_harmless(name) for name in left[:5])
     one = len(left) == 1
     what = "1 link, device or folder too deep is" if one else f"{len(left)} links, devices or folders too deep are"
     return f"{what} not taken: {shown}{', ...' if len(left) > 5 else ''}"

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from worker.system.harmless import make_harmless
+
 STYLES = {"accepted": "green", "review": "yellow", "blank": "dim", "failed": "red", "dead": "red"}
 """The colour of a row by its verdict."""
 
@@ -52,7 +54,7 @@ def print_note(text: str, style: str = "") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(highlight=False).print(Text(_clean(text), style=style), soft_wrap=True)
+    Console(highlight=False).print(Text(make_harmless(text), style=style), soft_wrap=True)
 
 
 def format_confidence(confidence: float) -> str:
@@ -72,9 +74,4 @@ def _fit(cell: str, width: int) -> str:
 
 
 def _make_harmless(row: TableRow) -> TableRow:
-    return TableRow(tuple(map(_clean, row.cells)), tuple(map(_clean, row.notes)), row.style)
-
-
-def _clean(text: str) -> str:
-    """Replace what a terminal obeys, as escape codes and marks that turn the line round."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+    return TableRow(tuple(map(make_harmless, row.cells)), tuple(map(make_harmless, row.notes)), row.style)

@@ -85,7 +85,7 @@ def write_csv(
 ) -> None:
     """Write rows as CSV; ``defuse`` makes text harmless that a spreadsheet would run."""
     writer = csv.writer(target, delimiter=delimiter, lineterminator="\r\n")  # RFC 4180
-    writer.writerow(columns)
+    writer.writerow(map(defuse, columns))
     for row in rows:
         cells = (row.get(name) for name in columns)
         writer.writerow([_spell(cell, decimal_mark) if _is_typed(cell) else defuse(cell) for cell in cells])

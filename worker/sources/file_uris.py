@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from worker.system.harmless import make_harmless
+
 
 def path_of_uri(uri: str) -> Path | None:
     """Return the path that an absolute path or a ``file://`` URI names, None where it is neither.
@@ -34,4 +36,4 @@ def display_name(uri: str | None) -> str:
         return "?"
     path = path_of_uri(uri)
     name = os.fsencode(path.name).decode("utf-8", "replace") if path else uri.rpartition("/")[2]
-    return "".join(char if char.isprintable() else "\ufffd" for char in name)
+    return make_harmless(name)
