@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:  # the models and the decoders are loaded in the worker's chil
     from worker.values import Recognizers
 
 T = TypeVar("T")
+
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "redis+socket://")
 
 SOCKET_TIMEOUT_S = 15.0
 """A Redis that is silent for longer is taken as gone, so that nobody waits on a dead connection for ever."""
@@ -185,12 +188,34 @@ def read_settings() -> Settings:
         problems = "; ".join(f"ICR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(problems) from error
     parse_roots(settings.scan_roots)
+    if settings.broker_url and not settings.broker_url.startswith(_REDIS_SCHEMES):
+        raise SettingsError(f"ICR_BROKER_URL must begin with {', '.join(_REDIS_SCHEMES)}")
+    _check_url("ICR_BROKER_URL", settings.broker_url)
+    _check_url("ICR_DATABASE_URL", settings.database_url)
     if settings.visibility_timeout_s < settings.job_time_limit_s + 20:
         raise SettingsError(
             "ICR_VISIBILITY_TIMEOUT_S must be at least 20 s more than ICR_JOB_TIME_LIMIT_S: "
             "a scan still being read would be handed out a second time"
         )
     return settings
+
+
+def _check_url(name: str, url: str | None) -> None:
+    """Refuse a URL that libraries take apart at the wrong place: their errors would quote a part of the password."""
+    scheme, found, rest = (url or "").partition("://")
+    authority = re.split("[/?#]", rest)[0]
+    is_split = "@" in rest[len(authority) :] and ":" in authority
+    if re.search(r"\s", rest) or is_split or (scheme.startswith("postgresql") and authority.count("@") > 1):
+        raise SettingsError(
+            f"{name} is malformed: in a user, a password and a query write @ as %40, / as %2F, : as %3A, ? as %3F, "
+            "# as %23, % as %25 and a space as %20"
+        )
+    try:
+        _ = urlsplit(url or "").port
+    except ValueError:
+        raise SettingsError(f"{name} is malformed: its port is no number, or its host no name") from None
+    if url and not found:
+        raise SettingsError(f"{name} is malformed: it has no ://")
 
 
 def connect_redis(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import unicodedata
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.data import PROJECT
 from tests.support.readings import make_field, make_page
 from tests.support.readings import read as store
 from worker import cli
@@ -116,6 +118,17 @@ def test_no_output_of_any_command_holds_what_a_terminal_obeys(
             assert not any(line.startswith("forged") for line in said.splitlines())
     finally:
         redis.stop()
+
+
+def test_no_command_writes_a_line_past_what_makes_it_harmless() -> None:
+    past = [
+        f"{path.name}: {line.strip()}"
+        for path in (PROJECT / "worker/commands").glob("*.py")
+        if path.name not in ("saying.py", "lab.py", "fields_lab.py")
+        for line in path.read_text("utf-8").splitlines()
+        if "click.echo(" in line and not re.search(r'json|harmless|_next_steps|\(""\)', line)
+    ]
+    assert past == []
 
 
 def test_json_lines_still_hold_the_text_as_it_is(icr: Callable[..., str]) -> None:

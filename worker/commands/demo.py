@@ -13,6 +13,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
+from worker.commands.saying import say
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def demo(runtime: Runtime, samples: Path) -> None:
     from worker.commands.run import up
 
     count = copy_scans(samples, runtime.inbox)
-    click.echo(f"{count} scans copied from {samples}/ to {_short(runtime.inbox)}/ ...", err=True)
+    say(f"{count} scans copied from {samples}/ to {_short(runtime.inbox)}/ ...", err=True)
     try:
         click.get_current_context().invoke(up, once=True, inbox=None)
     except SystemExit as end:
@@ -80,8 +81,9 @@ def _show_results(runtime: Runtime) -> int:
     pages = list(iter_pages(runtime.engine(), Selection()))
     tally = Counter(field.status for page in pages for field in page.fields)
     waiting = count_review_queue(runtime.engine())
-    click.echo(
-        f"\n{tally.total()} fields: {tally['accepted']} accepted, {tally['review']} doubted"
+    click.echo("")
+    say(
+        f"{tally.total()} fields: {tally['accepted']} accepted, {tally['review']} doubted"
         f" ({waiting} await review), {tally['blank']} blank."
     )
     click.echo(_next_steps(runtime, pages))

@@ -6,6 +6,7 @@ import click
 
 from worker.bootstrap import Runtime, build_runtime
 from worker.commands.entry import pass_runtime, ready_engine
+from worker.commands.saying import say
 from worker.system.local_token import is_loopback, local_address
 
 
@@ -29,10 +30,10 @@ def serve(runtime: Runtime, host: str | None, port: int | None) -> None:
 def _say(runtime: Runtime, port: int) -> None:
     host, scheme = runtime.settings.serve_host, "https" if runtime.settings.serve_certificate else "http"
     if is_loopback(host):
-        click.echo(f"station at {local_address(runtime.home, host, port, scheme)}", err=True)
+        say(f"station at {local_address(runtime.home, host, port, scheme)}", err=True)
         return
-    click.echo(f"station at {scheme}://{host}:{port}/", err=True)
+    say(f"station at {scheme}://{host}:{port}/", err=True)
     from worker.store.users import list_users
 
     if not any(user.password_hash for user in list_users(runtime.engine())):
-        click.echo("icr: nobody can sign in yet: 'icr users add NAME --role admin' adds somebody", err=True)
+        say("icr: nobody can sign in yet: 'icr users add NAME --role admin' adds somebody", err=True)

@@ -9,6 +9,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime, ready_engine
+from worker.commands.saying import say
 
 ROLES = ("keyer", "supervisor", "admin")
 SCOPES = ("scans:write", "results:read", "fields:review", "admin")
@@ -38,7 +39,7 @@ def add(runtime: Runtime, name: str, role: str | None, password_stdin: bool) -> 
 
     engine = ready_engine(runtime)
     add_user(engine, name, role or "keyer", hash_password(_ask_password(password_stdin)))
-    click.echo(f"{name} may sign in as {role or 'keyer'}")
+    say(f"{name} may sign in as {role or 'keyer'}")
 
 
 @users.command("list")
@@ -49,7 +50,7 @@ def list_them(runtime: Runtime) -> None:
 
     for user in list_users(ready_engine(runtime)):
         state = "disabled" if user.disabled_at else "password" if user.password_hash else "this machine only"
-        click.echo(f"{user.name}  {user.role}  {state}")
+        say(f"{user.name}  {user.role}  {state}")
 
 
 @users.command("change")
@@ -69,7 +70,7 @@ def change(runtime: Runtime, name: str, role: str | None, new_password: bool, pa
     if new_password or password_stdin:
         changes["password_hash"] = hash_password(_ask_password(password_stdin))
     change_user(engine, name, **changes)
-    click.echo(f"{name} is changed")
+    say(f"{name} is changed")
 
 
 @users.command("disable")
@@ -80,7 +81,7 @@ def disable(runtime: Runtime, name: str) -> None:
     from worker.store.users import disable_user
 
     disable_user(ready_engine(runtime), name)
-    click.echo(f"{name} is let in no more")
+    say(f"{name} is let in no more")
 
 
 @click.group()
@@ -103,7 +104,7 @@ def add_one(runtime: Runtime, name: str, user: str | None, scopes: tuple[str, ..
     if user is None:
         user = ensure_user(engine, login_name(), "admin").name
     life = timedelta(days=days) if days else None
-    click.echo(add_token(engine, user, name, scopes, life=life))
+    say(add_token(engine, user, name, scopes, life=life))
 
 
 @tokens.command("list")
@@ -114,7 +115,7 @@ def list_tokens(runtime: Runtime) -> None:
 
     for row in stored(ready_engine(runtime)):
         ends = "revoked" if row.revoked_at else f"until {row.expires_at:%Y-%m-%d}" if row.expires_at else "for ever"
-        click.echo(f"{row.id}  {row.name}  {row.user}  {', '.join(row.scopes)}  {ends}")
+        say(f"{row.id}  {row.name}  {row.user}  {', '.join(row.scopes)}  {ends}")
 
 
 @tokens.command("revoke")
@@ -125,7 +126,7 @@ def revoke(runtime: Runtime, token_id: int) -> None:
     from worker.store.users import revoke_token
 
     revoke_token(ready_engine(runtime), token_id)
-    click.echo(f"token {token_id} lets nobody in any more")
+    say(f"token {token_id} lets nobody in any more")
 
 
 def _ask_password(from_stdin: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/\s:@]*):(?P<secret>[^/\s]*)@", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/\s:@]*):(?P<secret>\S*)@", re.IGNORECASE)
 _PASSWORD_PARAMETER = re.compile(r"(?P<name>password=)[^&\s'\"]+", re.IGNORECASE)
 
 
