@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import socket
@@ -144,8 +145,10 @@ class OneMachine:
         self._say = say
         self._stop = threading.Event()
         self._redis = None if runtime.settings.broker_url else PrivateRedis(runtime.home)
-        self._worker = Part(runtime, "worker", ["worker"])
-        self._watcher = Part(runtime, "watcher", ["watch", "--once"] if once else ["watch"])
+        self._worker_name, watcher_name = (_own_name(runtime, role) for role in ("worker", "watcher"))
+        self._worker = Part(runtime, "worker", ["worker", "--name", self._worker_name])
+        watch = ["watch", "--name", watcher_name, *(["--once"] if once else [])]
+        self._watcher = Part(runtime, "watcher", watch)
         self._metrics = Part(runtime, "metrics", ["metrics"]) if runtime.settings.metrics_port else None
         self._station = None if once or not runtime.settings.serve_port else Part(runtime, "station", ["serve"])
         self._silent_since: float | None = None
@@ -252,7 +255,7 @@ class OneMachine:
             return
         self._heal_at = time.monotonic() + HEAL_S
         try:
-            age_s = beat_ages(self._runtime.redis_client()).get(name_here("worker"), float("inf"))
+            age_s = beat_ages(self._runtime.redis_client()).get(name_here(self._worker_name), float("inf"))
         except redis.RedisError:
             return
         now = time.monotonic()
@@ -272,6 +275,13 @@ class OneMachine:
             part.ask_to_stop()
         for part in parts:
             part.wait(grace_s)
+
+
+def _own_name(runtime: Runtime, role: str) -> str:
+    """Name a part: as what it is on a private Redis, and by its home, too, where several homes share a Redis."""
+    if runtime.settings.broker_url is None:
+        return role
+    return f"{role}-{hashlib.sha256(os.fsencode(runtime.home)).hexdigest()[:6]}"
 
 
 def _make_folder(folder: Path) -> None:

@@ -20,8 +20,8 @@ from tests.support.readings import PAGE, claim, read
 from tests.support.scan_files import drawing, encoded
 from tests.support.system import wait_until
 from worker.bootstrap import Runtime, build_runtime
-from worker.commands.results import _remove_scan
 from worker.inbox.posted import POSTED
+from worker.inbox.removal import remove_own_scan
 from worker.settings import Settings
 from worker.store.jobs import fail_job, find_lost_jobs, get_job, store_readings
 from worker.store.purge import purge_older_than
@@ -251,9 +251,7 @@ def test_a_purge_deletes_the_file_with_its_folder(client: httpx.Client, runtime:
     scan_id = client.post("/v1/scans", content=PNG).json()["id"]
     taken = claim(runtime.engine(), scan_id)
     assert taken is not None and store_readings(runtime.engine(), taken, taken.scan, [PAGE])
-    counts = purge_older_than(
-        runtime.engine(), timedelta(seconds=-60), remove_scan=partial(_remove_scan, runtime.inbox)
-    )
+    counts = purge_older_than(runtime.engine(), timedelta(seconds=-60), remove_scan=remove_own_scan, with_review=True)
     assert counts.jobs == 1 and kept_files(runtime) == []
     assert not (runtime.inbox / POSTED / scan_id).exists()
 

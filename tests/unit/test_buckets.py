@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.bootstrap import read_settings
-from worker.commands.results import _remove_scan
 from worker.errors import InvalidJobError, SettingsError
+from worker.inbox.removal import remove_own_scan
 from worker.sources.buckets import BucketRoot, locate_object, parse_roots
 from worker.sources.copies import COPY_LIFE_S, remove_left_copies
 from worker.sources.places import Folders, Places
@@ -131,8 +131,10 @@ def test_copies_of_the_dead_are_deleted_and_those_of_the_living_are_not(tmp_path
 def test_purging_the_rows_of_an_object_deletes_no_file_of_the_same_path(tmp_path: Path) -> None:
     scan = tmp_path / "done" / "a.png"
     scan.parent.mkdir()
+    (tmp_path / ".working").mkdir()
     scan.touch()
-    _remove_scan(tmp_path, f"s3://bucket{scan}")
+    assert not remove_own_scan(f"s3://bucket{scan}", "inbox")
+    assert not remove_own_scan(scan.as_uri(), "submit")
     assert scan.exists()
-    _remove_scan(tmp_path, scan.as_uri())
+    assert remove_own_scan(scan.as_uri(), "inbox")
     assert not scan.exists()

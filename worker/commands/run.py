@@ -61,9 +61,9 @@ def up(runtime: Runtime, once: bool, inbox: Path | None) -> None:
 
 @click.command()
 @click.option("--concurrency", type=click.IntRange(min=1), help="Processes; instead of ICR_CONCURRENCY.")
-@click.option("--name", default="worker", show_default=True, help="Tells workers on one machine apart.")
+@click.option("--name", help="Tells workers on one machine apart.  [default: worker, worker-2 ..., the first free]")
 @pass_runtime
-def worker(runtime: Runtime, concurrency: int | None, name: str) -> None:
+def worker(runtime: Runtime, concurrency: int | None, name: str | None) -> None:
     """Run a Celery worker: it takes scans from the queue until it is told to stop."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # one thread a process: the processes are the parallelism
@@ -78,20 +78,22 @@ def worker(runtime: Runtime, concurrency: int | None, name: str) -> None:
 
 @click.command()
 @click.option("--once", is_flag=True, help="End when everything that lies in the folder has been read.")
+@click.option("--name", help="Tells watchers on one machine apart.  [default: watcher, watcher-2 ..., the first free]")
 @pass_runtime
-def watch(runtime: Runtime, once: bool) -> None:
+def watch(runtime: Runtime, once: bool, name: str | None) -> None:
     """Watch the folder and hand its scans to the queue."""
     _start_logging(runtime)
     _wait_for_database(runtime)
-    from worker.inbox.loop import ROLE, watch_inbox
+    from worker.inbox.loop import choose_name, watch_inbox
     from worker.one_machine import WATCHER_IS_STUCK
-    from worker.queue.beats import forget_beat, name_here
+    from worker.queue.beats import free_name
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    moved_all = watch_inbox(runtime, once=once, stop=stop)
-    forget_beat(runtime.redis_client(), name_here(ROLE))
+    name = choose_name(runtime, name)
+    moved_all = watch_inbox(runtime, once=once, stop=stop, name=name)
+    free_name(runtime.redis_client(), name)
     sys.exit(0 if moved_all or not once else WATCHER_IS_STUCK)
 
 

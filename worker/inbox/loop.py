@@ -17,7 +17,7 @@ from worker.inbox import folder
 from worker.inbox.posted import POSTED
 from worker.inbox.probing import Prober
 from worker.inbox.watcher import Watcher
-from worker.queue.beats import name_here, record_beat
+from worker.queue.beats import keep_name, name_here, name_patience_s, record_beat, take_name
 from worker.queue.publishing import Publisher
 from worker.queue.reconciler import reconcile_in_turn
 from worker.system.private_redis import HomeLock
@@ -28,7 +28,17 @@ TICK_S = 0.25
 ROLE = "watcher"
 
 
-def watch_inbox(runtime: Runtime, *, once: bool, stop: threading.Event) -> bool:
+def choose_name(runtime: Runtime, name: str | None) -> str:
+    """Return the name that this watcher leaves its beats under: the given one, or the first free one of this host."""
+    if name:
+        return name_here(name)
+    try:
+        return take_name(runtime.redis_client(), ROLE, patience_s=name_patience_s(runtime.settings))
+    except redis.RedisError:
+        return name_here(ROLE)
+
+
+def watch_inbox(runtime: Runtime, *, once: bool, stop: threading.Event, name: str) -> bool:
     """Watch the folder until told to stop or, if ``once``, until all has ended; False if something is stuck.
 
     Raises
@@ -58,15 +68,17 @@ def watch_inbox(runtime: Runtime, *, once: bool, stop: threading.Event) -> bool:
             except (IcrError, OSError) as error:
                 log.warning("the watcher waits", reason=str(error))
                 stop.wait(1.0)
-            _do_rounds(publisher)
+            _do_rounds(publisher, name)
             stop.wait(TICK_S)
         return not watcher.stuck
 
 
-def _do_rounds(publisher: Publisher) -> None:
+def _do_rounds(publisher: Publisher, name: str) -> None:
     """Show that the watcher works, and look for lost jobs."""
     try:
-        record_beat(publisher.runtime.redis_client(), name_here(ROLE))
+        client = publisher.runtime.redis_client()
+        record_beat(client, name)
+        keep_name(client, name, patience_s=name_patience_s(publisher.runtime.settings))
         reconcile_in_turn(publisher)
     except (IcrError, redis.RedisError) as error:
         log.debug("could not look for lost jobs", reason=str(error))

@@ -42,6 +42,6 @@ def _find_inbox(path: Path) -> tuple[Path, Path] | None:
     """Return the inbox that a path lies in, and the path within it; the folder of scans in work marks an inbox."""
     for above in reversed(path.parents):
         ends = path.relative_to(above).parts[0]
-        if ends in (*OUTCOMES, POSTED) and (above / WORKING).is_dir():
+        if ends == POSTED or (ends in OUTCOMES and (above / WORKING).is_dir()):
             return above, path.relative_to(above)
     return None

@@ -37,7 +37,7 @@ def find_obstacles(runtime: Runtime) -> list[str]:
     limit_s = silence_limit_s(runtime.settings)
     try:
         ages = beat_ages(runtime.redis_client())
-        if not any(age <= limit_s for name, age in ages.items() if not name.startswith("watcher@")):
+        if not any(age <= limit_s for name, age in ages.items() if not name.startswith("watcher")):
             obstacles.append("no worker has been heard of lately")
     except redis.RedisError as error:
         obstacles.append(f"Redis does not answer: {error}")

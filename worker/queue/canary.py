@@ -15,6 +15,7 @@ import structlog
 from celery import Celery, bootsteps
 
 from worker.bootstrap import Runtime
+from worker.queue.beats import keep_name, name_patience_s
 from worker.queue.messages import push_message
 from worker.queue.names import CANARY, CANARY_QUEUE
 
@@ -37,7 +38,7 @@ class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is un
 
     def start(self, consumer: Any) -> None:
         """Send a canary at once and then periodically; called again after each lost connection."""
-        given = (canary_queue(consumer.hostname),)
+        given = (consumer.hostname,)
         self._timer = consumer.timer.call_repeatedly(self.runtime.settings.canary_s, self._send, given)
         self._send(*given)
 
@@ -47,9 +48,11 @@ class CanaryStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is un
             self._timer.cancel()
             self._timer = None
 
-    def _send(self, queue: str) -> None:
+    def _send(self, node: str) -> None:
+        queue = canary_queue(node)
         try:
             client = self.runtime.redis_client()
+            keep_name(client, node, patience_s=name_patience_s(self.runtime.settings))
             if client.llen(queue) == 0:
                 push_message(client, queue, CANARY, [], message_id=str(uuid.uuid4()))
         except (redis.RedisError, OSError) as error:

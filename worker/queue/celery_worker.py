@@ -11,7 +11,7 @@ from celery.signals import setup_logging, task_postrun, task_prerun, worker_proc
 
 from worker.bootstrap import Runtime
 from worker.queue.app import make_app
-from worker.queue.beats import forget_beat, name_here, record_beat
+from worker.queue.beats import free_name, name_here, name_patience_s, record_beat, take_name
 from worker.queue.canary import add_canary, canary_queue
 from worker.queue.names import OWN_QUEUE, QUEUE
 from worker.queue.shutdown import bound_shutdown
@@ -24,10 +24,15 @@ from worker.telemetry.tracing import flush_traces, prepare_tracing
 
 log = structlog.get_logger(__name__)
 
+ROLE = "worker"
 
-def run_worker(runtime: Runtime, *, name: str, processes: int) -> None:
-    """Take scans from the queue in ``processes`` processes until a signal says stop."""
-    node = name_here(name)
+
+def run_worker(runtime: Runtime, *, name: str | None, processes: int) -> None:
+    """Take scans from the queue in ``processes`` processes until a signal says stop.
+
+    Without a ``name`` the worker takes the first that no other worker of this host has: worker, worker-2 and so on.
+    """
+    node = name_here(name) if name else _free_node(runtime)
     bound_shutdown(runtime.settings.shutdown_grace_s)
     make_worker_app(runtime).worker_main(
         [
@@ -42,7 +47,14 @@ def run_worker(runtime: Runtime, *, name: str, processes: int) -> None:
             "--without-heartbeat",
         ]
     )
-    forget_beat(runtime.redis_client(), node)
+    free_name(runtime.redis_client(), node)
+
+
+def _free_node(runtime: Runtime) -> str:
+    try:
+        return take_name(runtime.redis_client(), ROLE, patience_s=name_patience_s(runtime.settings))
+    except redis.RedisError:  # Celery waits for it, and says so
+        return name_here(ROLE)
 
 
 def make_worker_app(runtime: Runtime) -> Celery:

@@ -1,0 +1,74 @@
+"""Names of processes and of parts: who is dead is known, and no two share a name, though their hosts do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from worker.queue.beats import beat_ages, free_name, keep_name, name_here, record_beat, take_name
+from worker.system import process_identity
+from worker.system.private_redis import PrivateRedis
+from worker.system.process_identity import is_dead, name_process
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[redis.Redis]:
+    server = PrivateRedis(tmp_path)
+    server.start()
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        yield client
+    server.stop()
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, boot: str = "another boot") -> None:
+    """Be a process of another machine with the same host name, as a clone, or a container on the host's network."""
+    host = os.uname().nodename
+    monkeypatch.setattr(process_identity, "_machine", lambda: f"{host}~{boot}~1")
+
+
+def test_a_process_of_another_machine_with_our_host_name_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+        ours = name_process(gone.pid)
+    assert is_dead(ours)
+    elsewhere(monkeypatch)
+    assert not is_dead(ours), "its process ids are not ours to see"
+
+
+def test_two_workers_of_one_host_name_have_names_of_their_own(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = take_name(client, "worker", patience_s=0.6)
+    with monkeypatch.context() as there:
+        elsewhere(there)
+        assert first == name_here("worker")
+        keep_name(client, first, patience_s=30)  # by the first, meanwhile
+        second = take_name(client, "worker", patience_s=0.1)
+    assert second == name_here("worker-2")
+
+
+def test_the_name_of_a_dead_worker_is_free_at_once_and_that_of_a_vanished_machine_in_time(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = client.connection_pool.connection_kwargs["path"]
+    program = (
+        "import redis; from worker.queue.beats import take_name;"
+        f"take_name(redis.Redis(unix_socket_path={url!r}, decode_responses=True), 'worker', patience_s=60)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert take_name(client, "worker", patience_s=60) == name_here("worker")
+    with monkeypatch.context() as there:
+        elsewhere(there)
+        free_name(client, name_here("worker"))
+        assert client.exists(f"icr:name:{name_here('worker')}"), "it belongs to another"
+        take_name(client, "watcher", patience_s=0.7)
+    assert take_name(client, "watcher", patience_s=0.8) == name_here("watcher"), "its holder has said nothing since"
+    record_beat(client, name_here("watcher"))
+    free_name(client, name_here("watcher"))
+    assert beat_ages(client) == {}
