@@ -250,8 +250,6 @@ def read_limits(settings: Settings) -> RasterLimits:
 def _open_database(runtime: Runtime) -> Engine:
     from worker.store.engine import make_engine
 
-    if runtime.settings.database_url is None:
-        runtime.home.mkdir(parents=True, exist_ok=True)
     return make_engine(runtime.database_url)
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -24,9 +25,10 @@ from worker.errors import BrokerDiskFullError, BrokerUnavailableError, DatabaseU
 from worker.queue.beats import beat_ages, name_here, silence_limit_s
 from worker.store.engine import upgrade_database, wait_for_database
 from worker.store.records import QueueSummary
-from worker.store.summary import queue_summary
+from worker.store.summary import clock, count_ended, queue_summary
 from worker.store.tables import JobState
 from worker.system.local_token import is_loopback, local_address
+from worker.system.private_files import append_to_private, make_private_folder
 from worker.system.private_redis import HomeLock, PrivateRedis, die_with_parent
 
 log = structlog.get_logger(__name__)
@@ -69,7 +71,7 @@ class Part:
         with contextlib.suppress(FileNotFoundError):
             if self._log.stat().st_size > MAX_LOG_BYTES:
                 self._log.replace(self._log.with_suffix(".old.log"))
-        with self._log.open("ab") as output:
+        with append_to_private(self._log) as output:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "worker", *self._arguments],
                 stdin=subprocess.DEVNULL,
@@ -163,7 +165,9 @@ class OneMachine:
         SettingsError
             Another process runs this home.
         """
-        _make_folder(self._runtime.logs_folder)
+        for folder in (self._runtime.home, self._runtime.logs_folder):
+            _make_folder(folder, make_private_folder)
+        _make_folder(self._runtime.inbox, partial(Path.mkdir, parents=True, exist_ok=True))
         with HomeLock(self._runtime.home / "icr.lock"), _signals(self._stop), contextlib.ExitStack() as stack:
             self._say(f"watching {self._runtime.inbox}" + ("" if self._once else "  (Ctrl-C stops)"))
             if self._redis:
@@ -172,7 +176,7 @@ class OneMachine:
             engine = self._runtime.engine()
             wait_for_database(engine, START_PATIENCE_S, self._say)
             upgrade_database(engine)
-            before = queue_summary(engine)
+            started_at = clock(engine)
             stack.callback(self._stop_parts)
             self._worker.start()
             self._watcher.start()
@@ -181,7 +185,7 @@ class OneMachine:
             if self._station:
                 self._start_station(self._station)
             after = self._keep_going()
-        ended = {state: after.counts[state] - before.counts[state] for state in JobState}
+            ended = count_ended(engine, started_at)
         return Outcome(ended, after, self._watcher.exit_code == WATCHER_IS_STUCK)
 
     def stop(self) -> None:
@@ -284,11 +288,13 @@ def _own_name(runtime: Runtime, role: str) -> str:
     return f"{role}-{hashlib.sha256(os.fsencode(runtime.home)).hexdigest()[:6]}"
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, make: Callable[[Path], None]) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make(folder)
     except OSError as error:
         raise SettingsError(f"{folder} cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise SettingsError(f"{folder} cannot be written: give it to this user, or set another")
 
 
 def _is_taken(host: str, port: int) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.support.system import Home, children_of, draw_scan, kill, processes_of, wait_until
+from worker.system.private_files import is_open_to_others
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -58,6 +59,9 @@ def test_once_reads_what_is_there_and_tells_of_what_it_cannot(home: Home) -> Non
     ]
     again = home.icr("up", "--once", timeout_s=120)
     assert again.returncode == 0 and "0 scans read, 0 failed" in again.stdout
+    ours = [path for path in home.folder.rglob("*") if not path.is_relative_to(home.inbox) and path.is_file()]
+    assert {"icr.db", "worker.log", "redis.log"} <= {path.name for path in ours}
+    assert [str(path) for path in ours if is_open_to_others(path)] == []
 
 
 def test_a_killed_worker_costs_no_scan_and_doubles_none(home: Home) -> None:

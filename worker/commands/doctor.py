@@ -17,6 +17,7 @@ from worker.bootstrap import Runtime, build_runtime, connect_redis, read_setting
 from worker.errors import IcrError, InvalidJobError, StorageUnavailableError
 from worker.sources.buckets import BucketRoot
 from worker.system.harmless import make_harmless
+from worker.system.private_files import is_open_to_others
 from worker.system.private_redis import redis_server_binary, socket_path
 from worker.telemetry.secrets import mask_secrets
 
@@ -51,6 +52,8 @@ def _checks() -> Iterator[tuple[str, Check]]:
     runtime = build_runtime()
     yield "poppler", check_poppler
     yield "models", check_models
+    if runtime.settings.calibration is not None:
+        yield "calibration", partial(check_calibration_file, runtime.settings.calibration)
     yield "templates", partial(check_templates, runtime)
     yield "redis", partial(check_redis, runtime)
     yield "database", partial(check_database, runtime)
@@ -58,8 +61,8 @@ def _checks() -> Iterator[tuple[str, Check]]:
 
     if is_asked_for():
         yield "traces", check_tracing
-    for folder in dict.fromkeys((runtime.home, runtime.inbox)):
-        yield "folder", partial(check_folder, folder)
+    yield "folder", partial(check_home, runtime)
+    yield "folder", partial(check_folder, runtime.inbox)
     for folder in runtime.scan_roots:
         if folder != runtime.inbox.resolve():
             yield "folder", partial(check_readable, folder)
@@ -103,6 +106,14 @@ def check_models() -> str:
     return f"{models}: checksums agree with their cards"
 
 
+def check_calibration_file(path: Path) -> str:
+    """Read the calibration of ``ICR_CALIBRATION``."""
+    from worker.models.runtime import check_calibration
+
+    check_calibration(path)
+    return f"{path} is one of this version"
+
+
 def check_templates(runtime: Runtime) -> str:
     """Read every form template."""
     return ", ".join(sorted(runtime.templates()))
@@ -136,6 +147,17 @@ def check_database(runtime: Runtime) -> str:
         return f"{describe(engine)} is made by the first 'icr up'"
     require_database(engine)
     return f"{describe(engine)} answers, at revision {database_revision(engine)}"
+
+
+def check_home(runtime: Runtime) -> str:
+    """Look at the home as at any folder, and at who may read what lies there, as readings do."""
+    home = runtime.home
+    told = check_folder(home)
+    if home.exists() and is_open_to_others(home):
+        raise FindingError(f"every user of this machine may look into {home}: chmod o-rwx {home}")
+    if runtime.settings.home.is_absolute():
+        return told
+    return f"{told}; ICR_HOME is relative, so other folders have another one"
 
 
 def check_folder(folder: Path) -> str:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 import click
 
 from worker.bootstrap import Runtime, build_runtime
+from worker.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
     from sqlalchemy import Engine
+
+HOME_IS_RELATIVE = "ICR_HOME counts from the folder you stand in: stand elsewhere, or set it to a whole path"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,8 +44,18 @@ def ready_engine(runtime: Runtime) -> Engine:
     """Return the database's engine; a database that is not there or not up to date is an error that says what to do."""
     from worker.store.engine import require_database
 
-    require_database(runtime.engine())
+    try:
+        require_database(runtime.engine())
+    except DatabaseUnavailableError as error:
+        if is_elsewhere(runtime):
+            raise DatabaseUnavailableError(f"{error}; {HOME_IS_RELATIVE}") from error
+        raise
     return runtime.engine()
+
+
+def is_elsewhere(runtime: Runtime) -> bool:
+    """Tell whether the home is looked for below a folder in which no ``icr up`` was started."""
+    return not runtime.settings.home.is_absolute() and not runtime.home.exists() and not runtime.settings.database_url
 
 
 def select_pages(command: click.decorators.FC) -> click.decorators.FC:

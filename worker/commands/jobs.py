@@ -204,6 +204,7 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
     import redis
 
     from worker.inbox.folder import find_left
+    from worker.monitoring.health import is_started
     from worker.queue.beats import beat_ages, silence_limit_s
     from worker.queue.depth import queue_depth
     from worker.store.summary import count_page_review_queue, count_review_queue, queue_summary
@@ -224,6 +225,7 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
         "jobs": {state.value: count for state, count in summary.counts.items()},
         "review": {"fields": count_review_queue(engine), "pages": count_page_review_queue(engine)},
         "queue_depth": depth,
+        "is_started": is_started(runtime),
         "oldest_queued_s": summary.oldest_queued_s,
         "oldest_running_s": summary.oldest_running_s,
         "workers": workers,
@@ -244,12 +246,15 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
 
 def _print_status(found: dict[str, Any]) -> None:
     from worker.inbox.folder import describe_left
+    from worker.monitoring.health import NOTHING_RUNS
 
     jobs = ", ".join(f"{count} {state}" for state, count in found["jobs"].items() if count) or "none yet"
     depth = (
-        "Redis does not answer"
-        if found["queue_depth"] is None
-        else "{waiting} waiting, {in_hand} in hand".format(**found["queue_depth"])
+        "{waiting} waiting, {in_hand} in hand".format(**found["queue_depth"])
+        if found["queue_depth"] is not None
+        else "Redis does not answer"
+        if found["is_started"]
+        else NOTHING_RUNS
     )
     say(f"jobs       {jobs}")
     say(f"queue      {depth}")

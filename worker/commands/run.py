@@ -136,7 +136,7 @@ def health(runtime: Runtime, ready: bool) -> None:
     """Exit with 0 if what runs on this machine works (a canary came through lately), with 1 if not."""
     import redis
 
-    from worker.monitoring.health import ages_here, find_obstacles
+    from worker.monitoring.health import NOTHING_RUNS, ages_here, find_obstacles, is_started
     from worker.queue.beats import silence_limit_s
 
     if ready:
@@ -147,7 +147,8 @@ def health(runtime: Runtime, ready: bool) -> None:
     try:
         here = ages_here(runtime.redis_client())
     except redis.RedisError as error:
-        raise BrokerUnavailableError(f"Redis does not answer: {error}") from error
+        told = f"Redis does not answer: {error}" if is_started(runtime) else NOTHING_RUNS
+        raise BrokerUnavailableError(told) from error
     limit_s = silence_limit_s(runtime.settings)
     for name, age in here.items():
         say(f"{'silent' if age > limit_s else 'ok    '}  {name}  {age:.0f} s ago")

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import FolderUnavailableError
+from worker.errors import FolderUnavailableError, SettingsError
 from worker.sources.beneath import open_folder
 from worker.sources.places import WORKING as WORKING
 from worker.system.harmless import make_harmless
@@ -72,8 +72,17 @@ class Claimed:
 
 
 def prepare(inbox: Path) -> None:
-    """Make the inbox and its working folder; the outcomes are made when needed."""
-    (inbox / WORKING).mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the inbox and its working folder; the outcomes are made when needed.
+
+    Raises
+    ------
+    SettingsError
+        The inbox cannot be made, or not be written.
+    """
+    try:
+        (inbox / WORKING).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"the inbox {inbox} cannot be made or written: {error.strerror}") from error
     require(inbox)
 
 

@@ -76,6 +76,17 @@ def verify_models(models_dir: Path | None = None) -> list[ModelCard]:
     return [read_verified_model(path)[1] for path in paths]
 
 
+def check_calibration(path: Path) -> None:
+    """Read a file of ``icr calibrate``.
+
+    Raises
+    ------
+    ModelFileError
+        It is missing, or no calibration of this version.
+    """
+    _read_calibration(path)
+
+
 def _calibration_of(card: ModelCard) -> ReadersCalibration:
     try:
         return parse_calibration(card.calibration) if card.calibration else UNCALIBRATED
@@ -88,7 +99,7 @@ def _read_calibration(path: Path) -> ReadersCalibration:
         return parse_calibration(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ModelFileError(f"cannot read the calibration {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(
             f"{path} is not a calibration of this version: write it anew with icr calibrate"
         ) from error

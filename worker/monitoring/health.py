@@ -9,6 +9,9 @@ import redis
 from worker.bootstrap import Runtime
 from worker.errors import IcrError
 from worker.queue.beats import beat_ages, silence_limit_s
+from worker.system.private_redis import socket_path
+
+NOTHING_RUNS = "nothing runs here: start with 'icr up'"
 
 
 def ages_here(client: redis.Redis) -> dict[str, float]:
@@ -23,6 +26,11 @@ def silent_here(runtime: Runtime) -> list[str]:
         return [name for name, age in ages_here(runtime.redis_client()).items() if age > limit_s]
     except redis.RedisError:
         return []
+
+
+def is_started(runtime: Runtime) -> bool:
+    """Tell whether there is a Redis to ask: the private one has a socket only while 'icr up' runs."""
+    return runtime.settings.broker_url is not None or socket_path(runtime.home).exists()
 
 
 def find_obstacles(runtime: Runtime) -> list[str]:
@@ -40,5 +48,6 @@ def find_obstacles(runtime: Runtime) -> list[str]:
         if not any(age <= limit_s for name, age in ages.items() if not name.startswith("watcher")):
             obstacles.append("no worker has been heard of lately")
     except redis.RedisError as error:
-        obstacles.append(f"Redis does not answer: {error}")
+        told = f"Redis does not answer: {error}" if is_started(runtime) else NOTHING_RUNS
+        obstacles.append(told)
     return obstacles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from sqlalchemy.exc import (
 
 import migrations
 from worker.errors import DatabaseUnavailableError, SettingsError
+from worker.system.private_files import append_to_private, make_private_folder
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -122,8 +123,7 @@ def upgrade_database(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to ``revision`` (forward only), creating a SQLite file where there is none."""
     from alembic import command  # slow to import, and only migrating needs it
 
-    if engine.dialect.name == "sqlite" and engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    _make_sqlite_file(engine)
     with _translated():
         command.upgrade(alembic_config(engine), revision)
 
@@ -208,10 +208,18 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _ask(engine: Engine) -> None:
-    if engine.dialect.name == "sqlite" and engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    _make_sqlite_file(engine)
     with reading(engine) as connection:
         connection.execute(sa.text("SELECT 1"))
+
+
+def _make_sqlite_file(engine: Engine) -> None:
+    """Make the file, which SQLite would make readable for everybody; its log gets the rights of the file."""
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        path = Path(engine.url.database)
+        make_private_folder(path.parent)
+        with suppress(OSError), append_to_private(path):  # SQLite itself says what is wrong
+            pass
 
 
 def _sqlite_file_is_missing(engine: Engine) -> bool:

@@ -5,6 +5,8 @@ Apart from ``jobs``, so that asking loads nothing of what writing readings needs
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection, Engine, func, literal, select, text, union_all
 
 from worker.store.engine import database_now, reading
@@ -31,6 +33,20 @@ def queue_summary(engine: Engine, *, failures: int = 10) -> QueueSummary:
         oldest_running_s=(now - started_at).total_seconds() if started_at else None,
         failures=sorted(ended, key=lambda failed: failed.finished_at, reverse=True)[:failures],
     )
+
+
+def clock(engine: Engine) -> datetime:
+    """Return the time by the database's clock."""
+    with reading(engine) as connection:
+        return database_now(connection)
+
+
+def count_ended(engine: Engine, since: datetime) -> dict[JobState, int]:
+    """Count the jobs that ended since a time, by state; what was retried or purged meanwhile takes none away."""
+    with reading(engine) as connection:
+        query = select(JobRow.state, func.count()).where(JobRow.finished_at >= since).group_by(JobRow.state)
+        counted = {JobState(row[0]): row[1] for row in connection.execute(query)}
+        return dict.fromkeys(JobState, 0) | counted
 
 
 def count_review_queue(engine: Engine) -> int:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from worker.errors import SettingsError
+from worker.system.private_files import make_private_folder
 
 FILE = "station-token"
 TOKEN_BYTES = 24
@@ -47,7 +48,7 @@ def read_local_token(home: Path) -> str:
     """
     path = home / FILE
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_private_folder(home)
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(TOKEN_BYTES))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from worker.errors import BrokerDiskFullError, BrokerUnavailableError, SettingsError
+from worker.system.private_files import append_to_private, make_private_folder
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; ``sockaddr_un`` holds 108 on Linux and 104 on macOS, with the closing NUL."""
@@ -52,7 +53,7 @@ class HomeLock:
         self._file = -1
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.path.parent)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,7 +126,7 @@ class PrivateRedis:
         deleted; the job rows in SQL are the truth, and the reconciler publishes them again. A log that cannot be
         opened because the disk is full is good, and stays.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         self._own_socket_folder()
         self._stop_stray()
         try:
@@ -182,13 +183,15 @@ class PrivateRedis:
             "--daemonize",
             "no",
         ]
-        with (self.folder / "redis.log").open("wb") as log:
+        (self.folder / "redis.log").unlink(missing_ok=True)
+        with append_to_private(self.folder / "redis.log") as log:
             self._process = subprocess.Popen(  # noqa: S603
                 command,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                umask=0o077,
                 preexec_fn=die_with_parent(signal.SIGTERM),
             )
         deadline = time.monotonic() + timeout_s
