@@ -160,3 +160,60 @@ class ProblemOut(_Answer):
     title: str
     status: int
     detail: str
+
+
+WebhookEvent = Literal[
+    "scan.read", "scan.failed", "scan.complete", "field.reviewed", "field.corrected_after_acceptance"
+]
+
+
+class WebhookIn(BaseModel):
+    """An address that is to be told of ``events``; of all, if none is named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, Field(min_length=1, max_length=2000)]
+    events: Annotated[list[WebhookEvent], Field(max_length=20)] = []
+
+
+class WebhookOut(_Answer):
+    """One address that is told of events, and how many messages to it are due and were given up."""
+
+    id: int
+    url: str
+    events: list[str]
+    created_at: datetime
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    due: int
+    dead: int
+
+
+class WebhookSecretOut(_Answer):
+    """A new webhook, with the secret that signs what it gets."""
+
+    id: int
+    url: str
+    events: list[str]
+    secret: str
+
+
+class WebhookMessageOut(_Answer):
+    """One message to one webhook."""
+
+    id: str
+    event: str
+    url: str
+    created_at: datetime
+    attempts: int
+    next_try_at: datetime | None
+    dead_at: datetime | None
+    last_status: int | None
+    last_error: str | None
+
+
+class WebhookMessagesOut(_Answer):
+    """One page of a list; ``next`` is the path of the next one, None at the end."""
+
+    items: list[WebhookMessageOut]
+    next: str | None

@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "worker.commands.serve:serve",
     "users": "worker.commands.users:users",
     "tokens": "worker.commands.users:tokens",
+    "webhooks": "worker.commands.webhooks:webhooks",
     "submit": "worker.commands.jobs:submit",
     "status": "worker.commands.jobs:status",
     "retry": "worker.commands.jobs:retry",

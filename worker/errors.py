@@ -83,6 +83,10 @@ class InvalidUserError(PermanentError):
     """A user, a password or a token is missing, taken or unfit."""
 
 
+class InvalidWebhookError(PermanentError):
+    """A webhook leads where none may go, or is not there."""
+
+
 class ModelFileError(PermanentError):
     """A model file is missing, or its checksum is not the one in its model card."""
 

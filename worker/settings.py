@@ -123,6 +123,9 @@ class Settings(BaseSettings):
         Path | None, Field(description="Certificate (PEM) with which they are served by https; empty: http")
     ] = None
     serve_key: Annotated[Path | None, Field(description="Key (PEM) of that certificate")] = None
+    webhook_private: Annotated[
+        bool, Field(description="Whether webhooks may go to private and loopback addresses, and by http")
+    ] = False
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Lowest level that is logged")
     ] = "info"

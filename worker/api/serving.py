@@ -1,14 +1,16 @@
-"""The server: uvicorn on one port, in this process, until it is told to stop."""
+"""The server: uvicorn on one port, and the delivery of webhooks beside it, until it is told to stop."""
 
 from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 
 import uvicorn
 
 from worker.api.app import make_app
+from worker.api.delivering import Deliverer
 from worker.bootstrap import Runtime
 from worker.errors import SettingsError
 
@@ -41,7 +43,14 @@ def serve_http(runtime: Runtime, *, say: Callable[[Runtime, int], None]) -> None
         config.load()
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"ICR_SERVE_CERTIFICATE, ICR_SERVE_KEY: {error.strerror or error}") from error
-    uvicorn.Server(config).run(sockets=[listener])
+    stop = threading.Event()
+    delivering = threading.Thread(target=Deliverer(runtime).run, args=(stop,))
+    delivering.start()
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        stop.set()
+        delivering.join()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -25,6 +25,7 @@ from worker.queue.beats import beat_ages
 from worker.queue.depth import queue_depth
 from worker.store.figures import LATEST, count_latest_fields, latest_model_versions
 from worker.store.summary import count_review_queue, queue_summary
+from worker.store.webhooks import count_messages
 from worker.telemetry.secrets import mask_secrets
 from worker.telemetry.stages import BOUNDS_S, stage_histograms
 
@@ -102,6 +103,8 @@ def _of_database(runtime: Runtime) -> Iterator[Metric]:
         {state: age or 0.0 for state, age in ages.items()},
     )
     yield Gauge("icr_fields_awaiting_review", "Fields that a person must look at", count_review_queue(engine))
+    messages = count_messages(engine)
+    yield _gauge("icr_webhook_messages", "Webhook messages to be sent, and given up after a day", "state", messages)
     yield _gauge("icr_latest_fields", f"The latest {LATEST} fields read, by outcome", "status", latest)
     presented = latest["accepted"] + latest["review"]
     if presented:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from worker.errors import InvalidJobError
 from worker.store.engine import database_now, reading, writing
+from worker.store.outbox import announce_duplicate, announce_failed, announce_read
 from worker.store.readings import insert_scan, upsert
 from worker.store.records import ClaimedJob, JobRecord, JobTicket
 from worker.store.rereading import write_readings
@@ -103,6 +104,8 @@ def register_job(
         }
         if not upsert(connection, JobRow, values) and not replace_refused(connection, values):
             _refuse_other_bytes(connection, job_id, scan_id)
+        elif original:
+            announce_duplicate(connection, job_id, original)
         return _ticket(connection, job_id)
 
 
@@ -187,6 +190,7 @@ def claim_in(
         return None
     if row.deliveries >= max_deliveries:
         _end(connection, job_id, JobState.DEAD, now, kind="too_many_deliveries", reason=_death(row))
+        announce_failed(connection, job_id, "too_many_deliveries", _death(row))
         return None
     if row.deliveries > 0 and _is_suspect_read(connection, job_id, now):
         waits = {"state": JobState.QUEUED, "queued_at": now, "published_at": None, **_NO_LEASE}
@@ -230,6 +234,7 @@ def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequenc
             scan_id = insert_scan(connection, sha256=scan.sha256, size=None, now=now)
             connection.execute(update(JobRow).where(JobRow.id == claim.id).values(scan_id=scan_id))
         settle_superseded(connection, claim.id, claim.scan.id, now)
+        announce_read(connection, claim.id)
         return True
 
 
@@ -241,6 +246,7 @@ def fail_job(engine: Engine, claim: ClaimedJob, *, kind: str, reason: str) -> bo
         now = database_now(connection)
         failed = _end(connection, is_held(claim), JobState.FAILED, now, kind=kind, reason=reason)
         if failed:
+            announce_failed(connection, claim.id, kind, reason)
             promote_duplicate(connection, claim.id, now)
         return failed
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from worker.store.engine import database_now, reading, writing
+from worker.store.outbox import forget_messages
 from worker.store.tables import (
     Base,
     DigitRow,
@@ -127,6 +128,7 @@ def purge_older_than(
             _add(total, _delete_batch(connection, purge_id, [job_id for job_id, _ in batch], goes, remove_scan))
         after = (batch[-1][1], batch[-1][0])
     with writing(engine) as connection:
+        forget_messages(connection, now - age)
         done = {"finished_at": database_now(connection)}
         connection.execute(update(PurgeRow).where(PurgeRow.id == purge_id).values(done))
         if not with_review:

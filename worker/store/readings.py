@@ -51,7 +51,8 @@ def upsert(connection: Connection, table: type[Base], values: dict[str, Any]) ->
     """Insert a row unless its key exists already; return whether it was inserted."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    kept = statement.execution_options(preserve_rowcount=True)  # without it the count is -1 on PostgreSQL
+    return connection.execute(kept).rowcount == 1
 
 
 def _name_versions(connection: Connection, pages: Sequence[PageReading], now: datetime) -> None:

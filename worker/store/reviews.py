@@ -15,6 +15,7 @@ from worker.grammar.misfit import Misfit
 from worker.grammar.rules import broken_by
 from worker.store.double_keying import Agreement, is_keyed_twice, judge_key
 from worker.store.engine import database_now, writing
+from worker.store.outbox import announce_if_complete, announce_review
 from worker.store.readings import upsert
 from worker.store.tables import FieldRow, PageRow, ReviewRow, ReviewTaskRow
 from worker.values import Tick, Value
@@ -116,7 +117,18 @@ def correct_field(
             holds["reviewed_value"] = None if value is None else spell_value(value)
         connection.execute(update(FieldRow).where(FieldRow.id == field_id).values(holds))
         connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
-        return record_act(connection, review, field, seen)
+        decided = record_act(connection, review, field, seen)
+        announce_review(connection, field, decided, corrects_accepted=_differs(field, number, value))
+        return decided
+
+
+def _differs(field: Any, answer: str | None, value: Value | None) -> bool:
+    """Tell whether an answer to an accepted field is another than the machine's, by its meaning where it has one."""
+    if field.status != "accepted" or answer is None or answer == field.text:
+        return False
+    if value is not None and field.value is not None:
+        return spell_value(value) != str(field.value)
+    return "".join(filter(str.isdigit, answer)) != str(field.text)
 
 
 def _keep_key(connection: Connection, review: Review, field: Any, agreement: Agreement, seen: Seen | None) -> Review:
@@ -235,4 +247,5 @@ def settle_page(engine: Engine, page_id: int, *, who: str) -> str:
             raise InvalidReviewError(f"page {page_id} awaits no review: 'icr results --review' shows the ids")
         settled = {"settled_by": who, "settled_at": database_now(connection)}
         connection.execute(update(PageRow).where(PageRow.id == page_id).values(settled))
+        announce_if_complete(connection, page.job_id)
         return str(reason)

@@ -1,0 +1,95 @@
+"""Where webhooks may go: to public addresses by https, whatever a name resolves to at the moment of the call."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import httpcore
+
+from worker.errors import InvalidWebhookError
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""RFC 6052: such an address leads to the IPv4 address in its last four bytes."""
+
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """Refuse an address that webhooks may not go to by its form; what its name resolves to is checked at each call.
+
+    Raises
+    ------
+    InvalidWebhookError
+        Says what is wrong.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidWebhookError("a webhook is a URL: https://host/path") from None
+    if parts.scheme not in ("https", "http") or not host or parts.username or parts.fragment or not url.isprintable():
+        raise InvalidWebhookError("a webhook is a URL without a user or a fragment: https://host/path")
+    if parts.scheme != "https" and not allow_private:
+        raise InvalidWebhookError("webhooks go by https, except where ICR_WEBHOOK_PRIVATE allows http")
+    if not allow_private and _is_literal(host) and not is_public(host):
+        raise InvalidWebhookError("webhooks go to no private or loopback address (ICR_WEBHOOK_PRIVATE allows it)")
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an IP address is one of the public internet, and no other way to write one that is not."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return is_public(str(ip.ipv4_mapped))
+        if ip in _NAT64:
+            return is_public(str(ipaddress.IPv4Address(ip.packed[-4:])))
+        if ip.sixtofour is not None or ip.teredo is not None:
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """Connects to what a name resolves to, after the check of that very address."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to a host.
+
+        Raises
+        ------
+        InvalidWebhookError
+            It resolves to an address that webhooks may not go to.
+        """
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore.ConnectError("the name of the host is not known") from error
+        addresses = [str(entry[4][0]) for entry in found]
+        if not self._allow_private and not all(map(is_public, addresses)):
+            raise InvalidWebhookError("the host is at a private or loopback address (ICR_WEBHOOK_PRIVATE allows it)")
+        failure: Exception = httpcore.ConnectError("the host has no address")
+        for address in addresses:
+            try:
+                return self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
