@@ -12,7 +12,7 @@ comma := ,
 installed = $(VENV)/.installed-$(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-train lint bench train evaluate train-fields evaluate-fields laboratory chaos programs \
+.PHONY: help setup run test test-train lint bench bench-station train evaluate train-fields evaluate-fields laboratory chaos programs \
         constraints docs clean
 
 help: ## List the targets
@@ -38,6 +38,9 @@ lint: $(call installed,lint) ## Check the style, the types and which room import
 
 bench: programs $(call installed,test) ## Measure speed and memory (docs/reference/performance.md keeps the figures)
 	$(BIN)/python -m tests.benchmarks
+
+bench-station: $(call installed,test) ## Measure the review station in Chromium (docs/reference/performance.md keeps the figures)
+	$(BIN)/python -m tests.benchmarks.station $(BENCH)
 
 chaos: programs $(call installed,test) ## Throw faults at a run of 1,000 scans and show that none is lost (long)
 	$(BIN)/python -m tests.chaos $(CHAOS)

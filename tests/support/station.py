@@ -191,14 +191,17 @@ def open_page(browser: Browser, station: Station, path: str = "/review") -> Page
 
 
 class KillableChromium:
-    """A Chromium of its own that a test may kill as a power cut would: no page of it says goodbye."""
+    """A Chromium of its own that a test may kill as a power cut would: no page of it says goodbye.
 
-    def __init__(self, playwright: Playwright, folder: Path) -> None:
+    ``before`` are words that go before the command, as ``taskset -c 1``.
+    """
+
+    def __init__(self, playwright: Playwright, folder: Path, *before: str) -> None:
         folder.mkdir()
         flags = [*CHROMIUM_FLAGS, "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={folder}"]
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [str(CHROMIUM), *flags, "about:blank"], stdout=log, stderr=log, start_new_session=True
+                [*before, str(CHROMIUM), *flags, "about:blank"], stdout=log, stderr=log, start_new_session=True
             )
         port = folder / "DevToolsActivePort"
         wait_until(lambda: port.exists() and "\n" in port.read_text(), 30, "Chromium starts")
