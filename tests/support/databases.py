@@ -17,7 +17,7 @@ from worker.store.service_tables import Base
 def fill(engine: Engine) -> None:
     """Read four scans, one of them purged again, with a copy of a scan that came before its original, and a review."""
     read(engine, sha256="a" * 64)
-    purge_older_than(engine, timedelta(0), remove_scan=lambda _: None)
+    purge_older_than(engine, timedelta(0), remove_scan=lambda *_: True, with_review=True)
     read(engine, CHECK, reference="r\x00\udc80")
     read(engine, make_page(0, *PAGE.fields), make_page(1, *CHECK.fields), job_id="z", sha256="b" * 64)
     register(engine, job_id="a", sha256="b" * 64)
