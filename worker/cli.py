@@ -48,6 +48,7 @@ COMMANDS = {
     "train-general-reader": "worker.commands.fields_lab:train_general_reader",
     "evaluate-fields": "worker.commands.fields_lab:evaluate_fields",
     "calibrate": "worker.commands.fields_lab:calibrate",
+    "calibrate-pages": "worker.commands.fields_lab:calibrate_pages",
 }
 
 

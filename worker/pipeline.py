@@ -76,7 +76,8 @@ def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: Accep
         return _page_reading(page, _read([_whole_page(page, kind.grammar)], recognizers, policy), recognizers)
     if isinstance(kind, FreePage):
         writing = find_free_writing(page, recognizers)
-        reads = [_without_promise(read) for read in read_fields(writing.fields, recognizers)]
+        reads = read_fields(writing.fields, recognizers)
+        reads = [_held_to_pages(crop, read, recognizers) for crop, read in zip(writing.fields, reads, strict=True)]
         reading = _page_reading(page, _decide(writing.fields, reads, policy), recognizers)
         doubts = writing.doubts if writing.fields or writing.doubts else (Doubt(DoubtKind.NO_WRITING_FOUND),)
         return replace(reading, doubts=doubts)
@@ -92,12 +93,19 @@ def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: Accep
     return _page_reading(page, fields, recognizers, registration=found.registration)
 
 
-def _without_promise(read: RawReading) -> RawReading:
-    """Return what was read on a page without a form, to be seen by a person: no promise is shown for such pages.
+def _held_to_pages(crop: FieldCrop, read: RawReading, recognizers: Recognizers) -> RawReading:
+    """Return what was read on a page without a form, with the threshold that was shown on whole pages.
 
-    The labelled fields of the calibration were cut out before, and here a wrong cut is read with confidence, too.
+    The labelled fields of the calibration were cut out before; here a wrong cut is read with confidence, too. Where no
+    promise was shown on pages, a person sees the number.
     """
-    return read if read.blank else replace(read, doubts=(*read.doubts, Doubt(DoubtKind.NO_PROMISE)))
+    if read.blank:
+        return read
+    threshold = recognizers.page_promises.threshold_for(crop.spec.layout)
+    if threshold is None:
+        return replace(read, doubts=(*read.doubts, Doubt(DoubtKind.NO_PROMISE)))
+    own = read.accept_threshold
+    return read if own is None else replace(read, accept_threshold=max(own, threshold))
 
 
 def _doubt_all(reading: PageReading, doubt: Doubt) -> PageReading:

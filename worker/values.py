@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from schemas.form_template import FieldGrammar, FieldSpec, FormTemplate
 from worker.calibration import UNCALIBRATED, ReadersCalibration
 from worker.doubts import Doubt
+from worker.page_promises import NO_PAGE_PROMISES, PagePromises
 
 Grey = NDArray[np.uint8]
 """(H, W) uint8, 0 = ink, 255 = paper."""
@@ -320,7 +321,8 @@ class Recognizers:
 
     ``calibration`` turns the evidence of a reading into a confidence, and says which confidence is accepted.
     ``transcribe_general`` takes the raw grey lines of ``worker.fields.line_reader.general_line``, (48, W_i) uint8 with
-    0 = ink, and gives for each (W_i / 8, C) float32 log-probabilities of the line reader's classes.
+    0 = ink, and gives for each (W_i / 8, C) float32 log-probabilities of the line reader's classes. ``page_promises``
+    say which confidence is accepted on a page without a form.
     """
 
     classify_digits: DigitClassifier
@@ -328,3 +330,4 @@ class Recognizers:
     versions: dict[str, str] = field(default_factory=dict)
     calibration: ReadersCalibration = UNCALIBRATED
     transcribe_general: SequenceTranscriber | None = None
+    page_promises: PagePromises = NO_PAGE_PROMISES

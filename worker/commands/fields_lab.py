@@ -202,6 +202,45 @@ def calibrate(runtime: Runtime, truth: Path, out: Path, refit: bool) -> None:
     click.echo(describe_promise(chosen.free.promise))
 
 
+@click.command("calibrate-pages")
+@data_dir_option
+@click.option("--pages", default=1500, show_default=True, help="How many free pages to draw and read.")
+@click.option("--cell-pages", default=600, show_default=True, help="How many pages with rows of cells.")
+@click.option("--seed", default=0, show_default=True, help="Of the drawings.")
+@click.option("--processes", default=2, show_default=True, help="Processes that draw and read.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the promises go; by default beside the models.")
+@pass_runtime
+def calibrate_pages(
+    runtime: Runtime, data_dir: Path | None, pages: int, cell_pages: int, seed: int, processes: int, out: Path | None
+) -> None:
+    """Show on whole pages of held-out hands which confidence keeps which promise on pages without a form.
+
+    The promises hold for the installed models only: run it again after a training.
+    """
+    try:
+        from worker.training.general.free_pages import Layout, choose_page_promises, judge_held_out_pages
+    except ModuleNotFoundError as error:
+        raise IcrError(NEEDS.format(error.name)) from error
+    from worker.calibration import describe_promise
+    from worker.models.runtime import MODELS_DIR, PAGE_PROMISES
+    from worker.page_promises import keep_page_promises
+
+    asked: tuple[tuple[Layout, int], ...] = (("free", pages), ("cells", cell_pages))
+    shown = {}
+    for layout, count in asked:
+        fields = judge_held_out_pages(_data_dir(data_dir), layout, count, seed, processes=processes, report=click.echo)
+        shown[layout] = choose_page_promises(fields, layout)
+        for promise in shown[layout]:
+            click.echo(f"{layout}: {describe_promise(promise)}")
+    recognizers = runtime.recognizers()
+    kept = keep_page_promises(shown["free"], shown["cells"], recognizers.versions, recognizers.calibration)
+    path = out or MODELS_DIR / PAGE_PROMISES
+    try:
+        path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise IcrError(f"cannot write {path}: {error.strerror}") from error
+
+
 def _print_promise(card: ModelCard) -> None:
     from worker.calibration import describe_promise, parse_calibration
     from worker.models.runtime import DEFAULT_SUBSTITUTION_RATE

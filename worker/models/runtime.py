@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from worker.calibration import UNCALIBRATED, ReadersCalibration, parse_calibration
 from worker.errors import ModelFileError
 from worker.models.card import ModelCard, read_verified_model
+from worker.page_promises import NO_PAGE_PROMISES, PagePromises, parse_page_promises
 from worker.values import DigitClassifier, Recognizers, SequenceTranscriber
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ MODELS_DIR = Path(__file__).parent
 DIGITS = "digits.onnx"
 LINE_READER = "fields.onnx"
 GENERAL = "general.onnx"
+PAGE_PROMISES = "pages.json"
 
 DEFAULT_SUBSTITUTION_RATE = 0.005
 BATCH = 130
@@ -60,7 +62,8 @@ def load_recognizers(
         versions[general_card.name] = general_card.version
         general = _make_transcriber(general_session)
     promised = kept.promising(max_substitution_rate)
-    return Recognizers(classify, _make_transcriber(line_session), versions, promised, general)
+    pages = _read_page_promises(folder / PAGE_PROMISES, versions, promised).promising(max_substitution_rate)
+    return Recognizers(classify, _make_transcriber(line_session), versions, promised, general, pages)
 
 
 def verify_models(models_dir: Path | None = None) -> list[ModelCard]:
@@ -92,6 +95,15 @@ def _calibration_of(card: ModelCard) -> ReadersCalibration:
         return parse_calibration(card.calibration) if card.calibration else UNCALIBRATED
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"the card of the model {card.name} holds no calibration of this version") from error
+
+
+def _read_page_promises(path: Path, versions: dict[str, str], calibration: ReadersCalibration) -> PagePromises:
+    if not path.exists():
+        return NO_PAGE_PROMISES
+    try:
+        return parse_page_promises(json.loads(path.read_text(encoding="utf-8")), versions, calibration)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(f"{path.name} beside the models holds no page promises of this version") from error
 
 
 def _read_calibration(path: Path) -> ReadersCalibration:

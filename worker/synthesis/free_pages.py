@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.synthesis.fields import WrittenLine, write_line
+from worker.synthesis.fields import WrittenLine, write_cells, write_line
 from worker.synthesis.forms import write_on
-from worker.synthesis.glyphs import Hand, draw_hand, pick
+from worker.synthesis.glyphs import GlyphSource, Hand, draw_hand, pick
 from worker.synthesis.pages import photograph
 from worker.synthesis.paper import binarize, cut_texture
 from worker.synthesis.pen import Pen
@@ -38,12 +38,17 @@ class FreePageSample:
     kind: str
 
 
-def draw_free_page_sample(rng: np.random.Generator, *, size: tuple[int, int] = (1200, 1600)) -> FreePageSample:
-    """Draw a page of numbers with its truth; ``size`` is (W, H) before it is turned."""
+def draw_free_page_sample(
+    rng: np.random.Generator, *, size: tuple[int, int] = (1200, 1600), glyphs: GlyphSource | None = None
+) -> FreePageSample:
+    """Draw a page of numbers with its truth.
+
+    ``size`` is (W, H) before it is turned; with ``glyphs`` all digits of the page are of one real writer.
+    """
     W, H = size
     paper = PAPERS[pick(rng, (0.4, 0.2, 0.15, 0.1, 0.15))]
     mark = "none" if paper == "table" else MARKS[pick(rng, (0.5, 0.25, 0.1, 0.15))]
-    hand = draw_hand(rng)
+    hand = draw_hand(rng, glyphs, real_share=1.0)
     hand = replace(hand, link=float(rng.uniform(0.2, 0.8))) if rng.random() < 0.4 else hand
     pen = Pen(width=float(rng.uniform(0.05, 0.12)), pressure=float(rng.uniform(0, 0.25)))
     page: NDArray[Any] = (238 + 1.5 * cut_texture(rng, (H, W))).clip(0, 255).astype(np.uint8)
@@ -55,6 +60,34 @@ def draw_free_page_sample(rng: np.random.Generator, *, size: tuple[int, int] = (
         numbers.append(number)
         _mark(rng, page, mark, number.box_px, max(2, round(pen.width * place.height)))
     return _take_picture(rng, page, numbers, f"{paper} {mark}")
+
+
+def draw_cell_page_sample(
+    rng: np.random.Generator, *, size: tuple[int, int] = (1200, 1600), glyphs: GlyphSource | None = None
+) -> FreePageSample:
+    """Draw a page of printed rows of cells, each with a number of one digit a cell; ``glyphs`` as for a free page."""
+    W, H = size
+    hand = draw_hand(rng, glyphs, real_share=1.0)
+    pen = Pen(width=float(rng.uniform(0.05, 0.12)), pressure=float(rng.uniform(0, 0.25)))
+    page: NDArray[Any] = (238 + 1.5 * cut_texture(rng, (H, W))).clip(0, 255).astype(np.uint8)
+    cell_h = float(rng.uniform(48, 84))
+    cell_w = cell_h * float(rng.uniform(0.7, 1.05))
+    height, tone = cell_h * float(rng.uniform(0.55, 0.75)), int(rng.integers(30, 170))
+    numbers = []
+    for top in np.arange(0.06 * H, H - 3 * cell_h, cell_h * rng.uniform(1.7, 2.6))[: int(rng.integers(3, 10))]:
+        count = int(rng.integers(5, min(11, int((W - 160) / cell_w))))
+        left = float(rng.uniform(60, W - 80 - count * cell_w))
+        box = Box(left, float(top), count * cell_w, cell_h)
+        for k in range(count + 1):
+            x = round(left + k * cell_w)
+            cv2.line(page, (x, round(top)), (x, round(top + cell_h)), tone, 2)
+        for y in (round(top), round(top + cell_h)):
+            cv2.line(page, (round(left), y), (round(left + count * cell_w), y), tone, 2)
+        text = "".join(map(str, rng.integers(0, 10, count)))
+        line = write_cells(rng, hand, text, cell_w / height)
+        write_on(rng, page, line, pen, (np.array([left, top + (cell_h - height) / 2], np.float32), height))
+        numbers.append(WrittenNumber(text, box))
+    return _take_picture(rng, page, numbers, "rows of cells")
 
 
 class _Place(NamedTuple):

@@ -13,7 +13,7 @@ from schemas.form_template import FieldSpec
 from worker.fields.cutting.segmentation import InkPart, ink_parts
 from worker.fields.free_pages.glyphs import other_ink
 from worker.fields.free_pages.sketch import Sketch
-from worker.fields.free_pages.wholeness import box_of, lies_beside, may_be_part, may_be_two, usual_gap
+from worker.fields.free_pages.wholeness import Surroundings, box_of, lies_beside, may_be_part, may_be_two, usual_gaps
 from worker.fields.locating.extraction import bounding_box_px
 from worker.fields.locating.number_lines import Number
 from worker.imaging.binarization import divide_by_background
@@ -26,28 +26,49 @@ _MARGIN_SHARE = 0.35
 
 
 def cut_numbers(
-    page: Page, sketch: Sketch, named: Sequence[tuple[str, Number]], strange: Sequence[Number], *, cells: bool = False
+    page: Page,
+    sketch: Sketch,
+    named: Sequence[tuple[str, Number]],
+    strange: Sequence[Number],
+    outside: Sequence[Number] | None = None,
 ) -> tuple[FieldCrop, ...]:
     """Cut numbers out of the page; what touches or continues one comes with it, and is said to be left over.
 
-    What is ``strange`` looks like no digits. With ``cells`` each number is all that stands in a cell of a table: its
-    gaps say nothing.
+    What is ``strange`` looks like no digits. With ``outside`` the numbers stand in the cells of a table, whose rules
+    part them, and those of ``outside`` around it.
     """
     numbers = [number for _, number in named]
-    taken = [part for number in numbers for glyph in number for part in glyph.parts]
+    taken = [part for number in (*numbers, *(outside or ())) for glyph in number for part in glyph.parts]
     loose = [part for part in ink_parts(other_ink(sketch.bare, taken)) if part.width >= 3 or part.height >= 3]
-    usual = usual_gap(numbers) if not cells else 0.0
+    lines = [*_underlines(sketch, numbers), *(part for part in loose if part.width > 3 * part.height)]
+    usual, wide = usual_gaps(numbers)
     fields = []
     for name, number in named:
-        beside = [part for part in loose if lies_beside(part, number)]
-        others = [other for other in numbers if other is not number]
-        part = may_be_part(number, others, beside, sketch.bare.shape, usual)
-        part |= sketch.hides_strokes or number in strange
-        height = box_of(number).h
-        small = [part for part in beside if max(part.width, part.height) < 2 * height]
-        crop = _number_field(page, sketch, number, name, small if (sketch.ink == sketch.bare).all() else [])
-        fields.append(replace(crop, complete=not part, single=cells or not may_be_two(number, usual)))
+        neighbours = [other for other in numbers if other is not number]
+        others, over_a_rule = (neighbours, []) if outside is None else (outside, neighbours)
+        around = Surroundings(others, over_a_rule, loose, lines, sketch.covered, usual, wide, sketch.bare.shape)
+        is_part = sketch.hides_strokes or number in strange or may_be_part(number, around)
+        crop = _number_field(page, sketch, number, name, _small_beside(sketch, loose, number))
+        is_single = outside is not None or not may_be_two(number, usual)
+        fields.append(replace(crop, complete=not is_part, single=is_single))
     return tuple(fields)
+
+
+def _underlines(sketch: Sketch, numbers: Sequence[Number]) -> list[InkPart]:
+    """Return the lines under numbers, each whole again where digits had crossed it."""
+    if not numbers:
+        return []
+    reach = max(3, round(float(np.median([box_of(number).h for number in numbers])))) | 1
+    thick = cv2.dilate(sketch.underlines, np.ones((3, 1), np.uint8))
+    return ink_parts(np.asarray(cv2.morphologyEx(thick, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8)), np.uint8))
+
+
+def _small_beside(sketch: Sketch, loose: Sequence[InkPart], number: Number) -> list[InkPart]:
+    """Return the small ink beside a number, which is cut with it where the page has no rules."""
+    if (sketch.ink != sketch.bare).any():
+        return []
+    most = 2 * box_of(number).h
+    return [part for part in loose if max(part.width, part.height) < most and lies_beside(part, number)]
 
 
 def _number_field(page: Page, sketch: Sketch, number: Number, name: str, beside: Sequence[InkPart]) -> FieldCrop:
@@ -68,7 +89,7 @@ def _number_field(page: Page, sketch: Sketch, number: Number, name: str, beside:
     background = _warped(sketch.background, sketch_from_crop, size)
     source = (page.grey, page_from_crop) if scale > 1 else (sketch.grey, sketch_from_crop)
     flat = divide_by_background(_warped(*source, size), background)
-    others = _warped(other_ink(sketch.ink, parts), sketch_from_crop, size)
+    others = _warped(other_ink(sketch.ink & ~sketch.covered, parts), sketch_from_crop, size)
     grey = np.where(cv2.dilate(others, np.ones((5, 5), np.uint8)) > 0, np.uint8(255), flat)
     freeze(grey)
     box = Box(margin * scale, margin * scale, extent[0] * scale, extent[1] * scale)

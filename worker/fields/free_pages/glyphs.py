@@ -71,7 +71,7 @@ def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:
 
 def _encloses(ring: InkPart, other: InkPart) -> bool:
     """Tell a ring, whole or broken, from a digit: other ink as high as a third of it lies inside of its box."""
-    if other is ring or 3 * other.height < ring.height or 4 * ring.mask.sum() > ring.width * ring.height:
+    if other is ring or 3 * other.height < ring.height:
         return False
     within = ring.x < other.x and other.right < ring.right
     return within and ring.y < other.y and other.y + other.height < ring.y + ring.height

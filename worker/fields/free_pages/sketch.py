@@ -31,20 +31,29 @@ A page is 1-bit if this share of it is black or white.
 LONG_RULE, FEWEST_RULES = 0.3, 3
 """Least length of a long rule as a share of a page's side, and how many in one direction make ruled paper."""
 
+_RULED_SHARE = 0.6
+"""Least length of the rules of ruled paper as a share of a page's side; underlines are shorter."""
+
+_PEN_SHARE = 0.7
+"""Ink of a rule that has this share of the pen's contrast may be a stroke of the pen."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sketch:
     """A page reduced for looking: ``page_from_sketch`` leads from its pixels to the page's.
 
-    ``bare`` is its ``ink`` without rules, underlines and rings around numbers. ``hides_strokes`` is set where it was
-    squared in the ink's own black, so that a stroke along a rule went with it.
+    ``bare`` is its ``ink`` without rules, ``underlines`` and rings around numbers. ``hides_strokes`` is set where it
+    was squared in the ink's own black, so that a stroke along a rule went with it; ``covered`` is ink that went with a
+    rule and is as dark as a pen's.
     """
 
     grey: Grey
     background: Grey
     ink: Mask
     bare: Mask
+    underlines: Mask
     page_from_sketch: NDArray[np.float64]
+    covered: Mask
     hides_strokes: bool = False
 
 
@@ -59,11 +68,24 @@ def sketch_page(page: Page) -> Sketch:
     bilevel = np.isin(page.grey[::7, ::7], (0, 255)).mean() > _BILEVEL_SHARE
     rules = long_rules(ink, share=LONG_RULE) if bilevel else []
     squared = min(sum(rule.upright for rule in rules), sum(not rule.upright for rule in rules)) >= FEWEST_RULES
-    bare = _without_rules(grey, ink, _NARROWEST_HIDDEN_PX if squared else hidden)
-    bare = take_out_underlines(bare, smallest=smallest, hidden=hidden)
-    return Sketch(
-        grey, background, ink, take_out_rings(bare, smallest=smallest), np.diag([1 / scale, 1 / scale, 1.0]), squared
-    )
+    joined = _without_rules(grey, ink, _NARROWEST_HIDDEN_PX if squared else hidden)
+    parted = take_out_underlines(joined, smallest=smallest, hidden=hidden)
+    bare = take_out_rings(parted, smallest=smallest)
+    is_ruled = len(long_rules(ink, share=_RULED_SHARE)) >= FEWEST_RULES
+    underlines = (joined if is_ruled else ink) & ~parted  # a long underline goes as a rule does
+    covered = _covered_ink(grey, background, ink & ~joined, bare)
+    page_from_sketch = np.diag([1 / scale, 1 / scale, 1.0])
+    return Sketch(grey, background, ink, bare, underlines, page_from_sketch, covered, squared)
+
+
+def _covered_ink(grey: Grey, background: Grey, rules: Mask, bare: Mask) -> Mask:
+    """Return what of the rules is as dark as the pen: a stroke along a rule, or one that crosses it."""
+    contrast = 1 - grey.astype(np.float32) / np.maximum(background, 1)
+    if not rules.any() or not bare.any():
+        return np.zeros_like(rules)
+    pen, print_ = (float(np.percentile(contrast[ink > 0], 75)) for ink in (bare, rules))
+    dark = contrast > max(0.5 * (pen + print_), _PEN_SHARE * pen)
+    return np.asarray(rules & dark, np.uint8)
 
 
 def turn_sketch(sketch: Sketch, turns: int) -> Sketch:
@@ -75,11 +97,10 @@ def turn_sketch(sketch: Sketch, turns: int) -> Sketch:
         2: [[-1, 0, width - 1], [0, -1, height - 1], [0, 0, 1]],
         3: [[0, 1, 0], [-1, 0, height - 1], [0, 0, 1]],
     }[turns]
-    grey, background, ink, bare = (
-        np.ascontiguousarray(np.rot90(a, turns)) for a in (sketch.grey, sketch.background, sketch.ink, sketch.bare)
-    )
-    turned = sketch.page_from_sketch @ np.array(back, np.float64)
-    return Sketch(grey, background, ink, bare, turned, sketch.hides_strokes)
+    images = (sketch.grey, sketch.background, sketch.ink, sketch.bare, sketch.underlines, sketch.covered)
+    grey, background, ink, bare, lines, covered = (np.ascontiguousarray(np.rot90(image, turns)) for image in images)
+    page_from_turned = sketch.page_from_sketch @ np.array(back, np.float64)
+    return Sketch(grey, background, ink, bare, lines, page_from_turned, covered, sketch.hides_strokes)
 
 
 def _without_rules(grey: Grey, ink: Mask, hidden: int) -> Mask:

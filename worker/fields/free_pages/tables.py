@@ -14,8 +14,8 @@ from worker.fields.free_pages.glyphs import find_glyphs, other_ink
 from worker.fields.free_pages.sketch import FEWEST_RULES, LONG_RULE, Sketch, long_rules, turn_sketch
 from worker.fields.free_pages.turning import choose_turn, digit_likeness
 from worker.fields.locating.cell_ink import segment_cells
-from worker.fields.locating.cells import CellRow, are_stacked, find_cell_rows, straighten_row
-from worker.fields.locating.number_lines import Glyph, Number
+from worker.fields.locating.cells import CellRow, are_stacked, find_cell_rows, goes_on, margin_px, straighten_row
+from worker.fields.locating.number_lines import Glyph, Number, group_numbers
 from worker.imaging.binarization import Mask
 from worker.values import Box, FieldCrop, Page, Recognizers
 
@@ -28,6 +28,9 @@ _SQUARE = 0.15
 _PIECE = 0.2
 """Pieces of ink this long, in heights of a table's cells, may be what is left of a digit."""
 
+_STROKE_INSIDE = 0.03
+"""Share of a cell that a stroke in it covers at least."""
+
 TABLE_RULE_PX = 5
 """Thickness of a table's rules, painted over where its cells were found."""
 
@@ -39,6 +42,7 @@ class Form:
     sketch: Sketch
     fields: tuple[FieldCrop, ...] = ()
     outside: tuple[Glyph, ...] = ()
+    rows: tuple[CellRow, ...] = ()
 
 
 def find_printed_rows(page: Page, sketch: Sketch, recognizers: Recognizers | None) -> Form:
@@ -69,8 +73,10 @@ def _cell_rows(page: Page, sketch: Sketch) -> Form:
         return Form(sketch)  # squared paper, on which people write anywhere
     stacked = [row for row in rows if any(other is not row and are_stacked([row, other]) for other in rows)]
     alone = [_row_field(page, sketch, row, n) for n, row in enumerate((r for r in rows if r not in stacked), start=1)]
-    outside = _outside_of(found, find_glyphs(sketch.grey, sketch.background, sketch.bare)) if rows else []
-    return Form(sketch, (*alone, *_table_fields(page, sketch, stacked)), tuple(outside))
+    if not rows:
+        return Form(sketch)
+    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
+    return Form(sketch, (*alone, *_table_fields(page, sketch, stacked)), tuple(_outside_of(rows, glyphs)), tuple(rows))
 
 
 def _outside_of(rows: list[CellRow], glyphs: list[Glyph]) -> list[Glyph]:
@@ -93,15 +99,31 @@ def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[Fiel
     sketch = replace(sketch, bare=bare)
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     cells = _by_cell(rows, glyphs)
+    outside = group_numbers(_outside_of(rows, glyphs))
     taken = [part for glyph in glyphs for part in glyph.parts]
     least = _PIECE * float(np.median([row.height for row in rows]))
     loose = [p for p in ink_parts(other_ink(sketch.bare, taken)) if max(p.width, p.height) >= least]
     broken = {
         place: pieces for place, pieces in _by_cell(rows, [Glyph((p,)) for p in loose]).items() if place not in cells
     }
+    cut = [cells[place] for place in _by_cell(rows, [Glyph((p,)) for p in loose]) if place in cells]
+    cut += [number for number in cells.values() if any(_touches_a_rule(glyph, rows) for glyph in number)]
     cells |= broken
     named = [(f"r{r}c{c}", cells[r, c]) for r, c in sorted(cells)]
-    return cut_numbers(page, sketch, named, list(broken.values()), cells=True)
+    return cut_numbers(page, sketch, named, [*broken.values(), *cut], [number for row in outside for number in row])
+
+
+def _touches_a_rule(glyph: Glyph, rows: Sequence[CellRow]) -> bool:
+    """Tell whether a glyph stands against a rule between two cells of its row: what lies over the rule was cut off."""
+    left, top, right, bottom = glyph.box
+    for row in rows:
+        if row.holds((left + right) / 2, (top + bottom) / 2):
+            along = (row.corners[1] - row.corners[0]) / row.width
+            ends = np.array([[left, (top + bottom) / 2], [right, (top + bottom) / 2]])
+            places = (ends - row.corners[0]) @ along / (row.width / row.count)
+            off = np.abs(places - np.rint(places)) * row.width / row.count
+            return bool(off.min() <= TABLE_RULE_PX)
+    return False
 
 
 def _by_cell(rows: list[CellRow], glyphs: list[Glyph]) -> dict[tuple[int, int], Number]:
@@ -152,4 +174,28 @@ def _row_field(page: Page, sketch: Sketch, row: CellRow, number: int) -> FieldCr
     box_px = Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
     spec = describe_field(page, f"line{number}_1", box_px).model_copy(update={"layout": "cells", "cells": row.count})
     whole = FieldCrop(spec, page.grey, box_px, np.eye(3))
-    return straighten_row(whole, CellRow(np.asarray(corners, np.float64), row.count))
+    upright = straighten_row(whole, CellRow(np.asarray(corners, np.float64), row.count))
+    return replace(upright, complete=not (goes_on(row, sketch.ink) or _has_ink_beyond(row, sketch.ink)))
+
+
+def _has_ink_beyond(row: CellRow, ink: Mask) -> bool:
+    """Tell whether ink stands where one more cell of a row would be: its print may be hidden by a digit."""
+    step = (row.corners[1] - row.corners[0]) / row.count
+    for (top, bottom), way in (((0, 3), -step), ((1, 2), step)):
+        across = row.corners[bottom] - row.corners[top]
+        corner = row.corners[top] + 0.15 * way + 0.15 * across
+        inside = np.array([corner, corner + 0.7 * way, corner + 0.7 * (way + across), corner + 0.7 * across])
+        cell = np.asarray(cv2.fillConvexPoly(np.zeros_like(ink), np.rint(inside).astype(np.int32), 1), np.uint8)
+        if (ink & cell).sum() > _STROKE_INSIDE * max(1, int(cell.sum())):
+            return True
+    return False
+
+
+def paint_out_rows(ink: Mask, rows: Sequence[CellRow]) -> Mask:
+    """Return the ink without rows of cells and what reaches a little out of them."""
+    bare = ink.copy()
+    for row in rows:
+        middle = row.corners.mean(axis=0)
+        margin = margin_px(row) / np.maximum(1.0, np.abs(row.corners - middle))
+        cv2.fillConvexPoly(bare, np.rint(middle + (row.corners - middle) * (1 + margin)).astype(np.int32), 0)
+    return bare

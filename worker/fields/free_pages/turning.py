@@ -19,8 +19,11 @@ from worker.values import NOT_A_DIGIT, FieldCrop, Recognizers
 SURELY_DIGITS, CLEARLY = 0.85, 0.2
 """From this mean likeness of digits on, and so far above all other turns, glyphs alone tell the turn."""
 
-NUMBERS_READ = 8
-"""Fields that are read in each direction, those with most ink."""
+LIKE_DIGITS, SLIGHTLY = 0.8, 0.03
+"""Where glyphs look so much like digits, and most so in another direction, the turn is not sure."""
+
+NUMBERS_READ = 16
+"""Fields that are read in each direction, the widest ones. By eight of them a table was turned upside down."""
 
 SURELY_READ, FEWEST_READ = 0.9, 3
 """From this mean confidence of so many fields on, the page does not lie on its side."""
@@ -70,7 +73,8 @@ def choose_turn(
         return Turn(0, is_sure=False)
     best, next_best = (int(turns) for turns in np.argsort(-means, kind="stable")[:2])
     margin = float(means[best] - means[next_best])
-    return Turn(best, margin >= max(LEAST_MARGIN, LEAST_TOTAL / counts[best]))
+    glyphs_differ = likeness.max() > LIKE_DIGITS and likeness[best] < likeness.max() - SLIGHTLY
+    return Turn(best, not glyphs_differ and margin >= max(LEAST_MARGIN, LEAST_TOTAL / counts[best]))
 
 
 def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> NDArray[np.float64]:

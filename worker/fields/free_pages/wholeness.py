@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from worker.fields.cutting.segmentation import InkPart
+from worker.fields.cutting.segmentation import InkPart, ink_parts
 from worker.fields.free_pages.glyphs import is_inside
 from worker.fields.locating.number_lines import Number, gaps_of
+from worker.imaging.binarization import Mask
 from worker.values import Box
 
 DIGIT_LIKE = 0.25
 """Ink of no number that is this high, of the digits beside it, may be one of them."""
 
-BESIDE, CONTINUES = 0.5, 0.35
-"""How near ink and other numbers are that may belong to a number, in heights of its digits."""
+BESIDE, CONTINUES, OVER_A_RULE = 0.5, 1.5, 0.35
+"""How near ink, other numbers, and those behind a printed rule may belong to a number, in heights of digits."""
+
+COVERED = 0.4
+"""A stroke that went with a rule is this long, in heights of digits; where strokes cross rules, less is dark."""
+
+GOES_ON = 1.0
+"""An underline that reaches so many heights further than a number stands under more than that."""
 
 WIDER, WIDE, WIDEST = 1.4, 0.5, 1.0
 """A gap so many times as wide as the usual one, and this many heights, may stand between two numbers; and any wider one
@@ -32,38 +40,54 @@ def box_of(number: Number) -> Box:
     return Box(left, top, right - left, bottom - top)
 
 
-def usual_gap(numbers: Sequence[Number]) -> float:
-    """Return the median gap between the digits of a page's numbers, in heights of digits; a usual one if few are."""
-    gaps = np.concatenate([np.zeros(0), *(gaps_of(number) for number in numbers)])
-    return float(np.median(gaps)) if len(gaps) >= FEWEST_GAPS else CONTINUES
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What a number of a page stands among.
 
-
-def may_be_part(
-    number: Number, others: Sequence[Number], loose: Sequence[InkPart], shape: tuple[int, ...], usual: float
-) -> bool:
-    """Tell whether ink, another number or the rim is so near that it may hold more of a number.
-
-    Parameters
-    ----------
-    number : Number
-        What is asked about.
-    others : sequence of Number
-        The page's other numbers.
-    loose : sequence of InkPart
-        Ink of no number that lies beside this one.
-    shape : tuple of int
-        Height and width of the image that they lie on.
-    usual : float
-        The page's usual gap between digits, in their height.
+    ``others`` are the page's other numbers, ``over_a_rule`` those of them that a printed rule parts from it. ``loose``
+    is ink of no number, ``underlines`` lines under numbers, ``covered`` ink like a pen's that went with the rules.
+    ``usual_gap`` and ``wide_gap`` are the page's median gap between digits and one wider than nine in ten, in their
+    height; ``shape`` is (height, width) of the image on which all lie.
     """
-    height = box_of(number).h
-    if any(part.height >= DIGIT_LIKE * height or not is_inside(part, shape) for part in loose):
-        return True
-    gap = max(usual, float(gaps_of(number).max(initial=0.0)))
+
+    others: Sequence[Number]
+    over_a_rule: Sequence[Number]
+    loose: Sequence[InkPart]
+    underlines: Sequence[InkPart]
+    covered: Mask
+    usual_gap: float
+    wide_gap: float
+    shape: tuple[int, ...]
+
+
+def usual_gaps(numbers: Sequence[Number]) -> tuple[float, float]:
+    """Return the median gap between the digits of a page's numbers and the widest of nine in ten, in digit heights.
+
+    Where few are seen, the first is a usual one, and the second so wide that numbers nearby may be one.
+    """
+    gaps = np.concatenate([np.zeros(0), *(gaps_of(number) for number in numbers)])
+    if len(gaps) < FEWEST_GAPS:
+        return OVER_A_RULE, CONTINUES / WIDER
+    return float(np.median(gaps)), float(np.percentile(gaps, 90))
+
+
+def may_be_part(number: Number, around: Surroundings) -> bool:
+    """Tell whether ink, another number or the rim is so near that it may hold more of a number."""
     x, _, w, h = box_of(number)
-    if min(x, shape[1] - x - w) < gap * h:
+    beside = [part for part in around.loose if lies_beside(part, number)]
+    if any(part.height >= DIGIT_LIKE * h or not is_inside(part, around.shape) for part in beside):
+        return True
+    gap = max(around.usual_gap, float(gaps_of(number).max(initial=0.0)))
+    if min(x, around.shape[1] - x - w) < gap * h:
         return True  # a digit more at such a gap would lie off the image
-    return any(_continues(other, number, max(CONTINUES, WIDER * gap)) for other in others)
+    if any(_reaches_further(line, number) for line in around.underlines):
+        return True
+    if any(_continues(other, number, OVER_A_RULE) for other in around.over_a_rule):
+        return True
+    if _covered_stroke(number, around.covered):
+        return True
+    reach = max(BESIDE, WIDER * max(gap, around.wide_gap))
+    return any(_continues(other, number, reach) for other in around.others)
 
 
 def may_be_two(number: Number, usual: float) -> bool:
@@ -99,9 +123,25 @@ def _has_ink_near(part: InkPart, box: Box) -> bool:
     return bool(part.mask[rows, columns].any())
 
 
+def _covered_stroke(number: Number, covered: Mask) -> bool:
+    """Tell whether a stroke like a digit's went with a rule in a number, or right beside it."""
+    x, y, w, h = box_of(number)
+    near = covered[max(0, int(y)) : int(y + h) + 1, max(0, int(x - h)) : int(x + w + h) + 1]
+    return any(max(part.width, part.height) >= COVERED * h for part in ink_parts(near)) if near.any() else False
+
+
+def _reaches_further(line: InkPart, number: Number) -> bool:
+    """Tell whether a line under a number also runs under what stands beside it."""
+    x, y, w, h = box_of(number)
+    if not y + 0.5 * h < line.y + line.height / 2 < y + 1.7 * h:
+        return False
+    shared = min(x + w, line.right) - max(x, line.x)
+    return shared > 0.5 * w and max(x - line.x, line.right - x - w) > GOES_ON * h
+
+
 def _continues(other: Number, number: Number, reach: float) -> bool:
     """Tell whether another number stands so close on the same line that both may be one."""
     x, y, w, h = box_of(number)
     x2, y2, w2, h2 = box_of(other)
     shared = min(y + h, y2 + h2) - max(y, y2)
-    return shared > 0.5 * min(h, h2) and max(x2 - x - w, x - x2 - w2) < reach * min(h, h2)
+    return shared > 0.5 * min(h, h2) and max(x2 - x - w, x - x2 - w2) < reach * (h + h2) / 2

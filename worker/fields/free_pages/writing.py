@@ -27,7 +27,7 @@ from worker.fields.free_pages.glyphs import (
     thickness,
 )
 from worker.fields.free_pages.sketch import Sketch, sketch_page, turn_sketch
-from worker.fields.free_pages.tables import TABLE_RULE_PX, find_printed_rows, say_which_way
+from worker.fields.free_pages.tables import TABLE_RULE_PX, find_printed_rows, paint_out_rows, say_which_way
 from worker.fields.free_pages.turning import NUMBERS_READ, Turn, choose_turn, digit_likeness
 from worker.fields.free_pages.wholeness import box_of
 from worker.fields.locating.extraction import bounding_box_px
@@ -39,6 +39,9 @@ from worker.values import NOT_A_DIGIT, FieldCrop, Page, Recognizers
 
 _AS_HIGH = 0.6
 """Ink in no number that has this share of the glyphs' usual height is named in the page's doubt."""
+
+_DRAWING = 12
+"""Ink so many times as high as the glyphs is a drawing or a shadow; rings that touch each other are lower."""
 
 _TALL_RULE, _COLUMN = 2.0, 1.5
 """Least length of a rule between columns, and their least width, in heights of the page's digits."""
@@ -74,8 +77,10 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     sketch = sketch_page(page)
     form = find_printed_rows(page, sketch, recognizers)
     if form.fields:
-        rows, _, left_out = _numbers(form.sketch, list(form.outside), recognizers)
-        return FreeWriting(form.fields, _doubt_places(form.sketch, [*(n for row in rows for n in row), *left_out]))
+        outside = replace(form.sketch, bare=paint_out_rows(form.sketch.bare, form.rows))
+        rows, _, left_out = _numbers(outside, list(form.outside), recognizers)
+        left_out += _overlooked(outside, find_glyphs(outside.grey, outside.background, outside.bare))
+        return FreeWriting(form.fields, _doubt_places(outside, [*(n for row in rows for n in row), *left_out]))
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     turn = _find_turn(page, sketch, glyphs, recognizers) if recognizers and glyphs else Turn()
     if turn.quarters:
@@ -167,7 +172,7 @@ def _overlooked(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
     others = [
         part
         for part in ink_parts(np.asarray(rest, np.uint8))
-        if _AS_HIGH * usual <= part.height < 4 * usual and (is_inside(part, rest.shape) or is_thin(part))
+        if _AS_HIGH * usual <= part.height < _DRAWING * usual and (is_inside(part, rest.shape) or is_thin(part))
     ]
     alike = like_the_darkest([*taken, *others], sketch.grey, sketch.background) if others else []
     return [[Glyph((part,))] for part in others if part in alike]

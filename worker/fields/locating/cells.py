@@ -26,6 +26,9 @@ _SMALLEST_CELL_PX = 12
 _STACKED_GAP = 0.25
 """Least gap, in cell heights, between rows of a form, and largest difference in width of cells of stacked rows."""
 
+_RAILS_SHOW = 0.6
+"""Share of one more cell's rails beyond a row's end from which the row goes on there."""
+
 _MARGIN_SHARE = 0.2
 """Margin around a row, in cell heights, for digits that cross its border."""
 
@@ -62,16 +65,50 @@ def find_cell_rows(ink: Mask) -> list[CellRow]:
     """Find the rows of at least three like cells side by side, from top to bottom."""
     insides = _cell_insides(ink)
     near_ink = np.asarray(cv2.dilate(ink, np.ones((3, 3), np.uint8)), np.uint8)
-    rows = []
+    rows: list[CellRow] = []
     while len(insides) >= _FEWEST_CELLS - 1:
         chain = _longest_chain(insides)
         if len(chain) < _FEWEST_CELLS - 1:
             break
         row = _extend(_as_row(insides[chain]), near_ink)
-        if row.count >= _FEWEST_CELLS and _is_divided(row, near_ink):
-            rows.append(row)
+        for piece in [other for other in rows if _is_same_row(other, row)]:
+            rows.remove(piece)
+            row = _join(row, piece)
+        rows.append(row)
         insides = np.delete(insides, chain, axis=0)
-    return sorted(rows, key=lambda row: float(row.corners[0, 1]))
+    found = [row for row in rows if row.count >= _FEWEST_CELLS and _is_divided(row, near_ink)]
+    return sorted(found, key=lambda row: float(row.corners[0, 1]))
+
+
+def goes_on(row: CellRow, ink: Mask) -> bool:
+    """Tell whether print shows more of a row beyond one of its ends: a cell there was not found, or is filled."""
+    near_ink = np.asarray(cv2.dilate(ink, np.ones((3, 3), np.uint8)), np.uint8)
+    step = (row.corners[1] - row.corners[0]) / row.count
+    return any(
+        min(_printed_share(near_ink, row.corners[k], row.corners[k] + way) for k in ends) > _RAILS_SHOW
+        for ends, way in (((0, 3), -step), ((1, 2), step))
+    )
+
+
+def _is_same_row(a: CellRow, b: CellRow) -> bool:
+    """Tell whether two rows of like cells lie on one line and touch: a digit over the print had parted them."""
+    along = (a.corners[1] - a.corners[0]) / a.width
+    down = np.array([-along[1], along[0]])
+    pitch = a.width / a.count
+    alike = abs(a.height / b.height - 1) < 0.2 and abs(b.width / b.count / pitch - 1) < 0.15
+    on_line = abs(float((b.corners.mean(axis=0) - a.corners.mean(axis=0)) @ down)) < 0.2 * a.height
+    start, end = (float((b.corners[k] - a.corners[0]) @ along) for k in (0, 1))
+    return alike and on_line and start < a.width + 0.3 * pitch and end > -0.3 * pitch
+
+
+def _join(a: CellRow, b: CellRow) -> CellRow:
+    """Return the row that reaches over both."""
+    along = (a.corners[1] - a.corners[0]) / a.width
+    start, end = (float((b.corners[k] - a.corners[0]) @ along) for k in (0, 1))
+    before, behind = max(0.0, -start) * along, max(0.0, end - a.width) * along
+    corners = a.corners + np.array([-before, behind, behind, -before])
+    width = float(np.hypot(*(corners[1] - corners[0])))
+    return CellRow(corners, round(width / (a.width / a.count)))
 
 
 def are_stacked(rows: list[CellRow]) -> bool:
