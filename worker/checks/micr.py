@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from worker.checks.e13b import CHARACTERS, PITCH_UNITS, ROWS, render
 from worker.imaging.binarization import flatten_background, ink_mask
+from worker.imaging.pieces import find_pieces
 from worker.values import Box, Grey
 
 Floats = NDArray[np.float32]
@@ -75,7 +76,7 @@ def _find_row(ink: NDArray[np.uint8], unit_px: tuple[float, float]) -> _Row | No
     """Find the straight row that holds the most parts as high as a character."""
     size = max(3, round(1.4 * unit_px[0])) | 1  # joins broken strokes; characters stand 2.6 units apart and more
     closed = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    stats = find_pieces(closed).stats
     x, y, w, h = stats[1:, :4].T.astype(np.float64)
     sized = (h >= 0.75 * ROWS * unit_px[0]) & (h <= 1.3 * ROWS * unit_px[1]) & (w <= 1.6 * h)
     x, y, h = (x + w / 2)[sized], (y + h / 2)[sized], h[sized]

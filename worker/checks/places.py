@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +11,7 @@ from worker.checks.finding import Check
 from worker.imaging.binarization import Mask, flatten_background, ink_mask
 from worker.imaging.currency_signs import tell_sign
 from worker.imaging.line_removal import find_rules, remove_rules
+from worker.imaging.pieces import find_pieces
 from worker.values import Box
 
 
@@ -57,7 +57,7 @@ def find_ink(check: Check) -> CheckInk:
     height, width = ink.shape
     rules = find_rules(ink, flat_length=0.08 * width, upright_length=height)
     _, mask = remove_rules(flat, ink, rules)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    stats = find_pieces(mask).stats
     boxes = stats[1:, :4]
     right, bottom = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
     rim = _RIM * width

@@ -94,7 +94,7 @@ def _stretch_contrast(ink: Ink) -> Ink | None:
 def _drop_specks(ink: Ink) -> tuple[Ink, tuple[int, int, int, int]]:
     """Blank components too small to be strokes; return the rest and the box (x, y, w, h) around it."""
     solid = cv2.threshold(ink, SOLID, 1, cv2.THRESH_BINARY)[1]
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8, ltype=cv2.CV_16U)
     if count > 2:
         areas = stats[:, cv2.CC_STAT_AREA]
         specks = areas < SPECK_SHARE * areas[1:].max()

@@ -12,6 +12,7 @@ import numpy as np
 
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.locating.extraction import inner_box_px
+from worker.imaging.pieces import find_pieces
 from worker.values import FieldCrop, RawReading
 
 TICKED_TEXT = "x"
@@ -45,7 +46,7 @@ def _measure_ink(crop: FieldCrop) -> tuple[float, float]:
     if paper - darkest < LEAST_CONTRAST * paper:
         return 0.0, 0.0
     ink = (inside < (paper + darkest) / 2).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    stats = find_pieces(ink).stats
     if len(stats) == 1:
         return 0.0, 0.0
     across = stats[1:, cv2.CC_STAT_WIDTH] / ink.shape[1]

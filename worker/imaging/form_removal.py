@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.imaging.binarization import Mask
-from worker.imaging.geometry import Array
+from worker.imaging.geometry import Array, median
 from worker.imaging.line_removal import Rule
+from worker.imaging.pieces import find_pieces
 from worker.values import Box, Grey
 
 SEARCH_MM = 0.7
@@ -138,22 +139,16 @@ def _fit_line(course: _Course, middle: Array, thickness: Array, px_per_mm: float
     seen = thickness > 0
     if np.count_nonzero(seen) < LEAST_SEEN * len(seen):
         return None
-    usual = _median(thickness[seen])
+    usual = median(thickness[seen])
     away = middle - course.expected
     clear = seen & (thickness <= usual + 1.5)
-    near = clear & (np.abs(away - _median(away[clear])) < 0.25 * px_per_mm + 0.5)
+    near = clear & (np.abs(away - median(away[clear])) < 0.25 * px_per_mm + 0.5)
     if np.count_nonzero(near) < 4:
         return None
     x, y = course.along[near], middle[near]
     mean_x, mean_y = float(x.mean()), float(y.mean())
     slope = float(((x - mean_x) * (y - mean_y)).sum() / ((x - mean_x) ** 2).sum())
     return Rule(course.upright, mean_y - slope * mean_x, slope, usual, course.start, course.end)
-
-
-def _median(values: Array) -> float:
-    """Return the median; on a few numbers ten times as fast as NumPy's."""
-    ranked, half = np.sort(values), len(values) // 2
-    return float(ranked[half]) if len(values) % 2 else float(ranked[half - 1] + ranked[half]) / 2
 
 
 def _runs_near(ink: Mask, courses: list[_Course], px_per_mm: float) -> tuple[Array, Array]:
@@ -194,12 +189,12 @@ def _is_inside(ink: Mask, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> 
 
 def _mark_strangers(ink: Mask, inner: Box) -> Mask:
     """Mark the pieces of ink that lie wholly outside of the field (labels, neighbours), with their rim."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8, ltype=cv2.CV_16U)
+    labels, stats, _ = find_pieces(ink)
     left, top, width, height = (stats[:, k] for k in range(4))
     outside = (left + width <= inner.x) | (left >= inner.x + inner.w)
     outside |= (top + height <= inner.y) | (top >= inner.y + inner.h)
     outside[0] = False
     if not outside.any():
         return np.zeros_like(ink)
-    strange = outside.view(np.uint8)[labels]
+    strange = outside.view(np.uint8).take(labels)
     return np.asarray(cv2.dilate(strange, np.ones((3, 3), np.uint8)) & (ink == strange), np.uint8)

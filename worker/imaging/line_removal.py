@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.imaging.binarization import Mask
+from worker.imaging.pieces import find_pieces
 from worker.values import Grey
 
 _STEEPEST = 0.14
@@ -120,7 +121,7 @@ def _flat_pieces(ink: Mask, shortest: int) -> NDArray[np.float64]:
     joined = cv2.morphologyEx(thin, cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))[:, gap:-gap]
     runs = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((1, shortest), np.uint8))
     runs[:, ::_PIECE_PX] = 0
-    _, _, stats, middles = cv2.connectedComponentsWithStats(runs, connectivity=8)
+    _, stats, middles = find_pieces(runs)
     table = np.column_stack([stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_WIDTH], middles[1:]])
     return np.asarray(table, np.float64)
 

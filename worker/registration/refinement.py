@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.imaging.geometry import Array, project
+from worker.imaging.geometry import Array, median, project
 from worker.registration.fiducials import Fiducials, match_fiducials, seen_markers
 from worker.registration.form_print import FormPrint
 from worker.registration.landmarks import RUNG_MM, SAMPLES_PER_RUNG, Landmarks
@@ -128,7 +128,7 @@ def _search(homography: Array, form_print: FormPrint, marks: Landmarks, search_m
     chord = px[:, -1] - px[:, 0]
     length = np.hypot(chord[:, 0], chord[:, 1])
     normal = np.stack([-chord[:, 1], chord[:, 0]], 1) / np.maximum(length, 1e-6)[:, None]
-    px_per_mm = float(np.median(length)) / (RUNG_MM * (SAMPLES_PER_RUNG - 1) / SAMPLES_PER_RUNG) if count else 1.0
+    px_per_mm = median(length) / (RUNG_MM * (SAMPLES_PER_RUNG - 1) / SAMPLES_PER_RUNG) if count else 1.0
     reach = float(np.clip(search_mm * px_per_mm, 2.0, 60.0))
     offsets = np.linspace(-reach, reach, 2 * int(np.ceil(reach)) + 1)
     at = px[:, :, None] + normal[:, None, None] * offsets[None, None, :, None]

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.imaging.geometry import Array, project
+from worker.imaging.geometry import Array, median, project
 from worker.registration.fiducials import guess_by_markers, seeds_by_corner_marks, seen_markers
 from worker.registration.form_print import MARK, RULE, FormPrint
 from worker.registration.landmarks import Landmarks
@@ -154,7 +154,7 @@ def _count_agreeing(
 def _same_place(a: Array, b: Array, marks: Landmarks) -> bool:
     there = project(b, marks.centre)
     gap = np.abs(project(a, marks.centre) - there).max(1)
-    return bool(np.median(gap) < 0.02 * np.abs(there).max())
+    return bool(median(gap) < 0.02 * np.abs(there).max())
 
 
 def _grow(homography: Array, form_print: FormPrint, marks: Landmarks) -> Guess:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from worker.imaging.binarization import Mask, flatten_background, ink_mask, stroke_width
 from worker.imaging.line_removal import Rule, find_rules, remove_rules
+from worker.imaging.pieces import find_pieces
 from worker.values import FieldCrop, Grey, freeze
 
 _MARGIN_SHARE = 0.3
@@ -82,8 +83,8 @@ def printed_rules(ink: Mask) -> list[Rule]:
 
 def writing_line(ink: Mask) -> Mask:
     """Keep the one line of writing with the most ink, without specks and bits at the edges."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    if count == 1:
+    labels, stats, _ = find_pieces(ink)
+    if len(stats) == 1:
         return ink
     parts = np.asarray(stats[1:], np.int32)
     usable = ~_is_remnant(parts, ink.shape) & ~_is_beside_writing(parts, ink.shape)
@@ -119,7 +120,7 @@ def outside_of_frame(ink: Mask, rules: list[Rule]) -> Mask:
     frame += uprights if len(uprights) <= _MOST_FRAME_UPRIGHTS else []
     if not frame:
         return np.zeros_like(ink)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    labels, stats, _ = find_pieces(ink)
     parts = stats.astype(np.float64)
     beyond = np.zeros(len(stats), bool)
     for rule in frame:

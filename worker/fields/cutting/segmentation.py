@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from worker.fields.cutting.cleaning import remove_print, writing_line
 from worker.fields.locating.extraction import bounding_box_px
 from worker.imaging.binarization import Mask, stroke_width
+from worker.imaging.pieces import find_pieces
 from worker.values import Box, DigitCrop, FieldCrop, Grey, freeze
 
 _MARK_SHARE = 0.45
@@ -89,7 +90,8 @@ def digit_parts(ink: Mask, count: int | None = None) -> list[InkPart]:
 
 def ink_parts(ink: Mask) -> list[InkPart]:
     """Return the connected parts of ``ink``, from left to right."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    labels, stats, _ = find_pieces(ink)
+    count = len(stats)
     parts = []
     for label in range(1, count):
         x, y, w, h = (int(v) for v in stats[label, :4])

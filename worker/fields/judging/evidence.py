@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,13 +121,13 @@ def _is_cut_off(seen: Transcript) -> bool:
 
 def _odd_size(seen: Transcript) -> float:
     """Return how far the least digit's height lies below the median: a mark read as a digit is small."""
-    heights = np.array([cut.box.h for cut in seen.cuts])
-    return float(math.log(max(np.median(heights), 1) / max(heights.min(), 1)))
+    heights = [cut.box.h for cut in seen.cuts]
+    return float(math.log(max(statistics.median(heights), 1) / max(min(heights), 1)))
 
 
 def _unread_ink(seen: Transcript) -> float:
     """Return the share of a line's ink that lies in no digit's box, marks included."""
     image = seen.line.image
-    total = float((image > 127).sum())
-    read = sum(float((cut.ink > 127).sum()) for cut in seen.cuts)
+    total = float(np.count_nonzero(image > 127))
+    read = sum(float(np.count_nonzero(cut.ink > 127)) for cut in seen.cuts)
     return max(0.0, 1 - read / total) if total else 0.0

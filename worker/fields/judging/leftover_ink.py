@@ -19,6 +19,7 @@ from worker.fields.cutting.cleaning import remove_print
 from worker.fields.locating.cell_ink import remove_cells
 from worker.imaging.binarization import Mask, flatten_background, ink_mask
 from worker.imaging.line_removal import Rule, find_rules, remove_rules
+from worker.imaging.pieces import find_pieces
 from worker.values import FieldCrop, Grey
 
 LEAST_LENGTH = 0.25
@@ -118,7 +119,7 @@ def _blots(grey: Grey) -> _Look:
 
 def _solid(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Keep the pieces that fill a third of their box: no frame does."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
+    labels, stats, _ = find_pieces(ink.view(np.uint8))
     w, h, area = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
     return np.asarray((area > w * h / 3)[labels] & ink, bool)
 
@@ -126,7 +127,8 @@ def _solid(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _judge_look(look: _Look, sides: list[Rule]) -> Leftover:
     """Tell whether strokes stand out: few pieces that hold most of the ink, clearly darker than all around."""
     height, width = look.ink.shape
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(look.ink.view(np.uint8), connectivity=8)
+    labels, stats, _ = find_pieces(look.ink.view(np.uint8))
+    count = len(stats)
     if count == 1:
         return Leftover.NOTHING
     weight = np.bincount(labels.ravel(), weights=(look.contrast * look.ink).ravel(), minlength=count)[1:]

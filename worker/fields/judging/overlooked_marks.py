@@ -5,12 +5,15 @@ Readers that were taught on numbers look for digits, and a struck digit is still
 
 from __future__ import annotations
 
+import statistics
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.fields.line_reader.alignment import INK, Cut
 from worker.fields.line_reader.transcription import Transcript
+from worker.imaging.pieces import find_pieces
 
 SMALLEST_POINT, LARGEST_POINT = 0.08, 0.3
 """Sides of a written point, in heights of a digit."""
@@ -37,11 +40,11 @@ def finds_point(seen: Transcript) -> bool:
     if not seen.cuts:
         return False
     ink = (seen.line.image > INK).astype(np.uint8)
-    height = float(np.median([cut.box.h for cut in seen.cuts]))
-    top = float(np.median([cut.box.y for cut in seen.cuts]))
+    height = float(statistics.median(cut.box.h for cut in seen.cuts))
+    top = float(statistics.median(cut.box.y for cut in seen.cuts))
     left = min(cut.box.x for cut in seen.cuts)
     taken = [cut.box for cut in (*seen.cuts, *seen.marks)]
-    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    stats = find_pieces(ink).stats
     points = [
         (x, y, w, h)
         for x, y, w, h, area in stats[1:].tolist()
@@ -63,30 +66,30 @@ def find_struck(seen: Transcript) -> tuple[int, ...]:
 
 
 def _is_struck(cut: Cut, digit: str) -> bool:
-    ys, xs = np.nonzero(cut.ink > INK)
-    if digit in WITH_BAR or not len(ys):
+    if digit in WITH_BAR:
         return False
-    ink = (cut.ink > INK)[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1].astype(np.uint8)
-    height, width = ink.shape
-    if width < 0.3 * height:
+    mask = cut.ink > INK
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if not width or width < 0.3 * height:
         return False
+    ink = mask[y : y + height, x : x + width]
     end = max(1, round(END_SHARE * width))
     for view in (ink, ink[:, ::-1]):
-        tip = np.flatnonzero(view[:, :end].any(axis=1))
-        level = tip.mean() / max(height - 1, 1)
-        alone = np.ptp(tip) <= END_HEIGHT * height and MIDDLE[0] < level < MIDDLE[1]
-        if alone and _run_from(view, round(tip.mean())) >= max(STRIKE_SHARE * width, LEAST_RUN * height):
+        tip = np.flatnonzero(view[:, :end].any(axis=1)).tolist()
+        row = sum(tip) / len(tip)
+        alone = tip[-1] - tip[0] <= END_HEIGHT * height and MIDDLE[0] < row / max(height - 1, 1) < MIDDLE[1]
+        if alone and _run_from(view, round(row)) >= max(STRIKE_SHARE * width, LEAST_RUN * height):
             return True
     return False
 
 
-def _run_from(ink: NDArray[np.uint8], start: int) -> int:
+def _run_from(ink: NDArray[np.bool_], start: int) -> int:
     """Return how far a straight line that begins at the left, in row ``start``, stays on ink, in columns."""
     height, width = ink.shape
     columns = np.arange(width)
     best = 0
     for rise in range(-STEEPEST_PX, STEEPEST_PX + 1):
         rows = np.rint(start + rise * columns / max(width - 1, 1)).astype(int).clip(0, height - 1)
-        gaps = np.flatnonzero(ink[rows, columns] == 0)
+        gaps = np.flatnonzero(~ink[rows, columns])
         best = max(best, int(gaps[0]) if len(gaps) else width)
     return best

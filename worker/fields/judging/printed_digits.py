@@ -7,6 +7,7 @@ stand on one line, of one height, each in the shape of a printed one, may be suc
 from __future__ import annotations
 
 import functools
+import statistics
 
 import cv2
 import numpy as np
@@ -35,8 +36,9 @@ def look_printed(seen: Transcript) -> bool:
     boxes = [cut.box for cut in seen.cuts]
     if not boxes:
         return False
-    height = float(np.median([box.h for box in boxes]))
-    spreads = (np.ptp([box.y for box in boxes]), np.ptp([box.y + box.h for box in boxes]))
+    height = float(statistics.median(box.h for box in boxes))
+    tops, feet = [box.y for box in boxes], [box.y + box.h for box in boxes]
+    spreads = (max(tops) - min(tops), max(feet) - min(feet))
     needed = ALIKE if len(boxes) > 1 else ALIKE_ALONE
     return max(spreads) <= LEVEL * height and all(
         _likeness(cut.ink, int(digit)) >= needed for cut, digit in zip(seen.cuts, seen.text, strict=True)

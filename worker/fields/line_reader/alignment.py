@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from worker.fields.line_reader.decoding import Symbol
 from worker.fields.line_reader.normalization import WIDTH_STRIDE, Line
+from worker.imaging.pieces import find_pieces
 from worker.values import Box
 
 Pixels = NDArray[np.uint8]
@@ -186,7 +187,8 @@ def _main_ink(part: Pixels, centre: float) -> tuple[Pixels, Box | None]:
 
     Specks and remnants of rules that lie away from the main ink are dropped.
     """
-    count, labels, stats, centres = cv2.connectedComponentsWithStats((part > INK).view(np.uint8), connectivity=8)
+    labels, stats, centres = find_pieces((part > INK).view(np.uint8))
+    count = len(stats)
     if count == 1:
         return np.zeros((8, 8), np.uint8), None
     if count == 2:

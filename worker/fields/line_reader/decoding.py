@@ -116,8 +116,13 @@ def find_candidates(merged: Floats) -> list[Candidate]:
     beams = {"": (1.0, 0.0)}  # prefix -> ends in blank, ends in its last digit
     columns = np.exp(merged.astype(np.float64))
     empty = columns[:, BLANK] > 1 - NEGLIGIBLE / 5
-    for column, no_digit in zip(columns.tolist(), empty.tolist(), strict=True):
-        beams = {text: (b + d, 0.0) for text, (b, d) in beams.items()} if no_digit else _extend(beams, column)
+    was_empty = False
+    for column, is_empty in zip(columns.tolist(), empty.tolist(), strict=True):
+        if not is_empty:
+            beams = _extend(beams, column)
+        elif not was_empty:  # a second empty column changes nothing
+            beams = {text: (b + d, 0.0) for text, (b, d) in beams.items()}
+        was_empty = is_empty
     total = sum(b + d for b, d in beams.values())
     ranked = sorted(((b + d) / total, prefix) for prefix, (b, d) in beams.items())[::-1]
     return [Candidate(prefix, p) for p, prefix in ranked]
@@ -153,15 +158,16 @@ def string_log_probabilities(merged: Floats, strings: Sequence[str]) -> NDArray[
     emission = np.exp(_without_repeated_blanks(merged).astype(np.float64))[:, :, labels]
     forward = np.zeros(emission[:, 0].shape)
     forward[..., :2] = emission[:, 0, :, :2]
-    scale = np.zeros(forward.shape[:2])
+    most = np.ones((*forward.shape[:2], emission.shape[1]))
     for column in range(1, emission.shape[1]):
         reached = forward.copy()
         reached[..., 1:] += forward[..., :-1]
         reached[..., 2:] += forward[..., :-2] * may_skip[:, 2:]
-        forward = reached * emission[:, column]
-        most = forward.max(axis=-1) + IMPOSSIBLE
-        forward /= most[..., None]
-        scale += np.log(most)
+        np.multiply(reached, emission[:, column], out=forward)
+        largest = np.maximum.reduce(forward, axis=-1, keepdims=True) + IMPOSSIBLE
+        forward /= largest
+        most[..., column] = largest[..., 0]
+    scale = np.log(most).cumsum(axis=-1)[..., -1]
     last = np.array([2 * len(s) for s in strings])
     rows = np.arange(len(strings))
     ends = forward[:, rows, last] + np.where(last > 0, forward[:, rows, last - 1], 0)
@@ -198,8 +204,9 @@ def align(digits: str, merged: Floats) -> list[Symbol]:
     """
     if not digits:
         return []
-    if spell_greedily(merged) == digits:  # the likeliest path of all is the likeliest of this string
-        return read_greedily(merged)
+    greedily = read_greedily(merged)
+    if "".join(symbol.character for symbol in greedily) == digits:  # the likeliest path of all is the string's, too
+        return greedily
     labels = np.full(2 * len(digits) + 1, BLANK)
     labels[1::2] = [int(d) for d in digits]
     skippable = np.zeros(len(labels), bool)

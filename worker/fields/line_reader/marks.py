@@ -78,13 +78,14 @@ def _look(likely: NDArray[np.float64], best: NDArray[np.intp], start: int, stop:
     if stop <= start:
         return _Gap((), np.zeros(_STOP - _FIRST), np.zeros(_STOP - _FIRST, np.intp))
     part = likely[start:stop, _FIRST:_STOP]
-    pairs = part + np.vstack([part[1:], np.zeros((1, part.shape[1]))])  # a mark may lie across two columns
+    pairs = part.copy()
+    pairs[:-1] += part[1:]  # a mark may lie across two columns
     signs = []
     for i in range(start, stop):
         kind = int(best[i])
         if _FIRST <= kind < _STOP and (i == start or best[i - 1] != kind):
             signs.append((kind, i, float(min(1.0, pairs[i - start :, kind - _FIRST].max()))))
-    return _Gap(tuple(signs), pairs.max(axis=0).clip(max=1.0), start + part.argmax(axis=0))
+    return _Gap(tuple(signs), np.minimum(pairs.max(axis=0), 1.0), start + part.argmax(axis=0))
 
 
 def _others(gap: _Gap) -> Iterator[tuple[str, float]]:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.imaging.pieces import find_pieces
 from worker.values import Box, Grey
 
 LINE_HEIGHT = 40
@@ -88,7 +89,7 @@ def normalize_line(grey: Grey) -> Line:
     rows = WORKING_HEIGHT * float(np.clip(1.5 * height / width, 1, 2.2))  # in a tall crop the line is a small part
     working = min(1.0, rows / height, 1600 / width)
     darkness = flatten(_shrink(grey, working))
-    pieces = _find_pieces(darkness)
+    pieces = _find_writing(darkness)
     extent = _extent_of(pieces)
     if extent is None:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
@@ -126,7 +127,7 @@ def flatten(grey: Grey) -> Grey:
     if gutters is not None:
         dark[gutters > 0] = 0
     otsu, _ = cv2.threshold(dark, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    counts = np.bincount(dark.ravel(), minlength=256)
+    counts = _count_levels(dark)
     threshold = max(int(otsu), round(255 * MIN_CONTRAST)) + 1
     if not counts[threshold:].any():
         return np.zeros_like(dark)
@@ -136,13 +137,13 @@ def flatten(grey: Grey) -> Grey:
     return np.asarray(cv2.LUT(dark, ramp), np.uint8)
 
 
-def _find_pieces(darkness: Grey) -> _Pieces:
+def _find_writing(darkness: Grey) -> _Pieces:
     mask = (darkness > 127).view(np.uint8)
     rules = _rules(mask)
-    _, _, stats, centres = cv2.connectedComponentsWithStats(cv2.subtract(mask, rules), connectivity=8)
+    _, stats, centres = find_pieces(cv2.subtract(mask, rules))
     boxes, centres = stats[1:], centres[1:]
     keep = _is_writing(boxes, darkness.shape)
-    either = np.concatenate([boxes, cv2.connectedComponentsWithStats(rules, connectivity=8)[2][1:]])  # long dashes, too
+    either = np.concatenate([boxes, find_pieces(rules).stats[1:]]) if rules.any() else boxes  # long dashes, too
     either = either[either[:, cv2.CC_STAT_AREA] >= 6]
     flatness = either[:, cv2.CC_STAT_WIDTH] / either[:, cv2.CC_STAT_HEIGHT]
     return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], either[flatness >= 1])
@@ -186,7 +187,7 @@ def count_passed_over(grey: Grey, boxes: Sequence[Box]) -> int:
     """
     height, width = grey.shape
     working = min(1.0, 1600 / max(height, width))
-    pieces = _find_pieces(flatten(_shrink(grey, working)))
+    pieces = _find_writing(flatten(_shrink(grey, working)))
     centres = pieces.centres
     digit_height = float(np.median([box.h for box in boxes])) * working
     heights = pieces.boxes[:, cv2.CC_STAT_HEIGHT] / digit_height
@@ -231,7 +232,7 @@ def _shrink(grey: Grey, scale: float) -> Grey:
 def _solid_areas(grey: Grey) -> NDArray[np.uint8] | None:
     """Return the gutters: black areas along a side, wider than a pen, with their shaded rim; None without any."""
     height, width = grey.shape
-    bright = _percentile_bin(np.bincount(grey.ravel(), minlength=256), 95)
+    bright = _percentile_bin(_count_levels(grey), 95)
     size = max(9, height // 5)
     dark = (grey < GUTTER_TONE * bright).view(np.uint8)
     solid = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
@@ -277,6 +278,13 @@ def _weighted_percentile(values: NDArray[np.generic], weights: NDArray[np.generi
     order = values.argsort(kind="stable")
     total = weights[order].cumsum()
     return float(values[order[total.searchsorted(percent / 100 * total[-1])]])
+
+
+def _count_levels(grey: Grey) -> NDArray[np.int64]:
+    """Return how many pixels have each of the 256 levels; below 16 million, 32-bit floats count exactly."""
+    if grey.size >= 1 << 24:
+        return np.bincount(grey.ravel(), minlength=256)
+    return cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().astype(np.int64)
 
 
 def _percentile_bin(counts: NDArray[np.int64], percent: float) -> int:

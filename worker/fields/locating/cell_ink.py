@@ -18,6 +18,7 @@ from worker.fields.cutting.segmentation import InkPart, digit_crop, ink_parts, j
 from worker.fields.locating.cells import detect_cell_row, margin_px, straighten_row
 from worker.imaging.binarization import Mask, flatten_background, ink_mask, stroke_width
 from worker.imaging.line_removal import Rule, find_rules, remove_rules
+from worker.imaging.pieces import find_pieces
 from worker.values import DigitCrop, FieldCrop, Grey
 
 _LEAST_DIGIT_SHARE = 0.35
@@ -62,7 +63,7 @@ def remove_cells(crop: FieldCrop, count: int) -> tuple[Grey, Mask]:
     alike = cv2.dilate(np.median(contrast, axis=0).astype(np.uint8), np.ones((reach, reach), np.uint8))
     own = np.where(ink & (alike < 0.5 * contrast), contrast, 0).astype(np.uint8)
     bare = np.concatenate(list(own), axis=1)
-    _, labels, stats, middles = cv2.connectedComponentsWithStats((bare > 0).view(np.uint8), connectivity=8)
+    labels, stats, middles = find_pieces((bare > 0).view(np.uint8))
     off = np.abs(middles[:, 0] / pitch - np.rint(middles[:, 0] / pitch))
     side = (off < _SIDE_SHARE) & (stats[:, cv2.CC_STAT_WIDTH] < _SIDE_SHARE * pitch)
     bare[side[labels]] = 0
