@@ -162,6 +162,30 @@ class ProblemOut(_Answer):
     detail: str
 
 
+class AuditOut(_Answer):
+    """What the audit of accepted fields of one source and template has shown.
+
+    ``bound`` is an upper bound of the share of them that is wrong. It holds at all times together with the probability
+    ``confidence``, however often one looks. ``source`` and ``template`` are None in the sum over all.
+    """
+
+    source: str | None
+    template: str | None
+    drawn: int
+    audited: int
+    wrong: int
+    bound: float
+    confidence: float
+
+
+class AuditsOut(_Answer):
+    """The audit over all accepted fields, and for each source and template."""
+
+    share: float
+    total: AuditOut
+    items: list[AuditOut]
+
+
 WebhookEvent = Literal[
     "scan.read", "scan.failed", "scan.complete", "field.reviewed", "field.corrected_after_acceptance"
 ]

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
         Path | None,
         Field(description="A calibration of your own fields, written by icr calibrate; empty: the model's own"),
     ] = None
+    audit_share: Annotated[
+        float, Field(ge=0, le=1, description="Share of accepted fields that people key blind, drawn by chance; 0: none")
+    ] = 0.01
     check_locale: Annotated[
         Literal["US", "IN", "CL", "EU"], Field(description="Country whose grammar bank checks are read by")
     ] = "US"

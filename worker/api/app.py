@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from worker.api import access, exports, fields, images, login, reviews, scans, webhooks
+from worker.api import access, audits, exports, fields, images, login, reviews, scans, webhooks
 from worker.api.guard import Guard
 from worker.api.passwords import FailureLimits
 from worker.api.pictures import PictureMaker
@@ -39,7 +39,7 @@ def make_app(runtime: Runtime) -> FastAPI:
     app.state.announcer = scans.Announcer(runtime)
     add_problem_answers(app)
     app.add_middleware(Guard)
-    for room in (login, scans, fields, reviews, images, exports, webhooks):
+    for room in (login, scans, fields, reviews, images, exports, webhooks, audits):
         app.include_router(room.router)
     if pages := _find_pages(runtime):
         app.include_router(pages, dependencies=[Depends(access.current_user)], include_in_schema=False)

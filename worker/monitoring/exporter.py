@@ -20,9 +20,11 @@ from prometheus_client.registry import Collector
 
 from worker.bootstrap import Runtime
 from worker.errors import DatabaseUnavailableError
+from worker.monitoring.audit_bound import bound_rate
 from worker.monitoring.health import find_obstacles, silent_here
 from worker.queue.beats import beat_ages
 from worker.queue.depth import queue_depth
+from worker.store.audits import count_audits
 from worker.store.figures import LATEST, count_latest_fields, latest_model_versions
 from worker.store.summary import count_review_queue, queue_summary
 from worker.store.webhooks import count_messages
@@ -115,6 +117,25 @@ def _of_database(runtime: Runtime) -> Iterator[Metric]:
     for name, version in latest_model_versions(engine).items():
         models.add_metric([name, version], 1.0)
     yield models
+    yield from _of_audits(runtime)
+
+
+def _of_audits(runtime: Runtime) -> Iterator[Metric]:
+    labels = ["source", "template"]
+    fields = Gauge("icr_audit_fields", "Accepted fields drawn for the audit, by outcome", labels=[*labels, "outcome"])
+    bounds = Gauge(
+        "icr_audit_substitution_bound",
+        "Upper bound of the share of accepted fields that is wrong, which holds at all times at 95 %",
+        labels=labels,
+    )
+    for count in count_audits(runtime.engine()):
+        of_kind = [count.source, count.template or ""]
+        outcomes = {"right": count.audited - count.wrong, "wrong": count.wrong, "open": count.drawn - count.audited}
+        for outcome, number in outcomes.items():
+            fields.add_metric([*of_kind, outcome], float(number))
+        bounds.add_metric(of_kind, bound_rate(count.audited, count.wrong))
+    yield fields
+    yield bounds
 
 
 def _of_redis(runtime: Runtime) -> Iterator[Metric]:

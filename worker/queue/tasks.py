@@ -208,7 +208,11 @@ def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadlin
                 return "duplicate"
             claim = identified
         scan, pages = read_scan_pages(runtime, claim, watch)
-        stored = watch.time("store", _patiently, lambda: store_readings(engine, claim, scan, pages), deadline)
+        share = runtime.settings.audit_share
+        held = claim
+        stored = watch.time(
+            "store", _patiently, lambda: store_readings(engine, held, scan, pages, audit_share=share), deadline
+        )
         log.info(
             "scan read" if stored else "reading dropped: another worker took over",
             pages=len(pages),

@@ -72,6 +72,8 @@ def make_item(leased: Leased, templates: Mapping[str, FormTemplate], turns: int)
 def show_field(leased: Leased) -> Showing:
     """Choose what is shown of a field's reading."""
     row = leased.field
+    if leased.audited:
+        return Showing("blind")
     return choose_showing(
         text=row.text,
         written=row.written,

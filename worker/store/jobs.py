@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from worker.errors import InvalidJobError
+from worker.store.audits import draw_audits
 from worker.store.engine import database_now, reading, writing
 from worker.store.outbox import announce_duplicate, announce_failed, announce_read
 from worker.store.readings import insert_scan, upsert
@@ -218,7 +219,9 @@ def claim_in(
     )
 
 
-def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequence[PageReading]) -> bool:
+def store_readings(
+    engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequence[PageReading], *, audit_share: float = 0.0
+) -> bool:
     """Write every row of a scan and end its job, or nothing and return False where the claim was lost.
 
     The rows replace those of an earlier reading of the job (``worker.store.rereading``).
@@ -234,6 +237,7 @@ def store_readings(engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequenc
             scan_id = insert_scan(connection, sha256=scan.sha256, size=None, now=now)
             connection.execute(update(JobRow).where(JobRow.id == claim.id).values(scan_id=scan_id))
         settle_superseded(connection, claim.id, claim.scan.id, now)
+        draw_audits(connection, claim.id, audit_share, now)
         announce_read(connection, claim.id)
         return True
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from worker.store.audits import forget_audited_fields
 from worker.store.engine import database_now, reading, writing
 from worker.store.outbox import forget_messages
 from worker.store.tables import (
@@ -181,6 +182,7 @@ def _delete_batch(
     for status, count in fields_by_status:
         setattr(counts, f"fields_{status}", count)
     of_pages = select(FieldRow.id).where(FieldRow.page_id.in_(page_ids))
+    forget_audited_fields(connection, page_ids)
     _delete(connection, ReviewTaskRow, ReviewTaskRow.field_id.in_(of_pages))
     counts.reviews = _delete(connection, ReviewRow, ReviewRow.field_id.in_(of_pages))
     counts.digits = _delete(connection, DigitRow, DigitRow.field_id.in_(of_pages))

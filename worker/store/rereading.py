@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or_, select, update
 
+from worker.store.audits import forget_audited_fields
 from worker.store.engine import database_now, writing
 from worker.store.readings import insert_readings
 from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, JobState, PageRow, ReviewRow, ReviewTaskRow
@@ -97,6 +98,7 @@ def _reviewed_fields(connection: Connection, page_ids: Sequence[int]) -> list[_R
 
 def _delete_readings(connection: Connection, page_ids: Sequence[int]) -> None:
     """Delete pages and all that hangs on them, the leaves first."""
+    forget_audited_fields(connection, page_ids)
     fields = select(FieldRow.id).where(FieldRow.page_id.in_(page_ids))
     for table, condition in (
         (ReviewTaskRow, ReviewTaskRow.field_id.in_(fields)),

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, Row, Select, delete, exists, func, select, update
 from sqlalchemy.orm import aliased
 
 from worker.errors import InvalidReviewError, StaleReviewError
+from worker.store.audits import reopen_audit
 from worker.store.engine import reading, writing
 from worker.store.reviews import HELD, Review, lock_field, record_act
 from worker.store.tables import FieldRow, ReviewRow, ReviewTaskRow
@@ -44,6 +45,7 @@ def undo_review(engine: Engine, review_id: int, *, who: str) -> Review:
         holds = {name: (act.held or {}).get(name) for name in HELD}
         connection.execute(update(FieldRow).where(FieldRow.id == act.field_id).values(holds))
         connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == act.field_id))
+        reopen_audit(connection, act.field_id)
         before = field.text if field.final_text is None else field.final_text
         after = field.text if holds["final_text"] is None else holds["final_text"]
         review = Review(act.field_id, act.name, "undo", before, after, who)

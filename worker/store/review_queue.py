@@ -7,6 +7,7 @@ the database's own clock.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,10 +20,13 @@ from worker.store.double_keying import was_keyed_by
 from worker.store.engine import database_now, reading, writing
 from worker.store.jobs import CLOCK_STEP
 from worker.store.reviews import FREE, Review, ReviewClaim, Seen, lock_field, record_act
+from worker.store.service_tables import AuditRow
 from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow, ReviewRow, ReviewTaskRow
 
 AnyRow = Row[*tuple[Any, ...]]
 Level = Literal["keyer", "supervisor"]
+AUDITS_AMONG = 8
+"""About one in so many fields that a station takes is an audit, while others wait."""
 ROUNDS = 4
 """So often a station looks for other fields, where another has just taken those that it chose."""
 
@@ -44,6 +48,7 @@ class Leased:
     digits: Sequence[AnyRow]
     doubts: frozenset[str]
     claim: ReviewClaim
+    audited: bool = False
 
 
 def take_fields(
@@ -153,6 +158,10 @@ def _is_free(now: datetime, own_station: str | None) -> ColumnElement[bool]:
 
 
 def _waiting(query: Select[*tuple[Any, ...]], wanted: Wanted) -> Select[*tuple[Any, ...]]:
+    return _at_level(query, wanted).where(FieldRow.final_text.is_(None))
+
+
+def _at_level(query: Select[*tuple[Any, ...]], wanted: Wanted) -> Select[*tuple[Any, ...]]:
     query = query.outerjoin(ReviewTaskRow, ReviewTaskRow.field_id == FieldRow.id)
     if wanted.template is not None or wanted.source is not None:
         query = query.join(PageRow, PageRow.id == FieldRow.page_id).join(JobRow, JobRow.id == PageRow.job_id)
@@ -161,7 +170,7 @@ def _waiting(query: Select[*tuple[Any, ...]], wanted: Wanted) -> Select[*tuple[A
     level: ColumnElement[bool] = ReviewTaskRow.level == wanted.level
     if wanted.level == "keyer":
         level = or_(ReviewTaskRow.field_id.is_(None), level)
-    return query.where(FieldRow.final_text.is_(None), level)
+    return query.where(level)
 
 
 def _choose(connection: Connection, wanted: Wanted, free: ColumnElement[bool], who: str, count: int) -> list[int]:
@@ -170,10 +179,23 @@ def _choose(connection: Connection, wanted: Wanted, free: ColumnElement[bool], w
     query = query.where(or_(ReviewTaskRow.field_id.is_(None), and_(free, another)))
     fresh = query.where(ReviewTaskRow.skipped_at.is_(None)).order_by(FieldRow.id).limit(count)
     ids = list(connection.execute(fresh).scalars())
+    by_chance = sum(random.random() < 1 / AUDITS_AMONG for _ in range(count))  # noqa: S311  # no secret hangs on it
+    audits = _choose_audits(connection, wanted, and_(free, another), max(by_chance, count - len(ids)))
+    ids = ids[: count - len(audits)]
+    for audit in audits:
+        ids.insert(random.randrange(len(ids) + 1), audit)  # noqa: S311
     if len(ids) < count:
         skipped = query.where(ReviewTaskRow.skipped_at.is_not(None)).order_by(ReviewTaskRow.skipped_at)
         ids += connection.execute(skipped.limit(count - len(ids))).scalars()
     return ids
+
+
+def _choose_audits(connection: Connection, wanted: Wanted, free: ColumnElement[bool], most: int) -> list[int]:
+    """Return accepted fields that were drawn to be keyed blind among the others."""
+    query = _at_level(select(FieldRow.id).select_from(FieldRow), wanted)
+    query = query.join(AuditRow, AuditRow.field_id == FieldRow.id).where(AuditRow.decided_at.is_(None))
+    query = query.where(or_(ReviewTaskRow.field_id.is_(None), free)).order_by(AuditRow.id).limit(most)
+    return list(connection.execute(query).scalars())
 
 
 def _lease(
@@ -205,12 +227,20 @@ def load_fields(engine: Engine, tokens: Mapping[int, int | None]) -> list[Leased
             select(DigitRow).where(DigitRow.field_id.in_(tokens)).order_by(DigitRow.position)
         ):
             digits.setdefault(digit.field_id, []).append(digit)
+        audits = select(AuditRow.field_id).where(AuditRow.field_id.in_(tokens), AuditRow.decided_at.is_(None))
+        audited = set(connection.execute(audits).scalars())
         doubts: dict[int, set[str]] = {}
         kinds = select(DoubtRow.field_id, DoubtRow.kind).where(DoubtRow.field_id.in_(tokens))
         for doubt in connection.execute(kinds):
             doubts.setdefault(doubt.field_id, set()).add(doubt.kind)
     return [
-        Leased(row, digits.get(row.id, []), frozenset(doubts.get(row.id, ())), ReviewClaim(row.version, tokens[row.id]))
+        Leased(
+            row,
+            digits.get(row.id, []),
+            frozenset(doubts.get(row.id, ())),
+            ReviewClaim(row.version, tokens[row.id]),
+            audited=row.id in audited and tokens[row.id] is not None,
+        )
         for row in rows
-        if row.final_text is None or tokens[row.id] is None
+        if row.final_text is None or tokens[row.id] is None or row.id in audited
     ]

@@ -13,6 +13,7 @@ from worker.errors import DoubtfulReviewError, InvalidReviewError, StaleReviewEr
 from worker.grammar.meaning import parse_typed, spell_value
 from worker.grammar.misfit import Misfit
 from worker.grammar.rules import broken_by
+from worker.store.audits import answer_audit, is_audited
 from worker.store.double_keying import Agreement, is_keyed_twice, judge_key
 from worker.store.engine import database_now, writing
 from worker.store.outbox import announce_if_complete, announce_review
@@ -79,7 +80,8 @@ def correct_field(
 
     The answer is parsed by the field's grammar and held to its rules; ``UNREADABLE`` says that nobody can read it. What
     the machine read stays. A field may be reviewed again; each review keeps its own row. A field that is keyed twice
-    (``worker.store.double_keying``) stays on the queue until two keyers agree. With a ``claim`` the decision
+    (``worker.store.double_keying``) stays on the queue until two keyers agree. One that was drawn for an audit
+    (``worker.store.audits``) stays as it is if the answer is the machine's. With a ``claim`` the decision
     counts only while nobody else has decided the field, or has taken it in hand.
 
     Raises
@@ -112,14 +114,27 @@ def correct_field(
             agreement = judge_key(connection, field, grammar, number, who)
             if agreement is not Agreement.AGREED:
                 return _keep_key(connection, replace(review, action="key"), field, agreement, seen)
+        differs = _differs(field, number, value)
+        if number is not None and is_audited(connection, field_id):
+            if differs and seen is not None and not _is_escalated(connection, field_id):
+                return _keep_key(connection, replace(review, action="key"), field, Agreement.DIFFER, seen)
+            answer_audit(connection, field_id, wrong=differs)
+            if not differs:
+                connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
+                return record_act(connection, replace(review, action="key"), field, seen)
         holds = {"final_text": after, "origin": "reviewer"}
         if number is not None:
             holds["reviewed_value"] = None if value is None else spell_value(value)
         connection.execute(update(FieldRow).where(FieldRow.id == field_id).values(holds))
         connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
         decided = record_act(connection, review, field, seen)
-        announce_review(connection, field, decided, corrects_accepted=_differs(field, number, value))
+        announce_review(connection, field, decided, corrects_accepted=differs)
         return decided
+
+
+def _is_escalated(connection: Connection, field_id: int) -> bool:
+    task = select(ReviewTaskRow.level).where(ReviewTaskRow.field_id == field_id)
+    return bool(connection.execute(task).scalar_one_or_none() == "supervisor")
 
 
 def _differs(field: Any, answer: str | None, value: Value | None) -> bool:
