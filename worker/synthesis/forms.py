@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from schemas.rules import DateRule
 from worker.registration.fiducials import marker_picture
-from worker.synthesis.fields import WrittenLine, write_cells, write_line
-from worker.synthesis.glyphs import Hand
+from worker.synthesis.fields import NOTHING, WrittenLine, write_cells, write_line
+from worker.synthesis.glyphs import Hand, shape_from_strokes
 from worker.synthesis.paper import add_ink
 from worker.synthesis.pen import Pen, draw_ink
 from worker.values import Grey
@@ -25,6 +25,8 @@ from worker.values import Grey
 MM_PER_INCH = 25.4
 PRINT_TONE = 60
 LABEL_MM, TITLE_MM = 2.1, 4.2
+TICK, CROSS = "x", "0,4 100,96 | 96,0 6,100"
+"""What is written in a ticked box, and its strokes, in hundredths of its height."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +34,7 @@ class FormSample:
     """A drawn page with its truth.
 
     ``grey`` is (H, W) uint8, 0 = ink; ``page_from_mm`` the (3, 3) float64 homography from template
-    millimetres to its pixels; ``digits`` what each field holds, digits only, "" where it is empty.
+    millimetres to its pixels; ``digits`` what each field holds, digits only, "x" for a tick, "" where it is empty.
     """
 
     grey: Grey
@@ -76,7 +78,7 @@ def draw_form(
     for field in template.fields:
         if values.get(field.name):
             _fill(rng, page, field, values[field.name], writer=writer, scale=scale)
-    digits = {f.name: "".join(c for c in values.get(f.name, "") if c.isdigit()) for f in template.fields}
+    digits = {f.name: "".join(c for c in values.get(f.name, "") if c.isdigit() or c == TICK) for f in template.fields}
     return FormSample(page, np.diag([scale, scale, 1.0]), digits)
 
 
@@ -172,6 +174,10 @@ def _fill(
         height = min(rng.uniform(0.6, 0.72) * h, 1.15 * pitch)
         line = write_cells(rng, hand, text, pitch / height)
         origin = np.array([x, y + (h - height) * rng.uniform(0.35, 0.6)], np.float32)
+    elif text == TICK:
+        height = float(rng.uniform(0.7, 0.9)) * h
+        line = WrittenLine((shape_from_strokes(CROSS, rng, 0.04),), NOTHING, NOTHING)
+        origin = np.array([x + (w - height) / 2, y + (h - height) / 2], np.float32)
     else:
         line = write_line(rng, hand, text, pen.width)
         points = np.concatenate([*line.shapes, line.extra]).reshape(-1, 2)

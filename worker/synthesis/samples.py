@@ -1,8 +1,9 @@
 """The shipped samples: ``python -m worker.synthesis.samples`` draws them anew, the same every time.
 
-Cards of the template ``meter-card`` in a folder named after it, a slip like a check, a photo of numbers on a
-sheet (folder ``free``: no form), crops of single fields (folder ``field``), a damaged file, and ``truth.csv``
-with what every field holds. Beside them a blank card to print and fill: ``docs/meter-card.pdf``.
+Cards of the template ``meter-card`` and slips of ``petty-cash`` (amounts, negative numbers, tick boxes) in folders
+named after them, a slip like a check, a photo of numbers on a sheet (folder ``free``: no form), crops of single fields
+(folder ``field``), a damaged file, and ``truth.csv`` with what every field holds. Beside them a blank card to print and
+fill: ``docs/meter-card.pdf``.
 """
 
 from __future__ import annotations
@@ -29,10 +30,16 @@ from worker.values import Grey
 
 TEMPLATES = Path(schemas.__file__).parent / "templates"
 CARDS = "meter-card"
+SLIP = "petty-cash"
 DPI = 200
 COMMON_SHAPES = 6
 CARD_NUMBERS = (5, 2, 3, 9, 11, 6, 1, 10)
 """Chosen so that every hand differs and a person can read every digit."""
+SLIPS = (
+    {"slip": "004217", "date": "14052026", "amount": "118,75", "change": "-264", "receipt": "x"},
+    {"slip": "004218", "date": "02062026", "amount": "9.40", "change": "35", "refund": "x", "checked": "x"},
+)
+"""What stands on the petty cash slips."""
 PHOTO_LINES = (("4072", "915"), ("2026",), ("38", "1650", "7"), ("500219",))
 FIELDS = ((9, "12.480,-"), (20, "3,75,000/-"), (36, "907153"))
 """Seeds and texts of the single fields."""
@@ -62,6 +69,8 @@ def draw_samples() -> list[Sample]:
         _sample(f"{CARDS}/card-3-skewed.png", [skewed], "PNG"),
         _sample(f"{CARDS}/cards-4-6.tiff", cards[3:6], "TIFF", compression="group4"),
         _sample(f"{CARDS}/cards-7-8.pdf", cards[6:8], "PDF", resolution=DPI),
+        _sample(f"{SLIP}/slip-1.png", [draw_petty_cash(0)], "PNG"),
+        _sample(f"{SLIP}/slip-2.png", [draw_petty_cash(1)], "PNG"),
         _sample("check-slip.jpg", [slip], "JPEG", quality=75),
         Sample("free/photo.jpg", encode([photo], "JPEG", quality=70), (lines,)),
         Sample("damaged.jpg", jpeg[: len(jpeg) // 3]),
@@ -134,6 +143,12 @@ def draw_slip() -> FormSample:
     pattern = np.tile(texture_tile(7), (H // 256 + 1, W // 768 + 1))[:H, :W]
     grey = (slip.grey.astype(np.float32) - 28 + 7 * pattern).clip(0, 255).astype(np.uint8)
     return FormSample(grey, slip.page_from_mm, slip.digits)
+
+
+def draw_petty_cash(number: int) -> FormSample:
+    """Draw one of the petty cash slips."""
+    rng = np.random.default_rng(4500 + number)
+    return draw_form(rng, load(SLIP), SLIPS[number], writer=draw_writer(rng), dpi=DPI)
 
 
 def draw_photo() -> Grey:
