@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -17,8 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from tests.support.readings import PAGE, claim, read, register
+from tests.support.system import wait_until
 from worker.bootstrap import build_runtime
-from worker.monitoring.exporter import make_exporter
+from worker.monitoring.exporter import MOST_CONNECTIONS, _QuietHandler, make_exporter
 from worker.queue.beats import name_here, record_beat
 from worker.system.private_redis import PrivateRedis
 from worker.telemetry.stages import record_stages
@@ -61,6 +63,32 @@ def exporter(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     server.stop()
 
 
+def test_connections_that_say_nothing_shut_nobody_out(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, silent = threading.active_count(), []
+    try:
+        for _ in range(300):
+            silent.append(socket.create_connection(("127.0.0.1", exporter.port), timeout=10))
+        for path in ("/healthz", "/metrics"):
+            assert exporter.get(path)[0] == 200
+        wait_until(lambda: threading.active_count() - before <= MOST_CONNECTIONS, 20)
+        assert silent[0].recv(1) == b""  # the oldest was closed
+        silent[-1].settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            silent[-1].recv(1)
+    finally:
+        for each in silent:
+            each.close()
+
+
+def test_a_connection_is_closed_when_it_says_nothing_for_long(
+    exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_QuietHandler, "timeout", 0.2)
+    with socket.create_connection(("127.0.0.1", exporter.port), timeout=10) as silent:
+        silent.sendall(b"GET /heal")
+        assert silent.recv(1) == b""
+
+
 def test_it_tells_of_jobs_queue_stages_rates_and_models(exporter: Exporter, engine: Engine) -> None:
     for _ in range(2):
         read(engine, PAGE)
@@ -99,7 +127,7 @@ def test_without_redis_the_database_is_still_told_of(exporter: Exporter, engine:
     assert (told["icr_answers", "redis"], told["icr_jobs", "done"]) == (0, 1)
     assert exporter.get("/healthz")[0] == 200, "what is silent cannot be known, and a restart would not help"
     status, text = exporter.get("/readyz")
-    assert status == 503 and "Redis does not answer" in text
+    assert status == 503 and "nothing runs here" in text
 
 
 def test_probes_tell_the_silent_and_the_ready(exporter: Exporter, engine: Engine) -> None:

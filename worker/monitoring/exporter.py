@@ -6,7 +6,10 @@ say the same. It tells no number that was read off a scan.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -30,6 +33,11 @@ from worker.store.summary import count_review_queue, queue_summary
 from worker.store.webhooks import count_messages
 from worker.telemetry.secrets import mask_secrets
 from worker.telemetry.stages import BOUNDS_S, stage_histograms
+
+MOST_CONNECTIONS = 64
+"""A probe and a scraper need one each, for some milliseconds."""
+SILENCE_S = 10.0
+"""How long a connection may say nothing."""
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -75,11 +83,46 @@ def make_application(runtime: Runtime) -> Callable[[dict[str, Any], StartRespons
 
 def make_exporter(runtime: Runtime, host: str, port: int) -> WSGIServer:
     """Open the exporter's port; ``serve_forever`` serves it."""
-    return make_server(host, port, make_application(runtime), ThreadingWSGIServer, _QuietHandler)
+    return make_server(host, port, make_application(runtime), _BoundedServer, _QuietHandler)
+
+
+class _BoundedServer(ThreadingWSGIServer):
+    """Holds a bounded number of connections; the oldest goes for a new one, so that silent ones shut nobody out."""
+
+    request_queue_size = 128
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._open: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, after making room."""
+        with self._lock:
+            if len(self._open) >= MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread closes it
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection and forget it."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
 
 class _QuietHandler(WSGIRequestHandler):
     """Logs no requests, because probes come every few seconds."""
+
+    timeout = SILENCE_S
+
+    def handle(self) -> None:
+        """Answer one request; a client that says nothing or goes away is nobody's mistake."""
+        with contextlib.suppress(OSError):
+            super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
