@@ -102,6 +102,12 @@ class Runtime:
         return key.get_secret_value() if key else None
 
     @property
+    def job_keys(self) -> list[str]:
+        """Return the keys that job messages may be signed with, the present one first; none where none need be."""
+        keys = (self.settings.job_key, self.settings.job_key_before)
+        return [key.get_secret_value() for key in keys if key] if self.settings.job_key else []
+
+    @property
     def redis_url(self) -> str:
         """Return the broker as redis-py wants it: the one that is set, else the private Redis of home."""
         url = self.settings.broker_url or f"unix://{socket_path(self.home)}"

@@ -230,6 +230,12 @@ class OneMachine:
             reraise=True,
         )
         waiting(server.start)
+        self._tell_damage(server)
+
+    def _tell_damage(self, server: PrivateRedis) -> None:
+        if server.damage:
+            log.error(server.damage)
+            self._say(server.damage)
 
     def _start_station(self, station: Part) -> None:
         """Serve the pages and say where, unless another program has the port."""
@@ -249,6 +255,7 @@ class OneMachine:
             log.warning("Redis died and is started again")
             try:
                 self._redis.start()
+                self._tell_damage(self._redis)
             except (BrokerUnavailableError, OSError) as error:
                 log.error("Redis does not start", reason=str(error))
                 self._stop.wait(1.0)

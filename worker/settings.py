@@ -30,6 +30,10 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(min_length=16, description="Key that signs job messages; if set, unsigned messages are refused"),
     ] = None
+    job_key_before: Annotated[
+        SecretStr | None,
+        Field(min_length=16, description="The job key until its last change; messages signed with it still run"),
+    ] = None
     inbox: Annotated[Path | None, Field(description="The watched folder; empty: inbox under home")] = None
     scan_roots: Annotated[
         str,

@@ -27,7 +27,7 @@ from worker.sources.beneath import hash_scan, open_file, open_scan
 from worker.store import jobs
 from worker.store.engine import make_engine, reading, writing
 from worker.store.records import ClaimedJob
-from worker.store.retrying import find_open_under, renew_job
+from worker.store.retrying import find_misplaced, renew_job
 from worker.store.tables import JobState
 from worker.telemetry.stages import Stopwatch
 from worker.values import PageReading, Scan
@@ -225,14 +225,15 @@ def states(engine: Engine, ids: list[str]) -> list[JobState]:
 
 def test_a_copy_takes_the_place_of_its_original_when_that_fails(engine: Engine) -> None:
     original = register(engine, sha256=BYTES)
-    copies = [register(engine, sha256=BYTES, uri=f"file:///inbox/duplicate/{i}.png") for i in range(3)]
+    copies = [register(engine, sha256=BYTES, uri=f"file:///inbox/duplicate/{i}.png", source="inbox") for i in range(3)]
     assert states(engine, copies) == [JobState.DUPLICATE] * 3
     taken = claim(engine, original)
     assert taken is not None and jobs.fail_job(engine, taken, kind="x", reason="its folder was gone")
     assert states(engine, copies) == [JobState.QUEUED, JobState.DUPLICATE, JobState.DUPLICATE]
     records = [jobs.get_job(engine, each) for each in copies]
     assert [record.duplicate_of for record in records if record] == [None, copies[0], copies[0]]
-    assert find_open_under(engine, "file:///inbox/duplicate/") == [(copies[0], "file:///inbox/duplicate/0.png")]
+    places = {JobState.DONE: "file:///inbox/done/", JobState.DUPLICATE: "file:///inbox/duplicate/"}
+    assert find_misplaced(engine, places) == [(copies[0], "file:///inbox/duplicate/0.png")]
 
 
 def test_a_copy_of_a_dead_original_can_be_retried(engine: Engine) -> None:

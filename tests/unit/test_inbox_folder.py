@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.system import wait_until
 from worker.errors import FolderUnavailableError, UnreadableScanError
 from worker.inbox import folder
+from worker.inbox.loop import _listen
 from worker.inbox.stability import StabilityWatch, is_being_written
 
 NASTY = [
@@ -345,3 +350,77 @@ def test_what_is_put_aside_keeps_no_other_file_out(inbox: Path) -> None:
     drop(inbox, "good.png")
     watch.look()
     assert Path("good.png") in watch._candidates
+
+
+def test_a_steady_backlog_at_the_top_keeps_no_sub_folder_waiting(inbox: Path) -> None:
+    """As many new files come at the top as are taken; those of every folder, however deep, have their turn."""
+    watch = StabilityWatch(inbox, stable_s=0.0, capacity=3, check=lambda path: None)
+    below = {Path("form/a.png"), Path("form/b/c.png"), Path("zone/d.png")}
+    for name in below:
+        (inbox / name).parent.mkdir(parents=True, exist_ok=True)
+        (inbox / name).write_bytes(b"scan")
+    taken: set[Path] = set()
+    for look in range(24):
+        for i in range(4):
+            drop(inbox, f"{look}-{i}.png")
+        watch.look()
+        for name in list(watch._candidates):
+            (inbox / name).unlink()
+            watch.forget(name)
+            taken.add(name)
+    assert below <= taken
+
+
+def test_a_link_in_the_inbox_leads_the_watch_nowhere_and_new_folders_are_watched(
+    inbox: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside, changed, stop = tmp_path_factory.mktemp("outside"), threading.Event(), threading.Event()
+    (inbox / "everything").symlink_to(outside)
+    (inbox / "form").mkdir()
+    assert folder.list_folders(inbox, most=10) == [inbox, inbox / "form"]
+    listener = threading.Thread(target=_listen, args=(inbox, changed, stop))
+    listener.start()
+    try:
+        wait_until(lambda: (drop(inbox, "form/a.png"), changed.wait(0.5))[1], 10)
+        time.sleep(0.5)
+        changed.clear()
+        (outside / "b.png").write_bytes(b"scan")
+        assert not changed.wait(1.0), "the folder behind the link is nobody's business"
+        drop(inbox, "new/c.png")
+        wait_until(changed.is_set, 10)
+        time.sleep(0.5)
+        changed.clear()
+        drop(inbox, "new/d.png")
+        wait_until(changed.is_set, 10)
+    finally:
+        stop.set()
+        listener.join()
+
+
+def test_an_outcome_folder_on_another_file_system_takes_scans_whole(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = take(inbox, drop(inbox, "a.png", b"x" * 3_000_000))
+    rename = os.rename
+
+    def refuse_across(old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        if src_dir_fd != dst_dir_fd:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "rename", refuse_across)
+    folder.dispose(inbox, claimed, folder.place(inbox, claimed, "done"))
+    assert (inbox / "done/a.png").read_bytes() == b"x" * 3_000_000
+    assert [path.name for path in (inbox / "done").iterdir()] == ["a.png"]
+    assert list((inbox / ".working").iterdir()) == []
+
+
+@pytest.mark.parametrize("outcome", ["done", "failed"])
+def test_an_outcome_that_is_a_file_keeps_the_scan_in_its_place(inbox: Path, outcome: str) -> None:
+    claimed = take(inbox, drop(inbox, "a.png"))
+    (inbox / outcome).write_bytes(b"in the way")
+    with pytest.raises(OSError, match="Not a directory"):
+        folder.dispose(inbox, claimed, folder.place(inbox, claimed, outcome), "why")
+    (inbox / outcome).unlink()
+    folder.dispose(inbox, claimed, folder.place(inbox, claimed, outcome), "why")
+    assert (inbox / outcome / "a.png").exists()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import InvalidJobError
-from worker.queue.signing import open_job, sign_job
+from worker.queue.signing import choose_key, open_job, sign_job
 from worker.queue.tasks import parse_message
 from worker.settings import Settings
 
@@ -94,3 +94,13 @@ def test_settings_do_not_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ICR_BROKER_URL", "redis://:hush@h")
     monkeypatch.setenv("ICR_DATABASE_URL", "postgresql://u:hush@h/d")
     assert "hush" not in repr(Settings())
+
+
+def test_what_was_signed_before_the_key_was_changed_still_runs_and_nothing_else_does() -> None:
+    old, new, other = "the old key 1234567", "the new key 1234567", "no key of ours 1234"
+    job = {"uri": "/a.png", "id": "7"}
+    for key in (old, new):
+        assert choose_key([sign_job(job, key)], [new, old]) == key
+    for sent in ([sign_job(job, other)], [job], ["text"], [], None, [{"job": 1, "hmac": 2}]):
+        assert choose_key(sent, [new, old]) == new, "by which it is refused"
+    assert choose_key([sign_job(job, old)], []) is None

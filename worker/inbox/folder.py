@@ -11,7 +11,9 @@ link, and files are moved by the descriptors of the folders: see ``worker.source
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Collection, Iterator, Sequence
@@ -101,11 +103,13 @@ def is_passed_over(name: str) -> bool:
     return name.startswith(".") or low.endswith(_TEMPORARY_SUFFIXES) or low in _TEMPORARY_NAMES
 
 
-def iter_scans(inbox: Path, left: list[Path] | None = None) -> Iterator[Path]:
+def iter_scans(inbox: Path, left: list[Path] | None = None, *, turn: int = 0) -> Iterator[Path]:
     """Yield the paths within the inbox of what may be scans, in it and in its folders, never through links.
 
     One entry at a time, so that a backlog of any size costs no memory. A folder that cannot be read is passed
     over, but the inbox itself must be there. Links, devices and folders that lie too deep are put into ``left``.
+    With an odd ``turn`` the folders come before the files beside them, and each turn begins with another folder: who
+    takes only the first few each time then gets to all of them.
 
     Raises
     ------
@@ -113,7 +117,19 @@ def iter_scans(inbox: Path, left: list[Path] | None = None) -> Iterator[Path]:
         The inbox is gone or may not be read.
     """
     with open_folder(inbox, Path()) as root:
-        yield from _walk(root, Path(), [] if left is None else left)
+        yield from _walk(root, Path(), [] if left is None else left, turn)
+
+
+def list_folders(inbox: Path, *, most: int) -> list[Path]:
+    """Return the folders that scans may lie in, the inbox first, never through links, at most so many."""
+    found = [inbox]
+    for folder in found:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                is_ours = entry.name.startswith(".") or (folder == inbox and entry.name in OUTCOMES)
+                if len(found) < most and not is_ours and entry.is_dir(follow_symlinks=False):
+                    found.append(folder / entry.name)
+    return found
 
 
 def find_left(inbox: Path) -> list[Path]:
@@ -133,25 +149,37 @@ def describe_left(left: Sequence[str]) -> str:
     return f"{what} not taken: {shown}{', ...' if len(left) > 5 else ''}"
 
 
-def _walk(folder: int, inside: Path, left: list[Path]) -> Iterator[Path]:
-    folders = []
+def _walk(folder: int, inside: Path, left: list[Path], turn: int) -> Iterator[Path]:
+    if turn % 2:
+        yield from _walk_below(folder, inside, left, turn)
     with os.scandir(folder) as entries:
         for entry in entries:
             if is_passed_over(entry.name) or (not inside.parts and entry.name in OUTCOMES):
                 continue
             if entry.is_file(follow_symlinks=False):
                 yield inside / entry.name
-            elif entry.is_dir(follow_symlinks=False) and len(inside.parts) < DEEPEST:
-                folders.append(entry.name)
-            else:
+            elif not entry.is_dir(follow_symlinks=False) or len(inside.parts) >= DEEPEST:
                 left.append(inside / entry.name)
-    for name in folders:
+    if not turn % 2:
+        yield from _walk_below(folder, inside, left, turn)
+
+
+def _walk_below(folder: int, inside: Path, left: list[Path], turn: int) -> Iterator[Path]:
+    """Walk through the folders in a folder, beginning with another one each turn."""
+    if len(inside.parts) >= DEEPEST:
+        return
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    first = turn // 2 % max(1, len(names))
+    for name in [*names[first:], *names[:first]]:
+        if is_passed_over(name) or (not inside.parts and name in OUTCOMES):
+            continue
         try:
             below = os.open(name, _FOLDER, dir_fd=folder)
         except OSError:
             continue
         try:
-            yield from _walk(below, inside / name, left)
+            yield from _walk(below, inside / name, left, turn)
         finally:
             os.close(below)
 
@@ -252,8 +280,33 @@ def dispose(inbox: Path, claimed: Claimed, target: Path, reason: str | None = No
     ):
         if reason is not None:
             _write_reason(end, target.name + REASON_SUFFIX, f"{reason}\njob {claimed.job_id}\n")
-        os.rename(inside.name, target.name, src_dir_fd=source, dst_dir_fd=end)
+        _move_file(inside.name, source, target.name, end)
     _remove_empty(inbox, claimed.job_id)
+
+
+def _move_file(name: str, source: int, new_name: str, end: int) -> None:
+    """Move a file between two folders, also to another file system, where it is whole before it has its name."""
+    try:
+        os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=end)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    else:
+        return
+    coming = f".{new_name}"[:NAME_LIMIT]
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(coming, dir_fd=end)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with (
+        os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source), "rb") as old,
+        os.fdopen(os.open(coming, flags, 0o644, dir_fd=end), "wb") as new,
+    ):
+        shutil.copyfileobj(old, new, 2**20)
+        new.flush()
+        os.fsync(new.fileno())
+        os.utime(new.fileno(), ns=(os.fstat(old.fileno()).st_atime_ns, os.fstat(old.fileno()).st_mtime_ns))
+    os.rename(coming, new_name, src_dir_fd=end, dst_dir_fd=end)
+    os.unlink(name, dir_fd=source)
 
 
 def bring_back(inbox: Path, name: Path, outcome: str, job_id: str) -> None:
@@ -263,7 +316,7 @@ def bring_back(inbox: Path, name: Path, outcome: str, job_id: str) -> None:
         open_folder(inbox, (Path(outcome) / name).parent) as ended,
         open_folder(inbox, inside.parent, make=True) as working,
     ):
-        os.rename(name.name, name.name, src_dir_fd=ended, dst_dir_fd=working)
+        _move_file(name.name, ended, name.name, working)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name.name + REASON_SUFFIX, dir_fd=ended)
 

@@ -14,7 +14,6 @@ import watchfiles
 from worker.bootstrap import Runtime
 from worker.errors import IcrError
 from worker.inbox import folder
-from worker.inbox.posted import POSTED
 from worker.inbox.probing import Prober
 from worker.inbox.watcher import Watcher
 from worker.queue.beats import keep_name, name_here, name_patience_s, record_beat, take_name
@@ -26,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 TICK_S = 0.25
 ROLE = "watcher"
+
+MOST_WATCHED = 1000
+"""Folders from which events are asked for; in others, the rescans find what is new."""
 
 
 def choose_name(runtime: Runtime, name: str | None) -> str:
@@ -85,16 +87,36 @@ def _do_rounds(publisher: Publisher, name: str) -> None:
 
 
 def _listen(inbox: Path, changed: threading.Event, stop: threading.Event) -> None:
-    """Wake the loop at every change; without events, as on network drives, the rescans find everything."""
+    """Wake the loop at every change; without events, as on network drives, the rescans find everything.
+
+    Each folder is watched by itself: who watches whatever lies below goes through links, and one to ``/`` is enough.
+    """
 
     def concerns(_change: watchfiles.Change, path: str) -> bool:
         top = Path(path).relative_to(inbox).parts[:1]
-        return bool(top) and top[0] not in (*folder.OUTCOMES, POSTED) and not folder.is_passed_over(Path(path).name)
+        return bool(top) and top[0] not in folder.OUTCOMES and not folder.is_passed_over(Path(path).name)
 
     while not stop.is_set():
+        folders = folder.list_folders(inbox, most=MOST_WATCHED)
         try:
-            for _ in watchfiles.watch(inbox, watch_filter=concerns, stop_event=stop, debounce=200, step=50):
-                changed.set()
+            for changes in watchfiles.watch(
+                *folders,
+                watch_filter=concerns,
+                stop_event=stop,
+                debounce=200,
+                step=50,
+                recursive=False,
+                yield_on_timeout=True,
+            ):
+                if changes:
+                    changed.set()
+                if changes and not any(Path(path).is_dir() for _, path in changes):
+                    continue
+                if folder.list_folders(inbox, most=MOST_WATCHED) != folders:
+                    changed.set()  # for what was written into a new folder before it was watched
+                    break
+            else:
+                stop.wait(5.0)
         except (OSError, RuntimeError) as error:
             log.warning("no events from the folder; looking every rescan only", reason=str(error))
-        stop.wait(5.0)
+            stop.wait(5.0)

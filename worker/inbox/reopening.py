@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -24,4 +25,5 @@ def reopen_scan(inbox: Path, engine: Engine, job_id: str) -> None:
         return
     name = path.relative_to(inbox / outcome)
     record_place(engine, job_id, (inbox / folder.WORKING / job_id / name).as_uri())
-    folder.bring_back(inbox, name, outcome, job_id)
+    with contextlib.suppress(FileNotFoundError):  # the watcher was quicker
+        folder.bring_back(inbox, name, outcome, job_id)

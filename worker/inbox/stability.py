@@ -65,6 +65,7 @@ class StabilityWatch:
         self._candidates: dict[Path, _Candidate] = {}
         self._left: list[Path] = []
         self.more = False
+        self._turn = 0
 
     def __len__(self) -> int:
         return len(self._candidates)
@@ -78,12 +79,15 @@ class StabilityWatch:
     def look(self) -> None:
         """Look through the folder and watch what is new; ``more`` tells that some was left for later.
 
-        Files put aside take no places, so a folder full of files that cannot be taken stops no other file.
+        Files put aside take no places, so a folder full of files that cannot be taken stops no other file. A look that
+        found more than there was room for is followed by one that begins elsewhere, so that a backlog in one folder
+        stops no other folder.
         """
+        self._turn = self._turn + 1 if self.more else 0
         self.more = False
         left: list[Path] = []
         room = self._capacity - len(self._candidates) + self.put_aside
-        for name in iter_scans(self._inbox, left):
+        for name in iter_scans(self._inbox, left, turn=self._turn):
             if name in self._candidates:
                 continue
             if room <= 0:

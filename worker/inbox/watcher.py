@@ -22,7 +22,7 @@ from worker.sources.file_uris import path_of_uri
 from worker.store.holders import find_states
 from worker.store.jobs import get_job, record_invalid_job, record_place
 from worker.store.records import JobRecord
-from worker.store.retrying import find_open_under, renew_job
+from worker.store.retrying import find_misplaced, renew_job
 from worker.store.tables import JobState
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class Watcher:
         for claimed in folder.iter_claimed(self._inbox):
             if claimed.job_id not in self._in_flight and claimed.job_id not in self._unregistered:
                 self._unregistered[claimed.job_id] = claimed
-        self._fetch_promoted()
+        self._fetch_misplaced()
 
     def look(self) -> None:
         """Look through the folder for new files."""
@@ -92,7 +92,7 @@ class Watcher:
     @property
     def wants_more(self) -> bool:
         """Whether files were left for later that could be watched now."""
-        return self._stability.more and len(self._stability) < self._most
+        return self._stability.more and len(self._stability) - self._stability.put_aside < self._most
 
     @property
     def idle(self) -> bool:
@@ -215,14 +215,19 @@ class Watcher:
         folder.bring_back(self._inbox, claimed.name, outcome, claimed.job_id)
         self._in_flight[claimed.job_id] = claimed
 
-    def _fetch_promoted(self) -> None:
-        """Take copies back out of ``duplicate/`` that are read now because their originals failed."""
-        duplicates = self._inbox / folder.DUPLICATE
-        for job_id, uri in find_open_under(self._engine, duplicates.as_uri() + "/"):
+    def _fetch_misplaced(self) -> None:
+        """Take scans back that lie where they do not belong.
+
+        These are copies that are read now because their originals failed, and scans that ``icr retry`` queued again at
+        the moment of their move.
+        """
+        places = {state: (self._inbox / outcome).as_uri() + "/" for state, outcome in _OUTCOME.items()}
+        for job_id, uri in find_misplaced(self._engine, places):
             path = path_of_uri(uri)
-            if path is not None and folder.sight(path) is not None:
-                name = path.relative_to(duplicates)
-                self._bring_back(Claimed(job_id, self._inbox / folder.WORKING / job_id / name, name), folder.DUPLICATE)
+            if job_id in self._in_flight or path is None or folder.sight(path) is None:
+                continue
+            outcome, *rest = path.relative_to(self._inbox).parts
+            self._bring_back(Claimed(job_id, self._inbox / folder.WORKING / job_id / Path(*rest), Path(*rest)), outcome)
 
     def _move_ended(self) -> None:
         now = time.monotonic()
@@ -243,7 +248,8 @@ class Watcher:
         target = folder.place(self._inbox, claimed, _OUTCOME[state])
         try:
             # The new place is written first, so that after a kill in between the scan is still found.
-            record_place(self._engine, claimed.job_id, target.as_uri())
+            if not record_place(self._engine, claimed.job_id, target.as_uri(), state=state):
+                return  # it was queued again since its state was asked for
             folder.dispose(self._inbox, claimed, target, reason)
         except OSError as error:
             if folder.sight(claimed.path) is not None:

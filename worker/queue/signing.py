@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from worker.errors import InvalidJobError
@@ -38,6 +39,20 @@ def open_job(message: dict[str, Any], key: str | None) -> dict[str, Any]:
     if key is not None and not _fits(message[JOB], message[HMAC], key):
         raise InvalidJobError("the signature does not fit: the job was altered, or signed with another key")
     return _parse(message[JOB], must_have_id=key is not None)
+
+
+def choose_key(args: Any, keys: Sequence[str]) -> str | None:
+    """Return the one of ``keys`` that a message is signed with, else the first, by which it is refused.
+
+    So jobs that wait in the queue while the key is changed still run; none where there are no keys.
+    """
+    sent = args[0] if isinstance(args, list | tuple) and args and isinstance(args[0], dict) else {}
+    text, signature = sent.get(JOB), sent.get(HMAC)
+    if isinstance(text, str) and isinstance(signature, str):
+        for key in keys:
+            if _fits(text, signature, key):
+                return key
+    return next(iter(keys), None)
 
 
 def _parse(text: str, *, must_have_id: bool) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from worker.queue.names import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
 from worker.queue.publishing import Publisher
 from worker.queue.reading_job import read_scan_pages
 from worker.queue.reconciler import reconcile_in_turn
-from worker.queue.signing import open_job
+from worker.queue.signing import choose_key, open_job
 from worker.sources.beneath import hash_scan, open_scan
 from worker.store.arrivals import claim_arrival, identify_scan
 from worker.store.holders import take_back_jobs
@@ -76,8 +76,9 @@ def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str
     deadline = time.monotonic() + DATABASE_PATIENCE * runtime.settings.job_time_limit_s
     names: tuple[str | None, str | None] = None, None
     try:
-        names = name_refused(args, kwargs, message_id=message_id, key=runtime.job_key)
-        job = parse_message(args, kwargs, message_id=message_id, key=runtime.job_key)
+        key = choose_key(args, runtime.job_keys)
+        names = name_refused(args, kwargs, message_id=message_id, key=key)
+        job = parse_message(args, kwargs, message_id=message_id, key=key)
         names = str(job.id), job.reference
         with structlog.contextvars.bound_contextvars(job=str(job.id)):
             claim = _take(publisher, job, deadline)

@@ -158,10 +158,15 @@ def mark_published(engine: Engine, job_id: str) -> None:
         connection.execute(update(JobRow).where(JobRow.id == job_id).values(published_at=now))
 
 
-def record_place(engine: Engine, job_id: str, uri: str) -> None:
-    """Note where the scan of a job lies now, as when its file has moved to ``done/``."""
+def record_place(engine: Engine, job_id: str, uri: str, *, state: JobState | None = None) -> bool:
+    """Note where the scan of a job lies now, as when its file has moved to ``done/``.
+
+    With a ``state``, only while the job is in it; returns whether it was noted.
+    """
     with writing(engine) as connection:
-        connection.execute(update(JobRow).where(JobRow.id == job_id).values(uri=uri))
+        still = [] if state is None else [JobRow.state == state]
+        placed = update(JobRow).where(JobRow.id == job_id, *still).values(uri=uri)
+        return connection.execute(placed).rowcount == 1
 
 
 def claim_job(engine: Engine, job_id: str, *, worker: str, lease_s: float, max_deliveries: int) -> ClaimedJob | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, or_, select, update
 
 from worker.store.engine import database_now, reading, writing
+from worker.store.summary import IS_OPEN
 from worker.store.tables import FieldRow, JobRow, JobState, PageRow
 
 
@@ -66,9 +68,29 @@ def promote_duplicate(connection: Connection, job_id: str, now: datetime) -> Non
     connection.execute(update(JobRow).where(JobRow.id == promoted).values(queue_anew(now)))
 
 
-def find_open_under(engine: Engine, uri_prefix: str) -> list[tuple[str, str]]:
-    """Return the ids and URIs of open jobs whose scans lie under a folder."""
+MISPLACED_S = 3600.0
+"""How long after its end a scan is looked for where it does not belong, as after a kill of ``icr retry``."""
+
+
+def find_misplaced(engine: Engine, places: Mapping[JobState, str]) -> list[tuple[str, str]]:
+    """Return the ids and URIs of scans of the folder that lie among those of another outcome, as a copy that is read.
+
+    ``places`` has for each state the URI of the folder where its scans belong, with a slash at its end. Of open jobs
+    and of those that ended lately; an open one that was done stays in its place until it is read again.
+    """
     with reading(engine) as connection:
-        open_states = JobRow.state.in_([JobState.QUEUED, JobState.RUNNING])
-        query = select(JobRow.id, JobRow.uri).where(open_states, JobRow.uri.startswith(uri_prefix, autoescape=True))
-        return [(row.id, row.uri) for row in connection.execute(query)]
+        lies_in = {folder: JobRow.uri.startswith(folder, autoescape=True) for folder in set(places.values())}
+        done = places[JobState.DONE]
+        is_open = and_(IS_OPEN, or_(*(lies for folder, lies in lies_in.items() if folder != done)))
+        since = database_now(connection) - timedelta(seconds=MISPLACED_S)
+        strayed = [
+            and_(JobRow.state == state, or_(*(lies for folder, lies in lies_in.items() if folder != own)))
+            for state, own in places.items()
+        ]
+        ended_lately = and_(JobRow.state.in_(places), JobRow.finished_at >= since, or_(*strayed))
+        of_the_folder = JobRow.source == "inbox"
+        found = []
+        for wanted in (is_open, ended_lately):  # two statements, each by an index of its own
+            rows = connection.execute(select(JobRow.id, JobRow.uri).where(of_the_folder, wanted))
+            found += [(row.id, row.uri) for row in rows]
+        return found

@@ -108,6 +108,7 @@ class PrivateRedis:
         self.folder = home.absolute() / "redis"
         self.socket = socket_path(home)
         self._process: subprocess.Popen[bytes] | None = None
+        self.damage: str | None = None
 
     @property
     def pid(self) -> int | None:
@@ -122,10 +123,13 @@ class PrivateRedis:
     def start(self, timeout_s: float = 20.0) -> None:
         """Start the server and wait until it answers.
 
-        A server that a killed ``icr up`` left behind is stopped first. A log that Redis cannot load is put aside, not
-        deleted; the job rows in SQL are the truth, and the reconciler publishes them again. A log that cannot be
-        opened because the disk is full is good, and stays.
+        A server that a killed ``icr up`` left behind is stopped first. A log that Redis cannot load, as after a bad
+        sector, is kept as a copy and cut off where it is damaged, because what other programs put into Redis stands
+        only there; ``damage`` says so. If that does not help, Redis starts without it: the job rows in SQL are the
+        truth, and the reconciler publishes them again. A log that cannot be opened because the disk is full is good,
+        and stays.
         """
+        self.damage = None
         make_private_folder(self.folder)
         self._own_socket_folder()
         self._stop_stray()
@@ -136,9 +140,8 @@ class PrivateRedis:
                 raise BrokerDiskFullError(
                     f"the private Redis does not start: the disk is full under {self.folder}"
                 ) from error
-            if not self._put_log_aside():
+            if not self._launch_with_mended_log(timeout_s) and not self._launch_without_log(timeout_s):
                 raise
-            self._launch(timeout_s)
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Stop the server by its id; it saves its log first."""
@@ -224,12 +227,51 @@ class PrivateRedis:
         while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
 
-    def _put_log_aside(self) -> bool:
-        """Rename the append-only log out of the way; False if there was none."""
-        logs = [p for p in self.folder.glob("appendonly*") if not p.name.endswith(".broken")]
+    def _launch_with_mended_log(self, timeout_s: float) -> bool:
+        """Keep a copy of the log, cut the log off at the damage, and start; False if that does not help."""
+        logs, before = self._logs(), self._log_size()
+        if not logs:
+            return False
+        for path in logs:
+            copy = path.with_name(f"{path.name}.{time.time_ns()}.broken")
+            _ = shutil.copytree(path, copy) if path.is_dir() else shutil.copy2(path, copy)
+        manifests = [*self.folder.glob("appendonlydir/*.manifest"), *self.folder.glob("appendonly.aof")]
+        for path in manifests:
+            # The server is its own checker where it is called by that name.
+            command = ["redis-check-aof", "--fix", str(path)]
+            binary = redis_server_binary()
+            subprocess.run(command, executable=binary, input=b"y\n", capture_output=True, check=False)  # noqa: S603
+        try:
+            self._launch(timeout_s)
+        except BrokerUnavailableError:
+            return False
+        lost = before - self._log_size()
+        self.damage = (
+            f"the log of the private Redis was damaged: its last {lost} bytes are lost, and with them messages "
+            f"of other programs that no worker had taken; a copy lies beside it in {self.folder}"
+        )
+        return True
+
+    def _launch_without_log(self, timeout_s: float) -> bool:
+        """Start anew, with the log put aside, not deleted; False if there was none."""
+        logs = self._logs()
         for path in logs:
             path.rename(path.with_name(f"{path.name}.{time.time_ns()}.broken"))
-        return bool(logs)
+        if not logs:
+            return False
+        self._launch(timeout_s)
+        self.damage = (
+            f"the log of the private Redis could not be read and was put aside in {self.folder}: messages of other "
+            "programs that no worker had taken are lost; the folder and 'icr submit' lose nothing"
+        )
+        return True
+
+    def _logs(self) -> list[Path]:
+        return [path for path in self.folder.glob("appendonly*") if not path.name.endswith(".broken")]
+
+    def _log_size(self) -> int:
+        files = [f for path in self._logs() for f in (path.iterdir() if path.is_dir() else [path])]
+        return sum(file.stat().st_size for file in files)
 
     def _last_words(self) -> str:
         try:

@@ -1,0 +1,156 @@
+"""The watcher between other people's steps: retries at the moment of a move, a scan that was submitted as well."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Engine, text
+
+from schemas.scan_job import ScanJob
+from tests.support.readings import PAGE, claim
+from worker.bootstrap import build_runtime
+from worker.errors import BrokerUnavailableError
+from worker.inbox import folder, watcher
+from worker.inbox.reopening import reopen_scan
+from worker.inbox.watcher import Watcher
+from worker.queue.publishing import Publisher
+from worker.settings import Settings
+from worker.store import jobs
+from worker.store.engine import make_engine, reading
+from worker.store.summary import queue_summary
+from worker.store.tables import JobState
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, sqlite_template: Path) -> Iterator[Publisher]:
+    """Yield a publisher whose queue is away, which a watcher bears."""
+    shutil.copy(sqlite_template, tmp_path / "icr.db")
+    engine = make_engine(f"sqlite:///{tmp_path / 'icr.db'}")
+    settings = Settings(home=tmp_path, stable_s=0.001, incomplete_s=0.001)
+    yield Publisher(replace(build_runtime(settings), engine=lambda: engine))
+    engine.dispose()
+
+
+@pytest.fixture
+def watch(publisher: Publisher) -> Watcher:
+    folder.prepare(publisher.runtime.inbox)
+    return Watcher(publisher, cast(Any, SimpleNamespace(check=lambda path: None)))
+
+
+def drop(publisher: Publisher, content: bytes = b"scan") -> Path:
+    path = publisher.runtime.inbox / "a.png"
+    path.write_bytes(content)
+    return path
+
+
+def take(watch: Watcher, engine: Engine) -> str:
+    """Let the watcher take what lies there; return the job that it made."""
+    for _ in range(1000):
+        watch.look()
+        watch.step()
+        with reading(engine) as connection:
+            made = connection.execute(text("SELECT id FROM jobs WHERE source = 'inbox'")).scalar_one_or_none()
+        if made is not None:
+            return str(made)
+    raise AssertionError("nothing was taken")
+
+
+def fail(engine: Engine, job_id: str) -> None:
+    taken = claim(engine, job_id)
+    assert taken is not None and jobs.fail_job(engine, taken, kind="x", reason="y")
+
+
+def read(engine: Engine, job_id: str) -> None:
+    taken = claim(engine, job_id)
+    assert taken is not None
+    assert Path(taken.scan.uri.removeprefix("file://")).exists(), "a worker finds the file where the row says"
+    assert jobs.store_readings(engine, taken, taken.scan, [PAGE])
+
+
+def lying(publisher: Publisher) -> list[str]:
+    inbox = publisher.runtime.inbox
+    return sorted(str(p.relative_to(inbox)) for p in inbox.rglob("*") if p.is_file() and ".working" not in p.parts)
+
+
+def test_a_retry_between_a_failure_and_the_move_to_failed(
+    watch: Watcher, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watcher has asked for the state, and moves by it, when ``icr retry`` queues the job again."""
+    engine = publisher.runtime.engine()
+    drop(publisher)
+    job_id = take(watch, engine)
+    fail(engine, job_id)
+
+    def ask_then_retry(*args: Any) -> dict[str, JobState]:
+        found = watcher_states(*args)
+        jobs.retry_jobs(engine)
+        reopen_scan(publisher.runtime.inbox, engine, job_id)
+        return found
+
+    watcher_states = watcher.find_states
+    monkeypatch.setattr(watcher, "find_states", ask_then_retry)
+    watch.step()
+    monkeypatch.undo()
+    assert lying(publisher) == []
+    read(engine, job_id)
+    watch.step()
+    assert lying(publisher) == ["done/a.png"]
+
+
+def test_a_retry_that_is_killed_between_its_two_steps(watch: Watcher, publisher: Publisher) -> None:
+    engine = publisher.runtime.engine()
+    drop(publisher)
+    job_id = take(watch, engine)
+    fail(engine, job_id)
+    watch.step()
+    assert lying(publisher) == ["failed/a.png", "failed/a.png.reason.txt"]
+    jobs.retry_jobs(engine)
+    read(engine, job_id)
+    watch.recover()
+    watch.step()
+    assert lying(publisher) == ["done/a.png"]
+
+
+def test_a_scan_that_is_submitted_and_taken_from_the_inbox_is_read_once(watch: Watcher, publisher: Publisher) -> None:
+    engine = publisher.runtime.engine()
+    path = drop(publisher)
+    submitted = ScanJob(uri=path.as_uri(), id=uuid.uuid4(), template=None)
+    with pytest.raises(BrokerUnavailableError):
+        publisher.enqueue_scan(submitted, path, source="submit")
+    taken = take(watch, engine)
+    assert queue_summary(engine).counts[JobState.DUPLICATE] == 1
+    watch.step()
+    assert lying(publisher) == ["duplicate/a.png", "duplicate/a.png.reason.txt"]
+    fail(engine, str(submitted.id))  # its file is gone from where it was
+    watch.recover()
+    read(engine, taken)
+    watch.step()
+    assert lying(publisher) == ["done/a.png"]
+
+
+def test_two_watchers_whose_lock_does_not_hold_take_each_scan_once(publisher: Publisher) -> None:
+    """As on a network drive without locks: both see and recover everything."""
+    engine, inbox = publisher.runtime.engine(), publisher.runtime.inbox
+    folder.prepare(inbox)
+    both = [Watcher(publisher, cast(Any, SimpleNamespace(check=lambda path: None))) for _ in range(2)]
+    names = {f"{i}.png" for i in range(30)}
+    for name in names:
+        (inbox / name).write_bytes(name.encode())
+    for _ in range(200):
+        for each in both:
+            each.recover()
+            each.look()
+            each.step()
+        for lost in jobs.find_lost_jobs(engine, unpublished_after_s=-1, limit=3):
+            read(engine, lost.id)
+        if set(lying(publisher)) == {f"done/{name}" for name in names}:
+            break
+    assert set(lying(publisher)) == {f"done/{name}" for name in names}
+    assert queue_summary(engine).counts[JobState.DONE] == len(names)
