@@ -12,7 +12,7 @@ comma := ,
 installed = $(VENV)/.installed-$(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-train lint bench bench-station train evaluate train-fields evaluate-fields laboratory chaos programs \
+.PHONY: help setup run test test-train lint bench bench-compare bench-station train evaluate train-fields evaluate-fields laboratory chaos programs \
         constraints docs clean
 
 help: ## List the targets
@@ -36,8 +36,13 @@ lint: $(call installed,lint) ## Check the style, the types and which room import
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: programs $(call installed,test) ## Measure speed and memory (docs/reference/performance.md keeps the figures)
+bench: programs $(call installed,test) ## Measure speed and memory, beside peers where installed (extra peers); the figures go to var/speed.json
 	$(BIN)/python -m tests.benchmarks
+
+bench-compare: programs $(call installed,test) ## Measure the ratios anew, and say which are worse by a tenth than those kept
+	@mkdir -p var
+	$(BIN)/python -m tests.benchmarks.speed.ratios --short --json var/speed.json
+	$(BIN)/python -m tests.benchmarks.compare docs/reference/speed.json var/speed.json
 
 bench-station: $(call installed,test) ## Measure the review station in Chromium (docs/reference/performance.md keeps the figures)
 	$(BIN)/python -m tests.benchmarks.station $(BENCH)

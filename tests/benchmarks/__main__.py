@@ -1,4 +1,4 @@
-"""``make bench``: run every benchmark that needs no option, one after the other."""
+"""``make bench``: the table of ratios with the peers, then the running system; the ratios are kept in ``var/``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ALL = ("bench_page", "bench_worker")
+KEPT = Path("var") / "speed.json"
+ALL = (
+    ("tests.benchmarks.speed.ratios", "--json", str(KEPT)),
+    ("tests.benchmarks.speed.bench_page",),
+    ("tests.benchmarks.speed.bench_worker",),
+)
 
 
 def main() -> None:
-    for name in ALL:
-        if (HERE / "speed" / f"{name}.py").exists():
-            print(f"== python -m tests.benchmarks.speed.{name}", flush=True)
-            subprocess.run([sys.executable, "-m", f"tests.benchmarks.speed.{name}"], check=True)
+    KEPT.parent.mkdir(exist_ok=True)
+    for module, *options in ALL:
+        print(f"== python -m {' '.join((module, *options))}", flush=True)
+        subprocess.run([sys.executable, "-m", module, *options], check=True)
 
 
 if __name__ == "__main__":

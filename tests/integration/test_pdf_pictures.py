@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import struct
 import zlib
 from pathlib import Path
 
@@ -11,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.scan_files import SIZE, assembled_pdf, differs, drawing, encoded, tiff, write
+from tests.support.jbig2 import fax, jbig2
+from tests.support.scan_files import SIZE, assembled_pdf, differs, drawing, encoded, write
 from worker.rasterizer import RasterLimits, find_poppler, open_pages
 from worker.values import Page
 
@@ -55,23 +54,6 @@ def flate(samples: bytes, said: bytes = b"/ColorSpace /DeviceGray /BitsPerCompon
     return said + b" /Filter /FlateDecode", zlib.compress(samples)
 
 
-def fax(image: Image.Image) -> bytes:
-    """Return the one strip of a TIFF in G4."""
-    content = tiff([image.convert("1")], compression="group4", tiffinfo={278: HEIGHT})
-    with Image.open(io.BytesIO(content)) as file:
-        at, length = file.tag_v2[273][0], file.tag_v2[279][0]
-    return content[at : at + length]
-
-
-def jbig2() -> bytes:
-    """Return the drawing as the segments of a JBIG2 page: its size, and one region coded as a fax (ITU-T T.88)."""
-    coded = fax(Image.eval(drawing(), lambda v: 255 - v))
-    size = struct.pack(">IIIIBH", *SIZE, 0, 0, 0, 0)
-    region = struct.pack(">IIIIBB", *SIZE, 0, 0, 0, 1) + coded
-    segments = ((48, size), (38, region))
-    return b"".join(struct.pack(">IBBBI", i, kind, 0, 1, len(body)) + body for i, (kind, body) in enumerate(segments))
-
-
 def with_predictor() -> Parts:
     rows = b"".join(b"\1" + bytes(np.diff(row, prepend=np.uint8(0)).astype(np.uint8)) for row in GREY)
     return flate(
@@ -99,7 +81,7 @@ KINDS = {
         encoded(drawing().convert("RGB"), "JPEG", quality=100),
     ),
     "G4": lambda: (G4 % SIZE, fax(drawing())),
-    "JBIG2": lambda: (b"/ColorSpace /DeviceGray /BitsPerComponent 1 /Filter /JBIG2Decode", jbig2()),
+    "JBIG2": lambda: (b"/ColorSpace /DeviceGray /BitsPerComponent 1 /Filter /JBIG2Decode", jbig2(drawing())),
     "Flate, grey": lambda: flate(GREY.tobytes()),
     "Flate, colour": lambda: flate(np.repeat(GREY, 3).tobytes(), b"/ColorSpace /DeviceRGB /BitsPerComponent 8"),
     "Flate, 1-bit": lambda: flate(BITS.tobytes(), b"/ColorSpace /DeviceGray /BitsPerComponent 1"),
