@@ -23,13 +23,15 @@ from tests.support.station import (
 from tests.support.system import wait_until
 from worker.store.engine import reading
 from worker.store.jobs import fail_job, get_job
+from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import correct_field
-from worker.store.tables import FieldRow, ReviewRow, ReviewTaskRow
+from worker.store.tables import FieldRow, ReviewRow
 
 pytest.importorskip("playwright", reason="no playwright: pip install -e '.[test]'")
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.timeout(120)
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +170,21 @@ def test_a_page_is_worked_off_by_tab_and_broken_rules_name_their_suspect(browser
     page.close()
 
 
+def test_digits_are_checked_in_groups_and_decide_their_fields(browser: Browser, station: Station) -> None:
+    page = open_page(browser, station, "/groups")
+    tiles = page.locator(".tile")
+    expect(page.locator("#title")).to_have_text("Read as 0")
+    expect(tiles).to_have_count(2)
+    expect(tiles.nth(0)).to_be_focused(timeout=40_000)  # once all pictures are there
+    page.keyboard.type("9")
+    expect(tiles.nth(0)).to_have_attribute("aria-label", "Digit 1 of 2, corrected to 9")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Enter")
+    expect(page.locator("#message")).to_contain_text("2 confirmed, 0 corrected; 2 fields are decided")
+    assert [act[:2] for act in acts(station)] == [("current_reading", "confirm")] * 2
+    page.close()
+
+
 def test_unread_pages_get_a_form_and_failed_scans_another_try(browser: Browser, station: Station) -> None:
     unread = card_page(template=None, template_version=None, problem="no form was found on the page")
     job_id = read_file(station.runtime, "card-3-skewed.png", unread)
@@ -187,7 +204,7 @@ def test_unread_pages_get_a_form_and_failed_scans_another_try(browser: Browser, 
     page.close()
 
 
-PATHS = ("/review", "/pages", "/pages/1", "/overview")
+PATHS = ("/review", "/groups", "/pages", "/pages/1", "/overview")
 
 
 def test_no_page_has_a_violation_of_accessibility_or_asks_another_host(browser: Browser, station: Station) -> None:

@@ -35,7 +35,8 @@ from tests.support.system import wait_until
 from worker.forms.templates import load_templates
 from worker.store.engine import database_now, make_engine, reading, upgrade_database, writing
 from worker.store.readings import insert_readings, insert_scan
-from worker.store.tables import JobRow, JobState, ReviewRow, ReviewTaskRow
+from worker.store.review_tables import ReviewTaskRow
+from worker.store.tables import JobRow, JobState, ReviewRow
 from worker.system.local_token import FILE, read_local_token
 from worker.values import Box, FieldReading, PageReading
 

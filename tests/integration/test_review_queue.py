@@ -24,8 +24,9 @@ from worker.store.review_queue import (
     renew_leases,
     take_fields,
 )
+from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import UNREADABLE, ReviewClaim, Seen, correct_field
-from worker.store.tables import FieldRow, ReviewRow, ReviewTaskRow
+from worker.store.tables import FieldRow, ReviewRow
 from worker.values import FieldStatus
 
 SEEN = Seen("partial", "3_", 2, 1.25)

@@ -184,9 +184,8 @@ def chromium() -> Iterator[Browser]:
 def open_page(browser: Browser, station: Station, path: str = "/review") -> Page:
     """Sign in with a browser profile of its own and open a page of the station."""
     page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
-    page.goto(station.way_in)
-    if path != "/review":
-        page.goto(station.address + path)
+    page.context.request.get(station.way_in)  # signs in without a page, which would take fields in hand
+    page.goto(station.address + path)
     return page
 
 

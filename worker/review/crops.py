@@ -31,10 +31,13 @@ class CropPlace:
     box: PxBox
 
 
-def place_crop(box: PxBox, page_size: tuple[int, int], turns: int = 0) -> CropPlace:
-    """Return where to cut a field with its surroundings out of a page of (width, height) pixels."""
+def place_crop(box: PxBox, page_size: tuple[int, int], turns: int = 0, *, around: float = SURROUNDINGS) -> CropPlace:
+    """Return where to cut a box with its surroundings out of a page of (width, height) pixels.
+
+    ``around`` is what is shown on each side, in heights of the box.
+    """
     x, y, w, h = box
-    margin = max(LEAST_SURROUNDINGS_PX, round(SURROUNDINGS * min(w, h)))
+    margin = max(round(LEAST_SURROUNDINGS_PX * around), round(around * min(w, h)))
     left, top = max(0, x - margin), max(0, y - margin)
     right, bottom = min(page_size[0], x + w + margin), min(page_size[1], y + h + margin)
     window = left, top, max(1, right - left), max(1, bottom - top)
@@ -61,11 +64,11 @@ def find_turns(digits: Sequence[Any]) -> int:
     return 1 if down > 0 else 3
 
 
-def crop_url(page_id: int, place: CropPlace) -> str:
+def crop_url(page_id: int, place: CropPlace, most_px: int = MAX_CROP_PX) -> str:
     """Return the address of a crop: the API's picture of a page, cut and turned (IIIF turns clockwise)."""
     x, y, w, h = place.window
     turn_deg = -90 * place.turns % 360
-    return f"/v1/pages/{page_id}/image/{x},{y},{w},{h}/!{MAX_CROP_PX},{MAX_CROP_PX}/{turn_deg}/gray.jpg"
+    return f"/v1/pages/{page_id}/image/{x},{y},{w},{h}/!{most_px},{most_px}/{turn_deg}/gray.jpg"
 
 
 def page_url(page_id: int) -> str:

@@ -69,16 +69,16 @@ def make_item(leased: Leased, templates: Mapping[str, FormTemplate], turns: int)
     )
 
 
-def show_field(leased: Leased) -> Showing:
-    """Choose what is shown of a field's reading."""
+def show_field(leased: Leased, *, digits_checked: bool = False) -> Showing:
+    """Choose what is shown of a field's reading; ``digits_checked``: people have checked its digits."""
     row = leased.field
     if leased.audited:
         return Showing("blind")
     return choose_showing(
         text=row.text,
         written=row.written,
-        confidence=row.confidence,
-        digits=[digit.confidence for digit in leased.digits],
+        confidence=1.0 if digits_checked else row.confidence,
+        digits=[1.0 if digits_checked else digit.confidence for digit in leased.digits],
         doubts=leased.doubts,
         kind=row.kind,
     )

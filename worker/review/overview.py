@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from worker.api.access import SignedIn
 from worker.review.desk import Desk
+from worker.store.digit_groups import count_misses
 from worker.store.figures import count_latest_fields
 from worker.store.overview import list_waiting, list_work
 from worker.store.summary import count_page_review_queue, queue_summary
@@ -23,6 +26,7 @@ def make_overview(desk: Desk) -> APIRouter:
     def overview(user: SignedIn) -> HTMLResponse:
         latest = count_latest_fields(desk.engine)
         presented = latest["accepted"] + latest["review"]
+        missed_by = count_misses(desk.engine)
         queue = queue_summary(desk.engine, failures=0)
         return desk.show(
             "overview.html",
@@ -35,7 +39,19 @@ def make_overview(desk: Desk) -> APIRouter:
             latest=latest,
             read_rate=latest["accepted"] / presented if presented else None,
             work=list_work(desk.engine, HOURS),
+            misses=[(who, planted, missed, *wilson(missed, planted)) for who, (planted, missed) in missed_by.items()],
             hours=HOURS,
         )
 
     return router
+
+
+def wilson(found: int, of: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927), all of [0, 1] where nothing was counted."""
+    if not of:
+        return 0.0, 1.0
+    z, share = 1.96, found / of
+    middle = share + z * z / (2 * of)
+    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    scale = 1 + z * z / of
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from worker.bootstrap import Runtime
 from worker.review.desk import STATIC, TYPES, Desk, make_desk
+from worker.review.groups import make_groups
 from worker.review.overview import make_overview
 from worker.review.page_desk import make_page_desk
 from worker.review.station import make_station
@@ -29,6 +30,7 @@ def make_pages(runtime: Runtime) -> APIRouter:
 
     router.include_router(make_station(desk))
     router.include_router(make_page_desk(desk))
+    router.include_router(make_groups(desk))
     router.include_router(make_overview(desk))
     return router
 

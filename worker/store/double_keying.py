@@ -16,7 +16,8 @@ from worker.doubts import DoubtKind
 from worker.errors import InvalidReviewError
 from worker.grammar.meaning import parse_typed, spell_value
 from worker.grammar.misfit import Misfit
-from worker.store.tables import DoubtRow, ReviewRow, ReviewTaskRow
+from worker.store.review_tables import ReviewTaskRow
+from worker.store.tables import DoubtRow, ReviewRow
 
 MOST_KEYERS = 3
 

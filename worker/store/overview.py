@@ -11,7 +11,8 @@ from sqlalchemy import Engine, case, func, select
 from sqlalchemy.orm import aliased
 
 from worker.store.engine import database_now, reading
-from worker.store.tables import FieldRow, JobRow, PageRow, ReviewRow, ReviewTaskRow
+from worker.store.review_tables import ReviewTaskRow
+from worker.store.tables import FieldRow, JobRow, PageRow, ReviewRow
 
 DECISIONS = ("correct", "confirm", "unreadable", "key")
 """Acts that decide a field, or key it the first time; to skip or escalate one decides nothing."""

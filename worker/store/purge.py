@@ -27,6 +27,7 @@ from sqlalchemy.orm import aliased
 from worker.store.audits import forget_audited_fields
 from worker.store.engine import database_now, reading, writing
 from worker.store.outbox import forget_messages
+from worker.store.review_tables import DigitCheckRow, ReviewTaskRow
 from worker.store.tables import (
     Base,
     DigitRow,
@@ -37,7 +38,6 @@ from worker.store.tables import (
     PageRow,
     PurgeRow,
     ReviewRow,
-    ReviewTaskRow,
     ScanRow,
 )
 
@@ -184,6 +184,7 @@ def _delete_batch(
     of_pages = select(FieldRow.id).where(FieldRow.page_id.in_(page_ids))
     forget_audited_fields(connection, page_ids)
     _delete(connection, ReviewTaskRow, ReviewTaskRow.field_id.in_(of_pages))
+    _delete(connection, DigitCheckRow, DigitCheckRow.field_id.in_(of_pages))
     counts.reviews = _delete(connection, ReviewRow, ReviewRow.field_id.in_(of_pages))
     counts.digits = _delete(connection, DigitRow, DigitRow.field_id.in_(of_pages))
     _delete(connection, DoubtRow, DoubtRow.page_id.in_(page_ids))

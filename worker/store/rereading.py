@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, or
 from worker.store.audits import forget_audited_fields
 from worker.store.engine import database_now, writing
 from worker.store.readings import insert_readings
-from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, JobState, PageRow, ReviewRow, ReviewTaskRow
+from worker.store.review_tables import DigitCheckRow, ReviewTaskRow
+from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, JobState, PageRow, ReviewRow
 from worker.values import PageReading
 
 SAME_PLACE = 0.5
@@ -102,6 +103,7 @@ def _delete_readings(connection: Connection, page_ids: Sequence[int]) -> None:
     fields = select(FieldRow.id).where(FieldRow.page_id.in_(page_ids))
     for table, condition in (
         (ReviewTaskRow, ReviewTaskRow.field_id.in_(fields)),
+        (DigitCheckRow, DigitCheckRow.field_id.in_(fields)),
         (ReviewRow, ReviewRow.field_id.in_(fields)),
         (DigitRow, DigitRow.field_id.in_(fields)),
         (DoubtRow, DoubtRow.page_id.in_(page_ids)),

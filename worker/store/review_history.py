@@ -11,8 +11,9 @@ from sqlalchemy.orm import aliased
 from worker.errors import InvalidReviewError, StaleReviewError
 from worker.store.audits import reopen_audit
 from worker.store.engine import reading, writing
+from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import HELD, Review, lock_field, record_act
-from worker.store.tables import FieldRow, ReviewRow, ReviewTaskRow
+from worker.store.tables import FieldRow, ReviewRow
 
 UNDOABLE = 20
 """So many of a person's latest acts may be taken back."""

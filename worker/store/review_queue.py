@@ -19,9 +19,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from worker.store.double_keying import was_keyed_by
 from worker.store.engine import database_now, reading, writing
 from worker.store.jobs import CLOCK_STEP
+from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import FREE, Review, ReviewClaim, Seen, lock_field, record_act
 from worker.store.service_tables import AuditRow
-from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow, ReviewRow, ReviewTaskRow
+from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow, ReviewRow
 
 AnyRow = Row[*tuple[Any, ...]]
 Level = Literal["keyer", "supervisor"]

@@ -18,7 +18,8 @@ from worker.store.double_keying import Agreement, is_keyed_twice, judge_key
 from worker.store.engine import database_now, writing
 from worker.store.outbox import announce_if_complete, announce_review
 from worker.store.readings import upsert
-from worker.store.tables import FieldRow, PageRow, ReviewRow, ReviewTaskRow
+from worker.store.review_tables import ReviewTaskRow
+from worker.store.tables import FieldRow, PageRow, ReviewRow
 from worker.values import Tick, Value
 
 _ANSWER = re.compile(

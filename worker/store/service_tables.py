@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from worker.store.tables import Base, Id
+from worker.store.review_tables import Base, Id  # from there, so that whoever knows these tables knows all
 
 IS_DUE = "next_try_at IS NOT NULL"
 """The condition of the partial index on messages that are still to be sent."""

@@ -88,7 +88,7 @@ class PlainText(TypeDecorator[str]):
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite generates ids only in a column of type INTEGER
 JsonValue = JSON().with_variant(JSONB, "postgresql")
-NO_LIST, NO_TEXT, CODE_KIND, KEYER_LEVEL = text("'[]'"), text("''"), text("'code'"), text("'keyer'")
+NO_LIST, NO_TEXT, CODE_KIND = text("'[]'"), text("''"), text("'code'")
 """Defaults of columns that came later: adding one rewrites no row."""
 
 
@@ -364,34 +364,6 @@ class ReviewRow(Base):
     seconds: Mapped[float | None]
     held: Mapped[dict[str, Any] | None]
     undoes: Mapped[int | None] = mapped_column(Id)
-
-
-class ReviewTaskRow(Base):
-    """What is known of a waiting field beside its reading: who has it in hand, and who else should see it.
-
-    A field without a row waits for any keyer. ``token`` grows with every lease: a fencing token, against a browser that
-    lost its lease. The row goes when the field is decided.
-    """
-
-    __tablename__ = "review_tasks"
-    __table_args__ = (
-        CheckConstraint("level IN ('keyer','supervisor')", name="level"),
-        Index(
-            "ix_review_tasks_station",
-            "station",
-            sqlite_where=text("station IS NOT NULL"),
-            postgresql_where=text("station IS NOT NULL"),
-        ),
-    )
-
-    field_id: Mapped[int] = mapped_column(Id, ForeignKey("fields.id"), primary_key=True, autoincrement=False)
-    token: Mapped[int]
-    level: Mapped[str] = mapped_column(server_default=KEYER_LEVEL)
-    held_by: Mapped[str | None]
-    station: Mapped[str | None]
-    leased_at: Mapped[datetime | None]
-    lease_until: Mapped[datetime | None]
-    skipped_at: Mapped[datetime | None]
 
 
 class PurgeRow(Base):

@@ -1,6 +1,7 @@
 // Fields in hand: leased from the server before they are needed, their pictures decoded, renewed while the page lives.
 
 import { post } from "./http.js";
+import { loadPicture } from "./pictures.js";
 
 const AHEAD = 12;
 const REFILL_BELOW = 8;
@@ -81,15 +82,8 @@ export class Queue {
 
 function prepare(item) {
   if (item.picture) return item;
-  const picture = new Image();
-  picture.alt = "The field as it stands on the paper";
-  picture.width = item.crop.width;
-  picture.height = item.crop.height;
-  picture.src = item.crop.url;
-  item.picture = picture;
-  item.decoded = picture.decode().then(
-    () => true,
-    () => false,
-  );
+  item.picture = new Image(item.crop.width, item.crop.height);
+  item.picture.alt = "The field as it stands on the paper";
+  item.decoded = loadPicture(item.picture, item.crop.url);
   return item;
 }
