@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -20,6 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.support.http import client_of
 from tests.support.readings import PAGE, claim, make_field, make_page, read, register
+from tests.support.receiver import Receiver
 from worker.api.delivering import PAUSES_S, Deliverer
 from worker.api.targets import check_url, is_public
 from worker.bootstrap import Runtime, build_runtime
@@ -36,39 +35,6 @@ from worker.store.service_tables import WebhookMessageRow
 from worker.values import FieldStatus
 
 ACCEPTED = make_page(0, make_field("sum", "701", FieldStatus.ACCEPTED))
-
-
-class Receiver:
-    """A server that keeps what it gets, and answers what a test says."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], str]] = []
-        self.status = 204
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                receiver.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(receiver.status)
-                if receiver.status == 302:
-                    self.send_header("Location", f"http://127.0.0.1:{receiver.port}/elsewhere")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}/hook"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def events(self) -> list[str]:
-        return [json.loads(body)["type"] for _, body in self.got]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture

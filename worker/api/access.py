@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Request, Security
+from fastapi.security import HTTPBearer
 
 from worker.bootstrap import Runtime
 from worker.store.users import TOKEN_PREFIX, Holder, find_session, find_token
@@ -73,7 +74,9 @@ def runtime_of(request: Request) -> Runtime:
 OurRuntime = Annotated[Runtime, Depends(runtime_of)]
 
 
-def current_user(request: Request, runtime: OurRuntime) -> User:
+def current_user(
+    request: Request, runtime: OurRuntime, _token: Annotated[Any, Security(HTTPBearer(auto_error=False))] = None
+) -> User:
     """Return who asks: by ``Authorization: Bearer``, else by the cookie of a session.
 
     Raises

@@ -14,7 +14,7 @@ from worker.api import access, audits, exports, fields, images, login, reviews, 
 from worker.api.guard import Guard
 from worker.api.passwords import FailureLimits
 from worker.api.pictures import PictureMaker
-from worker.api.problems import add_problem_answers
+from worker.api.problems import COMMON, add_problem_answers
 from worker.bootstrap import Runtime
 from worker.inbox.posted import remove_left_files
 
@@ -40,7 +40,7 @@ def make_app(runtime: Runtime) -> FastAPI:
     add_problem_answers(app)
     app.add_middleware(Guard)
     for room in (login, scans, fields, reviews, images, exports, webhooks, audits):
-        app.include_router(room.router)
+        app.include_router(room.router, responses=COMMON)
     if pages := _find_pages(runtime):
         app.include_router(pages, dependencies=[Depends(access.current_user)], include_in_schema=False)
     return app

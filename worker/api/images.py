@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from worker.api.access import OurRuntime, Viewer
 from worker.api.iiif import PictureOrder, UnfitPathError, describe, parse_path
 from worker.api.pictures import PagePlace, PictureMaker
+from worker.api.problems import problem_answers
 from worker.errors import InvalidJobError, UnreadableScanError
 from worker.store.places import StoredPlace, find_field_place, find_page_place
 
@@ -27,30 +28,45 @@ _DRAWING = 1
 
 RowId = Annotated[int, Path(ge=1, le=2**62)]
 _MEDIA = {"jpg": "image/jpeg", "png": "image/png"}
+_INFO_MEDIA = 'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'
+_TOLD: dict[int | str, dict[str, Any]] = {200: {"content": {_INFO_MEDIA: {"schema": {"type": "object"}}}}}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _MEDIA.values()}},
     304: {"description": "The picture that the sender has is the one"},
-    400: {"description": "The path asks for what there is not"},
-    404: {"description": "There is no such picture"},
-    410: {"description": "The scan is not there any more, or cannot be decoded"},
+    **problem_answers({410: "The scan is not there any more, or cannot be decoded"}),
 }
 
 
-@router.get("/pages/{page_id}/image", summary="A page's picture", status_code=303)
-@router.get("/fields/{field_id}/image", summary="A field's picture", status_code=303)
-def get_image(request: Request, _user: Viewer) -> Response:
-    """Lead to the description of the picture."""
-    return RedirectResponse(f"{request.url.path}/info.json", 303)
+@router.get("/pages/{page_id}/image", summary="A page's picture", status_code=303, response_class=RedirectResponse)
+def get_page_image(page_id: RowId, _user: Viewer) -> Response:
+    """Lead to the description of a page's picture."""
+    return RedirectResponse(f"/v1/pages/{page_id}/image/info.json", 303)
 
 
-@router.get("/pages/{page_id}/image/info.json", summary="What a page's picture is like")
+@router.get("/fields/{field_id}/image", summary="A field's picture", status_code=303, response_class=RedirectResponse)
+def get_field_image(field_id: RowId, _user: Viewer) -> Response:
+    """Lead to the description of a field's picture."""
+    return RedirectResponse(f"/v1/fields/{field_id}/image/info.json", 303)
+
+
+@router.get(
+    "/pages/{page_id}/image/info.json",
+    summary="What a page's picture is like",
+    response_class=Response,
+    responses=_TOLD,
+)
 def get_page_info(request: Request, page_id: RowId, runtime: OurRuntime, _user: Viewer) -> Response:
     """Return the size of a page's picture, and how it may be asked for."""
     place = _found(find_page_place(runtime.engine(), page_id))
     return _info(request, _page_box(place))
 
 
-@router.get("/fields/{field_id}/image/info.json", summary="What a field's picture is like")
+@router.get(
+    "/fields/{field_id}/image/info.json",
+    summary="What a field's picture is like",
+    response_class=Response,
+    responses=_TOLD,
+)
 def get_field_info(request: Request, field_id: RowId, runtime: OurRuntime, _user: Viewer) -> Response:
     """Return the size of a field's picture, and how it may be asked for."""
     place = _found(find_field_place(runtime.engine(), field_id))
@@ -121,8 +137,7 @@ def _field_box(place: StoredPlace) -> tuple[int, int, int, int]:
 
 def _info(request: Request, box: tuple[int, int, int, int]) -> Response:
     identity = str(request.url.replace(query="")).removesuffix("/info.json")
-    kind = 'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'
-    return JSONResponse(describe(identity, *box[2:]), headers={"Cache-Control": CACHING}, media_type=kind)
+    return JSONResponse(describe(identity, *box[2:]), headers={"Cache-Control": CACHING}, media_type=_INFO_MEDIA)
 
 
 def _ordered(region: str, size: str, rotation: str, file: str, box: tuple[int, int, int, int]) -> PictureOrder:

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
+from schemas.http import ProblemOut
 from worker.errors import (
     DoubtfulReviewError,
     IcrError,
@@ -26,6 +27,26 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+
+
+def problem_answers(reasons: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI is told of answers that are problems."""
+    schema = {"schema": ProblemOut.model_json_schema()}
+    return {code: {"description": why, "content": {MEDIA_TYPE: schema}} for code, why in reasons.items()}
+
+
+COMMON = problem_answers(
+    {
+        400: "The request is malformed",
+        401: "Nobody is signed in, and there is no token that counts",
+        403: "The user or the token may not do this, or another site asks for it",
+        404: "There is no such thing",
+        409: "Somebody has decided it meanwhile, or the text does not fit the field",
+        422: "A value is wrong",
+        503: "The database does not answer",
+    }
+)
+"""What every address may answer."""
 
 
 def problem(status: int, detail: str, *, kind: str = "about:blank", **more: Any) -> JSONResponse:

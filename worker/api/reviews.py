@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path
 
-from schemas.http import ProblemOut, ReviewIn, ReviewOut
+from schemas.http import ReviewIn, ReviewOut
 from worker.api.access import OurRuntime, Reviewer
 from worker.store.places import find_field_place
 from worker.store.reviews import ReviewClaim, correct_field
 
 router = APIRouter(prefix="/v1", tags=["review"])
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    404: {"model": ProblemOut, "description": "There is no field of that id"},
-    409: {"model": ProblemOut, "description": "Somebody has decided it meanwhile, or the text does not fit the field"},
-    422: {"model": ProblemOut, "description": "The text is no number"},
-}
 
-
-@router.post("/fields/{field_id}/review", summary="Decide a field", responses=_PROBLEMS)
+@router.post("/fields/{field_id}/review", summary="Decide a field")
 def post_review(
     field_id: Annotated[int, Path(ge=1, le=2**62)], order: ReviewIn, runtime: OurRuntime, user: Reviewer
 ) -> ReviewOut:

@@ -14,9 +14,10 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from schemas.form_template import FORMLESS
-from schemas.http import FailureOut, ProblemOut, ResultOut, ScanOut
+from schemas.http import FailureOut, ResultOut, ScanOut
 from schemas.scan_job import MAX_REFERENCE, ScanJob
 from worker.api.access import OurRuntime, Submitter, Viewer
+from worker.api.problems import problem_answers
 from worker.api.uploads import Upload, received
 from worker.bootstrap import Runtime
 from worker.errors import TransientError, UnknownTemplateError
@@ -45,15 +46,9 @@ LONGEST_WAIT_S = 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 _ENDED = {JobState.DONE, JobState.FAILED, JobState.DEAD, JobState.DUPLICATE}
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ProblemOut, "description": why}
-    for code, why in (
-        (400, "The body is malformed"),
-        (413, "The scan is too large"),
-        (415, "The bytes are no scan"),
-        (422, "A value is wrong, or the key was used for another scan"),
-    )
-}
+_PROBLEMS = problem_answers(
+    {408: "The scan took too long", 413: "The scan is too large", 415: "The bytes are no scan, or of no known kind"}
+)
 _BODY = {
     "requestBody": {
         "required": True,
@@ -101,7 +96,7 @@ async def post_scan(
     after_answer: BackgroundTasks,
     runtime: OurRuntime,
     user: Submitter,
-    template: Annotated[str | None, Query(max_length=63)] = None,
+    template: Annotated[str | None, Query(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = None,
     reference: Annotated[str | None, Query(max_length=MAX_REFERENCE)] = None,
     priority: Annotated[int, Query(ge=0, le=9)] = 5,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
@@ -123,7 +118,7 @@ async def post_scan(
     return await run_in_threadpool(scan_out, runtime, record)
 
 
-@router.get("/{scan_id}", summary="The state of a scan", responses={404: {"model": ProblemOut}})
+@router.get("/{scan_id}", summary="The state of a scan")
 def get_scan(scan_id: uuid.UUID, runtime: OurRuntime, _user: Viewer) -> ScanOut:
     """Return the state of a scan."""
     return scan_out(runtime, _find(runtime, scan_id))
@@ -133,7 +128,7 @@ def get_scan(scan_id: uuid.UUID, runtime: OurRuntime, _user: Viewer) -> ScanOut:
     "/{scan_id}/result",
     summary="The readings of a scan",
     response_model=ResultOut,
-    responses={202: {"model": ScanOut, "description": "It has not ended yet"}, 404: {"model": ProblemOut}},
+    responses={202: {"model": ScanOut, "description": "It has not ended yet"}},
 )
 async def get_result(
     scan_id: uuid.UUID,

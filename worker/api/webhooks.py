@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query
 
-from schemas.http import ProblemOut, WebhookIn, WebhookMessageOut, WebhookMessagesOut, WebhookOut, WebhookSecretOut
+from schemas.http import WebhookIn, WebhookMessageOut, WebhookMessagesOut, WebhookOut, WebhookSecretOut
 from worker.api.access import Admin, OurRuntime
 from worker.api.targets import check_url
 from worker.store.webhooks import add_endpoint, disable_endpoint, list_endpoints, list_messages, send_again
@@ -25,7 +25,7 @@ def get_webhooks(runtime: OurRuntime, _user: Admin) -> list[WebhookOut]:
     ]
 
 
-@router.post("", status_code=201, summary="Tell somebody of events", responses={422: {"model": ProblemOut}})
+@router.post("", status_code=201, summary="Tell somebody of events")
 def post_webhook(order: WebhookIn, runtime: OurRuntime, _user: Admin) -> WebhookSecretOut:
     """Add a webhook; the secret that signs what it gets is shown this once."""
     check_url(order.url, allow_private=runtime.settings.webhook_private)
@@ -33,9 +33,7 @@ def post_webhook(order: WebhookIn, runtime: OurRuntime, _user: Admin) -> Webhook
     return WebhookSecretOut(id=endpoint_id, url=order.url, events=sorted(set(order.events)), secret=secret)
 
 
-@router.delete(
-    "/{endpoint_id}", status_code=204, summary="Tell them nothing more", responses={422: {"model": ProblemOut}}
-)
+@router.delete("/{endpoint_id}", status_code=204, summary="Tell them nothing more")
 def delete_webhook(endpoint_id: EndpointId, runtime: OurRuntime, user: Admin) -> None:
     """Disable a webhook; what is on its way is set aside."""
     disable_endpoint(runtime.engine(), endpoint_id, f"disabled by {user.name}")
@@ -56,12 +54,7 @@ def get_messages(
     return WebhookMessagesOut(items=items, next=follows)
 
 
-@router.post(
-    "/messages/{message_id}/send",
-    status_code=202,
-    summary="Send a message again",
-    responses={404: {"model": ProblemOut}},
-)
+@router.post("/messages/{message_id}/send", status_code=202, summary="Send a message again")
 def post_send(message_id: str, runtime: OurRuntime, _user: Admin) -> None:
     """Send a message again that was given up."""
     if not send_again(runtime.engine(), message_id):
