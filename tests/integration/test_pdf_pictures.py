@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from tests.support.jbig2 import fax, jbig2
 from tests.support.scan_files import SIZE, assembled_pdf, differs, drawing, encoded, write
+from worker.errors import UnreadableScanError
 from worker.rasterizer import RasterLimits, find_poppler, open_pages
 from worker.values import Page
 
@@ -35,13 +37,14 @@ def scan_pdf(
     names: bytes = b"",
     more: tuple[bytes, ...] = (),
     media: tuple[float, float] = POINTS,
+    kids: bytes = b"3 0 R",
 ) -> bytes:
     """Return a PDF of one page whose picture is called /I; objects from 6 on are ``more``."""
     said, coded = picture
     head = b"<< /Type /XObject /Subtype /Image /Width %d /Height %d /Length %d " % (*SIZE, len(coded))
     return assembled_pdf([
         b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Pages /Kids [" + kids + b"] /Count 1 >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %g %g] /Contents 4 0 R " % media
         + b"/Resources << /XObject << /I 5 0 R /Other 6 0 R >> %s >> %s >>" % (names, page),
         b"<< /Length %d >>\nstream\n" % len(content) + content + b"\nendstream",
@@ -206,3 +209,16 @@ def test_a_page_that_shows_more_or_less_than_its_picture_is_drawn(case: str, tmp
 @pytest.mark.parametrize("case", ODD)
 def test_a_picture_out_of_the_ordinary_is_drawn(case: str, tmp_path: Path) -> None:
     assert read(tmp_path, scan_pdf(ODD[case]())).dpi == 150
+
+
+@needs_poppler
+@pytest.mark.parametrize("kids", [b"3 0 R " * 2, b"3 0 R " * 300_000, b"2 0 R"], ids=["two", "300,000", "a loop"])
+def test_a_tree_of_pages_that_holds_other_than_it_says_is_popplers(kids: bytes, tmp_path: Path) -> None:
+    content = scan_pdf(KINDS["Flate, grey"](), kids=kids)
+    began = time.process_time()
+    try:
+        pages = list(open_pages(write(tmp_path, "scan.pdf", content), scan_id="s", limits=RasterLimits(pdf_dpi=150)))
+    except UnreadableScanError:
+        pages = []
+    assert time.process_time() - began < 10
+    assert all(not isinstance(page, Page) or page.dpi == 150 for page in pages)

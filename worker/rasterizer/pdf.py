@@ -65,7 +65,9 @@ def pdf_pages(
     from worker.rasterizer.pdf_pictures import PdfPictures  # a tenth of a second for pypdf, which PDFs alone need
 
     with _without_padding(path) as whole:
-        numbers, pictures = range(_count_pages(whole, limits)), PdfPictures(whole)
+        pictures = PdfPictures(whole)
+        count = pictures.count_pages(limits.max_pages)
+        numbers = range(_count_pages(whole, limits) if count is None else count)
         for number in numbers if only is None else [only] if only in numbers else []:
             lifted = pictures.lift_page(number, scan_id, limits)
             yield lifted or page_or_problem(partial(_make_page, whole, number, scan_id, limits), scan_id, number)

@@ -1,8 +1,8 @@
 """Lift the picture out of a page of a PDF that shows nothing else, instead of drawing the page.
 
 The picture comes as it was scanned, in its own resolution, and as fast as the same picture in a file of its own: a JPEG
-is decoded by libjpeg, deflated pixels by zlib, and a fax (G3, G4, JBIG2) by poppler. Whatever is out of the ordinary
-is drawn.
+is decoded by libjpeg, deflated pixels by zlib, G4 by libtiff, and another fax (G3, JBIG2) by poppler. Whatever is out
+of the ordinary is drawn.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pypdf.errors import PyPdfError
 from pypdf.generic import ByteStringObject, StreamObject, TextStringObject
 
 from worker.errors import UnreadableScanError
+from worker.rasterizer.libtiff import hear_complaints, silence
 from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pdf import BOUNDED_POPPLER
 from worker.rasterizer.pdf_scans import PagePicture, find_picture
@@ -36,6 +37,10 @@ _ORIENTATIONS = (1, 6, 3, 8)
 """EXIF 2.32, Orientation: what stands for so many quarter turns clockwise."""
 _CHANGES_PIXELS = ("/Mask", "/SMask", "/OC", "/Matte")
 _GREY, _RGB = ("/DeviceGray", "/CalGray"), ("/DeviceRGB", "/CalRGB")
+_G4 = 4
+"""TIFF 6.0, Compression."""
+_FAX_COLUMNS = 1728
+"""Where nothing is said (ISO 32000-1, table 11)."""
 _PNG_PREDICTOR = 10
 _ROW = (("/Columns", 1), ("/Colors", 1), ("/BitsPerComponent", 8))
 """What tells the length of a row under a predictor, with the defaults (ISO 32000-1, table 8)."""
@@ -54,6 +59,19 @@ class PdfPictures:
             self._reader = None if reader.is_encrypted else reader
         except (PyPdfError, *DECODER_ERRORS):
             self._reader = None
+
+    def count_pages(self, most: int) -> int | None:
+        """Return the number of pages if the file says what its tree of pages holds; otherwise None, and all are drawn.
+
+        Of a tree of more than ``most`` pages, and as many nodes above them, nothing is lifted: it may have no end.
+        """
+        try:
+            count = None if self._reader is None else _walk_tree(self._reader, most)
+        except (PyPdfError, *DECODER_ERRORS):
+            count = None
+        if not count:
+            self._reader = None
+        return count or None
 
     def lift_page(self, number: int, scan_id: str, limits: RasterLimits) -> Page | None:
         """Return a page by its one picture, None where the page must be drawn."""
@@ -77,6 +95,8 @@ class PdfPictures:
             pixels, damage = _lift_jpeg(stream, (width, height))
         elif coding == "/FlateDecode":
             pixels = _lift_deflated(stream, (width, height))
+        elif coding == "/CCITTFaxDecode" and _is_plain_bits(stream) and _is_g4(stream, (width, height)):
+            pixels = _lift_g4(stream, (width, height))
         elif coding in ("/CCITTFaxDecode", "/JBIG2Decode") and _is_plain_bits(stream):
             pixels = self._lift_fax(number, (width, height), limits)
         else:
@@ -103,6 +123,18 @@ class PdfPictures:
         return np.unpackbits(~black, axis=1, count=width) * np.uint8(255)
 
 
+def _walk_tree(reader: PdfReader, most: int) -> int | None:
+    """Return how many leaves the tree of pages has; None if its root says another number, or it is too large."""
+    root: Any = reader.root_object["/Pages"].get_object()
+    count, seen, waiting = 0, 0, [root]
+    while waiting and seen <= 2 * most:
+        node, seen = waiting.pop().get_object(), seen + 1
+        kids = node.get("/Kids")
+        count += kids is None
+        waiting += [] if kids is None else kids.get_object()[: 2 * most + 1]
+    return count if not waiting and count == root["/Count"] else None
+
+
 def _lift_jpeg(stream: StreamObject, size: tuple[int, int]) -> tuple[UInt8, str | None]:
     content = _coded(stream)
     check_jpeg(content)
@@ -115,6 +147,44 @@ def _lift_jpeg(stream: StreamObject, size: tuple[int, int]) -> tuple[UInt8, str 
         raise UnreadableScanError("a JPEG whose colours its PDF changes")
     assert mode in JPEG_SPACES
     return decode_jpeg(content, mode)
+
+
+def _is_g4(stream: StreamObject, size: tuple[int, int]) -> bool:
+    """Tell a fax whose rows are coded as a TIFF keeps them: in two dimensions, none padded to a byte."""
+    told = _only(stream.get("/DecodeParms")) or {}
+    whole = int(told.get("/Columns", _FAX_COLUMNS)) == size[0] and int(told.get("/Rows", 0)) in (0, size[1])
+    return whole and int(told.get("/K", 0)) < 0 and not told.get("/EncodedByteAlign", False)
+
+
+def _lift_g4(stream: StreamObject, size: tuple[int, int]) -> UInt8:
+    """Return a G4 fax as libtiff decodes it; one of which it complains is drawn."""
+    black_is_one = bool((_only(stream.get("/DecodeParms")) or {}).get("/BlackIs1", False))
+    content = _as_tiff(_coded(stream), size, photometric=int(black_is_one))
+    silence()
+    if complaint := hear_complaints(content, 0, _G4):
+        raise UnreadableScanError(complaint)
+    with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
+        return np.asarray(image.convert("L"))
+
+
+def _as_tiff(coded: bytes, size: tuple[int, int], *, photometric: int) -> bytes:
+    """Return a G4 fax as a TIFF of one strip (TIFF 6.0, sections 2 and 11)."""
+    width, height = size
+    tags = {
+        256: width,
+        257: height,
+        258: 1,
+        259: _G4,
+        262: photometric,
+        273: 8,
+        277: 1,
+        278: height,
+        279: len(coded),
+    }
+    padded = coded + b"\0" * (len(coded) % 2)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(padded)) + padded + directory
 
 
 def _lift_deflated(stream: StreamObject, size: tuple[int, int]) -> UInt8:
