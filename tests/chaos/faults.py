@@ -25,6 +25,10 @@ def throw(fault: str, system: System, dice: random.Random, freeze_s: float) -> b
         return _kill_one(system, fault, dice)
     act: Callable[[], None] = {
         "flush": lambda: _flush(system),
+        "full": lambda: _fill(system, dice.uniform(0.5, freeze_s)),
+        "drop": lambda: _drop(system),
+        "copies": lambda: _copy(system),
+        "hang": lambda: _hang(system, dice, dice.uniform(0.5, freeze_s)),
         "long freeze": lambda: _freeze(system, LONG_FREEZE_S),
         "long lock": lambda: _lock(system, LONG_LOCK_S),
         "freeze": lambda: _freeze(system, dice.uniform(0.5, freeze_s)),
@@ -47,8 +51,50 @@ def _kill_one(system: System, role: str, dice: random.Random) -> bool:
 
 
 def _flush(system: System) -> None:
-    with redis.Redis(unix_socket_path=str(system.redis_socket), socket_timeout=5) as client:
+    with _client(system) as client:
         client.flushall()
+
+
+def _client(system: System) -> redis.Redis:
+    return redis.Redis(unix_socket_path=str(system.redis_socket), socket_timeout=5)
+
+
+def _fill(system: System, seconds: float) -> None:
+    """Let Redis be at its ``maxmemory``: it refuses what adds, and allows what takes away."""
+    with _client(system) as client:
+        client.config_set("maxmemory", 1)
+    try:
+        time.sleep(seconds)
+    finally:
+        with _client(system) as client:
+            client.config_set("maxmemory", 0)
+
+
+def _drop(system: System) -> None:
+    """Cut every connection to Redis, whatever is asked on it."""
+    with _client(system) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+
+
+def _copy(system: System) -> None:
+    """Push a hundred copies of each message that waits, up to a thousand, as a sender that repeats itself does."""
+    with _client(system) as client:
+        for message in client.lrange("icr", 0, 9):
+            client.lpush("icr", *[message] * 100)
+
+
+def _hang(system: System, dice: random.Random, seconds: float) -> None:
+    """Stop a worker in its tracks, whatever it holds, and end it: its machine hangs and is lost."""
+    pids = system.pids("worker")
+    if not pids:
+        return
+    pid = dice.choice(pids)
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+    except ProcessLookupError:
+        return
+    kill(pid)
 
 
 def _freeze(system: System, seconds: float) -> None:

@@ -17,11 +17,15 @@ from worker.store.engine import make_engine, reading, upgrade_database
 from worker.system.private_redis import PrivateRedis
 
 
+OF_THE_QUEUE = ("full", "drop", "copies", "hang")
+"""Redis at its maxmemory, all its connections cut, copies of what waits, a worker that hangs and is lost."""
+
+
 class OneMachine:
     """``icr up`` on SQLite, started again when it dies, as an init system would."""
 
     name = "one machine, SQLite"
-    faults = ("child", "worker", "watcher", "up", "redis", "flush", "freeze", "lock")
+    faults = ("child", "worker", "watcher", "up", "redis", "flush", "freeze", "lock", *OF_THE_QUEUE)
     long_faults = ("long freeze", "long lock")
 
     def __init__(self, folder: Path, **settings: str) -> None:
@@ -57,7 +61,7 @@ class ManyProcesses:
     """Two workers and a watcher on a Redis and a PostgreSQL, each started again when it dies."""
 
     name = "two workers and a watcher, PostgreSQL"
-    faults = ("child", "worker", "watcher", "redis", "flush", "freeze", "postgresql", "cut")
+    faults = ("child", "worker", "watcher", "redis", "flush", "freeze", "postgresql", "cut", *OF_THE_QUEUE)
     long_faults = ("long freeze",)
 
     def __init__(self, folder: Path, **settings: str) -> None:
