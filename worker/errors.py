@@ -103,6 +103,10 @@ class DatabaseUnavailableError(TransientError):
     """The database does not answer."""
 
 
+class ScanContinuesError(TransientError):
+    """A long scan was handed back with the pages that were read, so that others go first."""
+
+
 class PlaceUnavailableError(TransientError):
     """The place that a scan lies in is away; other scans, and the database, are not."""
 

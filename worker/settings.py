@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     ] = 10.0
     concurrency: Annotated[int | None, Field(ge=1, description="Worker processes; empty: one for each core")] = None
     job_time_limit_s: Annotated[
-        int, Field(ge=5, description="Seconds after which a running job is stopped and counted as failed")
+        int, Field(ge=5, description="Seconds after which a job is stopped and counted as failed if no page of it ends")
     ] = 120
     visibility_timeout_s: Annotated[
         int, Field(ge=10, description="Seconds after which an unacknowledged message is delivered again")

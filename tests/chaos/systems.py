@@ -16,7 +16,6 @@ from worker.errors import DatabaseUnavailableError
 from worker.store.engine import make_engine, reading, upgrade_database
 from worker.system.private_redis import PrivateRedis
 
-
 OF_THE_QUEUE = ("full", "drop", "copies", "hang")
 """Redis at its maxmemory, all its connections cut, copies of what waits, a worker that hangs and is lost."""
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import structlog
 
 from worker.bootstrap import Runtime
-from worker.errors import FolderUnavailableError, InvalidJobError, MissingScanError, UnreadableScanError
+from worker.errors import (
+    FolderUnavailableError,
+    InvalidJobError,
+    MissingScanError,
+    ScanContinuesError,
+    UnreadableScanError,
+)
 from worker.sources.beneath import hash_scan, open_scan
 from worker.sources.copies import copy_scan
 from worker.store.jobs import get_job
+from worker.store.parts import hand_back_part, load_parts
 from worker.store.records import ClaimedJob
 from worker.telemetry.stages import Stopwatch
 from worker.values import PageReading, Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 log = structlog.get_logger(__name__)
+
+SLICE = 0.25
+"""Share of the time limit after which a scan of several pages lets others go first, and is read on after them."""
 
 _TRIES = 3
 """How often a scan that changes while it is read is read again at once; after that, others go first."""
@@ -32,6 +42,8 @@ def read_scan_pages(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch) -> tu
     ------
     PermanentError
         The file is not a scan that can be read, or no template has that name.
+    ScanContinuesError
+        Its time slice is over: what was read is kept, and the job is queued again.
     TransientError
         The place that the scan lies in is away.
     """
@@ -61,7 +73,7 @@ def _read_copy(runtime: Runtime, path: Path, claim: ClaimedJob, watch: Stopwatch
             _ask_where_it_is(runtime, claim.scan.uri, error)
         raise UnreadableScanError(str(error)) from error
     try:
-        return _read_file(runtime, copy, claim, watch), sha256
+        return _read_file(runtime, copy, sha256, claim, watch), sha256
     finally:
         copy.unlink(missing_ok=True)
 
@@ -91,18 +103,22 @@ def _ask_where_it_is(runtime: Runtime, uri: str, error: InvalidJobError) -> None
     raise FolderUnavailableError("the scan was away for a moment") from error
 
 
-def _read_file(runtime: Runtime, copy: Path, claim: ClaimedJob, watch: Stopwatch) -> list[PageReading]:
+def _read_file(runtime: Runtime, copy: Path, sha256: str, claim: ClaimedJob, watch: Stopwatch) -> list[PageReading]:
     from worker.forms.templates import find_page_kind
     from worker.pipeline import excuse_blank_backs, read_page
     from worker.rasterizer import open_pages
 
     kind = find_page_kind(claim.template, runtime.templates(), runtime.check_policy)
-    policy = runtime.accept_policy
-    pages = open_pages(copy, scan_id=claim.scan.id, limits=runtime.limits())
-    read: Iterator[tuple[None, PageReading]] = (
-        (None, watch.time("read", read_page, page, kind, runtime.recognizers(), policy))
-        for page in watch.each("decode", pages)
-    )
+    policy, began = runtime.accept_policy, time.monotonic()
+    before = load_parts(runtime.engine(), claim.id, sha256)
+    since: list[PageReading] = []
+    pages = open_pages(copy, scan_id=claim.scan.id, limits=runtime.limits(), first=len(before))
+    for page in watch.each("decode", pages):
+        if since and time.monotonic() - began > SLICE * runtime.settings.job_time_limit_s:
+            hand_back_part(runtime.engine(), claim, sha256=sha256, first_page=len(before), pages=since)
+            raise ScanContinuesError(f"{len(before) + len(since)} pages are read; others go first")
+        since.append(watch.time("read", read_page, page, kind, runtime.recognizers(), policy))
+    read = [*before, *since]
     if runtime.settings.blank_pages == "skip":
-        read = excuse_blank_backs(read)
-    return [reading for _, reading in read]
+        return [reading for _, reading in excuse_blank_backs((None, reading) for reading in read)]
+    return read

@@ -26,6 +26,7 @@ from worker.errors import (
     MissingScanError,
     PermanentError,
     PlaceUnavailableError,
+    ScanContinuesError,
     TransientError,
 )
 from worker.queue.names import CANARY, HARD_LIMIT_MARGIN_S, READ_SCAN
@@ -83,7 +84,7 @@ def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str
         with structlog.contextvars.bound_contextvars(job=str(job.id)):
             claim = _take(publisher, job, deadline)
             if claim is not None:
-                _run(runtime, claim, deadline)
+                _run(publisher, claim, deadline)
     except InvalidJobError as error:
         _record_or_hand_back(runtime, args, kwargs, error, names, deadline)
     except (TransientError, SoftTimeLimitExceeded) as error:
@@ -186,13 +187,26 @@ def _take(publisher: Publisher, job: ScanJob, deadline: float) -> ClaimedJob | N
     return claim
 
 
-def _run(runtime: Runtime, claim: ClaimedJob, deadline: float) -> None:
+def _run(publisher: Publisher, claim: ClaimedJob, deadline: float) -> None:
     """Read a claimed scan and end its job once; then log it."""
     watch, outcome = Stopwatch(), "handed_back"
     try:
-        outcome = _read_and_end(runtime, claim, watch, deadline)
+        outcome = _read_and_end(publisher.runtime, claim, watch, deadline)
+    except ScanContinuesError as error:
+        log.info("a long scan lets others go first", reason=str(error))
+        _publish_on(publisher, claim)
     finally:
         trace_job(claim.id, watch, outcome=outcome)
+
+
+def _publish_on(publisher: Publisher, claim: ClaimedJob) -> None:
+    """Put a scan that is to be read on at the end of the queue; if that fails, the reconciler does."""
+    record = get_job(publisher.runtime.engine(), claim.id)
+    if record is not None and record.state is JobState.QUEUED:
+        try:
+            publisher.republish(record)
+        except TransientError as error:
+            log.warning("the scan is read on later", reason=str(error))
 
 
 def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:

@@ -26,17 +26,17 @@ __all__ = ["RasterLimits", "find_poppler", "open_page", "open_pages", "probe", "
 _READERS = {
     "PNG": png_pages,
     "JPEG": jpeg_pages,
-    "TIFF": tiff_pages,
     "WebP": webp_pages,
     "AVIF": avif_pages,
     "HEIC": heic_pages,
 }
 
 
-def open_pages(path: Path, *, scan_id: str, limits: RasterLimits) -> Iterator[Page | UnreadablePage]:
-    """Yield the pages of a scan one by one, each decoded when it is asked for.
+def open_pages(path: Path, *, scan_id: str, limits: RasterLimits, first: int = 0) -> Iterator[Page | UnreadablePage]:
+    """Yield the pages of a scan one by one, each decoded when it is asked for; from the ``first`` on.
 
-    A page that cannot be decoded is an ``UnreadablePage`` where the scan has another that can.
+    A page that cannot be decoded is an ``UnreadablePage`` where the scan has another that can; those before ``first``
+    are taken to have one.
 
     Raises
     ------
@@ -44,9 +44,9 @@ def open_pages(path: Path, *, scan_id: str, limits: RasterLimits) -> Iterator[Pa
         No page can be decoded; with the cause in one line, while iterating.
     """
     unreadable: list[UnreadablePage] = []
-    has_page = False
+    has_page = first > 0
     with translated_errors(path.name):
-        for page in _iter_pages(path, scan_id, limits):
+        for page in _iter_pages(path, scan_id, limits, first):
             if isinstance(page, UnreadablePage) and not has_page:
                 unreadable.append(page)
                 continue
@@ -103,12 +103,14 @@ def probe(path: Path, limits: RasterLimits) -> int:
     return count
 
 
-def _iter_pages(path: Path, scan_id: str, limits: RasterLimits) -> Iterator[Page | UnreadablePage]:
+def _iter_pages(path: Path, scan_id: str, limits: RasterLimits, first: int = 0) -> Iterator[Page | UnreadablePage]:
     size = _checked_size(path, limits)
     kind = sniff_type(_read(path, 1024))
     if kind == "PDF":
-        yield from pdf_pages(path, scan_id, limits)
-    else:
+        yield from pdf_pages(path, scan_id, limits, first=first)
+    elif kind == "TIFF":
+        yield from tiff_pages(_read(path, size), scan_id, limits, first=first)
+    elif first == 0:
         yield from _READERS[kind](_read(path, size), scan_id, limits)
 
 

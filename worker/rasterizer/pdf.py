@@ -56,11 +56,12 @@ def find_poppler() -> str | None:
 
 
 def pdf_pages(
-    path: Path, scan_id: str, limits: RasterLimits, *, only: int | None = None
+    path: Path, scan_id: str, limits: RasterLimits, *, first: int = 0, only: int | None = None
 ) -> Iterator[Page | UnreadablePage]:
-    """Yield the pages of a PDF, or ``only`` one: the picture of a page that shows one and nothing else, as it is.
+    """Yield the pages of a PDF from the ``first`` on, or ``only`` one.
 
-    Any other page is drawn at ``limits.pdf_dpi`` or as fine as the size bound allows.
+    Of a page that shows one picture and nothing else it is that picture, as it is. Any other page is drawn at
+    ``limits.pdf_dpi`` or as fine as the size bound allows.
     """
     from worker.rasterizer.pdf_pictures import PdfPictures  # a tenth of a second for pypdf, which PDFs alone need
 
@@ -68,7 +69,7 @@ def pdf_pages(
         pictures = PdfPictures(whole)
         count = pictures.count_pages(limits.max_pages)
         numbers = range(_count_pages(whole, limits) if count is None else count)
-        for number in numbers if only is None else [only] if only in numbers else []:
+        for number in numbers[first:] if only is None else [only] if only in numbers else []:
             lifted = pictures.lift_page(number, scan_id, limits)
             yield lifted or page_or_problem(partial(_make_page, whole, number, scan_id, limits), scan_id, number)
 

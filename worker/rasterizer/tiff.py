@@ -26,8 +26,10 @@ _PLACE_TAGS = ((273, 279), (324, 325))
 """TIFF 6.0: where strips lie and how long they are; the same of tiles."""
 
 
-def tiff_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[Page | UnreadablePage]:
-    """Yield the pages of a TIFF; thumbnails and masks beside them are not pages."""
+def tiff_pages(
+    content: bytes, scan_id: str, limits: RasterLimits, *, first: int = 0
+) -> Iterator[Page | UnreadablePage]:
+    """Yield the pages of a TIFF from the ``first`` on; thumbnails and masks beside them are not pages."""
     directories = count_directories(content, limits)
     limits.check_page_count(directories)
     silence()
@@ -37,7 +39,8 @@ def tiff_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[P
             if _is_beside_pages(image, directory):
                 continue
             make = partial(_decode_page, image, content, directory, number, scan_id, limits)
-            yield page_or_problem(make, scan_id, number)
+            if number >= first:
+                yield page_or_problem(make, scan_id, number)
             number += 1
     if number == 0:
         raise UnreadableScanError("the TIFF holds no page")

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    delete,
     exists,
     func,
     or_,
@@ -34,7 +35,7 @@ from worker.store.records import ClaimedJob, JobRecord, JobTicket
 from worker.store.rereading import write_readings
 from worker.store.retrying import has_fields, promote_duplicate, queue_anew, settle_superseded
 from worker.store.summary import IS_OPEN
-from worker.store.tables import JobRow, JobState, ScanRow
+from worker.store.tables import JobRow, JobState, ReadingPartRow, ScanRow
 from worker.values import PageReading, Scan
 
 Duplicates = Literal["skip", "link", "reprocess"]
@@ -199,7 +200,7 @@ def claim_in(
         announce_failed(connection, job_id, "too_many_deliveries", _death(row))
         return None
     if row.deliveries > 0 and _is_suspect_read(connection, job_id, now):
-        waits = {"state": JobState.QUEUED, "queued_at": now, "published_at": None, **_NO_LEASE}
+        waits = {"state": JobState.QUEUED, "queued_at": now, "published_at": None, **NO_LEASE}
         connection.execute(update(JobRow).where(JobRow.id == job_id).values(waits))
         return None
     taken = {
@@ -268,7 +269,7 @@ def release_job(engine: Engine, claim: ClaimedJob) -> bool:
             "deliveries": JobRow.deliveries - 1,
             "queued_at": database_now(connection),
             "published_at": None,
-            **_NO_LEASE,
+            **NO_LEASE,
         }
         return connection.execute(update(JobRow).where(is_held(claim)).values(back)).rowcount == 1
 
@@ -339,7 +340,7 @@ def get_job(engine: Engine, job_id: str) -> JobRecord | None:
     return JobRecord(**{**row._mapping, "state": JobState(row.state)})
 
 
-_NO_LEASE: dict[str, Any] = {"leased_by": None, "leased_at": None, "lease_until": None}
+NO_LEASE: dict[str, Any] = {"leased_by": None, "leased_at": None, "lease_until": None}
 
 
 def is_held(claim: ClaimedJob) -> ColumnElement[bool]:
@@ -379,8 +380,12 @@ def _end(
     reason: str | None = None,
 ) -> bool:
     condition = JobRow.id == which if isinstance(which, str) else which
-    ended = {"state": state, "finished_at": now, "error_kind": kind, "error_reason": reason, **_NO_LEASE}
-    return connection.execute(update(JobRow).where(condition).values(ended)).rowcount == 1
+    ended = {"state": state, "finished_at": now, "error_kind": kind, "error_reason": reason, **NO_LEASE}
+    row = connection.execute(update(JobRow).where(condition).values(ended).returning(JobRow.id)).one_or_none()
+    if row is None:
+        return False
+    connection.execute(delete(ReadingPartRow).where(ReadingPartRow.job_id == row.id))
+    return True
 
 
 def find_original(connection: Connection, scan_id: str, template: str | None, job_id: str) -> str | None:

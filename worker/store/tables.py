@@ -22,6 +22,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Text,
@@ -364,6 +365,17 @@ class ReviewRow(Base):
     seconds: Mapped[float | None]
     held: Mapped[dict[str, Any] | None]
     undoes: Mapped[int | None] = mapped_column(Id)
+
+
+class ReadingPartRow(Base):
+    """Pages of a long scan that were read before its job was handed back (``worker.store.parts``); gone at its end."""
+
+    __tablename__ = "reading_parts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    first_page: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str]
+    pages: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class PurgeRow(Base):
