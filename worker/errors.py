@@ -29,6 +29,10 @@ class UnreadableScanError(PermanentError):
         self.incomplete = incomplete
 
 
+class SlowScanError(UnreadableScanError):
+    """Decoding a scan takes longer than whoever asked can wait; a worker has more time."""
+
+
 class UnknownTemplateError(PermanentError):
     """No form template of that name is known."""
 

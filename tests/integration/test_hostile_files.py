@@ -6,25 +6,34 @@ import contextlib
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.support.scan_files import assembled_pdf, drawing, encoded, huge_png, pdf, png_chunk, tiff, write
+from tests.support.system import wait_until
+from worker.bootstrap import build_runtime
 from worker.errors import UnreadableScanError
-from worker.rasterizer import RasterLimits, find_poppler, sniff_type
+from worker.forms.templates import find_page_kind
+from worker.pipeline import read_page
+from worker.rasterizer import RasterLimits, find_poppler, open_pages, sniff_type
 from worker.rasterizer.pictures import check_jpeg, check_png
 from worker.rasterizer.tiff import count_directories
+from worker.values import FieldStatus, Page, freeze
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "3"))
 CHILD_MEMORY_MB = 1024
+RUNTIME = build_runtime()
 PDF = pytest.mark.skipif(find_poppler() is not None, reason="poppler is not installed")
 
 
@@ -172,3 +181,59 @@ def test_the_structure_of_any_bytes_is_judged(head: bytes, rest: bytes) -> None:
     content = head + rest
     with contextlib.suppress(UnreadableScanError, struct.error, OverflowError):
         CHECKS[sniff_type(content)](content)
+
+
+@pytest.mark.parametrize("sides", [(1, 3000), (3000, 1), (1, 1), (2, 9000), (20_000, 40)])
+@pytest.mark.parametrize("layout", ["field", "free", "check", None])
+def test_a_strip_of_a_few_pixels_is_a_page_like_any_other(sides: tuple[int, int], layout: str | None) -> None:
+    """These ended as a mistake in the program, and with them the other pages of their scan."""
+    for tone in (0, 255):
+        page = Page(scan_id="s", number=0, grey=freeze(np.full(sides, tone, np.uint8)), dpi=None)
+        kind = find_page_kind(layout, RUNTIME.templates(), RUNTIME.check_policy)
+        reading = read_page(page, kind, RUNTIME.recognizers(), RUNTIME.accept_policy)
+        assert not any(field.status == FieldStatus.ACCEPTED for field in reading.fields)
+
+
+def test_a_header_cannot_stretch_a_picture_past_the_limit(tmp_path: Path) -> None:
+    limits = RasterLimits(max_megapixels=1.0)
+    image = Image.new("L", (900, 900), "white")
+    path = write(tmp_path, "a.png", encoded(image, "PNG", dpi=(300, 100)))
+    with pytest.raises(UnreadableScanError, match=r"900 x 2700 pixels.*ICR_MAX_MEGAPIXELS"):
+        list(open_pages(path, scan_id="s", limits=limits))
+    path = write(tmp_path, "b.png", encoded(image, "PNG", dpi=(2400, 50)))
+    (page,) = open_pages(path, scan_id="s", limits=limits)
+    assert isinstance(page, Page) and page.grey.shape == (900, 900)
+
+
+@PDF
+@pytest.mark.parametrize("program", ["pdfinfo", "pdftoppm"])
+def test_poppler_does_not_outlive_the_time_limit_of_a_job(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TimeIsUpError(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise TimeIsUpError
+
+    told = tmp_path / "pid"
+    (tmp_path / program).write_text(f"#!/bin/sh\necho $$ > {told}\nexec sleep 60\n")
+    (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    path = write(tmp_path, "a.pdf", pdf(1))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 2.0)
+    try:
+        with pytest.raises(TimeIsUpError):
+            list(open_pages(path, scan_id="s", limits=RasterLimits()))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    wait_until(lambda: "sleep" not in _command_of(int(told.read_text())), 5)
+
+
+def _command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    except OSError:
+        return ""

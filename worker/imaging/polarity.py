@@ -32,6 +32,8 @@ def has_light_ink(grey: Grey) -> bool:
         return False
     scale = min(1.0, LOOKED_AT_PX / max(grey.shape))
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    if min(small.shape) < 8:
+        return False
     around = min(WIDEST_AROUND_PX, min(small.shape)) // 2 * 2 - 1
     paper = cv2.medianBlur(cv2.copyMakeBorder(small, *(4 * (around // 2,)), cv2.BORDER_REFLECT), around)
     inside = paper[around // 2 :, around // 2 :][: small.shape[0], : small.shape[1]]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from worker.errors import MissingProgramError, UnreadableScanError
+from worker.errors import MissingProgramError, SlowScanError, UnreadableScanError
 from worker.inbox.folder import Sighting, describe_left, iter_scans, sight
 
 log = structlog.get_logger(__name__)
@@ -109,6 +109,7 @@ class StabilityWatch:
             elif seen != candidate.seen:
                 self._candidates[name] = _Candidate(seen, now)
             elif now >= max(candidate.since + self._stable_s, candidate.not_before):
+                was_slow = isinstance(candidate.damage, SlowScanError)
                 try:
                     is_ready = self._is_ready(name, candidate)
                 except MissingProgramError as error:
@@ -117,6 +118,8 @@ class StabilityWatch:
                     continue
                 if is_ready:
                     yield Ready(name, seen, str(candidate.damage) if candidate.damage else None)
+                if isinstance(candidate.damage, SlowScanError) and not was_slow:
+                    return  # the watcher has other things to do between two that take long
 
     def forget(self, name: Path) -> None:
         """Stop watching a file that was taken."""
@@ -135,6 +138,8 @@ class StabilityWatch:
             return False
         if candidate.damage is not None and not self._is_over(candidate.damage, still_s, long_still):
             return False
+        if isinstance(candidate.damage, SlowScanError):  # a worker decodes it, once nobody can be writing it any more
+            return True
         try:
             self._check(self._inbox / name)
         except UnreadableScanError as error:

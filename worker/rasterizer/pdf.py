@@ -20,6 +20,7 @@ from pdf2image.exceptions import PDFPageCountError, PDFPopplerTimeoutError
 from PIL import Image
 
 from worker.errors import MissingProgramError, UnreadableScanError
+from worker.rasterizer.children import end_children
 from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pixels import UInt8, make_page
 from worker.rasterizer.translation import page_or_problem
@@ -78,7 +79,7 @@ def _make_page(path: Path, number: int, scan_id: str, limits: RasterLimits) -> P
     points, turned = _page_points(path, number, limits)
     dpi, size = _drawing_size(points, limits)
     pixels, damage = _draw_page(path, number, dpi=dpi, size=size, turned=turned, timeout_s=limits.page_timeout_s)
-    return make_page(pixels, scan_id=scan_id, number=number, dpi=(dpi, dpi), damage=damage)
+    return make_page(pixels, scan_id=scan_id, number=number, limits=limits, dpi=(dpi, dpi), damage=damage)
 
 
 def count_pdf_pages(path: Path, limits: RasterLimits) -> int:
@@ -122,12 +123,13 @@ def _pdfinfo(path: Path, limits: RasterLimits, page: int | None = None) -> dict[
         raise MissingProgramError(problem)
     only: dict[str, Any] = {} if page is None else {"first_page": page, "last_page": page}
     try:
-        return pdfinfo_from_path(
-            str(path.absolute()),
-            timeout=math.ceil(limits.page_timeout_s),
-            poppler_path=str(BOUNDED_POPPLER),
-            **only,
-        )
+        with end_children():
+            return pdfinfo_from_path(
+                str(path.absolute()),
+                timeout=math.ceil(limits.page_timeout_s),
+                poppler_path=str(BOUNDED_POPPLER),
+                **only,
+            )
     except PDFPopplerTimeoutError:
         raise UnreadableScanError(f"reading the PDF took longer than {limits.page_timeout_s:g} s") from None
     except PDFPageCountError as error:

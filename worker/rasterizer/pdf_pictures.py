@@ -103,7 +103,9 @@ class PdfPictures:
             return None
         dpi = width / picture.points[0] * 72, height / picture.points[1] * 72
         turned = _ORIENTATIONS[picture.turns]
-        return make_page(pixels, scan_id=scan_id, number=number, dpi=dpi, orientation=turned, damage=damage)
+        return make_page(
+            pixels, scan_id=scan_id, number=number, limits=limits, dpi=dpi, orientation=turned, damage=damage
+        )
 
     def _lift_fax(self, number: int, size: tuple[int, int], limits: RasterLimits) -> UInt8:
         """Return the 1-bit picture of a page as poppler decodes it; one of which it complains is drawn."""

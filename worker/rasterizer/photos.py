@@ -45,7 +45,7 @@ def heic_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[P
     photo = opened[opened.primary_index]
     limits.check_page_size(*photo.size)
     image = photo.to_pillow()
-    yield make_page(pillow_pixels(image), scan_id=scan_id, number=0, dpi=image.info.get("dpi"))
+    yield make_page(pillow_pixels(image), scan_id=scan_id, number=0, limits=limits, dpi=image.info.get("dpi"))
 
 
 def _photo_page(content: bytes, kind: str, scan_id: str, limits: RasterLimits) -> Page:
@@ -57,7 +57,12 @@ def _photo_page(content: bytes, kind: str, scan_id: str, limits: RasterLimits) -
         image.load()
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
         return make_page(
-            pillow_pixels(image), scan_id=scan_id, number=0, dpi=image.info.get("dpi"), orientation=orientation
+            pillow_pixels(image),
+            scan_id=scan_id,
+            number=0,
+            limits=limits,
+            dpi=image.info.get("dpi"),
+            orientation=orientation,
         )
 
 

@@ -120,7 +120,7 @@ def _picture_page(content: bytes, kind: str, scan_id: str, limits: RasterLimits)
             image.load()
             pixels = pillow_pixels(_adobe_polarity(image))
         dpi = image.info.get("dpi")
-    return make_page(pixels, scan_id=scan_id, number=0, dpi=dpi, orientation=orientation, damage=damage)
+    return make_page(pixels, scan_id=scan_id, number=0, limits=limits, dpi=dpi, orientation=orientation, damage=damage)
 
 
 def decode_jpeg(content: bytes, mode: str) -> tuple[UInt8, str | None]:

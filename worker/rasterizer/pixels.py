@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.errors import UnreadableScanError
+from worker.rasterizer.limits import RasterLimits
 from worker.values import Page, freeze
 
 UInt8 = NDArray[np.uint8]
@@ -30,11 +31,18 @@ def make_page(
     *,
     scan_id: str,
     number: int,
+    limits: RasterLimits,
     dpi: tuple[float, float] | None = None,
     orientation: int = 1,
     damage: str | None = None,
 ) -> Page:
-    """Make a page of (H, W) grey or (H, W, 3) RGB pixels, turned as EXIF says, pixels made square."""
+    """Make a page of (H, W) grey or (H, W, 3) RGB pixels, turned as EXIF says, pixels made square.
+
+    Raises
+    ------
+    UnreadableScanError
+        With square pixels the page would have more of them than allowed.
+    """
     if orientation in _TURNS:
         pixels = _TURNS[orientation](pixels)
         if dpi and orientation >= 5:
@@ -43,7 +51,7 @@ def make_page(
     if known and max(known) > _MOST_STRETCH * min(known):
         known = None
     if known and not 0.95 < known[0] / known[1] < 1.05:
-        pixels = _square_pixels(pixels, known)
+        pixels = _square_pixels(pixels, known, limits)
     grey = _luma(pixels) if pixels.ndim == 3 else np.ascontiguousarray(pixels)
     freeze(grey)
     finest = max(known) if known else None
@@ -96,11 +104,12 @@ def _luma(rgb: UInt8) -> UInt8:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def _square_pixels(pixels: UInt8, dpi: tuple[float, float]) -> UInt8:
+def _square_pixels(pixels: UInt8, dpi: tuple[float, float], limits: RasterLimits) -> UInt8:
     """Stretch the coarser side, because fax machines send 204 dots an inch across and 98 down (ITU-T T.4)."""
     height, width = pixels.shape[:2]
     finest = max(dpi)
     size = round(width * finest / dpi[0]), round(height * finest / dpi[1])
+    limits.check_page_size(*size)
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 

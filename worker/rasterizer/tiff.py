@@ -65,7 +65,7 @@ def _decode_page(
     damage = hear_complaints(content, directory, _tag(image, _COMPRESSION_TAG))
     image.load()  # Pillow turns a TIFF upright by itself
     dpi = image.info.get("dpi")
-    return make_page(pillow_pixels(image), scan_id=scan_id, number=number, dpi=dpi, damage=damage)
+    return make_page(pillow_pixels(image), scan_id=scan_id, number=number, limits=limits, dpi=dpi, damage=damage)
 
 
 def _check_places(image: Image.Image, size: int) -> None:

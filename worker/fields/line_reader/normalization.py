@@ -226,6 +226,9 @@ def _extent_of(pieces: _Pieces) -> tuple[float, float, float, float, int] | None
 def _shrink(grey: Grey, scale: float) -> Grey:
     if scale >= 1:
         return grey
+    if min(grey.shape) * scale < 1:  # of a strip, one row or column is left
+        size = tuple(max(1, round(side * scale)) for side in grey.shape[::-1])
+        return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 

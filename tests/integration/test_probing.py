@@ -1,0 +1,64 @@
+"""The watcher's helper process: what takes long or crashes it costs no other file its turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support.scan_files import drawing, encoded, tiff
+from worker.bootstrap import read_settings
+from worker.errors import SlowScanError, UnreadableScanError
+from worker.inbox.probing import Prober
+from worker.inbox.stability import StabilityWatch
+
+PROBE_S = 0.3
+SLOW = tiff([Image.new("RGB", (4000, 4000), "white")] * 6, compression="tiff_lzw")
+
+
+@pytest.fixture
+def prober(tmp_path: Path) -> Iterator[Prober]:
+    with closing(Prober(read_settings(), tmp_path, probe_s=PROBE_S)) as prober:
+        yield prober
+
+
+def test_a_small_file_that_takes_long_is_left_to_a_worker_and_the_next_is_probed(
+    prober: Prober, tmp_path: Path
+) -> None:
+    assert len(SLOW) < 2_000_000
+    (tmp_path / "slow.tif").write_bytes(SLOW)
+    (tmp_path / "good.png").write_bytes(encoded(drawing(), "PNG"))
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    for _ in range(2):
+        with pytest.raises(SlowScanError, match=r"more than 0\.3 s"):
+            prober.check(tmp_path / "slow.tif")
+        prober.check(tmp_path / "good.png")
+    with pytest.raises(UnreadableScanError) as damage:
+        prober.check(tmp_path / "bad.png")
+    assert not isinstance(damage.value, SlowScanError)
+
+
+def test_slow_files_come_one_a_round_and_are_taken_without_another_try(tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    def check(path: Path) -> None:
+        tried.append(path.name)
+        if path.name.startswith("slow"):
+            raise SlowScanError("decoding takes more than 3 s", incomplete=True)
+
+    for name in ("slow1.tif", "slow2.tif", "slow3.tif", "z.png"):
+        (tmp_path / name).write_bytes(b"x")
+    watch = StabilityWatch(tmp_path, stable_s=0.01, capacity=9, check=check, incomplete_s=1.0)
+    watch.look()
+    time.sleep(0.05)
+    rounds = [[ready.name.name for ready in watch.ready()] for _ in range(4)]
+    assert rounds.count(["z.png"]) >= 1 and len(tried) - tried.count("z.png") == 3
+    time.sleep(1.1)
+    taken = {ready.name.name: ready.damage for ready in watch.ready()}
+    assert {name for name in taken if name != "z.png"} == {"slow1.tif", "slow2.tif", "slow3.tif"}
+    assert taken["slow1.tif"] == "decoding takes more than 3 s"
+    assert len(tried) - tried.count("z.png") == 3
