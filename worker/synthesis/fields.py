@@ -22,7 +22,7 @@ from worker.synthesis.glyphs import (
     pick,
     shape_from_strokes,
 )
-from worker.synthesis.marks import CURRENCY, MARKS, draw_closing, draw_scribble, strike_out
+from worker.synthesis.marks import CURRENCY, MARKS, draw_closing, draw_scribble, strike_out, strike_through
 from worker.synthesis.numbers import draw_number
 from worker.synthesis.paper import Paper, add_ink, degrade, draw_paper
 from worker.synthesis.pen import Pen, draw_ink, draw_pen
@@ -32,6 +32,9 @@ from worker.values import Grey
 MAX_WIDTH_PX = 1400
 STEEPEST_LINK = 0.25
 """In digit heights; a steeper stroke between two digits would be a 1."""
+
+ROW_SHARE = 0.06
+"""Of the fields: those into which digits of the rows above and below reach, as in a table."""
 
 DEEPEST_OVERLAP = 0.4
 """Of the narrower one's width: deeper in its neighbour nobody could see a 1."""
@@ -65,6 +68,7 @@ def draw_field(
     clean: bool = False,
     in_cells: bool | None = None,
     real_share: float = 0.4,
+    struck_share: float = 0.0,
 ) -> FieldSample:
     """Draw one field with its truth.
 
@@ -82,6 +86,8 @@ def draw_field(
         Whether each character stands in a printed cell of its own; drawn where None.
     real_share : float
         The share of fields that take their digits from ``glyphs``.
+    struck_share : float
+        The share of fields of which a run of digits, or the whole number, is struck out: ``#`` each in the truth.
     """
     text = draw_number(rng) if text is None else text
     digits = "0123456789" if "#" in text else text
@@ -90,7 +96,22 @@ def draw_field(
         in_cells = text.isdigit() and len(text) > 1 and rng.random() < (0.5 if len(text) == 8 else 0.25)
     pitch = float(rng.uniform(0.95, 1.9)) if in_cells else 0.0
     line = write_cells(rng, hand, text, pitch) if in_cells else write_line(rng, hand, text, pen.width)
+    if struck_share and rng.random() < struck_share:
+        text, line = _strike_run(rng, text, line)
     return _photograph(rng, text, line, pen, pitch, clean)
+
+
+def _strike_run(rng: np.random.Generator, text: str, line: WrittenLine) -> tuple[str, WrittenLine]:
+    """Strike out one digit, some neighbours, or a whole run of digits, and name each ``#``."""
+    run = max(re.finditer(r"\d+", text), key=lambda found: len(found.group()), default=None)
+    if run is None:
+        return text, line
+    count = (1, len(run.group()), int(rng.integers(1, len(run.group()) + 1)))[pick(rng, (0.5, 0.25, 0.25))]
+    start = run.start() + int(rng.integers(len(run.group()) - count + 1))
+    struck = slice(start, start + count)
+    strokes = strike_through(rng, line.shapes[struck], text[struck])
+    extra = np.concatenate([line.extra, strokes]) if len(line.extra) else strokes
+    return text[:start] + "#" * count + text[start + count :], replace(line, extra=extra)
 
 
 def draw_line_on_paper(rng: np.random.Generator, text: str, line: WrittenLine) -> FieldSample:
@@ -329,6 +350,8 @@ def _photograph(
     strokes = np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING
     if not clean and rng.random() < 0.12:
         strokes = np.concatenate([strokes, _intruders(rng, (H, W), height_px)])
+    if not clean and rng.random() < ROW_SHARE:
+        strokes = np.concatenate([strokes, _neighbouring_rows(rng, _bounds(line, origin, height_px), (H, W))])
     ink = draw_ink(rng, strokes, (H, W), pen, height_px)
     unrest = float(cv2.meanStdDev(paper)[1][0, 0]) / 80  # faint ink on busy paper cannot be read by anyone
     darkness = min(0.95, unrest + (rng.uniform(0.55, 0.95) if rng.random() < 0.75 else rng.uniform(0.25, 0.6)))
@@ -343,6 +366,12 @@ def _photograph(
     if rng.random() < 0.25:
         picture, boxes = _tilt(picture, boxes, float(rng.normal(0, 1.5)))
     return FieldSample(degrade(rng, picture), text, boxes)
+
+
+def _bounds(line: WrittenLine, origin: NDArray[np.float32], height_px: float) -> NDArray[np.float32]:
+    """Return left, top, right, bottom of a line's characters in pixels."""
+    points = np.concatenate(line.shapes).reshape(-1, 2) * np.float32(height_px) + origin
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
 def _extent_of(line: WrittenLine) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -379,6 +408,28 @@ def _boxes(
     lows = np.clip(lows - reach, 0, limit - 1)
     highs = np.clip(highs + reach + 1, lows + 1, limit)
     return np.concatenate([lows, highs - lows], axis=1).astype(np.float32)
+
+
+def _neighbouring_rows(rng: np.random.Generator, line_box: NDArray[np.float32], size: tuple[int, int]) -> Shape:
+    """Feet of the row above or heads of the row below, as in a table whose rows stand close, in pixels.
+
+    ``line_box`` is left, top, right, bottom of the line's own digits; a row stays clear of them by a sliver.
+    """
+    left, top, right, bottom = line_box
+    height = max(bottom - top, 4.0)
+    text = "".join(map(str, rng.integers(0, 10, max(1, min(9, round((right - left) / height * rng.uniform(0.8, 2)))))))
+    hand = draw_hand(rng, digits=text)
+    row = np.concatenate(write_line(rng, replace(hand, link=0.0), text, 0.08).shapes) * np.float32(height)
+    row = row + np.array([left + rng.normal(0, 0.3) * height - row[..., 0].min(), 0], np.float32)
+    H = size[0]
+    clear = rng.uniform(0.04, 0.2) * height
+    rows = []
+    if rng.random() < 0.65 and H - bottom > 2:
+        rows.append(row + np.array([0, max(bottom + clear, H - rng.uniform(0.05, 0.4) * height)], np.float32))
+    if (rng.random() < 0.5 or not rows) and top > 2:
+        foot = min(top - clear, rng.uniform(0.05, 0.4) * height)
+        rows.append(row + np.array([0, foot - height], np.float32))
+    return np.concatenate(rows) if rows else NOTHING
 
 
 def _intruders(rng: np.random.Generator, size: tuple[int, int], height_px: float) -> Shape:

@@ -17,12 +17,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.synthesis.allographs import ALLOGRAPHS
+from worker.synthesis.allographs import ALLOGRAPHS, SCHOOL_TWOS
 
 Shape = NDArray[Any]
 """(m, 2, 2) float32: m pen segments, each two points (x, y) in units of the digit's height."""
 
 POINTS_PER_SPAN = 5
+SCHOOL_SHARE = 0.08
+"""Of the drawn hands: those that learnt the slanting 2 with a narrow head, and set their digits apart."""
 
 
 class GlyphSource(Protocol):
@@ -282,6 +284,9 @@ def draw_hand(
         if real and glyphs is not None
         else _table_shapes(rng, digits)
     )
+    school = not real and rng.random() < SCHOOL_SHARE
+    if school and "2" in digits:
+        shapes = (*shapes[:2], _school_two(rng), *shapes[3:])
     uneven = rng.uniform(0, 0.12 if real else 0.3)
     shapes = tuple(tuple(reproportion(rng, shape, uneven) for shape in own) for own in shapes)
     if rng.random() < 0.15:  # a tall 1 at the edge is no frame
@@ -289,9 +294,9 @@ def draw_hand(
     slant = float(rng.normal(0.08, 0.12) if rng.random() < 0.7 else rng.uniform(-0.25, 0.9))
     return Hand(
         shapes=shapes,
-        slant=slant if not real else slant * 0.6,
+        slant=float(rng.uniform(0.15, 0.6)) if school else slant if not real else slant * 0.6,
         aspect=float(np.exp(rng.normal(0.18, 0.22))),
-        gap=_draw_gap(rng),
+        gap=float(rng.uniform(0.1, 0.9)) if school else _draw_gap(rng),
         gap_jitter=float(rng.uniform(0.01, 0.1)),
         size_jitter=float(rng.uniform(0.02, 0.16)),
         baseline_jitter=float(rng.uniform(0.0, 0.07)),
@@ -324,6 +329,11 @@ def _real_shapes(
 def _table_shapes(rng: np.random.Generator, digits: str) -> tuple[tuple[Shape, ...], ...]:
     spread, loose = rng.uniform(0.01, 0.05), 0.35 * rng.random()
     return tuple(choose_allographs(rng, d, spread, loose) if str(d) in digits else () for d in range(10))
+
+
+def _school_two(rng: np.random.Generator) -> tuple[Shape, ...]:
+    chosen = SCHOOL_TWOS[int(rng.integers(len(SCHOOL_TWOS)))]
+    return (warp(shape_from_strokes(chosen, rng, 0.02, 0.1), rng, 0.02),)
 
 
 def _draw_gap(rng: np.random.Generator) -> float:

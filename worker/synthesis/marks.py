@@ -5,12 +5,13 @@ Shapes are in units of digit height like those of ``worker.synthesis.glyphs``: b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.synthesis.allographs import LETTERS
-from worker.synthesis.glyphs import Shape, segments_of, shape_from_strokes, warp
+from worker.synthesis.glyphs import Shape, pick, segments_of, shape_from_strokes, warp
 
 CURRENCY = {
     "rupee": "4,4 56,2! | 4,30 54,29 | 10,3 30,4 44,18 30,44 6,46! 44,100",
@@ -137,6 +138,42 @@ def strike_out(rng: np.random.Generator, shape: Shape) -> Shape:
     if rng.random() < 0.3:
         lines = [[tuple(low), tuple(high)], [(high[0], low[1]), (low[0], high[1])]]
     return np.concatenate([shape, np.array(lines, np.float32)])
+
+
+def strike_through(rng: np.random.Generator, shapes: Sequence[Shape], digits: str) -> Shape:
+    """Return the strokes that strike out a run of digits as a pen does it: lines along it, a slash, a cross, a zigzag.
+
+    They reach beyond the run where a single one might belong to a digit: the bar of a 7, the slash of a 0.
+    """
+    points = np.concatenate(shapes).reshape(-1, 2)
+    low, size = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 0.2)
+    alone = len(digits) == 1
+    ways = (0.4, 0.15, 0.15, 0.12, 0.1, 0.08)
+    if alone:
+        ways = (0.2 if digits not in "17" else 0.0, 0.2 if digits not in "07" else 0.0, 0.15, 0.2, 0.15, 0.1)
+    reach = rng.uniform(0.08, 0.35, 2) / max(1.0, len(digits) / 2)
+    over, under = rng.uniform(-0.15, 0.15, 2)
+    kind = pick(rng, [way / sum(ways) for way in ways])
+    if kind == 0:
+        lines = [_level(rng, rng.uniform(0.35, 0.65), reach)]
+    elif kind == 1:
+        lines = [[(-reach[0], 1 + over), (1 + reach[1], under)]]
+    elif kind == 2:
+        lines = [[(-reach[0], over), (1 + reach[1], 1 + under)]]
+    elif kind == 3:
+        lines = [[(over, over), (1 + under, 1)], [(1 - under, under), (-over, 1)]]
+    elif kind == 4:
+        at = rng.uniform(0.25, 0.45)
+        lines = [_level(rng, at, reach), _level(rng, at + rng.uniform(0.12, 0.3), reach)]
+    else:
+        turns = int(rng.integers(3, 4 + 2 * len(digits)))
+        lines = [[(t / turns, 0.1 + 0.8 * (t % 2) + rng.normal(0, 0.06)) for t in range(turns + 1)]]
+    strokes = [segments_of(np.array(line, np.float32) * size.astype(np.float32) + low) for line in lines]
+    return warp(np.concatenate(strokes), rng, float(rng.uniform(0.0, 0.02)))
+
+
+def _level(rng: np.random.Generator, y: float, reach: NDArray[np.float64]) -> list[tuple[float, float]]:
+    return [(-reach[0], y + rng.normal(0, 0.08)), (1 + reach[1], y + rng.normal(0, 0.08))]
 
 
 def _drawn(strokes: str, size: float = 1.0) -> Callable[[np.random.Generator], Shape]:

@@ -33,6 +33,8 @@ SMALLEST_DIGIT = 6
 """Least height of a digit in a line, in rows, to be worth training on."""
 LEAST_OF_DIGIT, LEAST_OF_MARK = 0.65, 0.25
 """Least share of a character's width and height in the line to be in the target; the stub of a dash is a dash."""
+STRUCK_SHARE = 0.03
+"""Share of fields with struck digits, beside those that the texts themselves spoil."""
 BLANK_SHARE = 0.16
 """Share of empty fields that are drawn; about half of them show nothing that looks like ink and are left out."""
 
@@ -62,8 +64,12 @@ def draw_line(rng: np.random.Generator, glyphs: GlyphSource | None = None) -> Li
     """
     if rng.random() < BLANK_SHARE:
         return _draw_blank_line(rng)
-    sample = draw_field(rng, draw_text(rng), glyphs=glyphs)
-    line = normalize_line(sample.grey)
+    sample = draw_field(rng, draw_text(rng), glyphs=glyphs, struck_share=STRUCK_SHARE)
+    return line_of(sample, normalize_line(sample.grey))
+
+
+def line_of(sample: FieldSample, line: Line) -> LineSample | None:
+    """Return a drawn field's normalized line with the characters it shows; None where it is not fit to train on."""
     image = line.image
     shown = find_shown(line, sample)
     target = np.array([ALPHABET.index(c) for c, kept in zip(sample.text, shown, strict=True) if kept], np.int64)
@@ -80,7 +86,7 @@ def find_shown(line: Line, sample: FieldSample) -> NDArray[np.bool_]:
     width, height = sample.boxes[:, 2] * line.scale, sample.boxes[:, 3] * line.scale
     across = (left + width).clip(max=line.image.shape[1]) - left.clip(min=0)
     down = (top + height).clip(max=LINE_HEIGHT) - top.clip(min=0)
-    digits = np.array([sign.isdigit() for sign in sample.text])
+    digits = np.array([sign.isdigit() for sign in sample.text], bool)
     least = np.where(digits, LEAST_OF_DIGIT, LEAST_OF_MARK)
     return np.asarray((across > least * width) & (down > least * height) & (~digits | (down > SMALLEST_DIGIT)))
 

@@ -18,12 +18,12 @@ from worker.fields.line_reader.general_line import (
     cut_extent,
     line_extent,
 )
-from worker.fields.line_reader.normalization import normalize_line
+from worker.fields.line_reader.normalization import Line, normalize_line
 from worker.synthesis.fields import FieldSample, draw_blank_field, draw_field
 from worker.synthesis.glyphs import GlyphSource
 from worker.synthesis.pens import draw_written_number
 from worker.training.fields.glyphs import load_shape_bank
-from worker.training.fields.samples import Drawer, LineSample, draw_text
+from worker.training.fields.samples import STRUCK_SHARE, Drawer, LineSample, draw_text
 from worker.training.general.pens import PenBank, load_pen_bank
 
 BLANK_SHARE, CELLS_SHARE, WRITTEN_SHARE = 0.06, 0.12, 0.25
@@ -52,18 +52,24 @@ def make_drawer(data_dir: Path, cache: Path) -> Drawer:
 
 def draw_general_line(rng: np.random.Generator, shapes: GlyphSource, pens: PenBank) -> LineSample | None:
     """Draw a field and cut out its line, (48, W) uint8 with 0 = ink; None where that is nothing to learn from."""
+    sample = draw_training_field(rng, shapes, pens)
+    return cut_sample(rng, sample, normalize_line(sample.grey))
+
+
+def draw_training_field(rng: np.random.Generator, shapes: GlyphSource, pens: PenBank) -> FieldSample:
+    """Draw a field to learn on: an empty one, a real pen's whole number, or one of the generator's texts."""
     kind = rng.random()
     if kind < BLANK_SHARE:
         cells = int(rng.integers(3, 10)) if rng.random() < 0.4 else 0
-        sample = FieldSample(draw_blank_field(rng, cells=cells), "", np.zeros((0, 4), np.float32))
-    elif kind < BLANK_SHARE + WRITTEN_SHARE:
-        sample = draw_written_number(rng, pens.pick_number(rng))
-    else:
-        in_cells = kind < BLANK_SHARE + WRITTEN_SHARE + CELLS_SHARE
-        text = _draw_digits(rng) if in_cells else draw_text(rng)
-        glyphs = pens if rng.random() < 0.5 else shapes
-        sample = draw_field(rng, text, glyphs=glyphs, real_share=REAL_SHARE, in_cells=in_cells or None)
-    return cut_sample(rng, sample)
+        return FieldSample(draw_blank_field(rng, cells=cells), "", np.zeros((0, 4), np.float32))
+    if kind < BLANK_SHARE + WRITTEN_SHARE:
+        return draw_written_number(rng, pens.pick_number(rng))
+    in_cells = kind < BLANK_SHARE + WRITTEN_SHARE + CELLS_SHARE
+    text = _draw_digits(rng) if in_cells else draw_text(rng)
+    glyphs = pens if rng.random() < 0.5 else shapes
+    return draw_field(
+        rng, text, glyphs=glyphs, real_share=REAL_SHARE, in_cells=in_cells or None, struck_share=STRUCK_SHARE
+    )
 
 
 def _draw_digits(rng: np.random.Generator) -> str:
@@ -72,9 +78,8 @@ def _draw_digits(rng: np.random.Generator) -> str:
     return "".join(map(str, rng.integers(0, 10, count)))
 
 
-def cut_sample(rng: np.random.Generator, sample: FieldSample) -> LineSample | None:
+def cut_sample(rng: np.random.Generator, sample: FieldSample, line: Line) -> LineSample | None:
     """Cut the line out of a drawn field, its extent a little off; None where it misses a digit or is too wide."""
-    line = normalize_line(sample.grey)
     if not line.ink:
         return None
     extent = _loosen(rng, line_extent(line, sample.grey.shape), sample.grey.shape)
@@ -131,7 +136,7 @@ def vary_cut(sample: LineSample, rng: np.random.Generator) -> LineSample:
         greys = (np.arange(256) - middle) * gain + middle + rng.normal(0, 12)
         image = cv2.LUT(image, greys.clip(0, 255).astype(np.uint8))
     if rng.random() < 0.12 and image.std() > LEAST_TO_BINARIZE:
-        image = _binarize(rng, np.asarray(image, np.uint8))
+        image = binarize_cut(rng, np.asarray(image, np.uint8))
     if rng.random() < 0.15:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.0)))
     if rng.random() < 0.15:
@@ -140,7 +145,7 @@ def vary_cut(sample: LineSample, rng: np.random.Generator) -> LineSample:
     return LineSample(np.asarray(image, np.uint8), sample.target)
 
 
-def _binarize(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def binarize_cut(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a cut as if its page had been kept in black and white, at fewer rows."""
     height, width = image.shape
     scale = float(rng.uniform(0.4, 1.0))
