@@ -46,6 +46,7 @@ COMMANDS = {
     "evaluate": "worker.commands.lab:evaluate",
     "train-fields": "worker.commands.fields_lab:train_fields",
     "train-general-reader": "worker.commands.fields_lab:train_general_reader",
+    "train-readers": "worker.commands.fields_lab:train_readers",
     "evaluate-fields": "worker.commands.fields_lab:evaluate_fields",
     "calibrate": "worker.commands.fields_lab:calibrate",
     "calibrate-pages": "worker.commands.fields_lab:calibrate_pages",

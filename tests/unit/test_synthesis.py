@@ -11,7 +11,7 @@ import pytest
 
 from worker.synthesis.allographs import ALLOGRAPHS, LETTERS
 from worker.synthesis.digits import add_remnants, draw_digit, draw_non_digit
-from worker.synthesis.fields import DEEPEST_OVERLAP, _tilt, draw_field, write_line
+from worker.synthesis.fields import DEEPEST_OVERLAP, _neighbouring_rows, _tilt, draw_field, write_line
 from worker.synthesis.glyphs import draw_chain, draw_hand, shape_from_strokes
 from worker.synthesis.numbers import ALPHABET, draw_number, group_lakhs, group_thousands
 from worker.synthesis.pen import GlyphBank, Pen, draw_ink, repen, shape_of_image, thin
@@ -205,3 +205,25 @@ def test_numbers_keep_to_the_alphabet() -> None:
     texts = [draw_number(rng) for _ in range(2000)]
     assert all(t and set(t) <= set(ALPHABET) and any(c.isdigit() for c in t) for t in texts)
     assert all(any(mark in t for t in texts) for mark in ALPHABET)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_struck_run_is_named_and_more_ink_than_the_digits_alone(seed: int) -> None:
+    plain = draw_field(np.random.default_rng(seed), "40861", clean=True, in_cells=False, real_share=0)
+    struck = draw_field(np.random.default_rng(seed), "40861", clean=True, in_cells=False, real_share=0, struck_share=1)
+    assert plain.text == "40861"
+    assert "#" in struck.text and len(struck.text) == 5
+    assert all(sign in ("#", digit) for sign, digit in zip(struck.text, "40861", strict=True))
+    assert "#" * struck.text.count("#") in struck.text  # one run
+
+
+def test_rows_above_and_below_reach_into_a_field_beside_its_line() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        size = (int(rng.integers(60, 120)), 300)
+        box = np.array([40.0, 20.0, 200.0, size[0] - 20.0], np.float32)
+        rows = _neighbouring_rows(rng, box, size).reshape(-1, 2)
+        assert len(rows)
+        inside = rows[(rows[:, 1] > 0) & (rows[:, 1] < size[0])]
+        beside = (inside[:, 1] < box[1]) | (inside[:, 1] > box[3])
+        assert len(inside) and beside.mean() > 0.6  # tall digits and tails may touch the line, as on paper

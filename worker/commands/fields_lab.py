@@ -123,8 +123,62 @@ def train_general_reader(
     graph = fetch_pretrained(folder)
     state = train_general(plan, load_pretrained(graph), _data_dir(data_dir), folder, resume=resume, report=click.echo)
     net = state.to_ship(load_pretrained(graph))
-    card = make_general_model(net, state, seed=seed, models_dir=models or MODELS_DIR, report=click.echo)
+    trained = {"lines": state.lines, "drawn": state.drawn, "minutes": round(state.minutes, 1), "device": "cpu"}
+    card = make_general_model(net, trained, seed=seed, models_dir=models or MODELS_DIR, report=click.echo)
     click.echo(f"general {card.version}")
+
+
+@click.command("train-readers")
+@data_dir_option
+@click.option("--minutes", default=9.0, show_default=True, help="How long to train.")
+@click.option("--seed", default=0, show_default=True, help="Of the drawings and their order.")
+@click.option("--drawers", default=15, show_default=True, help="Processes that draw fields: one a core but one.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/readers"), show_default=True)
+@click.option("--ship-only", is_flag=True, help="Export and calibrate the weights that --folder holds; train nothing.")
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    help="Where the models are, and where they go; by default the shipped ones' place.",
+)
+def train_readers(
+    data_dir: Path | None,
+    minutes: float,
+    seed: int,
+    drawers: int,
+    folder: Path,
+    ship_only: bool,
+    models: Path | None,
+) -> None:
+    """Train the general reader and the line reader together on one stream of drawn fields: for a machine with a GPU.
+
+    The general reader begins with the published weights, the line reader's networks with the shipped ones. The weights
+    are kept in --folder, so that one machine can train and another export and calibrate them (--ship-only).
+    """
+    try:
+        from worker.training.general.net import load_pretrained
+        from worker.training.general.pretrained import fetch_pretrained
+        from worker.training.readers.model import ship_readers
+        from worker.training.readers.restoring import restore_networks
+        from worker.training.readers.train import ReadersPlan
+        from worker.training.readers.train import train_readers as train
+    except ModuleNotFoundError as error:
+        raise IcrError(NEEDS.format(error.name)) from error
+    from worker.models.runtime import LINE_READER, MODELS_DIR
+
+    found, models_dir = _data_dir(data_dir), models or MODELS_DIR
+    graph = fetch_pretrained(folder)
+    if not ship_only:
+        plan = ReadersPlan(minutes=minutes, seed=seed, drawers=drawers)
+        lines = restore_networks(models_dir / LINE_READER)
+        train(plan, load_pretrained(graph), lines, found, folder, report=click.echo)
+    weights = folder / "readers.pt"
+    if not weights.exists():
+        raise IcrError(f"there are no trained weights in {folder}: leave --ship-only out")
+    general, fields = ship_readers(
+        weights, load_pretrained(graph), data_dir=found, models_dir=models_dir, report=click.echo
+    )
+    click.echo(f"general {general.version}")
+    _print_promise(fields)
 
 
 @click.command("evaluate-fields")

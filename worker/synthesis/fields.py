@@ -413,7 +413,7 @@ def _boxes(
 def _neighbouring_rows(rng: np.random.Generator, line_box: NDArray[np.float32], size: tuple[int, int]) -> Shape:
     """Feet of the row above or heads of the row below, as in a table whose rows stand close, in pixels.
 
-    ``line_box`` is left, top, right, bottom of the line's own digits; a row stays clear of them by a sliver.
+    ``line_box`` is left, top, right, bottom of the line's own digits; a row's tall digits and tails may touch them.
     """
     left, top, right, bottom = line_box
     height = max(bottom - top, 4.0)

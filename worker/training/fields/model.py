@@ -53,7 +53,15 @@ SKELETONS = (
     ("optdigits32", 2880, "CC BY 4.0"),
     ("hwd1000", 1000, "MIT"),
     ("semeion", 1593, "CC BY 4.0"),
+    ("swiss_numbers", 10998, "CC0 1.0"),
+    ("nsysu_digits", 1890, "ODbL 1.0, contents DbCL 1.0"),
 )
+PENS = (
+    ("UNIPEN train_r01_v07", 15804, "CC BY 4.0"),
+    ("pendigits_orig", 10992, "CC BY 4.0"),
+    ("ujipenchars1", 220, "UCI repository"),
+)
+"""The sets of recorded pens with the number of their numbers and digits that are drawn, held-out writers left out."""
 """The sets of ``fields_glyphs`` with the number of their digits that are drawn, and their licences."""
 
 
@@ -156,8 +164,9 @@ def _card(trained: Sequence[TrainedNet]) -> ModelCard:
         input="lines: (N, 40, W) uint8, 255 = ink, W a multiple of 4; see worker.fields.line_reader.normalization",
         output="log_probabilities: (N, networks, W / 4, 18) float32",
         training=[
-            DataSetEntry(name=name, samples=count, used_for="skeletons drawn with other pens", licence=licence)
-            for name, count, licence in SKELETONS
+            DataSetEntry(name=name, samples=count, used_for=use, licence=licence)
+            for use, sets in (("skeletons drawn with other pens", SKELETONS), ("pens drawn anew", PENS))
+            for name, count, licence in sets
         ],
         settings={
             "seeds": [one.seed for one in trained],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +16,6 @@ from worker.models.card import DataSetEntry, ModelCard, write_model
 from worker.models.runtime import GENERAL, MODELS_DIR
 from worker.training.general.net import GeneralNet, export_onnx
 from worker.training.general.pretrained import MEMBER, PACKAGE, SHA256
-from worker.training.general.train import GeneralState
 
 DESCRIPTION = "Reads a line of handwritten digits whole, out of raw grey: PP-OCRv6 small with a head for 17 characters"
 NOTES = (
@@ -34,6 +34,8 @@ SETS = (
     ("optdigits32", 2880, "skeletons drawn with other pens", "CC BY 4.0"),
     ("hwd1000", 1000, "skeletons drawn with other pens", "MIT"),
     ("semeion", 1593, "skeletons drawn with other pens", "CC BY 4.0"),
+    ("swiss_numbers", 10998, "skeletons drawn with other pens", "CC0 1.0"),
+    ("nsysu_digits", 1890, "skeletons drawn with other pens", "ODbL 1.0, contents DbCL 1.0"),
 )
 """The sets that are drawn, with the number of samples, what they are used for and their licences."""
 SMALL = 1000
@@ -42,27 +44,29 @@ SMALL = 1000
 
 def make_general_model(
     net: GeneralNet,
-    state: GeneralState | None,
+    trained: Mapping[str, Any] | None,
     *,
     seed: int = 0,
     models_dir: Path = MODELS_DIR,
     report: Callable[[str], None] = print,
 ) -> ModelCard:
-    """Export a network, and write the model and its card; ``state`` is None for the published weights untouched."""
+    """Export a network, and write the model and its card.
+
+    ``trained`` says how: lines used and drawn, minutes, the device. It is None for the published weights untouched.
+    """
     created = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    trained = {"lines": state.lines, "drawn": state.drawn, "minutes": round(state.minutes, 1)} if state else {}
     sets = [DataSetEntry(name=n, samples=count, used_for=use, licence=terms) for n, count, use, terms in SETS]
     card = ModelCard(
         name="general",
         version=created.strftime("%Y.%m.%d-%H%M"),
         sha256="",
         created=created.isoformat(),
-        description=DESCRIPTION if state else f"{DESCRIPTION}, not fine-tuned yet",
+        description=DESCRIPTION if trained else f"{DESCRIPTION}, not fine-tuned yet",
         classes=[*ALPHABET, "blank"],
         input="lines: (N, 48, W) uint8, 0 = ink, W a multiple of 8; see worker.fields.line_reader.general_line",
         output="log_probabilities: (N, W / 8, 18) float32",
-        training=sets if state else [],
-        settings={"pretrained": PACKAGE, "pretrained_sha256": SHA256, "seed": seed, **trained},
+        training=sets if trained else [],
+        settings={"pretrained": PACKAGE, "pretrained_sha256": SHA256, "seed": seed, **(trained or {})},
         notes=NOTES,
     )
     content = store_in_16_bits(export_onnx(net))

@@ -29,6 +29,8 @@ from worker.training.readers.variation import vary_cuts, vary_lines
 
 FIRST_PICTURES = 4096
 """Pictures of each view before the first step."""
+SEEN_LINES = 1024
+"""Lines that fill the restored networks' normalizations."""
 PATIENCE_S = 300
 
 
@@ -52,7 +54,7 @@ class ReadersPlan:
     average: float = 0.998
     most_uses: float = 4.0
     capacity: int = 1_000_000
-    line_batches: int = 10
+    line_batches: int = 5
 
 
 class GeneralLearner:
@@ -115,6 +117,7 @@ class ReadersState:
     minutes: float = 0.0
     lines: dict[View, int] = field(default_factory=dict)
     drawn: dict[View, int] = field(default_factory=dict)
+    device: str = "cpu"
 
     def save(self, path: Path) -> None:
         """Write the running averages, and what was used, whole or not at all."""
@@ -124,6 +127,7 @@ class ReadersState:
             "minutes": self.minutes,
             "lines": self.lines,
             "drawn": self.drawn,
+            "device": self.device,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(content, path.with_suffix(".tmp"))
@@ -152,10 +156,11 @@ def train_readers(
         while min(bank.taken for bank in banks.values()) < FIRST_PICTURES:
             _take(arrived, banks, wait=True)
         rng = np.random.default_rng([plan.seed, 5])
-        seen = vary_lines(banks["line"].batch(rng, 1024))
+        seen = vary_lines(banks["line"].batch(rng, SEEN_LINES))
         for net in lines:
             fill_normalizations(net.to(device), seen)
         state = ReadersState([GeneralLearner(general, plan, device), *(LineLearner(n, plan, device) for n in lines)])
+        state.device = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
         _train_until_done(state, banks, arrived, plan, rng, folder / "readers.pt", report)
     finally:
         for drawer in drawers:
@@ -215,7 +220,9 @@ def _train_until_done(
             state.drawn = {view: bank.taken for view, bank in banks.items()}
             means = " ".join(f"{torch.stack(own).mean().item():.3f}" for own in losses if own)
             losses = [[] for _ in state.learners]
-            report(f"{state.minutes:.1f} min, step {state.steps}, used {state.lines}, drawn {state.drawn}, loss {means}")
+            report(
+                f"{state.minutes:.1f} min, step {state.steps}, used {state.lines}, drawn {state.drawn}, loss {means}"
+            )
         if time.monotonic() - saved > 60:
             saved = time.monotonic()
             state.save(path)

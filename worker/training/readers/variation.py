@@ -66,7 +66,7 @@ def _warp(
     Returns the pictures and their column numbers (1, 1, 1, out).
     """
     stretch, slant, grow, shift = map(_broad, change)
-    n, height, width = batch.images.shape
+    _, height, width = batch.images.shape
     device = batch.images.device
     columns = torch.arange(out, device=device, dtype=torch.float32).view(1, 1, 1, out)
     rows = torch.arange(height, device=device, dtype=torch.float32).view(1, 1, height, 1)
@@ -74,7 +74,7 @@ def _warp(
     source_y = (rows - middle - shift) / grow + middle
     start = 0.0 if offset is None else _broad(offset)
     source_x = (columns - start - slant * (source_y - middle)) / stretch
-    source_x, source_y = torch.broadcast_tensors(source_x, source_y)
+    source_y = source_y.expand_as(source_x)
     if offset is None:
         source_x = torch.minimum(source_x.clamp(min=0), _broad(batch.widths - 1))
     grid = torch.stack([2 * source_x / (width - 1) - 1, 2 * source_y / (height - 1) - 1], dim=-1).squeeze(1)

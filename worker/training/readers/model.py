@@ -1,0 +1,62 @@
+"""From the weights of ``train_readers`` to the shipped models: the general reader first, then the line reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worker.models.card import ModelCard, card_path, read_card
+from worker.models.runtime import LINE_READER, MODELS_DIR
+from worker.training.fields.model import TrainedNet, make_model
+from worker.training.fields.net import FieldsNet
+from worker.training.general.model import make_general_model
+from worker.training.general.net import GeneralNet
+from worker.training.general.train import SHARE_OF_TUNED, follow
+
+
+def ship_readers(
+    weights: Path,
+    published: GeneralNet,
+    *,
+    data_dir: Path,
+    models_dir: Path = MODELS_DIR,
+    report: Callable[[str], None] = print,
+) -> tuple[ModelCard, ModelCard]:
+    """Export both readers, calibrate them, and write their models and cards; the former card tells what went before.
+
+    The general reader lies ``SHARE_OF_TUNED`` of the way from the published weights to the trained ones.
+    """
+    content = torch.load(weights, weights_only=True, map_location="cpu")
+    first, *others = content["averaged"]
+    general = _general_to_ship(published, first)
+    counts = {"lines": content["lines"]["general"], "drawn": content["drawn"]["general"]}
+    settings = {**counts, "minutes": round(content["minutes"], 1), "device": content["device"]}
+    card = make_general_model(general, settings, models_dir=models_dir, report=report)
+    trained = _line_networks(others, content, read_card(card_path(models_dir / LINE_READER)))
+    return card, make_model(trained, data_dir=data_dir, models_dir=models_dir, report=report)
+
+
+def _general_to_ship(published: GeneralNet, weights: dict[str, torch.Tensor]) -> GeneralNet:
+    tuned = GeneralNet()
+    tuned.load_state_dict(weights)
+    shipped = published.requires_grad_(False).eval()
+    follow(shipped, tuned, 1 - SHARE_OF_TUNED)
+    return shipped
+
+
+def _line_networks(
+    weights: list[dict[str, torch.Tensor]], content: dict[str, Any], former: ModelCard
+) -> list[TrainedNet]:
+    """Return the line reader's networks; lines and minutes go on from those of the card they began with."""
+    share = content["lines"]["line"] // len(weights)
+    before = zip(*(former.settings[name] for name in ("seeds", "lines", "minutes")), strict=True)
+    found = []
+    for own, (seed, lines, minutes) in zip(weights, before, strict=True):
+        net = FieldsNet()
+        net.load_state_dict(own)
+        net.requires_grad_(False).eval()
+        found.append(TrainedNet(net, seed, lines + share, minutes + content["minutes"]))
+    return found
