@@ -219,11 +219,13 @@ def test_a_struck_run_is_named_and_more_ink_than_the_digits_alone(seed: int) -> 
 
 def test_rows_above_and_below_reach_into_a_field_beside_its_line() -> None:
     rng = np.random.default_rng(4)
-    for _ in range(20):
+    reaching, beside = 0, []
+    for _ in range(40):
         size = (int(rng.integers(60, 120)), 300)
         box = np.array([40.0, 20.0, 200.0, size[0] - 20.0], np.float32)
         rows = _neighbouring_rows(rng, box, size).reshape(-1, 2)
-        assert len(rows)
         inside = rows[(rows[:, 1] > 0) & (rows[:, 1] < size[0])]
-        beside = (inside[:, 1] < box[1]) | (inside[:, 1] > box[3])
-        assert len(inside) and beside.mean() > 0.6  # tall digits and tails may touch the line, as on paper
+        reaching += len(inside) > 0
+        beside += list((inside[:, 1] < box[1]) | (inside[:, 1] > box[3]))
+    assert reaching > 30
+    assert np.mean(beside) > 0.8  # tall digits and tails may touch the line, as on paper
