@@ -29,8 +29,8 @@ GUTTER_TONE = 0.3
 """Darkest paper as a share of the brightest; a darker area along a whole side is a gutter, a shadow is brighter."""
 MIN_CONTRAST = 0.10
 """Least share by which ink darkens its paper; fainter marks count as texture of the paper."""
-LEAST_PASSED_OVER = 0.6
-"""Heights of a digit from which a piece of ink beside it may be one more."""
+LEAST_PASSED_OVER = 0.5
+"""Heights of a digit from which a piece of ink beside it may be one more (0.6 let `53` pass above a taller 0)."""
 DASH_ASPECT = 1.8
 """A piece at least this many times as wide as high may be a dash."""
 DASH_GAP, FARTHEST_DASH = 0.8, 1.2
@@ -177,7 +177,7 @@ def _count_left_out(pieces: _Pieces, line: Line, working: float) -> int:
     across = (centres[:, 0] / working - line.x0) * line.scale
     down = (centres[:, 1] / working - line.y0) * line.scale
     inside = (across >= 0) & (across <= line.image.shape[1]) & (down >= 0) & (down <= LINE_HEIGHT)
-    return int(((heights > 0.5) & (heights < 1.6) & ~inside).sum())
+    return int(((heights > LEAST_PASSED_OVER) & (heights < 1.6) & ~inside).sum())
 
 
 def count_passed_over(grey: Grey, boxes: Sequence[Box]) -> int:
