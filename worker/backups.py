@@ -208,10 +208,10 @@ def _write_archive(engine: Engine, settings: Settings, folder: Path) -> Manifest
 
 
 def _files_of(settings: Settings) -> Iterator[tuple[Path, str]]:
-    if settings.templates is not None:
-        for path in sorted(settings.templates.rglob("*")):
-            if path.is_file():
-                yield path, f"{_TEMPLATES}/{path.relative_to(settings.templates)}"
+    templates = settings.templates or settings.home / _TEMPLATES
+    for path in sorted(templates.rglob("*")) if templates.is_dir() else ():
+        if path.is_file():
+            yield path, f"{_TEMPLATES}/{path.relative_to(templates)}"
     if settings.calibration is not None:
         yield settings.calibration, _CALIBRATION
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import re
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
-from worker.errors import SettingsError
+from worker.errors import InvalidTemplateError, SettingsError
 from worker.settings import Settings
 from worker.sources.buckets import REST_S, BucketRoot, ObjectStorage, parse_roots
 from worker.sources.places import Folders, Place, Places, Resting
@@ -58,6 +59,11 @@ class Runtime:
     def home(self) -> Path:
         """Return the absolute folder of one-machine mode."""
         return self.settings.home.absolute()
+
+    @property
+    def own_templates(self) -> Path:
+        """Return the absolute folder of the user's own form templates."""
+        return (self.settings.templates or self.home / "templates").absolute()
 
     @property
     def inbox(self) -> Path:
@@ -159,6 +165,48 @@ class OncePerProcess(Generic[T]):
         return self._made[1]
 
 
+class FreshTemplates:
+    """The form templates of this process, loaded again when a file of the user's own folder has changed.
+
+    While a changed file is wrong, those that were loaded before go on, and the log says what is wrong.
+    """
+
+    def __init__(self, folder: Callable[[], Path], *, must_exist: bool) -> None:
+        self._folder = folder
+        self._must_exist = must_exist
+        self._made: tuple[tuple[object, ...], dict[str, FormTemplate]] | None = None
+
+    def __call__(self) -> dict[str, FormTemplate]:
+        """Return the shipped templates and the user's own, by name."""
+        from worker.forms.templates import load_templates
+
+        folder = self._folder()
+        stamp = (os.getpid(), *_stamp_of(folder))
+        if self._made is not None and self._made[0] == stamp:
+            return self._made[1]
+        try:
+            loaded = load_templates(folder if self._must_exist or folder.is_dir() else None)
+        except InvalidTemplateError as error:
+            if self._made is None:
+                raise
+            import structlog
+
+            structlog.get_logger(__name__).warning("the templates are kept as they were", reason=str(error))
+            loaded = self._made[1]
+        self._made = stamp, loaded
+        return loaded
+
+
+def _stamp_of(folder: Path) -> list[tuple[str, int, int]]:
+    """Return what changes when a file of a folder does."""
+    found = []
+    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+        with contextlib.suppress(OSError):  # it is being replaced
+            status = path.stat()
+            found.append((path.name, status.st_mtime_ns, status.st_size))
+    return found
+
+
 def build_runtime(settings: Settings | None = None) -> Runtime:
     """Build the runtime of this process, from the settings in the environment unless others are given.
 
@@ -174,7 +222,7 @@ def build_runtime(settings: Settings | None = None) -> Runtime:
         redis_client=OncePerProcess(lambda: connect_redis(runtime.redis_url)),
         places=OncePerProcess(lambda: Places(Folders(runtime.scan_roots), _open_storage(runtime))),
         limits=OncePerProcess(lambda: read_limits(settings)),
-        templates=OncePerProcess(lambda: _load_templates(settings)),
+        templates=FreshTemplates(lambda: runtime.own_templates, must_exist=settings.templates is not None),
         recognizers=OncePerProcess(lambda: _load_recognizers(settings)),
     )
     return runtime
@@ -262,12 +310,6 @@ def _open_database(runtime: Runtime) -> Engine:
 def _open_storage(runtime: Runtime) -> Place | None:
     buckets = runtime.scan_buckets
     return Resting(ObjectStorage(buckets, runtime.copies_folder, runtime.limits()), REST_S) if buckets else None
-
-
-def _load_templates(settings: Settings) -> dict[str, FormTemplate]:
-    from worker.forms.templates import load_templates
-
-    return load_templates(settings.templates)
 
 
 def _load_recognizers(settings: Settings) -> Recognizers:

@@ -42,7 +42,8 @@ class Settings(BaseSettings):
         ),
     ] = ""
     templates: Annotated[
-        Path | None, Field(description="Folder of your own form templates, used beside the shipped ones")
+        Path | None,
+        Field(description="Folder of your own form templates, beside the shipped ones; empty: templates under home"),
     ] = None
     duplicates: Annotated[
         Literal["skip", "link", "reprocess"], Field(description="What happens to a scan whose bytes were seen before")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from sqlalchemy import func, select
 
 from tests.support.readings import claim, register
 from tests.support.station import (
+    CARDS,
     Station,
     card_page,
     card_truth,
@@ -204,12 +207,51 @@ def test_unread_pages_get_a_form_and_failed_scans_another_try(browser: Browser, 
     page.close()
 
 
-PATHS = ("/review", "/groups", "/pages", "/pages/1", "/overview")
+def start_design(station: Station) -> Path:
+    """Put a template in the making where the designer looks for it; return its folder."""
+    folder = station.runtime.home / "designs" / "own"
+    folder.mkdir(parents=True)
+    shutil.copy(CARDS / "card-1.png", folder / "page.png")
+    fields = [{"name": "first", "box_mm": [16, 28, 58, 8]}, {"name": "second", "box_mm": [84, 28, 52, 8]}]
+    (folder / "template.json").write_text(json.dumps({"name": "own", "page_mm": [210, 148], "fields": fields}))
+    return folder
+
+
+def test_a_form_is_designed_by_drawing_moving_and_naming(browser: Browser, station: Station) -> None:
+    start_design(station)
+    page = open_page(browser, station, "/templates/own")
+    page.get_by_role("button", name="second").first.focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("ArrowDown")
+    sheet = page.locator("#sheet").bounding_box()
+    assert sheet
+    mm = sheet["width"] / 210
+    page.mouse.move(sheet["x"] + 150 * mm, sheet["y"] + 100 * mm)
+    page.mouse.down()
+    page.mouse.move(sheet["x"] + 176 * mm, sheet["y"] + 110 * mm, steps=3)
+    page.mouse.up()
+    page.fill("#f-name", "first")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#problems")).to_contain_text("field names must differ: first")
+    page.fill("#f-name", "reader")
+    page.select_option("#f-verify", "double")
+    page.fill("#f-digits", "1-4")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#message")).to_contain_text("Saved as own.json")
+    saved = station.runtime.templates()["own"].fields
+    assert saved[1].box_mm == (84, 28.5, 51.5, 8)
+    assert (saved[2].name, saved[2].verify, saved[2].digit_range) == ("reader", "double", (1, 4))
+    assert saved[2].box_mm == pytest.approx((150, 100, 26, 10), abs=0.5)
+    page.close()
+
+
+PATHS = ("/review", "/groups", "/pages", "/pages/1", "/overview", "/templates", "/templates/own")
 
 
 def test_no_page_has_a_violation_of_accessibility_or_asks_another_host(browser: Browser, station: Station) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page(browser, station)
+    start_design(station)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     for path in PATHS:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import RedirectResponse, Response
 
 from worker.bootstrap import Runtime
+from worker.review.designer import make_designer
 from worker.review.desk import STATIC, TYPES, Desk, make_desk
 from worker.review.groups import make_groups
 from worker.review.overview import make_overview
@@ -31,6 +32,7 @@ def make_pages(runtime: Runtime) -> APIRouter:
     router.include_router(make_station(desk))
     router.include_router(make_page_desk(desk))
     router.include_router(make_groups(desk))
+    router.include_router(make_designer(desk))
     router.include_router(make_overview(desk))
     return router
 
