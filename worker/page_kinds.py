@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from schemas.form_template import FieldGrammar
-from worker.checks.policy import CheckPolicy
 from worker.values import CODE, FormPages
+
+if TYPE_CHECKING:  # it loads OpenCV, which whoever only names a template does not need
+    from worker.checks.policy import CheckPolicy
 
 
 @dataclass(frozen=True, slots=True)

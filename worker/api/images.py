@@ -6,6 +6,7 @@ import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from worker.api.access import OurRuntime, Viewer
@@ -79,7 +80,7 @@ def get_field_info(request: Request, field_id: RowId, runtime: OurRuntime, _user
     response_class=Response,
     responses=_ANSWERS,
 )
-def get_page_picture(
+async def get_page_picture(
     request: Request,
     page_id: RowId,
     region: str,
@@ -90,8 +91,8 @@ def get_page_picture(
     _user: Viewer,
 ) -> Response:
     """Return a page, or the region of it that is asked for."""
-    place = _found(find_page_place(runtime.engine(), page_id))
-    return _picture(request, place, _ordered(region, size, rotation, file, _page_box(place)))
+    place = _found(await run_in_threadpool(find_page_place, runtime.engine(), page_id))
+    return await _picture(request, place, _ordered(region, size, rotation, file, _page_box(place)))
 
 
 @router.get(
@@ -100,7 +101,7 @@ def get_page_picture(
     response_class=Response,
     responses=_ANSWERS,
 )
-def get_field_picture(
+async def get_field_picture(
     request: Request,
     field_id: RowId,
     region: str,
@@ -111,8 +112,8 @@ def get_field_picture(
     _user: Viewer,
 ) -> Response:
     """Return a field with what lies around it, or the region of that which is asked for."""
-    place = _found(find_field_place(runtime.engine(), field_id))
-    return _picture(request, place, _ordered(region, size, rotation, file, _field_box(place)))
+    place = _found(await run_in_threadpool(find_field_place, runtime.engine(), field_id))
+    return await _picture(request, place, _ordered(region, size, rotation, file, _field_box(place)))
 
 
 def _found(place: StoredPlace | None) -> StoredPlace:
@@ -147,7 +148,7 @@ def _ordered(region: str, size: str, rotation: str, file: str, box: tuple[int, i
         raise HTTPException(400, str(error)) from error
 
 
-def _picture(request: Request, place: StoredPlace, order: PictureOrder) -> Response:
+async def _picture(request: Request, place: StoredPlace, order: PictureOrder) -> Response:
     names = (_DRAWING, place.sha256, place.number, order)
     etag = f'"{hashlib.sha256(repr(names).encode()).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": CACHING}
@@ -155,7 +156,7 @@ def _picture(request: Request, place: StoredPlace, order: PictureOrder) -> Respo
         return Response(status_code=304, headers=headers)
     maker: PictureMaker = request.app.state.pictures
     try:
-        content = maker.draw(PagePlace(place.uri, place.sha256, place.number, place.size_px), order)
+        content = await maker.draw(PagePlace(place.uri, place.sha256, place.number, place.size_px), order)
     except (UnreadableScanError, InvalidJobError) as error:
         raise HTTPException(410, str(error)) from error
     return Response(content, headers=headers, media_type=_MEDIA[order.format])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import threading
 from collections import OrderedDict
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import TimeoutError as DrawingTimeoutError
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +47,7 @@ class PictureMaker:
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    def draw(self, place: PagePlace, order: PictureOrder) -> bytes:
+    async def draw(self, place: PagePlace, order: PictureOrder) -> bytes:
         """Return a picture as the bytes of a file.
 
         Raises
@@ -61,8 +60,9 @@ class PictureMaker:
         limit_s = self._settings.job_time_limit_s
         pool = self._open()
         try:
-            return pool.submit(_draw, place, order).result(limit_s)
-        except (BrokenProcessPool, DrawingTimeoutError) as error:
+            drawn = asyncio.wrap_future(pool.submit(_draw, place, order))
+            return await asyncio.wait_for(drawn, limit_s)
+        except (BrokenExecutor, TimeoutError) as error:
             self._close(pool)
             raise UnreadableScanError("the scan cannot be shown: its decoder crashed or hung") from error
         except MemoryError as error:
@@ -86,7 +86,7 @@ class PictureMaker:
                 self._pool = None
         for process in list((pool._processes or {}).values()):
             process.kill()
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False)  # what waits in it ends as broken, and is not cancelled: that would end requests
 
 
 class _Pages:

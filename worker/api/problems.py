@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
+from sqlalchemy.exc import TimeoutError as ConnectionsTakenError
 from starlette.exceptions import HTTPException
 
 from schemas.http import ProblemOut
@@ -60,6 +61,7 @@ def add_problem_answers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(IcrError, _of_ours)
+    app.add_exception_handler(ConnectionsTakenError, _of_busy_database)
     app.add_exception_handler(Exception, _of_mistake)
 
 
@@ -91,6 +93,13 @@ def _of_ours(_request: Request, error: Exception) -> Response:
         return problem(500, str(error), kind=kind)
     is_conflict = isinstance(error, DoubtfulReviewError | StaleReviewError)
     return problem(409 if is_conflict else 422, str(error), kind=kind)
+
+
+def _of_busy_database(_request: Request, _error: Exception) -> Response:
+    """Say that all connections to the database were in use for half a minute."""
+    answer = problem(503, "the database has no connection free", kind="urn:icr:DatabaseUnavailable")
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 def _of_mistake(request: Request, error: Exception) -> Response:

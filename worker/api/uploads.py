@@ -15,8 +15,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from worker.errors import UnreadableScanError
+from worker.file_kinds import sniff_type
 from worker.inbox.posted import new_file
-from worker.rasterizer.kinds import sniff_type
 
 RECEIVE_S = 300.0
 """How long a scan may take to come in: 100 MB at 3 Mbit/s."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 import schemas
 from schemas.form_template import FORMLESS, FormTemplate
 from schemas.rules import CheckDigitRule
-from worker.checks.policy import CheckPolicy
 from worker.errors import InvalidTemplateError, TemplateProblem, UnknownTemplateError, UnreadableScanError
 from worker.forms.problems import line_of, list_problems
 from worker.grammar.rules import find_check_digit_scheme
 from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind
 from worker.values import FormPages
+
+if TYPE_CHECKING:
+    from worker.checks.policy import CheckPolicy
 
 SHIPPED_DIR = Path(schemas.__file__).parent / "templates"
 MAX_TEMPLATE_BYTES = 2_000_000

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from worker.errors import UnreadableScanError
-from worker.rasterizer.kinds import sniff_type
+from worker.file_kinds import sniff_type
 from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pdf import count_pdf_pages, find_poppler, pdf_pages
 from worker.rasterizer.photos import avif_pages, heic_pages, webp_pages
