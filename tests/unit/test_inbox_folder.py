@@ -270,6 +270,32 @@ def test_a_file_is_ready_when_it_stands_still_and_decodes(inbox: Path, monkeypat
     assert taken(watch) == [("half.png", None), ("whole.png", None)]
 
 
+def test_it_is_known_when_the_next_file_may_be_taken(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the watcher sleeps until then, and not for ever shorter times while a damaged file has its time."""
+    now = [100.0]
+    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
+
+    def check(path: Path) -> None:
+        raise UnreadableScanError("half")
+
+    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=check)
+    assert watch.due_s == float("inf")
+    drop(inbox, "a.png")
+    watch.look()
+    assert watch.due_s == pytest.approx(1.0)
+    now[0] += 0.4
+    drop(inbox, "b.png")
+    watch.look()
+    assert watch.due_s == pytest.approx(0.6)
+    now[0] += 0.7
+    assert taken(watch) == []
+    assert watch.due_s == pytest.approx(0.3)
+    now[0] += 0.4
+    assert watch.due_s == float("inf")
+    watch.put_off(Path("a.png"), 30.0)
+    assert watch.due_s == pytest.approx(30.0)
+
+
 def test_a_backlog_of_any_size_is_watched_a_bounded_number_at_a_time(inbox: Path) -> None:
     for i in range(50):
         drop(inbox, f"{i}.png")

@@ -71,7 +71,7 @@ def watch_inbox(runtime: Runtime, *, once: bool, stop: threading.Event, name: st
                 log.warning("the watcher waits", reason=str(error))
                 stop.wait(1.0)
             _do_rounds(publisher, name)
-            stop.wait(TICK_S)
+            changed.wait(min(TICK_S, watcher.due_s))
         return not watcher.stuck
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import signal
 import time
@@ -75,6 +76,13 @@ class StabilityWatch:
         """The number of files that are left alone for a while."""
         now = time.monotonic()
         return sum(candidate.not_before > now for candidate in self._candidates.values())
+
+    @property
+    def due_s(self) -> float:
+        """Seconds until the next file will have stood still for long enough, if nobody touches it; inf without any."""
+        now = time.monotonic()
+        due = (max(one.since + self._stable_s, one.not_before) - now for one in self._candidates.values())
+        return min((wait_s for wait_s in due if wait_s > 0), default=math.inf)  # what was due and is not ready, waits
 
     def look(self) -> None:
         """Look through the folder and watch what is new; ``more`` tells that some was left for later.

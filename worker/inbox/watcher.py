@@ -106,6 +106,11 @@ class Watcher:
         """The number of files that cannot be taken, or cannot be moved to where they belong."""
         return len(self._stuck) + len(self._waiting) + self._stability.put_aside
 
+    @property
+    def due_s(self) -> float:
+        """Seconds until the next file may be taken; inf where none is watched."""
+        return self._stability.due_s
+
     def step(self) -> None:
         """Do what can be done now (register, take, move); do nothing while the folder is away."""
         folder.require(self._inbox)
