@@ -183,6 +183,20 @@ def test_unknown_tasks_and_garbage_do_not_stop_the_worker(home: Home, scan: Path
     assert "part died" not in home.said(), "garbage must not cost a worker"
 
 
+def test_a_flood_of_messages_delays_no_scan_of_the_folder(home: Home) -> None:
+    """Hundreds of copies and of large strangers of the same priority wait; the scan is read among the first."""
+    copies = [_message([{"uri": "/nowhere", "id": str(uuid.uuid4())}], str(uuid.uuid4()), "icr.read_scan")] * 300
+    large = [_message([{"uri": "/" + "x" * 30_000}], str(uuid.uuid4()), "icr.read_scan") for _ in range(300)]
+    for each in (*copies, *large):
+        each["properties"]["priority"] = 4  # that of a job of the folder
+    with _client(home) as client:
+        client.lpush("icr\x06\x164", *(json.dumps(each) for each in (*copies, *large)))
+        draw_scan(home.inbox / "field" / "among-thousands.png", 4711)
+        wait_until(lambda: "among-thousands.png" in home.listed("done"), 40, home.said)
+        assert client.llen("icr\x06\x164") > 0, "the flood is not over"
+        client.delete("icr\x06\x164")
+
+
 def _broken_messages() -> Iterator[dict[str, Any]]:
     """Celery messages that are almost good."""
     for path, value in [

@@ -47,7 +47,9 @@ def _print(name: str, plan: Plan, figures: Figures) -> None:
     click.echo(f"  faults thrown      {figures.faults.total()}: {thrown}")
     click.echo(f"  scans and jobs     {plan.scans} + {plan.jobs}; read exactly once: {figures.done}")
     click.echo(f"  sent again         {figures.resent} by senders that found no row after 20 s")
-    click.echo(f"  longest standstill {figures.longest_standstill_s:.1f} s from one scan that ended to the next")
+    click.echo(
+        f"  longest standstill {figures.longest_standstill_s:.1f} s without an end, after '{figures.standstill_after}'"
+    )
     click.echo(f"  time               {figures.seconds:.0f} s")
     click.echo(f"  problems           {len(figures.problems)}")
     for problem in figures.problems[:20]:

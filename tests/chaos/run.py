@@ -52,6 +52,7 @@ class Figures:
     done: int = 0
     resent: int = 0
     longest_standstill_s: float = 0.0
+    standstill_after: str = ""
     problems: list[str] = field(default_factory=list)
 
 
@@ -83,7 +84,7 @@ class _Run:
         started = time.monotonic()
         next_fault = self._next_fault(0)
         moved = started
-        ended = 0
+        ended, thrown = 0, "no fault"
         while not self._all_ended():
             now = time.monotonic()
             self.system.supervise()
@@ -91,12 +92,14 @@ class _Run:
             counted = self._count_ended()
             if counted > ended:
                 ended = counted
-                self.figures.longest_standstill_s = max(self.figures.longest_standstill_s, now - moved)
+                if now - moved > self.figures.longest_standstill_s:
+                    self.figures.longest_standstill_s, self.figures.standstill_after = now - moved, thrown
                 moved = now
             if ended >= next_fault and ended < self.plan.scans + self.plan.jobs:
                 fault = self._dice.choice(self._faults)
                 if throw(fault, self.system, self._dice, self.plan.freeze_s):
                     self.figures.faults[fault] += 1
+                    thrown = fault
                     next_fault = self._next_fault(ended)
             if now - started > self.plan.patience_s:
                 self.figures.problems.append(f"not at its end after {self.plan.patience_s:.0f} s")

@@ -25,7 +25,7 @@ from worker.bootstrap import build_runtime
 from worker.cli import icr
 from worker.commands.printing import defuse
 from worker.doubts import Doubt, DoubtKind, describe_doubt
-from worker.errors import DoubtfulReviewError, InvalidReviewError, SettingsError
+from worker.errors import DoubtfulReviewError, InvalidReviewError, SettingsError, StaleReviewError
 from worker.store.engine import writing
 from worker.store.jobs import record_invalid_job
 from worker.store.tables import JobRow
@@ -195,7 +195,8 @@ def test_correct_takes_a_field_off_the_queue(engine: Engine, run: Run) -> None:
     result = run("correct", waiting["field_id"], "39", "--by", "anna")
     assert result.stdout == f"field {waiting['field_id']} (count): was '38', is '39', by anna\n"
     assert lines(run("results", "--review", "--format", "jsonl")) == []
-    assert "confirmed '39'" in run("correct", waiting["field_id"], "--confirm", "--by", "ben").stdout
+    with pytest.raises(StaleReviewError):  # which is said in one line: ben saw the machine's 38
+        run("correct", waiting["field_id"], "--confirm", "--by", "ben")
     assert [f["final"] for f in lines(run("results", "--format", "jsonl"))] == ["701", "39", ""]
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, event, select, text, update
 
 from tests.support.readings import PAGE, claim, make_field, make_page, read, register
-from worker.errors import InvalidReviewError
+from worker.errors import InvalidReviewError, StaleReviewError
 from worker.store import jobs, purge, results
 from worker.store.engine import make_engine, reading, writing
 from worker.store.results import Selection
@@ -129,9 +129,11 @@ def test_a_correction_holds_and_what_the_machine_read_stays(engine: Engine) -> N
     assert results.list_review_queue(engine, limit=5) == []
     (page,) = results.iter_pages(engine, Selection(job=job))
     assert [(f.text, f.final, f.origin) for f in page.fields if f.field_id == field_id] == [("38", "39", "reviewer")]
-    correct_field(engine, field_id, None, who="ben")
+    with pytest.raises(StaleReviewError, match="'38' and is '39' by now"):  # ben saw the 38, and says it is right
+        correct_field(engine, field_id, None, who="ben")
+    correct_field(engine, field_id, "39", who="ben")
     kept = [(r.action, r.before, r.after, r.who) for r in rows(engine, ReviewRow)]
-    assert kept == [("correct", "38", "39", "anna"), ("confirm", "39", "39", "ben")]
+    assert kept == [("correct", "38", "39", "anna"), ("correct", "39", "39", "ben")]
     assert rows(engine, ReviewRow)[0].created_at.tzinfo is not None
 
 

@@ -90,12 +90,16 @@ def correct_field(
     DoubtfulReviewError
         ``number`` does not fit the field, and the person does not ``overrule`` that.
     StaleReviewError
-        The ``claim`` no longer holds.
+        The ``claim`` no longer holds; or, without one, the machine's word is confirmed after another was given.
     InvalidReviewError
         There is no such field, ``number`` is none, or nobody is named.
     """
     with writing(engine) as connection:
         field = lock_field(connection, field_id, who, claim)
+        if number is None and claim is None and field.final_text not in (None, field.text):
+            raise StaleReviewError(
+                f"field {field_id} was read as {field.text!r} and is {field.final_text!r} by now: give the right number"
+            )
         before = field.text if field.final_text is None else field.final_text
         after = before if number is None else number
         grammar = grammar_of(field)
