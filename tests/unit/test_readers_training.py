@@ -16,8 +16,10 @@ torch.set_num_threads(1)
 from worker.fields.line_reader.decoding import ALPHABET  # noqa: E402
 from worker.fields.line_reader.general_line import FILL  # noqa: E402
 from worker.fields.line_reader.normalization import normalize_line  # noqa: E402
-from worker.models.runtime import LINE_READER, MODELS_DIR  # noqa: E402
+from worker.models.card import card_path, read_card  # noqa: E402
+from worker.models.runtime import DIGITS, LINE_READER, MODELS_DIR  # noqa: E402
 from worker.synthesis.fields import draw_field  # noqa: E402
+from worker.training.digits.production import calibrated  # noqa: E402
 from worker.training.fields.net import FieldsNet  # noqa: E402
 from worker.training.fields.samples import LineSample, line_of, stack_lines  # noqa: E402
 from worker.training.fields.train import UNREADABLE, ctc_loss  # noqa: E402
@@ -26,8 +28,8 @@ from worker.training.general.samples import cut_sample  # noqa: E402
 from worker.training.readers import train  # noqa: E402
 from worker.training.readers.bank import Bank  # noqa: E402
 from worker.training.readers.drawing import CONTENT_WIDTHS, MOST_TARGETS, Chunk, View, pack  # noqa: E402
-from worker.training.readers.restoring import fill_normalizations, restore_networks  # noqa: E402
 from worker.training.readers.variation import vary_cuts, vary_lines  # noqa: E402
+from worker.training.restoring import fill_normalizations, restore_digit_net, restore_networks  # noqa: E402
 
 pytestmark = pytest.mark.train
 CPU = torch.device("cpu")
@@ -126,8 +128,29 @@ def test_the_shipped_networks_come_back_as_they_read() -> None:
 
 
 def test_a_graph_of_other_networks_is_refused() -> None:
-    with pytest.raises(ValueError, match="convolutions"):
-        restore_networks(MODELS_DIR / LINE_READER, count=1)
+    with pytest.raises(ValueError, match="layers with weights"):
+        restore_networks(MODELS_DIR / LINE_READER, count=3)
+    with pytest.raises(ValueError, match="layers with weights"):
+        restore_digit_net(MODELS_DIR / LINE_READER, 1.0)
+
+
+def test_the_digit_network_comes_back_as_it_answers() -> None:
+    from worker.digits.normalization import normalize_digits
+    from worker.synthesis.digits import draw_digit
+    from worker.training.export import run_onnx
+
+    rng = np.random.default_rng(0)
+    images = normalize_digits(draw_digit(rng)[0] for _ in range(200))
+    card = read_card(card_path(MODELS_DIR / DIGITS))
+    assert card.calibration is not None
+    temperature = float(card.calibration["temperature"])
+    net = restore_digit_net(MODELS_DIR / DIGITS, temperature)
+    fill_normalizations(net, torch.from_numpy(images))
+    shipped = run_onnx((MODELS_DIR / DIGITS).read_bytes(), images)
+    with torch.no_grad():
+        answers = torch.softmax(calibrated(net, temperature).eval()(torch.from_numpy(images)), 1).numpy()
+    assert (answers.argmax(1) == shipped.argmax(1)).mean() > 0.98
+    assert np.abs(answers - shipped).mean() < 0.005
 
 
 def test_the_loss_of_a_batch_is_that_of_its_lines() -> None:

@@ -158,9 +158,9 @@ def train_readers(
         from worker.training.general.net import load_pretrained
         from worker.training.general.pretrained import fetch_pretrained
         from worker.training.readers.model import ship_readers
-        from worker.training.readers.restoring import restore_networks
         from worker.training.readers.train import ReadersPlan
         from worker.training.readers.train import train_readers as train
+        from worker.training.restoring import restore_networks
     except ModuleNotFoundError as error:
         raise IcrError(NEEDS.format(error.name)) from error
     from worker.models.runtime import LINE_READER, MODELS_DIR

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # PyTorch and scikit-learn load when a command runs
 
 CLASSIC_MODELS = ("logistic", "logistic-default", "sgd", "binary", "svc", "knn", "tree", "mlp")
 RUNS = Path("runs")
+PROLONGED_RATE = 0.02
+"""The highest learning rate of a prolonged training: a third of that from the start."""
 
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="The handwriting sets; by default ICR_DATA_DIR."
@@ -38,6 +40,7 @@ runs_option = click.option("--runs", type=click.Path(path_type=Path), default=RU
 @click.option("--seed", default=0, show_default=True)
 @click.option("--samples", type=int, help="Train a classic model on the first so many samples only.")
 @click.option("--epochs", type=int, help="For --data all: how many epochs of 60,000 (cnn: 28, mlp: 10).")
+@click.option("--prolong", is_flag=True, help="cnn: train the shipped network on, and ship what lies halfway.")
 @click.option("--install", is_flag=True, help="Make the model of --data all the one that the worker loads.")
 def train(
     model: str,
@@ -47,12 +50,13 @@ def train(
     seed: int,
     samples: int | None,
     epochs: int | None,
+    prolong: bool,
     install: bool,
 ) -> None:
     """Train a model, export it to ONNX with its card under runs/; a stopped cnn is taken up where it was."""
     data = data or ("all" if model == "cnn" else "mnist")
     if data == "all":
-        card, path = _train_digits(model, _need_data_dir(data_dir), runs, seed, epochs)
+        card, path = _train_digits(model, _need_data_dir(data_dir), runs, seed, epochs, prolong=prolong)
         if install:
             _install(path)
     elif model == "cnn":
@@ -76,8 +80,10 @@ def _train_classic(
     return train_classic(model, data, split, seed=seed, path=path), path
 
 
-def _train_digits(model: str, data_dir: Path, runs: Path, seed: int, epochs: int | None) -> tuple[ModelCard, Path]:
-    from worker.training.digits.laboratory import train_digit_cnn, train_digit_mlp
+def _train_digits(
+    model: str, data_dir: Path, runs: Path, seed: int, epochs: int | None, *, prolong: bool
+) -> tuple[ModelCard, Path]:
+    from worker.training.digits.laboratory import prolong_digit_cnn, train_digit_cnn, train_digit_mlp
     from worker.training.digits.net import EPOCHS, Schedule
     from worker.training.digits.pool import cached_pool
 
@@ -87,6 +93,9 @@ def _train_digits(model: str, data_dir: Path, runs: Path, seed: int, epochs: int
     pool = cached_pool(data_dir, seed=seed, cache=path.parent / "pool.npz")
     if model == "mlp":
         card = train_digit_mlp(pool, data_dir, seed=seed, epochs=epochs or 10, path=path, report=click.echo)
+    elif prolong:
+        schedule = Schedule(epochs=epochs or EPOCHS // 2, seed=seed, mixture="both", peak_rate=PROLONGED_RATE)
+        card = prolong_digit_cnn(pool, data_dir, schedule=schedule, path=path, report=click.echo)
     else:
         schedule = Schedule(epochs=epochs or EPOCHS, seed=seed)
         card = train_digit_cnn(pool, data_dir, schedule=schedule, path=path, report=click.echo)

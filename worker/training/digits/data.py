@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from worker.digits.normalization import normalize_digits
 from worker.errors import PermanentError
+from worker.training.scanned_digits import HELD_OUT_SCANS, read_exams, read_swiss
 from worker.values import NOT_A_DIGIT
 
 HELD_OUT_ALPHABETS = ("Korean", "Tagalog")
@@ -145,6 +146,21 @@ def load_hwd1000(data_dir: Path) -> TrainingSet:
     """Return a thousand digits drawn on screen by one person."""
     stored = _arrays(data_dir, "hwd1000.npz")
     return TrainingSet("hwd1000", "MIT", normalize_digits(stored["images"]), _labels(stored["labels"]))
+
+
+def load_swiss(data_dir: Path) -> tuple[TrainingSet, EvaluationSet]:
+    """Return scanned digits of Swiss writers, and every tenth of them, which never trains."""
+    images, labels, writers = read_swiss(data_dir / "digits" / "swiss_numbers")
+    every = TrainingSet("swiss_numbers", "CC0 1.0", normalize_digits(images), labels, writers)
+    held_out = np.arange(len(labels)) % HELD_OUT_SCANS == 0
+    kept = every.take(held_out)
+    return every.take(~held_out), EvaluationSet("swiss_held_out", kept.licence, kept.images, kept.labels, kept.writers)
+
+
+def load_exams(data_dir: Path) -> TrainingSet:
+    """Return thin, faint digits of exam papers from Taiwan."""
+    images, labels = read_exams(data_dir / "digits" / "nsysu_digits" / "nsysu.npz")
+    return TrainingSet("nsysu_digits", "ODbL 1.0, contents DbCL 1.0", normalize_digits(images), labels)
 
 
 def _printed(data_dir: Path) -> tuple[Uint8, Labels, NDArray[np.bool_]]:

@@ -12,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from worker.errors import PermanentError
-from worker.models.card import DataSetEntry, ModelCard, read_verified_model, write_model
+from worker.models.card import DataSetEntry, ModelCard, card_path, read_card, read_verified_model, write_model
+from worker.models.runtime import DIGITS, MODELS_DIR
 from worker.training.digits import mlp, production
-from worker.training.digits.cnn import train_distilled
+from worker.training.digits.cnn import train_cnn, train_distilled
 from worker.training.digits.net import Schedule
 from worker.training.digits.pool import Pool
 from worker.training.estimators import make_estimator
 from worker.training.evaluation import Evaluation, cross_validate
 from worker.training.export import export_sklearn, export_torch, quantize, run_onnx
+from worker.training.restoring import fill_normalizations, restore_digit_net
 from worker.training.splits import Split, as_pixels
 
 Report = Callable[[str], None]
@@ -89,6 +91,24 @@ def train_digit_mlp(pool: Pool, data_dir: Path, *, seed: int, epochs: int, path:
 def train_digit_cnn(pool: Pool, data_dir: Path, *, schedule: Schedule, path: Path, report: Report) -> ModelCard:
     """Train, or take up, the teachers and the production network, calibrate it and write it with its card."""
     estimator = train_distilled(pool, schedule, run_dir=path.parent, report=report)
+    return ship_cnn(estimator.module_, pool, data_dir, schedule=schedule, path=path)
+
+
+def prolong_digit_cnn(pool: Pool, data_dir: Path, *, schedule: Schedule, path: Path, report: Report) -> ModelCard:
+    """Train the shipped network on, and ship what lies halfway between its weights and the new ones.
+
+    What lies between reads unusual paper better than either end (Wortsman et al. 2022, arXiv:2203.05482).
+    """
+    card = read_card(card_path(MODELS_DIR / DIGITS))
+    start = restore_digit_net(MODELS_DIR / DIGITS, float((card.calibration or {})["temperature"]))
+    rng = np.random.default_rng(schedule.seed)
+    seen = pool.images[rng.choice(len(pool.labels), QUANTIZATION_SAMPLES, p=pool.weights)]
+    fill_normalizations(start, torch.from_numpy(seen))
+    first = {name: value.clone() for name, value in start.state_dict().items()}
+    estimator = train_cnn(pool, schedule, run_dir=path.parent, report=report, start=first)
+    last = estimator.module_.state_dict()
+    halfway = {n: torch.lerp(first[n], v.cpu(), 0.5) if v.is_floating_point() else v for n, v in last.items()}
+    estimator.module_.load_state_dict(halfway)
     return ship_cnn(estimator.module_, pool, data_dir, schedule=schedule, path=path)
 
 

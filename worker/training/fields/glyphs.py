@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import zipfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.synthesis.glyphs import Shape, pick
 from worker.synthesis.pen import shape_of_image
+from worker.training.scanned_digits import HELD_OUT_SCANS, read_exams, read_swiss
 
 HELD_OUT = 10
-"""Every tenth MNIST writer is left out, as for the digit model's calibration, and every tenth Swiss digit."""
+"""Every tenth MNIST writer is left out, as for the digit model's calibration."""
 UNNAMED = -1
 SHARES_OF_NAMED = (0.42, 0.16)
 """Of the hands asked for: MNIST's writers, and the Swiss ones; the others are of sets that name none."""
 FIRST_SWISS = 1_000_000
 """Added to the writers' numbers of swiss_numbers."""
-FAINTEST = 0.25
-"""Of a picture's darkest ink: what is fainter is paper, in the sets that were scanned."""
-LEAST_PIECE = 0.12
-"""Of the largest piece of ink: a smaller one is a speck, or a dot that stood beside the digit."""
 
 
 class ShapeBank:
@@ -111,40 +105,19 @@ def _read_sets(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int6
             images += list(other[pictures])
             labels = np.concatenate([labels, other[truth]])
             writers = np.concatenate([writers, np.full(len(other[truth]), UNNAMED)])
-    exams, known_exams = _read_exams(folder / "nsysu_digits" / "nsysu.npz")
-    scanned, known_scanned, scanned_writers = _read_swiss(folder / "swiss_numbers")
+    exams, known_exams = read_exams(folder / "nsysu_digits" / "nsysu.npz")
+    scanned, known_scanned, scanned_writers = _training_half(*read_swiss(folder / "swiss_numbers"))
     labels = np.concatenate([labels, known_exams, known_scanned])
     writers = np.concatenate([writers, np.full(len(exams), UNNAMED), scanned_writers])
     return images + exams + scanned, labels.astype(np.int64), writers.astype(np.int64)
 
 
-def _read_exams(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-    """Return the digits of exam papers, white on black, without the dots that stood beside them."""
-    with np.load(path, allow_pickle=False) as exams:
-        return [isolate(image) for image in exams["images"]], exams["labels"].astype(np.int64)
-
-
-def _read_swiss(folder: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], NDArray[np.int64]]:
-    """Return scanned ball-pen digits, white on black, but every tenth; their labels and writers."""
-    with (folder / "labels.csv").open(encoding="utf-8", newline="") as lines:
-        rows = [row for i, row in enumerate(csv.DictReader(lines)) if i % HELD_OUT != 0]
-    images = []
-    with zipfile.ZipFile(folder / "images.zip") as archive:
-        for row in rows:
-            colours = cv2.imdecode(np.frombuffer(archive.read(row["file"]), np.uint8), cv2.IMREAD_COLOR)
-            images.append(isolate(255 - np.asarray(colours, np.uint8).min(axis=2)))
-    labels = np.array([int(row["digit"]) for row in rows])
-    return images, labels, np.array([FIRST_SWISS + int(row["writer"]) for row in rows])
-
-
-def isolate(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a scanned digit, (h, w) uint8 white on black, at full contrast and without paper, specks and dots."""
-    strong = np.where(ink > FAINTEST * int(ink.max()), ink, 0).astype(np.uint8)
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats((strong > 0).astype(np.uint8))
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0
-    kept = areas[pieces] > LEAST_PIECE * areas.max()
-    return np.asarray(np.where(kept, strong, 0) * (255 / max(1, int(strong.max()))), np.uint8)
+def _training_half(
+    images: list[NDArray[np.uint8]], labels: NDArray[np.int64], writers: NDArray[np.int64]
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], NDArray[np.int64]]:
+    """Leave every tenth scan out, and number the writers apart from MNIST's."""
+    kept = np.flatnonzero(np.arange(len(labels)) % HELD_OUT_SCANS)
+    return [images[i] for i in kept], labels[kept], FIRST_SWISS + writers[kept]
 
 
 def _read_stretched(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:

@@ -24,8 +24,8 @@ from worker.training.optimizers import MuonAdamW
 from worker.training.precision import mixed_precision
 from worker.training.readers.bank import Bank, Batch
 from worker.training.readers.drawing import Chunk, View, start_drawers
-from worker.training.readers.restoring import fill_normalizations
 from worker.training.readers.variation import vary_cuts, vary_lines
+from worker.training.restoring import fill_normalizations
 
 FIRST_PICTURES = 4096
 """Pictures of each view before the first step."""
