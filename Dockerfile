@@ -18,8 +18,9 @@ COPY migrations migrations
 COPY worker worker
 RUN pip install --no-cache-dir --no-deps .
 
-RUN useradd --system --uid 10001 --home-dir /data --create-home icr \
-    && install -d -o icr -g icr /data/inbox
+# A bind mount in place of a volume must belong to this user and group: chown 10001:10001.
+RUN groupadd --gid 10001 icr && useradd --uid 10001 --gid 10001 --home-dir /data icr \
+    && install -d -m 700 -o icr -g icr /data && install -d -o icr -g icr /data/inbox
 USER icr
 WORKDIR /data
 ENV ICR_HOME=/data \

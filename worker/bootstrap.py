@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "redis+socket://")
 
+SECRETS = Path("/run/secrets")
+
 SOCKET_TIMEOUT_S = 15.0
 """A Redis that is silent for longer is taken as gone, so that nobody waits on a dead connection for ever."""
 
@@ -229,7 +231,9 @@ def build_runtime(settings: Settings | None = None) -> Runtime:
 
 
 def read_settings() -> Settings:
-    """Read every ``ICR_*`` setting from the environment.
+    """Read every ``ICR_*`` setting from the environment, or else from a file of its name that holds a secret.
+
+    Such files lie in ``/run/secrets`` (Docker, Podman) or where systemd's LoadCredential= puts them.
 
     Raises
     ------
@@ -237,7 +241,7 @@ def read_settings() -> Settings:
         If one is malformed or two contradict; names each.
     """
     try:
-        settings = Settings()
+        settings = Settings(_secrets_dir=_secret_folders())  # type: ignore[call-arg]
     except pydantic.ValidationError as error:
         problems = "; ".join(f"ICR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(problems) from error
@@ -252,6 +256,11 @@ def read_settings() -> Settings:
             "a scan still being read would be handed out a second time"
         )
     return settings
+
+
+def _secret_folders() -> list[Path] | None:
+    folders = [SECRETS, Path(os.environ.get("CREDENTIALS_DIRECTORY") or SECRETS)]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()] or None
 
 
 def _check_url(name: str, url: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -68,9 +69,7 @@ class Part:
     def start(self) -> None:
         """Start the process, with its output in its log; it gets SIGTERM if this process is killed."""
         self.started = time.monotonic()
-        with contextlib.suppress(FileNotFoundError):
-            if self._log.stat().st_size > MAX_LOG_BYTES:
-                self._log.replace(self._log.with_suffix(".old.log"))
+        self._trim_log()
         with append_to_private(self._log) as output:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "worker", *self._arguments],
@@ -83,7 +82,8 @@ class Part:
             )
 
     def revive(self) -> None:
-        """Start the process again if it has died; after deaths at once the pauses grow."""
+        """Start the process again if it has died; after deaths at once the pauses grow. Keep its log short, too."""
+        self._trim_log()
         if self.exit_code is None:
             return
         lived_s = time.monotonic() - self.started
@@ -95,6 +95,13 @@ class Part:
             self.start()
         except OSError as error:  # no room for its log, or for the process
             log.error("part cannot be started", part=self.name, reason=error.strerror)
+
+    def _trim_log(self) -> None:
+        """Put a log that has grown long aside and begin it anew, without a word to the process that appends to it."""
+        with contextlib.suppress(OSError):  # no log yet, or no room for a copy
+            if self._log.stat().st_size > MAX_LOG_BYTES:
+                shutil.copy(self._log, self._log.with_suffix(".old.log"))
+                os.truncate(self._log, 0)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM."""

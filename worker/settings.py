@@ -116,6 +116,12 @@ class Settings(BaseSettings):
         int | None,
         Field(ge=1, description="Largest amount of a check that needs no person, in minor units; empty: none"),
     ] = None
+    beat_file: Annotated[
+        Path | None,
+        Field(
+            description="File that a worker or a watcher touches at each beat, for probes that start no program of ours"
+        ),
+    ] = None
     metrics_port: Annotated[
         int | None,
         Field(ge=1, le=65535, description="Port of /metrics, /healthz and /readyz, also under icr up; empty: none"),

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 import yaml
+from sqlalchemy.pool import QueuePool
 
+from worker.bootstrap import read_settings
 from worker.cli import COMMANDS, icr
+from worker.queue.beats import silence_limit_s
 from worker.settings import Settings
+from worker.store.engine import make_engine
 from worker.system.local_token import is_loopback
 
 PROJECT = Path(__file__).parents[2]
@@ -134,7 +140,7 @@ def test_services_wait_for_what_they_need() -> None:
             "migrate": {"condition": "service_completed_successfully"},
         }
     for name in ("redis", "postgres", "worker", "watcher", "station", "metrics"):
-        assert services[name]["healthcheck"]["test"][0] == "CMD"
+        assert services[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
     assert services["migrate"]["restart"] == "no"
 
 
@@ -160,7 +166,90 @@ def test_redis_neither_forgets_nor_drops_jobs() -> None:
 
 def test_what_must_last_lies_on_volumes() -> None:
     used = {v.split(":")[0] for s in COMPOSE["services"].values() for v in s.get("volumes", [])}
-    assert used == set(COMPOSE["volumes"])
+    assert {name for name in used if not name.startswith("./")} == set(COMPOSE["volumes"])
+
+
+def test_what_a_site_brings_is_mounted_read_only_where_the_settings_look_for_it() -> None:
+    for name in OURS:
+        service = COMPOSE["services"][name]
+        mounted = dict(volume.split(":")[::-1][1:] for volume in service["volumes"] if volume.endswith(":ro"))
+        assert mounted == {"/templates": "./templates", "/scans": "./scans"}
+        assert service["environment"]["ICR_TEMPLATES"] == "/templates"
+        assert service["environment"]["ICR_SCAN_ROOTS"] == "/scans"
+
+
+def test_secrets_are_files_that_the_settings_know_and_no_password_stands_in_the_file() -> None:
+    named = {secret for service in COMPOSE["services"].values() for secret in service.get("secrets", [])}
+    assert named == set(COMPOSE["secrets"])
+    assert {name.upper() for name in named if name.startswith("icr_")} <= SETTINGS
+    postgres = COMPOSE["services"]["postgres"]["environment"]
+    assert postgres["POSTGRES_PASSWORD_FILE"] == "/run/secrets/postgres_password"
+    variables = {name for s in COMPOSE["services"].values() for name in s.get("environment", {})}
+    assert not {name for name in variables if re.search("PASSWORD$|_KEY$|DATABASE_URL", name)}
+    text = (PROJECT / "docker-compose.yml").read_text()
+    for name, secret in COMPOSE["secrets"].items():
+        assert secret["file"] == f"./secrets/{name}" and f"> secrets/{name}" in text
+
+
+def test_a_setting_may_stand_in_a_file_and_the_environment_goes_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "icr_database_url").write_text("postgresql://icr:hush@postgres/icr\n")
+    (tmp_path / "icr_max_pages").write_text("7")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("ICR_MAX_PAGES", "9")
+    settings = read_settings()
+    assert (settings.database_url, settings.max_pages) == ("postgresql://icr:hush@postgres/icr", 9)
+
+
+def test_memory_and_connections_are_enough_for_what_the_settings_allow() -> None:
+    services, settings = COMPOSE["services"], Settings()
+    children = dict.fromkeys(("watcher", "station"), 1) | {"worker": int(_environment("worker")["ICR_CONCURRENCY"])}
+    for name, count in children.items():
+        assert _megabytes(services[name]["mem_limit"]) >= count * settings.job_memory_mb + 512
+    assert all("mem_limit" in services[name] for name in services if name != "migrate")
+    redis = services["redis"]["command"]
+    assert 2 * _megabytes(redis[redis.index("--maxmemory") + 1].removesuffix("b")) <= _megabytes(
+        services["redis"]["mem_limit"]
+    )
+    pool = make_engine("postgresql://icr@postgres/icr").pool
+    assert isinstance(pool, QueuePool)
+    (told,) = [word for word in services["postgres"]["command"] if word.startswith("max_connections=")]
+    assert int(told.partition("=")[2]) >= 32 * (pool.size() + pool._max_overflow)
+
+
+def test_probes_start_no_python_and_ask_where_the_parts_answer() -> None:
+    beat = _environment("worker")["ICR_BEAT_FILE"]
+    for name in ("worker", "watcher"):
+        probe = COMPOSE["services"][name]["healthcheck"]["test"][1]
+        assert f"find {beat} " in probe
+        assert int(re.findall(r"-mmin -(\d+)", probe)[0]) * 60 > silence_limit_s(Settings())
+    ports = {"station": Settings().serve_port, "metrics": _environment("metrics")["ICR_METRICS_PORT"]}
+    for name, port in ports.items():
+        assert f"/dev/tcp/127.0.0.1/{port};" in COMPOSE["services"][name]["healthcheck"]["test"][-1]
+
+
+def test_users_of_image_and_containers_are_the_same() -> None:
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    assert "groupadd --gid 10001 icr && useradd --uid 10001 --gid 10001" in dockerfile
+    assert {COMPOSE["services"][name]["user"] for name in OURS} == {"10001:10001"}
+
+
+@pytest.mark.skipif(
+    not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
+    reason="no docker compose",
+)
+def test_docker_compose_takes_the_file() -> None:
+    subprocess.run(["docker", "compose", "config", "--quiet"], cwd=PROJECT, check=True)
+
+
+def _environment(service: str) -> dict[str, str]:
+    environment: dict[str, str] = COMPOSE["services"][service]["environment"]
+    return environment
+
+
+def _megabytes(size: str) -> int:
+    return int(size[:-1]) * (1024 if size[-1] == "g" else 1)
 
 
 def test_the_worker_can_be_scaled_and_is_stopped_gently() -> None:

@@ -16,7 +16,7 @@ from worker.errors import IcrError
 from worker.inbox import folder
 from worker.inbox.probing import Prober
 from worker.inbox.watcher import Watcher
-from worker.queue.beats import keep_name, name_here, name_patience_s, record_beat, take_name
+from worker.queue.beats import keep_name, name_here, name_patience_s, record_beat, take_name, touch_beat_file
 from worker.queue.publishing import Publisher
 from worker.queue.reconciler import reconcile_in_turn
 from worker.system.private_redis import HomeLock
@@ -80,6 +80,7 @@ def _do_rounds(publisher: Publisher, name: str) -> None:
     try:
         client = publisher.runtime.redis_client()
         record_beat(client, name)
+        touch_beat_file(publisher.runtime.settings.beat_file)
         keep_name(client, name, patience_s=name_patience_s(publisher.runtime.settings))
         reconcile_in_turn(publisher)
     except (IcrError, redis.RedisError) as error:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.queue.names import HARD_LIMIT_MARGIN_S
@@ -93,6 +94,13 @@ def _held_ms(patience_s: float) -> int:
 def record_beat(client: redis.Redis, name: str) -> None:
     """Note that ``name`` did something just now."""
     client.set(_BEATS + name, "alive", px=REMEMBERED_S * 1000)
+
+
+def touch_beat_file(path: Path | None) -> None:
+    """Note the same in a file, if one is wanted: a probe of its age starts no program of ours."""
+    if path is not None:
+        with contextlib.suppress(OSError):  # a full disk
+            path.touch()
 
 
 def forget_beat(client: redis.Redis, name: str) -> None:

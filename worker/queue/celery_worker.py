@@ -11,7 +11,7 @@ from celery.signals import setup_logging, task_postrun, task_prerun, worker_proc
 
 from worker.bootstrap import Runtime
 from worker.queue.app import make_app
-from worker.queue.beats import free_name, name_here, name_patience_s, record_beat, take_name
+from worker.queue.beats import free_name, name_here, name_patience_s, record_beat, take_name, touch_beat_file
 from worker.queue.canary import add_canary, canary_queue
 from worker.queue.names import OWN_QUEUE, QUEUE
 from worker.queue.shutdown import bound_shutdown
@@ -85,6 +85,7 @@ def make_worker_app(runtime: Runtime) -> Celery:
     def leave_beat(task: Task, **_: Any) -> None:
         try:
             record_beat(runtime.redis_client(), task.request.hostname)
+            touch_beat_file(runtime.settings.beat_file)
         except redis.RedisError as error:
             log.warning("no beat left", reason=str(error))
 
