@@ -214,6 +214,22 @@ def test_a_request_that_is_cut_off_leaves_nothing(client: httpx.Client, runtime:
     assert kept_files(runtime) == [] and client.get("/v1/export").text == ""
 
 
+def test_on_a_full_disk_the_sender_is_told_to_try_again(
+    client: httpx.Client, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system call is made to fail: a file system of one's own needs a right that not every machine gives."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.link", full)
+    answer = client.post("/v1/scans", content=PNG, headers={"Idempotency-Key": "full"})
+    assert answer.status_code == 503 and "No space left" in answer.json()["detail"] and answer.headers["retry-after"]
+    monkeypatch.undo()
+    assert client.post("/v1/scans", content=PNG, headers={"Idempotency-Key": "full"}).status_code == 202
+    assert len(kept_files(runtime)) == 1
+
+
 def test_the_result_is_waited_for(client: httpx.Client, runtime: Runtime) -> None:
     scan_id = client.post("/v1/scans", content=PNG, params={"reference": "a"}).json()["id"]
     early = client.get(f"/v1/scans/{scan_id}/result", params={"wait": 0.1})

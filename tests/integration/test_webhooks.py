@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, event, update
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from schemas.scan_job import ScanJob
 from tests.support.http import client_of
 from tests.support.readings import PAGE, claim, make_field, make_page, read, register
 from tests.support.receiver import Receiver
@@ -26,8 +28,9 @@ from worker.cli import icr
 from worker.errors import InvalidWebhookError
 from worker.settings import Settings
 from worker.store import webhooks
+from worker.store.arrivals import claim_arrival, identify_scan
 from worker.store.engine import database_now, writing
-from worker.store.jobs import claim_job, fail_job, store_readings
+from worker.store.jobs import claim_job, fail_job, record_invalid_job, store_readings
 from worker.store.purge import purge_older_than
 from worker.store.results import list_review_queue
 from worker.store.reviews import correct_field
@@ -99,6 +102,21 @@ def test_a_duplicate_and_an_accepted_scan_and_a_failure_are_told(runtime: Runtim
         ("scan.failed", failing.id),
     }
     assert next(each["data"] for each in told if each["data"]["scan"] == copy)["duplicate_of"] == original
+
+
+def test_a_copy_that_came_as_a_message_and_a_refused_message_are_told(runtime: Runtime, receiver: Receiver) -> None:
+    engine = runtime.engine()
+    webhooks.add_endpoint(engine, receiver.url, ["scan.complete", "scan.failed"])
+    read(engine, ACCEPTED, sha256="ab" * 32)
+    job = ScanJob(uri="/scans/copy.png", id=uuid.uuid4())
+    taken = claim_arrival(engine, job, worker="w", lease_s=60, max_deliveries=3)
+    assert taken is not None
+    assert identify_scan(engine, taken, sha256="ab" * 32, size=1, duplicates="skip") is None
+    refused = record_invalid_job(engine, "{}", "no uri", job_id=str(uuid.uuid4()))
+    record_invalid_job(engine, "{}", "no uri", job_id=refused.id)
+    deliver(runtime)
+    told = [json.loads(body)["data"]["scan"] for _, body in receiver.got]
+    assert len(told) == 3 and {str(job.id), refused.id} <= set(told)
 
 
 def test_a_scan_that_kills_its_workers_is_told_as_failed(runtime: Runtime, receiver: Receiver) -> None:

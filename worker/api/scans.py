@@ -18,7 +18,7 @@ from schemas.http import FailureOut, ResultOut, ScanOut
 from schemas.scan_job import MAX_REFERENCE, ScanJob
 from worker.api.access import OurRuntime, Submitter, Viewer
 from worker.api.problems import problem_answers
-from worker.api.uploads import Upload, received
+from worker.api.uploads import Upload, no_room, received
 from worker.bootstrap import Runtime
 from worker.errors import TransientError, UnknownTemplateError
 from worker.forms.templates import find_form
@@ -236,7 +236,8 @@ def _order(runtime: Runtime, job_id: str, asked: dict[str, Any]) -> ScanJob:
 def _keep(runtime: Runtime, upload: Upload, job_id: str) -> Path:
     inbox = runtime.inbox.resolve()
     try:
-        return keep_file(inbox, upload.path, job_id, upload.name)
+        with no_room():
+            return keep_file(inbox, upload.path, job_id, upload.name)
     except FileExistsError:  # the same key a moment ago, by a request that wrote no row yet or was cut off
         kept = find_kept(inbox, job_id)
         if kept is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +14,7 @@ from fastapi import HTTPException, Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from worker.errors import UnreadableScanError
+from worker.errors import StorageUnavailableError, UnreadableScanError
 from worker.file_kinds import sniff_type
 from worker.inbox.posted import new_file
 
@@ -47,15 +47,18 @@ async def received(request: Request, inbox: Path, *, max_file_mb: float) -> Asyn
     ------
     HTTPException
         400 for a form that is none, 408 for one that takes too long, 413 for too many bytes, 415 for what is no scan.
+    StorageUnavailableError
+        There is no room for it.
     """
     most = int(max_file_mb * 2**20)
     too_large = f"the limit is {max_file_mb:g} MB (ICR_MAX_FILE_MB)"
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > most + MAX_FORM_BYTES:
         raise HTTPException(413, too_large)
-    upload = Upload(new_file(inbox))
+    with no_room():
+        upload = Upload(new_file(inbox))
     try:
-        with upload.path.open("wb") as file:
+        with no_room(), upload.path.open("wb") as file:
             sink = _Sink(file, most, too_large)
             try:
                 async with asyncio.timeout(RECEIVE_S):
@@ -68,6 +71,23 @@ async def received(request: Request, inbox: Path, *, max_file_mb: float) -> Asyn
         yield upload
     finally:
         upload.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Tell that a scan cannot be kept now, as on a full disk: the sender tries again later.
+
+    Raises
+    ------
+    StorageUnavailableError
+        The file system refuses something.
+    """
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StorageUnavailableError(f"the scan cannot be kept: {error.strerror}") from error
 
 
 class _Sink:

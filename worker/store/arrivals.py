@@ -15,6 +15,7 @@ from schemas.scan_job import ScanJob
 from worker.errors import InvalidJobError
 from worker.store.engine import database_now, writing
 from worker.store.jobs import Duplicates, claim_in, find_original, is_held, replace_refused
+from worker.store.outbox import announce_duplicate
 from worker.store.readings import insert_scan, upsert
 from worker.store.records import ClaimedJob
 from worker.store.tables import JobRow, JobState
@@ -61,6 +62,8 @@ def identify_scan(
                 "lease_until": None,
             }
         connection.execute(update(JobRow).where(JobRow.id == claim.id).values(known))
+        if original is not None:
+            announce_duplicate(connection, claim.id, original)
     return None if original is not None else replace(claim, scan=Scan(scan_id, claim.scan.uri, sha256))
 
 

@@ -146,9 +146,13 @@ def record_invalid_job(
         }
         if job_id is not None:
             own = {"id": job_id, **values}
-            if upsert(connection, JobRow, own) or replace_refused(connection, own):
+            is_new = upsert(connection, JobRow, own)
+            if is_new or replace_refused(connection, own):
+                if is_new:
+                    announce_failed(connection, job_id, "invalid_job", reason)
                 return _ticket(connection, job_id)
-        upsert(connection, JobRow, {"id": fallback, **values})
+        if upsert(connection, JobRow, {"id": fallback, **values}):
+            announce_failed(connection, fallback, "invalid_job", reason)
         return _ticket(connection, fallback)
 
 
@@ -326,6 +330,8 @@ def retry_jobs(engine: Engine, ids: Sequence[str] | None = None) -> list[JobTick
                 fresh |= {"state": JobState.DUPLICATE, "duplicate_of": original, "finished_at": now}
             connection.execute(update(JobRow).where(JobRow.id == row.id).values(fresh))
             retried.append(row.id)
+            if original:
+                announce_duplicate(connection, row.id, original)
         return [_ticket(connection, job_id) for job_id in retried]
 
 
