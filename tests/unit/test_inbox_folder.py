@@ -450,3 +450,28 @@ def test_an_outcome_that_is_a_file_keeps_the_scan_in_its_place(inbox: Path, outc
     (inbox / outcome).unlink()
     folder.dispose(inbox, claimed, folder.place(inbox, claimed, outcome), "why")
     assert (inbox / outcome / "a.png").exists()
+
+
+def test_a_row_of_files_that_decode_slowly_holds_up_no_later_one(inbox: Path) -> None:
+    """One step takes one slow file, for its time is over then; fifteen of them lie there before the quick one comes."""
+    probed: list[str] = []
+    watch = StabilityWatch(inbox, stable_s=0.0, capacity=100, check=lambda path: probed.append(path.name))
+
+    def step() -> None:
+        for ready in watch.ready():
+            (inbox / ready.name).unlink()
+            watch.forget(ready.name)
+            return
+
+    for i in range(15):
+        drop(inbox, f"slow-{i:02d}.tif")
+        watch.look()
+    step()
+    drop(inbox, "quick.png")
+    watch.look()
+    for _ in range(2):
+        step()
+    assert "quick.png" in probed and len(probed) <= 3
+    for _ in range(14):
+        step()
+    assert len(set(probed)) == 16, "and none waits for ever"

@@ -67,6 +67,7 @@ class StabilityWatch:
         self._left: list[Path] = []
         self.more = False
         self._turn = 0
+        self._newest_first = True
 
     def __len__(self) -> int:
         return len(self._candidates)
@@ -108,8 +109,15 @@ class StabilityWatch:
         self._tell_left(sorted(left))
 
     def ready(self) -> Iterator[Ready]:
-        """Yield files that are unchanged and decode, and files that are unchanged for long and do not."""
-        for name in list(self._candidates):
+        """Yield files that are unchanged and decode, and files that are unchanged for long and do not.
+
+        Every second time the newest come first, so that a row of files that take long to decode holds up one that came
+        after them for no longer than two of them take.
+        """
+        self._newest_first = not self._newest_first
+        for name in list(reversed(self._candidates) if self._newest_first else self._candidates):
+            if name not in self._candidates:
+                continue
             candidate, now = self._candidates[name], time.monotonic()
             seen = sight(self._inbox / name)
             if seen is None:
