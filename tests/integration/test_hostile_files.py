@@ -237,3 +237,22 @@ def _command_of(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
     except OSError:
         return ""
+
+
+def _chunky_png() -> bytes:
+    content = encoded(drawing(), "PNG")
+    return content[:33] + png_chunk(b"gAMA", b"\0\1\2\3") * 100_000 + content[33:]
+
+
+def test_no_decoder_fills_the_log(tmp_path: Path) -> None:
+    path = write(tmp_path, "scan", _chunky_png())
+    program = (
+        "import sys; from pathlib import Path; from worker.system.child import prepare_child\n"
+        "from worker.telemetry.logs import configure_logging; from worker.rasterizer import *\n"
+        "configure_logging('info'); prepare_child(2048)\n"
+        "try: print(len(list(open_pages(Path(sys.argv[1]), scan_id='s', limits=RasterLimits()))))\n"
+        "except Exception as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip(), done.stderr
+    assert len(done.stderr) < 2000, (len(done.stderr), done.stderr[:300])

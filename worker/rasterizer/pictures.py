@@ -31,6 +31,8 @@ _ORIENTATION_TAG = 0x0112
 
 _MAX_JPEG_SCANS = 64
 """A progressive JPEG has about ten; each costs a pass over all pixels, so a small file could ask for hours."""
+_MAX_PNG_CHUNKS = 1000
+"""Chunks beside the pixels; scanners write about five. libpng says a line about each that it does not like."""
 _MARKER = re.compile(rb"\xff[\xc4\xd9-\xdd\xe0-\xef\xfe]")
 """The markers between the passes of a JPEG (ITU-T T.81, table B.1); in coded pixels other bytes follow 0xFF."""
 _END_OF_IMAGE, _START_OF_PASS = 0xD9, 0xDA
@@ -55,7 +57,7 @@ def jpeg_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[P
 
 def check_png(content: bytes) -> None:
     """Walk the chunks of a PNG and compare every checksum; no decoder does so for the pixels."""
-    at, kind = 8, b""
+    at, kind, beside = 8, b"", 0
     while kind != b"IEND":
         if at + 12 > len(content):
             raise UnreadableScanError("truncated PNG: it ends before its IEND chunk", incomplete=True)
@@ -65,6 +67,9 @@ def check_png(content: bytes) -> None:
             raise UnreadableScanError(f"truncated PNG: it ends inside a chunk {kind!r}", incomplete=True)
         if zlib.crc32(memoryview(content)[at + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
             raise UnreadableScanError(f"damaged PNG: wrong checksum of a chunk {kind!r}")
+        beside += kind != b"IDAT"
+        if beside > _MAX_PNG_CHUNKS:
+            raise UnreadableScanError(f"a PNG of more than {_MAX_PNG_CHUNKS} chunks beside its pixels")
         at = end + 4
 
 
