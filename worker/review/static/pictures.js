@@ -1,6 +1,8 @@
 // Pictures are fetched a few at a time and in order: a browser has six connections to a server, and decisions need some.
 
 const AT_ONCE = 3;
+const TRIES = 3; // the process that draws them may just be starting again
+const REST_MS = 700;
 const waiting = [];
 let loading = 0;
 
@@ -16,11 +18,15 @@ async function next() {
   if (loading >= AT_ONCE || !waiting.length) return;
   const { picture, url, done } = waiting.shift();
   loading += 1;
-  picture.src = url;
-  const decoded = await picture.decode().then(
-    () => true,
-    () => false,
-  );
+  let decoded = false;
+  for (let tries = 0; tries < TRIES && !decoded; tries += 1) {
+    if (tries) await new Promise((rested) => setTimeout(rested, REST_MS));
+    picture.src = url;
+    decoded = await picture.decode().then(
+      () => true,
+      () => false,
+    );
+  }
   loading -= 1;
   done(decoded);
   next();
