@@ -13,8 +13,12 @@ def path_of_uri(uri: str) -> Path | None:
     """Return the path that an absolute path or a ``file://`` URI names, None where it is neither.
 
     Only a URI is decoded: the percent sign of a path is its own. Bytes that are no UTF-8 are kept (``os.fsdecode``), as
-    ``Path.as_uri`` encodes them, so that the file is found again.
+    ``Path.as_uri`` encodes them, so that the file is found again. Text that is no bytes at all names no file.
     """
+    try:
+        os.fsencode(uri)
+    except UnicodeEncodeError:
+        return None
     if uri.startswith("/"):
         return Path(uri)
     try:
