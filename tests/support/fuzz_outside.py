@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import random
 import tempfile
@@ -104,10 +105,8 @@ def try_name(rng: random.Random, folder: Path) -> str:
     assert display_name(name).isprintable()
     path_of_uri(name)
     roots = (BucketRoot("bucket", "in"),)
-    try:
+    with contextlib.suppress(InvalidJobError):
         assert locate_object(f"s3://bucket/{name}", roots).startswith("bucket/in")
-    except InvalidJobError:
-        pass
     try:
         with open_scan(locate_scan(name, (root,)), (root,)) as file:
             assert file.read() == INSIDE, name

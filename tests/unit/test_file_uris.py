@@ -17,12 +17,6 @@ NAMES = st.binary(min_size=1, max_size=40).filter(
 
 
 @given(NAMES)
-def test_text_that_is_no_bytes_names_no_file() -> None:
-    for name in ("/scans/\ud800.png", "file:///scans/\ud800.png"):
-        assert path_of_uri(name) is None
-        assert display_name(name) == "\ufffd.png"
-
-
 def test_every_name_a_file_may_have_comes_back_from_its_uri_and_its_path(name: bytes) -> None:
     path = Path("/inbox/done") / os.fsdecode(name)
     assert path_of_uri(path.as_uri()) == path_of_uri(str(path)) == path
@@ -66,3 +60,9 @@ def test_a_name_is_shown_as_people_wrote_it_and_forges_no_line(uri: str | None, 
 def test_whatever_a_row_holds_can_be_shown_on_one_line(uri: str) -> None:
     shown = display_name(uri)
     assert shown.encode("utf-8").decode("utf-8").isprintable()
+
+
+def test_text_that_is_no_bytes_names_no_file() -> None:
+    for name in ("/scans/\ud800.png", "file:///scans/\ud800.png"):
+        assert path_of_uri(name) is None
+        assert display_name(name) == "\ufffd.png"
