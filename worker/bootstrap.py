@@ -292,6 +292,7 @@ def connect_redis(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
         socket_timeout=timeout_s,
         retry=Retry(NoBackoff(), 1),
         decode_responses=True,
+        encoding_errors="replace",  # whoever may write to Redis may write any bytes, and ends no loop with them
         client_name="icr",
     )
     return client

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -18,7 +17,9 @@ import pytest
 import redis
 from kombu import Connection, Consumer, Queue
 
+from worker.bootstrap import connect_redis
 from worker.queue import transport
+from worker.queue.beats import beat_ages
 from worker.queue.in_hand import (
     IN_HAND,
     SINCE,
@@ -138,4 +139,14 @@ def test_what_a_dead_process_held_comes_back_at_once_and_what_a_hung_one_held_in
     assert give_back_of_the_dead(client) == 1 and client.lrange(LIST, 0, -1) == [b"1"]
     client.zadd(SINCE, {"elsewhere/7/7#1": 1.0})
     assert give_back_overdue(client, 240) == 1 and client.lrange(LIST, 0, -1) == [b"1", b"3"]
-    assert client.hlen(IN_HAND) == client.zcard(SINCE) == 1 and os.getpid()
+    assert client.hlen(IN_HAND) == client.zcard(SINCE) == 1
+
+
+def test_bytes_that_are_no_text_end_no_loop(server: PrivateRedis, client: redis.Redis) -> None:
+    """Planted by somebody who may write to Redis, where the watcher and every worker look."""
+    client.hset(IN_HAND, mapping={b"\xff\xfe": b"x\ny", b"\xff": b"no list"})
+    client.set(b"icr:beat:\xff", b"\xff", px=9_000)
+    ours = connect_redis(f"unix://{server.socket}")
+    assert give_back_of_the_dead(ours) == 0
+    assert beat_ages(ours) == {}, "a name that is no text is nobody's"
+    assert client.hlen(IN_HAND) == 2

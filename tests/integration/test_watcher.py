@@ -140,7 +140,7 @@ def test_two_watchers_whose_lock_does_not_hold_take_each_scan_once(publisher: Pu
     engine, inbox = publisher.runtime.engine(), publisher.runtime.inbox
     folder.prepare(inbox)
     both = [Watcher(publisher, cast(Any, SimpleNamespace(check=lambda path: None))) for _ in range(2)]
-    names = {f"{i}.png" for i in range(30)}
+    names = {f"{i}.png" for i in range(12)}
     for name in names:
         (inbox / name).write_bytes(name.encode())
     for _ in range(200):

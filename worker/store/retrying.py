@@ -68,7 +68,7 @@ def promote_duplicate(connection: Connection, job_id: str, now: datetime) -> Non
     connection.execute(update(JobRow).where(JobRow.id == promoted).values(queue_anew(now)))
 
 
-MISPLACED_S = 3600.0
+MISPLACED_S = 600.0
 """How long after its end a scan is looked for where it does not belong, as after a kill of ``icr retry``."""
 
 
