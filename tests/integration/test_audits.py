@@ -97,6 +97,7 @@ def test_a_wrong_number_is_corrected_counted_and_told(engine: Engine) -> None:
 def test_a_command_that_corrects_an_audited_field_decides_it(engine: Engine) -> None:
     store(engine)
     correct_field(engine, 1, None, who="anna")
+    correct_field(engine, 1, "701", who="anna")
     assert count_audits(engine)[0].audited == 0, "who confirms has seen the reading"
     correct_field(engine, 1, "107", who="anna")
     assert count_audits(engine)[0].wrong == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import uuid
@@ -311,6 +312,27 @@ def test_the_api_and_the_command_add_show_and_send_again(
         assert client.delete("/v1/webhooks/1").status_code == 204
         assert "0 messages" in runner.invoke(icr, ["webhooks", "send", "--all"]).output, "nobody is told any more"
         assert dead["id"] in runner.invoke(icr, ["webhooks", "dead"]).output
+
+
+def test_the_overview_shows_what_was_given_up_with_a_button_to_send_it_again(
+    sqlite_template: Path, tmp_path: Path, receiver: Receiver
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "icr.db")
+    runtime = build_runtime(Settings(home=tmp_path, webhook_private=True))
+    engine = runtime.engine()
+    webhooks.add_endpoint(engine, receiver.url + "?<b>", ["scan.read"])
+    taken = claim(engine, register(engine))
+    assert taken is not None and store_readings(engine, taken, taken.scan, [ACCEPTED], audit_share=1.0)
+    (delivery,) = webhooks.take_due(engine, limit=10)
+    webhooks.record_failure(engine, delivery, status=500, reason="<script>", next_in_s=None)
+    with client_of(runtime) as client:
+        page = client.get("/overview").text
+        assert "Send again" in page and "100.00%" in page and "<script>alert" not in page and "<b>" not in page
+        (action,) = re.findall(r'action="(/overview/webhooks/[^"]+)"', page)
+        assert client.post(action).status_code == 303
+        assert "Send again" not in client.get("/overview").text
+    deliver(runtime)
+    assert receiver.events() == ["scan.read"]
 
 
 def test_a_purge_forgets_what_was_sent(runtime: Runtime, receiver: Receiver) -> None:

@@ -1,21 +1,27 @@
-"""The overview: what waits and how long, how much the machine reads by itself, and what people decided."""
+"""The overview: what waits and how long, how much the machine reads, what people decided, what was not delivered."""
 
 from __future__ import annotations
 
 import math
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
-from worker.api.access import SignedIn
+from worker.api.access import Admin, Role, SignedIn
+from worker.monitoring.audit_bound import bound_rate
 from worker.review.desk import Desk
+from worker.store import webhooks
+from worker.store.audits import count_audits
 from worker.store.digit_groups import count_misses
 from worker.store.figures import count_latest_fields
 from worker.store.overview import list_waiting, list_work
 from worker.store.summary import count_page_review_queue, queue_summary
 from worker.store.tables import JobState
+from worker.store.webhooks import list_messages
 
 HOURS = 24
+SHOWN = 50
+"""Messages that were given up, as a list shows them; the command shows more."""
 
 
 def make_overview(desk: Desk) -> APIRouter:
@@ -41,7 +47,15 @@ def make_overview(desk: Desk) -> APIRouter:
             work=list_work(desk.engine, HOURS),
             misses=[(who, planted, missed, *wilson(missed, planted)) for who, (planted, missed) in missed_by.items()],
             hours=HOURS,
+            audits=[(each, bound_rate(each.audited, each.wrong)) for each in count_audits(desk.engine)],
+            undelivered=list_messages(desk.engine, dead=True, limit=SHOWN) if user.may(Role.ADMIN) else [],
         )
+
+    @router.post("/overview/webhooks/{message_id}")
+    def send_again(message_id: str, _user: Admin) -> RedirectResponse:
+        """Send a message again that was given up."""
+        webhooks.send_again(desk.engine, message_id)
+        return RedirectResponse("/overview", 303)
 
     return router
 

@@ -121,10 +121,12 @@ def correct_field(
                 return _keep_key(connection, replace(review, action="key"), field, agreement, seen)
         differs = _differs(field, number, value)
         if number is not None and is_audited(connection, field_id):
-            if differs and seen is not None and not _is_escalated(connection, field_id):
+            is_blind = seen is not None and seen.shown == "blind"
+            if is_blind and differs and not _is_escalated(connection, field_id):
                 return _keep_key(connection, replace(review, action="key"), field, Agreement.DIFFER, seen)
-            answer_audit(connection, field_id, wrong=differs)
-            if not differs:
+            if is_blind or differs:  # who has seen the reading shows it wrong, and never right
+                answer_audit(connection, field_id, wrong=differs)
+            if is_blind and not differs:
                 connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
                 return record_act(connection, replace(review, action="key"), field, seen)
         holds = {"final_text": after, "origin": "reviewer"}
