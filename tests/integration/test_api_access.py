@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import httpx
 import pytest
 
 from tests.support.http import served
+from worker.api.serving import listen
 from worker.bootstrap import Runtime, build_runtime
+from worker.errors import SettingsError
 from worker.settings import Settings
 from worker.system.local_token import FILE, is_loopback, local_address, read_local_token
 
@@ -67,6 +70,15 @@ def test_every_answer_bears_the_policy(client: httpx.Client) -> None:
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
+
+
+def test_no_answer_waits_for_an_acknowledgement() -> None:
+    with listen("127.0.0.1", 0) as server, socket.create_connection(server.getsockname()):
+        accepted, _ = server.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        with pytest.raises(SettingsError, match="ICR_SERVE_PORT"):
+            listen("127.0.0.1", server.getsockname()[1])
 
 
 def test_other_commands_never_load_the_server() -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from tests.support.system import wait_until
 from worker.api.app import make_app
+from worker.api.serving import listen
 from worker.bootstrap import Runtime, build_runtime
 from worker.inbox.posted import POSTED
 from worker.settings import Settings
@@ -23,14 +24,13 @@ from worker.system.local_token import read_local_token
 @contextmanager
 def served(runtime: Runtime) -> Iterator[str]:
     """Serve an application on a free port; yield its address."""
-    config = uvicorn.Config(make_app(runtime), host="127.0.0.1", port=0, log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    server = uvicorn.Server(uvicorn.Config(make_app(runtime), log_config=None, access_log=False))
+    listener = listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         wait_until(lambda: server.started or not thread.is_alive(), 20, "uvicorn starts")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(20)

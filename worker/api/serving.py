@@ -26,7 +26,7 @@ def serve_http(runtime: Runtime, *, say: Callable[[Runtime, int], None]) -> None
     SettingsError
         The port is taken, the address is none of this machine, or the certificate cannot be used.
     """
-    listener = _listen(runtime.settings.serve_host, runtime.settings.serve_port)
+    listener = listen(runtime.settings.serve_host, runtime.settings.serve_port)
     certificate, key = runtime.settings.serve_certificate, runtime.settings.serve_key
     say(runtime, listener.getsockname()[1])
     config = uvicorn.Config(
@@ -53,10 +53,20 @@ def serve_http(runtime: Runtime, *, say: Callable[[Runtime, int], None]) -> None
         delivering.join()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Open a port, 0 for a free one.
+
+    Raises
+    ------
+    SettingsError
+        The port is taken, or the address is none of this machine.
+    """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=256)
     except OSError as error:
         raise SettingsError(f"{host}:{port} (ICR_SERVE_HOST, ICR_SERVE_PORT): {error.strerror}") from error
+    # Accepted connections inherit it. asyncio sets it only on sockets that name their protocol, and create_server's do
+    # not; without it every answer waits 40 ms for the client's delayed acknowledgement (48 instead of 2 ms a list).
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
