@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.imaging.form_removal import remove_form
+from worker.imaging.form_removal import PrintedCrop, remove_forms
 from worker.values import Box
 
 PX_PER_MM = 12.0
@@ -24,6 +24,26 @@ def crop(*, frame: bool = True, tilt: int = 0) -> np.ndarray:
 
 def ink_of(grey: np.ndarray) -> int:
     return int((grey < 128).sum())
+
+
+def remove_form(grey: np.ndarray, lines: list[tuple[np.ndarray, np.ndarray]], inner: Box, scale: float) -> np.ndarray:
+    (cleaned,) = remove_forms([PrintedCrop(grey, lines, inner, scale)])
+    return cleaned
+
+
+def test_many_crops_at_once_are_cleaned_as_each_by_itself() -> None:
+    small = cv2.resize(crop(tilt=2), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    half = [(start / 2, end / 2) for start, end in strokes()]
+    crops = [
+        PrintedCrop(crop(tilt=3), strokes(3.0), INNER, PX_PER_MM),
+        PrintedCrop(small, half, Box(*(v / 2 for v in INNER)), PX_PER_MM / 2),
+        PrintedCrop(crop(frame=False), [], INNER, PX_PER_MM),
+        PrintedCrop(crop(), strokes(-4.0), INNER, PX_PER_MM),
+    ]
+    for together, one in zip(remove_forms(crops), crops, strict=True):
+        assert np.array_equal(together, remove_forms([one])[0])
+        assert ink_of(together) == 0
+    assert remove_forms([]) == []
 
 
 @pytest.mark.parametrize("shift", [0.0, 3.0, -4.0])

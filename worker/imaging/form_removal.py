@@ -5,8 +5,10 @@ A line that looks like a frame but is not in the template stays, because it may 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -17,6 +19,9 @@ from worker.imaging.geometry import Array, median
 from worker.imaging.line_removal import Rule
 from worker.imaging.pieces import find_pieces
 from worker.values import Box, Grey
+
+Places: TypeAlias = NDArray[np.intp]
+Flags: TypeAlias = NDArray[np.bool_]
 
 SEARCH_MM = 0.7
 """How far a line may lie from its registered place; registered lines lie within 0.3 mm."""
@@ -32,27 +37,55 @@ LEAST_SEEN = 0.5
 """A line counts as printed if at least this share of its length shows ink."""
 
 
-def remove_form(grey: Grey, strokes: Iterable[tuple[Array, Array]], inner: Box, px_per_mm: float) -> Grey:
-    """Return the crop with the form's lines, and everything outside of the field, painted over as paper.
+class PrintedCrop(NamedTuple):
+    """A crop (h, w) uint8, 0 = ink, and what its form says of it, in crop pixels.
 
-    Parameters
-    ----------
-    grey
-        (h, w) uint8, 0 = ink.
-    strokes
-        Start and end (x, y) of the template's lines, in crop pixels.
-    inner
-        The field's own box in crop pixels.
-    px_per_mm
-        Resolution of the crop.
+    ``strokes`` are start and end (x, y) of the template's lines, ``inner`` is the field's own box.
     """
-    paper = estimate_paper(grey, px_per_mm)
-    ink = find_ink(grey, paper)
-    erased = np.zeros_like(ink)
-    if rules := _find_lines(ink, strokes, px_per_mm):
-        _mark_lines(ink, rules, erased)
-    erased |= _mark_strangers(np.where(erased > 0, np.uint8(0), ink), inner)
-    return np.where(erased > 0, paper, grey)
+
+    grey: Grey
+    strokes: Sequence[tuple[Array, Array]]
+    inner: Box
+    px_per_mm: float
+
+
+def remove_forms(crops: Sequence[PrintedCrop]) -> list[Grey]:
+    """Return each crop with the form's lines, and everything outside of the field, painted over as paper.
+
+    The lines of all crops are looked for, and marked, at once.
+    """
+    papers = [estimate_paper(crop.grey, crop.px_per_mm) for crop in crops]
+    inks = [find_ink(crop.grey, paper) for crop, paper in zip(crops, papers, strict=True)]
+    sheet = _Sheet(inks)
+    rules, owners = _find_lines(sheet, crops)
+    erased = _mark_lines(sheet, rules, np.array(owners, np.intp))
+    cleaned = []
+    for crop, paper, ink, lines in zip(crops, papers, inks, erased, strict=True):
+        gone = lines | _mark_strangers(np.where(lines > 0, np.uint8(0), ink), crop.inner)
+        cleaned.append(np.where(gone > 0, paper, crop.grey))
+    return cleaned
+
+
+class _Sheet:
+    """The ink of many crops one after another, looked at by crop, row and column."""
+
+    def __init__(self, inks: Sequence[Mask]) -> None:
+        self.heights = np.array([len(ink) for ink in inks], np.intp)
+        self.widths = np.array([ink.shape[1] for ink in inks], np.intp)
+        self.begins = np.concatenate([[0], np.cumsum(self.heights * self.widths)])
+        self.ink = np.concatenate([ink.ravel() for ink in inks]) if inks else np.zeros(0, np.uint8)
+
+    def places(self, crop: Places, upright: NDArray[np.bool_], along: Places, across: Places) -> tuple[Places, Flags]:
+        """Return the indices into ``ink`` of places along and across lines, and which of them lie within their crop."""
+        rows, columns = np.where(upright, along, across), np.where(upright, across, along)
+        width = self.widths[crop]
+        inside = (rows >= 0) & (rows < self.heights[crop]) & (columns >= 0) & (columns < width)
+        return (self.begins[crop] + rows * width + columns) * inside, np.asarray(inside, bool)
+
+    def has_ink(self, crop: Places, upright: NDArray[np.bool_], along: Places, across: Places) -> Flags:
+        """Tell at which places there is ink; beyond a crop there is none."""
+        at, inside = self.places(crop, upright, along, across)
+        return np.asarray((self.ink[at] > 0) & inside, bool)
 
 
 def find_ink(grey: Grey, paper: Grey) -> Mask:
@@ -68,35 +101,41 @@ def estimate_paper(grey: Grey, px_per_mm: float) -> Grey:
     return np.asarray(cv2.blur(closed, (5, 5)), np.uint8)
 
 
-def _mark_lines(ink: Mask, rules: list[Rule], erased: Mask) -> None:
-    """Mark in ``erased`` the bands of the lines with their grey rims, except where a stroke crosses them.
+def _mark_lines(sheet: _Sheet, rules: list[Rule], owners: Places) -> list[Mask]:
+    """Mark, crop by crop, the bands of the lines with their grey rims, except where a stroke crosses them.
 
-    All lines are marked at once: the (N,) arrays hold the places along one line after those of another.
+    All lines are marked at once: the (N,) arrays hold the places along one line after those of another. ``owners``
+    tells of which crop a line is.
     """
-    starts = np.array([max(0, r.start - 2) for r in rules])
-    counts = np.array([min(ink.shape[not r.upright], r.end + 2) for r in rules]) - starts
-    line = np.repeat(np.arange(len(rules)), counts)
-    ends = np.cumsum(counts)
-    begins, place = ends - counts, np.arange(ends[-1])
-    along = place + (starts - begins)[line]
-    half, offset, slope = np.array([(r.thickness / 2 + 1.0, r.offset, r.slope) for r in rules]).T
-    middle = offset[line] + slope[line] * along
-    top = np.ceil(middle - half[line]).astype(np.intp)
-    bottom = np.floor(middle + half[line]).astype(np.intp)
-    upright = np.array([r.upright for r in rules])[line]
-    beside = _ink_across(ink, upright, along, np.stack([top - 2, top - 1, bottom + 1, bottom + 2]))
-    reach = half.astype(np.intp)[line] + 1
-    window = np.maximum(place - reach, begins[line]), np.minimum(place + reach + 1, ends[line])
-    crossed = _any_within(beside[0] & beside[1], *window) & _any_within(beside[2] & beside[3], *window)
-    top = top - ~beside[1]
-    bottom = bottom + ~beside[2]
-    across = top + np.arange(int((bottom - top).max()) + 1)[:, None]
-    rows, columns = np.where(upright, along, across), np.where(upright, across, along)
-    marked = (across <= bottom) & ~crossed & _is_inside(ink, rows, columns)
-    erased[rows[marked], columns[marked]] = 1
+    erased = np.zeros_like(sheet.ink)
+    if rules:
+        upright_rules = np.array([r.upright for r in rules])
+        limits = np.where(upright_rules, sheet.heights[owners], sheet.widths[owners])
+        starts = np.array([max(0, r.start - 2) for r in rules])
+        counts = np.minimum(limits, [r.end + 2 for r in rules]) - starts
+        line = np.repeat(np.arange(len(rules)), counts)
+        ends = np.cumsum(counts)
+        begins, place = ends - counts, np.arange(ends[-1])
+        along = place + (starts - begins)[line]
+        half, offset, slope = np.array([(r.thickness / 2 + 1.0, r.offset, r.slope) for r in rules]).T
+        middle = offset[line] + slope[line] * along
+        top = np.ceil(middle - half[line]).astype(np.intp)
+        bottom = np.floor(middle + half[line]).astype(np.intp)
+        upright, crop = upright_rules[line], owners[line]
+        beside = sheet.has_ink(crop, upright, along, np.stack([top - 2, top - 1, bottom + 1, bottom + 2]))
+        reach = half.astype(np.intp)[line] + 1
+        window = np.maximum(place - reach, begins[line]), np.minimum(place + reach + 1, ends[line])
+        crossed = _any_within(beside[0] & beside[1], *window) & _any_within(beside[2] & beside[3], *window)
+        top = top - ~beside[1]
+        bottom = bottom + ~beside[2]
+        across = top + np.arange(int((bottom - top).max()) + 1)[:, None]
+        at, inside = sheet.places(crop, upright, along, across)
+        erased[at[(across <= bottom) & ~crossed & inside]] = 1
+    parts = zip(sheet.begins, sheet.begins[1:], sheet.heights, strict=False)
+    return [erased[begin:end].reshape(height, -1) for begin, end, height in parts]
 
 
-def _any_within(flags: NDArray[np.bool_], start: NDArray[np.intp], stop: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _any_within(flags: Flags, start: Places, stop: Places) -> Flags:
     """Tell, for each window from ``start`` to ``stop`` (exclusive), whether a flag is set in it."""
     total = np.concatenate([[0], np.cumsum(flags)])
     return np.asarray(total[stop] > total[start], bool)
@@ -106,35 +145,54 @@ def _any_within(flags: NDArray[np.bool_], start: NDArray[np.intp], stop: NDArray
 class _Course:
     """Where a stroke's line is looked for: at columns ``along`` around rows ``expected``, or the reverse if upright."""
 
+    crop: int
+    px_per_mm: float
     upright: bool
     start: int
     end: int
-    along: NDArray[np.intp]
+    along: Places
     expected: Array
 
 
-def _find_lines(ink: Mask, strokes: Iterable[tuple[Array, Array]], px_per_mm: float) -> list[Rule]:
-    """Find the lines that are printed near the strokes, with their true places, slopes and thicknesses."""
-    courses = [c for start, end in strokes if (c := _course(ink.shape, start, end, 2 * px_per_mm)) is not None]
-    if not courses:
-        return []
-    middle, thickness = _runs_near(ink, courses, px_per_mm)
-    stops = np.cumsum([len(c.along) for c in courses])[:-1]
-    found = zip(courses, np.split(middle, stops), np.split(thickness, stops), strict=True)
-    return [rule for course, m, t in found if (rule := _fit_line(course, m, t, px_per_mm)) is not None]
+def _find_lines(sheet: _Sheet, crops: Sequence[PrintedCrop]) -> tuple[list[Rule], list[int]]:
+    """Find the lines that are printed near the strokes, with their true places, slopes and thicknesses.
+
+    Beside them return of which crop each is.
+    """
+    courses = [
+        course
+        for i, crop in enumerate(crops)
+        for start, end in crop.strokes
+        if (course := _course(i, crop, start, end)) is not None
+    ]
+    rules, owners = [], []
+    for _, group in itertools.groupby(courses, key=lambda course: _reach(course.px_per_mm)):
+        together = list(group)
+        middle, thickness = _runs_near(sheet, together)
+        stops = np.cumsum([len(c.along) for c in together])[:-1]
+        for course, m, t in zip(together, np.split(middle, stops), np.split(thickness, stops), strict=True):
+            if (rule := _fit_line(course, m, t)) is not None:
+                rules.append(rule)
+                owners.append(course.crop)
+    return rules, owners
 
 
-def _course(shape: tuple[int, ...], start: Array, end: Array, shortest: float) -> _Course | None:
+def _reach(px_per_mm: float) -> int:
+    return max(2, round(SEARCH_MM * px_per_mm))
+
+
+def _course(number: int, crop: PrintedCrop, start: Array, end: Array) -> _Course | None:
     upright = bool(abs(end[1] - start[1]) > abs(end[0] - start[0]))
     (a0, c0), (a1, c1) = sorted((p[::-1] if upright else p).tolist() for p in (start, end))
-    first, last = max(0, round(a0)), min(shape[0] if upright else shape[1], round(a1))
-    if last - first < shortest:
+    first, last = max(0, round(a0)), min(crop.grey.shape[0 if upright else 1], round(a1))
+    if last - first < 2 * crop.px_per_mm:
         return None
     along = np.arange(first, last, SAMPLED)
-    return _Course(upright, first, last, along, c0 + (c1 - c0) / (a1 - a0) * (along - a0))
+    expected = c0 + (c1 - c0) / (a1 - a0) * (along - a0)
+    return _Course(number, crop.px_per_mm, upright, first, last, along, expected)
 
 
-def _fit_line(course: _Course, middle: Array, thickness: Array, px_per_mm: float) -> Rule | None:
+def _fit_line(course: _Course, middle: Array, thickness: Array) -> Rule | None:
     """Fit a line to the runs of ink of the usual thickness; None where too few are seen."""
     seen = thickness > 0
     if np.count_nonzero(seen) < LEAST_SEEN * len(seen):
@@ -142,7 +200,7 @@ def _fit_line(course: _Course, middle: Array, thickness: Array, px_per_mm: float
     usual = median(thickness[seen])
     away = middle - course.expected
     clear = seen & (thickness <= usual + 1.5)
-    near = clear & (np.abs(away - median(away[clear])) < 0.25 * px_per_mm + 0.5)
+    near = clear & (np.abs(away - median(away[clear])) < 0.25 * course.px_per_mm + 0.5)
     if np.count_nonzero(near) < 4:
         return None
     x, y = course.along[near], middle[near]
@@ -151,17 +209,19 @@ def _fit_line(course: _Course, middle: Array, thickness: Array, px_per_mm: float
     return Rule(course.upright, mean_y - slope * mean_x, slope, usual, course.start, course.end)
 
 
-def _runs_near(ink: Mask, courses: list[_Course], px_per_mm: float) -> tuple[Array, Array]:
+def _runs_near(sheet: _Sheet, courses: list[_Course]) -> tuple[Array, Array]:
     """Return middle and thickness of the ink nearest to ``expected``, at all places of all courses one after another.
 
-    Thickness is 0 where there is none within reach, or more than a line has.
+    Thickness is 0 where there is none within reach, or more than a line has. All courses have the same reach.
     """
-    reach = max(2, round(SEARCH_MM * px_per_mm))
+    reach = _reach(courses[0].px_per_mm)
     offsets = np.arange(-2 * reach, 2 * reach + 1)
     expected = np.rint(np.concatenate([c.expected for c in courses])).astype(np.intp)
     along = np.concatenate([c.along for c in courses])
-    upright = np.repeat([c.upright for c in courses], [len(c.along) for c in courses])
-    window = _ink_across(ink, upright[:, None], along[:, None], expected[:, None] + offsets)
+    counts = [len(c.along) for c in courses]
+    upright = np.repeat([c.upright for c in courses], counts)
+    crop = np.repeat([c.crop for c in courses], counts)
+    window = sheet.has_ink(crop[:, None], upright[:, None], along[:, None], expected[:, None] + offsets)
     by_nearness = reach + np.argsort(np.abs(offsets[reach:-reach]), kind="stable")
     nearest = by_nearness[window[:, by_nearness].argmax(1)]
     steps = np.arange(len(offsets))
@@ -169,22 +229,8 @@ def _runs_near(ink: Mask, courses: list[_Course], px_per_mm: float) -> tuple[Arr
     low = np.where(gap & (steps <= nearest[:, None]), steps, -1).max(1) + 1
     high = np.where(gap & (steps >= nearest[:, None]), steps, len(offsets)).min(1) - 1
     height = np.maximum(high - low + 1, 0)
-    height[height > THICKEST_MM * px_per_mm] = 0
+    height[height > np.repeat([THICKEST_MM * c.px_per_mm for c in courses], counts)] = 0
     return expected + (low + high) / 2 - 2 * reach, height.astype(np.float64)
-
-
-def _ink_across(
-    ink: Mask, upright: NDArray[np.bool_], along: NDArray[np.intp], across: NDArray[np.intp]
-) -> NDArray[np.bool_]:
-    """Tell at which places there is ink; beyond the crop there is none."""
-    rows, columns = np.where(upright, along, across), np.where(upright, across, along)
-    inside = _is_inside(ink, rows, columns)
-    return np.asarray((ink[rows * inside, columns * inside] > 0) & inside, bool)
-
-
-def _is_inside(ink: Mask, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.bool_]:
-    height, width = ink.shape
-    return np.asarray((rows >= 0) & (rows < height) & (columns >= 0) & (columns < width), bool)
 
 
 def _mark_strangers(ink: Mask, inner: Box) -> Mask:

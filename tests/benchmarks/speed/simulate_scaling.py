@@ -27,6 +27,8 @@ from worker.store.jobs import store_readings
 from worker.system.private_redis import PrivateRedis
 from worker.values import FieldStatus
 
+MACHINES = (1, 10, 100)
+DAY_S, HOUR_S = 86_400, 3600
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 ROUNDS = 60
 PAGE = make_page(0, *(make_field(f"f{i}", "12345", FieldStatus.ACCEPTED) for i in range(FIELDS_A_PAGE)))
@@ -161,9 +163,10 @@ def measure_redis_s() -> float:
 def main() -> None:
     """Measure what is not given, simulate, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--read-s", type=float, default=0.128, help="CPU time of a page: docs/reference/performance.md")
+    parser.add_argument("--read-s", type=float, default=0.35, help="CPU time of a page: docs/reference/performance.md")
     parser.add_argument("--database-ms", type=float, help="Instead of measuring it")
     parser.add_argument("--redis-ms", type=float, help="Instead of measuring it")
+    parser.add_argument("--cores", type=int, default=8, help="Of one machine, each a worker process")
     parser.add_argument("--scans", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
@@ -182,6 +185,14 @@ def main() -> None:
             rate, database, broker = simulate(costs, workers, given.scans, random.Random(given.seed))
             ideal = workers / (costs.read_s + costs.database_s + costs.redis_s)
             print(f"{workers:7d}  {rate:7.1f}  {rate / ideal:8.0%}  {database:13.0%}  {broker:10.1%}")
+        hours = (given.read_s + ours_s + database_s + redis_s) * 1e6 / HOUR_S
+        print(f"processor hours a million scans: {hours:.0f}\nmachines of {given.cores}  scans a day  database busy")
+        for machines in MACHINES:
+            costs = Costs(given.read_s + ours_s, database_s, redis_s, lanes)
+            workers = machines * given.cores
+            scans = max(given.scans, 30 * workers)
+            rate, database, _ = simulate(costs, workers, scans, random.Random(given.seed))
+            print(f"{machines:13d}  {rate * DAY_S:11,.0f}  {database:13.0%}")
 
 
 if __name__ == "__main__":

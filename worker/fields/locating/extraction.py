@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
-from worker.imaging.form_removal import remove_form
+from worker.imaging.form_removal import PrintedCrop, remove_forms
 from worker.imaging.geometry import corners_of, project
 from worker.imaging.print_removal import decode_print, remove_print
 from worker.registration.landmarks import strokes_of
@@ -22,6 +23,7 @@ MAX_PX_PER_MM = 9.0
 """Crops of finer scans are reduced to about 230 dpi: digits of 4 mm have 36 rows, and the readers look at 28.
 
 At 16 the sample cards and the NIST page read the same (46 of 48 and 26 of 28 free fields) at twice the time."""
+LEAST_SIDE_PX = 16
 BESIDE_MM = 3.0
 FEWEST_BESIDE = 4
 """Stretches of print within ``BESIDE_MM`` of a field tell how well it lies, if there are that many."""
@@ -35,7 +37,7 @@ def extract_fields(page: Page, template: FormTemplate, registration: Registratio
     read = (spec for spec in template.fields if spec.kind != "text")
     crops = [_without_print(extract_field(page, spec, registration)) for spec in read]
     strokes = _strokes(template.landmarks)
-    return [crop if crop.spec.cells else _without_form(crop, strokes) for crop in crops]
+    return _without_form(crops, strokes)
 
 
 @functools.lru_cache(maxsize=64)
@@ -62,16 +64,21 @@ def inner_box_px(crop: FieldCrop) -> Box:
     return _inner_px(crop.spec, crop.grey.shape[1] / (crop.spec.box_mm[2] + 2 * MARGIN_MM))
 
 
-def _without_form(crop: FieldCrop, strokes_mm: NDArray[np.float64]) -> FieldCrop:
+def _without_form(crops: Sequence[FieldCrop], strokes_mm: NDArray[np.float64]) -> list[FieldCrop]:
+    """Return the crops of free fields without the form's lines; rows of cells and tiny crops stay as they are."""
+    chosen = [i for i, crop in enumerate(crops) if not crop.spec.cells and min(crop.grey.shape) >= LEAST_SIDE_PX]
+    cleaned = remove_forms([_as_printed(crops[i], strokes_mm) for i in chosen])
+    by_index = dict(zip(chosen, cleaned, strict=True))
+    return [replace(crop, grey=freeze(by_index[i])) if i in by_index else crop for i, crop in enumerate(crops)]  # type: ignore[arg-type]
+
+
+def _as_printed(crop: FieldCrop, strokes_mm: NDArray[np.float64]) -> PrintedCrop:
     height, width = crop.grey.shape
     x, y, w, _ = crop.spec.box_mm
     scale = width / (w + 2 * MARGIN_MM)
     px = (strokes_mm - (x - MARGIN_MM, y - MARGIN_MM)) * scale
     near = (px.max(1) > 0).all(1) & (px.min(1) < (width, height)).all(1)
-    inner = _inner_px(crop.spec, scale)
-    strokes = [(start, end) for start, end in px[near]]
-    grey = remove_form(crop.grey, strokes, inner, scale) if min(height, width) >= 16 else crop.grey
-    return replace(crop, grey=freeze(grey))  # type: ignore[arg-type]
+    return PrintedCrop(crop.grey, [(start, end) for start, end in px[near]], _inner_px(crop.spec, scale), scale)
 
 
 def extract_field(page: Page, spec: FieldSpec, registration: Registration) -> FieldCrop:
