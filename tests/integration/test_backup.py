@@ -16,11 +16,13 @@ from sqlalchemy import Engine
 from tests.support.data import PROJECT
 from tests.support.databases import fill, rows_of
 from tests.support.readings import read
+from worker.bootstrap import connect_redis
 from worker.cli import icr
 from worker.errors import IcrError
+from worker.queue.beats import record_beat
 from worker.settings import Settings
 from worker.store.engine import make_engine, upgrade_database
-from worker.system.private_redis import HomeLock
+from worker.system.private_redis import HomeLock, PrivateRedis
 
 Run = Callable[..., Result]
 
@@ -130,6 +132,21 @@ def test_nothing_is_restored_while_icr_up_runs_or_over_a_backup(
     assert told.exit_code == 1 and "in use already" in str(told.exception)
     nowhere = run(engine, "backup", str(tmp_path / "no" / "icr.zip"))
     assert nowhere.exit_code == 1 and "cannot write" in str(nowhere.exception)
+
+
+def test_nothing_is_restored_or_moved_while_a_worker_beats(sqlite_template: Path, run: Run, tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'icr.db')}")
+    file, server = tmp_path / "icr.zip", PrivateRedis(tmp_path / "redis")
+    assert run(engine, "backup", str(file)).exit_code == 0
+    server.start()
+    try:
+        with connect_redis(f"unix://{server.socket}") as client:
+            record_beat(client, "worker@elsewhere")
+        told = run(engine, "restore", str(file), "--replace", ICR_BROKER_URL=f"unix://{server.socket}")
+        assert told.exit_code == 1 and "worker@elsewhere is still running" in str(told.exception)
+        engine.dispose()
+    finally:
+        server.stop()
 
 
 def test_a_sqlite_file_moves_to_postgresql(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ def restore(runtime: Runtime, file: Path, replace: bool) -> None:
     """
     from worker.backups import open_backup
 
+    _require_stopped(runtime)
     with HomeLock(runtime.home / "icr.lock"), open_backup(file) as kept:
         aside = kept.restore_database(runtime.engine(), replace=replace)
         say(f"{_tell_rows(kept.about.rows)}, as of {kept.about.made_at:%Y-%m-%d %H:%M:%S} UTC")
@@ -71,6 +73,7 @@ def move_database(runtime: Runtime, source: Path) -> None:
         raise SettingsError(
             "set ICR_DATABASE_URL to the empty PostgreSQL database: postgresql://user:password@host/name"
         )
+    _require_stopped(runtime)
     with HomeLock(runtime.home / "icr.lock"):
         origin = make_engine(f"sqlite:///{source.absolute()}")
         upgrade_database(origin)
@@ -79,6 +82,21 @@ def move_database(runtime: Runtime, source: Path) -> None:
     for table, count in rows.items():
         say(f"{table:<12} {count:>10}")
     say(f"{describe(target)} has every row of {source}, which stays as it is; keep ICR_DATABASE_URL set")
+
+
+def _require_stopped(runtime: Runtime) -> None:
+    """Refuse to go on while a worker or a watcher beats on the Redis of many machines; a private one has a lock."""
+    if runtime.settings.broker_url is None:
+        return
+    import redis
+
+    from worker.queue.beats import beat_ages
+
+    with contextlib.suppress(redis.RedisError):
+        ages = beat_ages(runtime.redis_client())
+        alive = [name for name, age in ages.items() if age <= 3 * runtime.settings.canary_s]
+        if alive:
+            raise SettingsError(f"{', '.join(alive)} is still running: stop everything first")
 
 
 def _tell_rows(rows: Mapping[str, int]) -> str:
