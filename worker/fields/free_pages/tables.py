@@ -49,7 +49,9 @@ def find_printed_rows(page: Page, sketch: Sketch, recognizers: Recognizers | Non
     """Find the printed rows of cells of a page, turned so that their digits look most like digits."""
     if recognizers is None:
         return _cell_rows(page, sketch)
-    forms = [_cell_rows(page, turn_sketch(sketch, turns)) for turns in range(4)]
+    forms = [_cell_rows(page, turn_sketch(sketch, turns)) for turns in (0, 1)]
+    # upside down, rows are rows as well
+    forms += [_cell_rows(page, turn_sketch(sketch, k + 2)) if forms[k].fields else forms[k] for k in (0, 1)]
     if not any(form.fields for form in forms):
         return Form(sketch)
     likeness = np.array([_likeness(form.fields, recognizers) for form in forms])

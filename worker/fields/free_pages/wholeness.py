@@ -22,8 +22,13 @@ BESIDE, CONTINUES, OVER_A_RULE = 0.5, 1.5, 0.35
 COVERED = 0.4
 """A stroke that went with a rule is this long, in heights of digits; where strokes cross rules, less is dark."""
 
-GOES_ON = 1.0
-"""An underline that reaches so many heights further than a number stands under more than that."""
+APART = 1.2
+"""Numbers on one line that are further apart than so many heights are two, where digits stand close: a number whose
+digits touch in groups was cut at gaps of 0.83 to 1.1, and each piece was sure."""
+
+GOES_ON, LEADS_AWAY, TOUCHES = 1.0, 0.5, 0.5
+"""An underline that reaches so many heights further than a number stands under more than that. A shorter line that
+touches only the side of a number joins it to the next, as the tail of a 2 does."""
 
 WIDER, WIDE, WIDEST = 1.4, 0.5, 1.0
 """A gap so many times as wide as the usual one, and this many heights, may stand between two numbers; and any wider one
@@ -86,7 +91,7 @@ def may_be_part(number: Number, around: Surroundings) -> bool:
         return True
     if _covered_stroke(number, around.covered):
         return True
-    reach = max(BESIDE, WIDER * max(gap, around.wide_gap))
+    reach = max(APART, WIDER * max(gap, around.wide_gap))
     return any(_continues(other, number, reach) for other in around.others)
 
 
@@ -131,12 +136,15 @@ def _covered_stroke(number: Number, covered: Mask) -> bool:
 
 
 def _reaches_further(line: InkPart, number: Number) -> bool:
-    """Tell whether a line under a number also runs under what stands beside it."""
+    """Tell whether a line under a number also runs under what stands beside it, or leads there from its side."""
     x, y, w, h = box_of(number)
     if not y + 0.5 * h < line.y + line.height / 2 < y + 1.7 * h:
         return False
     shared = min(x + w, line.right) - max(x, line.x)
-    return shared > 0.5 * w and max(x - line.x, line.right - x - w) > GOES_ON * h
+    further = max(x - line.x, line.right - x - w)
+    if shared > 0.5 * w:
+        return further > GOES_ON * h
+    return shared > -TOUCHES * h and further > LEADS_AWAY * h
 
 
 def _continues(other: Number, number: Number, reach: float) -> bool:

@@ -40,6 +40,9 @@ from worker.values import NOT_A_DIGIT, FieldCrop, Page, Recognizers
 _AS_HIGH = 0.6
 """Ink in no number that has this share of the glyphs' usual height is named in the page's doubt."""
 
+_NEAR_PIECES = 0.15
+"""Pieces of ink that are no further apart, in heights of the glyphs, may be one digit."""
+
 _DRAWING = 12
 """Ink so many times as high as the glyphs is a drawing or a shadow; rings that touch each other are lower."""
 
@@ -169,9 +172,12 @@ def _overlooked(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
         )
     # pieces of rules join what is written on them
     rest = np.where(np.asarray(cv2.dilate(runs, np.ones((3, 3), np.uint8)), np.uint8) > 0, np.uint8(0), rest)
+    together = round(_NEAR_PIECES * usual) | 1  # a digit in pieces is one again
+    square = np.ones((together, together), np.uint8)
+    rest = np.asarray(cv2.morphologyEx(np.asarray(rest, np.uint8), cv2.MORPH_CLOSE, square), np.uint8)
     others = [
         part
-        for part in ink_parts(np.asarray(rest, np.uint8))
+        for part in ink_parts(rest)
         if _AS_HIGH * usual <= part.height < _DRAWING * usual and (is_inside(part, rest.shape) or is_thin(part))
     ]
     alike = like_the_darkest([*taken, *others], sketch.grey, sketch.background) if others else []
