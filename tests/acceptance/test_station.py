@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import func, select
 
@@ -29,6 +30,7 @@ from worker.store.jobs import fail_job, get_job
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import correct_field
 from worker.store.tables import FieldRow, ReviewRow
+from worker.store.users import add_token, add_user
 
 pytest.importorskip("playwright", reason="no playwright: pip install -e '.[test]'")
 from playwright.sync_api import Browser, Page, expect
@@ -245,7 +247,18 @@ def test_a_form_is_designed_by_drawing_moving_and_naming(browser: Browser, stati
     page.close()
 
 
-PATHS = ("/review", "/groups", "/pages", "/pages/1", "/overview", "/templates", "/templates/own")
+def test_a_token_that_may_only_send_scans_decides_nothing(station: Station) -> None:
+    engine = station.engine
+    add_user(engine, "robot", "admin", None)
+    token = add_token(engine, "robot", "for sending", ["scans:write"], life=None)
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=station.address, headers=headers) as client:
+        for path in ("/review", "/overview", "/templates"):
+            assert client.get(path).status_code == 403
+        assert client.post("/review/take", json={"station": "of-a-robot"}).status_code == 403
+
+
+PATHS = ("/review", "/groups", "/pages", "/pages/1", "/overview", "/templates", "/templates/own", "/capture")
 
 
 def test_no_page_has_a_violation_of_accessibility_or_asks_another_host(browser: Browser, station: Station) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, select, update
 
+from schemas.form_template import FieldGrammar
 from tests.support.readings import make_field, make_page, read
 from worker.errors import InvalidReviewError, StaleReviewError
 from worker.store.engine import database_now, make_engine, reading, writing
@@ -27,8 +29,9 @@ from worker.store.review_queue import (
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import UNREADABLE, ReviewClaim, Seen, correct_field
 from worker.store.tables import FieldRow, ReviewRow
-from worker.values import FieldStatus
+from worker.values import FieldStatus, Money
 
+AMOUNT = FieldGrammar(kind="amount", currency="EUR")
 SEEN = Seen("partial", "3_", 2, 1.25)
 
 
@@ -162,6 +165,17 @@ def test_a_queue_of_one_template_or_source(waiting: Engine) -> None:
     assert names(take(waiting, wanted=Wanted(source="mail"))) == ["other"]
     assert take(waiting, wanted=Wanted(template="none of ours")) == []
     assert len(take(waiting, count=9, wanted=Wanted(template="sample-form"))) == 6
+
+
+def test_the_newest_or_the_largest_amount_may_come_first(everywhere: Engine) -> None:
+    amounts = [
+        replace(make_field(f"m{n}", str(n), FieldStatus.REVIEW), value=Money(n, "EUR"), grammar=AMOUNT)
+        for n in (900, 12345, 70)
+    ]
+    read(everywhere, make_page(0, *amounts))
+    by_amount = take(everywhere, count=4, wanted=Wanted(order="amount"))
+    assert names(by_amount) == ["m12345", "m900", "m70", "f0"]
+    assert names(take(everywhere, "two", wanted=Wanted(order="newest"))) == ["f5", "f4"]
 
 
 def test_a_decision_is_taken_back_by_a_row_of_its_own(everywhere: Engine) -> None:

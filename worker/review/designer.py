@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from schemas.form_template import FieldKind
-from worker.api.access import SignedIn, User
+from worker.api.access import Reviewer, User
 from worker.review.designs import (
     Design,
     discard_design,
@@ -46,7 +46,7 @@ class Checked(BaseModel):
     words: str = ""
 
 
-def supervisor(user: SignedIn) -> User:
+def supervisor(user: Reviewer) -> User:
     """Return the person who is signed in, who must be a supervisor."""
     require_supervisor(user)
     return user

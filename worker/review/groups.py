@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field, StringConstraints
 
-from worker.api.access import SignedIn
+from worker.api.access import Reviewer
 from worker.errors import InvalidReviewError
 from worker.review.crops import crop_url, find_turns, place_crop
 from worker.review.desk import Desk
@@ -59,11 +59,11 @@ def make_groups(desk: Desk) -> APIRouter:
     router = APIRouter()
 
     @router.get("/groups")
-    def page(user: SignedIn) -> HTMLResponse:
+    def page(user: Reviewer) -> HTMLResponse:
         return desk.show("groups.html", user, here="groups", left=count_doubtful(desk.engine))
 
     @router.post("/groups/take")
-    def take(order: GroupOrder, user: SignedIn) -> GroupOut:
+    def take(order: GroupOrder, user: Reviewer) -> GroupOut:
         left = count_doubtful(desk.engine)
         digit = order.digit if order.digit is not None else max(left, key=lambda d: left[d], default=None)
         group = None if digit is None else take_group(desk.engine, digit, who=user.name, size=ON_A_SCREEN)
@@ -74,7 +74,7 @@ def make_groups(desk: Desk) -> APIRouter:
         return GroupOut(group_id=group.id, digit=group.digit, pictures=pictures, left=left)
 
     @router.post("/groups/{group_id}")
-    def answer(group_id: int, given: GroupAnswer, user: SignedIn) -> GroupDone:
+    def answer(group_id: int, given: GroupAnswer, user: Reviewer) -> GroupDone:
         result = answer_group(
             desk.engine, group_id, given.corrections, who=user.name, keys=given.keys, seconds=given.seconds
         )

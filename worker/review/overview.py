@@ -7,7 +7,7 @@ import math
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from worker.api.access import Admin, Role, SignedIn
+from worker.api.access import Admin, Reviewer, Role
 from worker.monitoring.audit_bound import bound_rate
 from worker.review.desk import Desk
 from worker.store import webhooks
@@ -29,7 +29,7 @@ def make_overview(desk: Desk) -> APIRouter:
     router = APIRouter()
 
     @router.get("/overview")
-    def overview(user: SignedIn) -> HTMLResponse:
+    def overview(user: Reviewer) -> HTMLResponse:
         latest = count_latest_fields(desk.engine)
         presented = latest["accepted"] + latest["review"]
         missed_by = count_misses(desk.engine)

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from schemas.form_template import FormTemplate
-from worker.api.access import SignedIn
+from worker.api.access import Reviewer
 from worker.decision import BrokenRule
 from worker.forms.templates import find_form
 from worker.review.desk import Desk
@@ -67,7 +67,7 @@ def make_page_desk(desk: Desk) -> APIRouter:
     router = APIRouter()
 
     @router.get("/pages")
-    def pages(user: SignedIn, after: int = 0, before: datetime | None = None) -> HTMLResponse:
+    def pages(user: Reviewer, after: int = 0, before: datetime | None = None) -> HTMLResponse:
         return desk.show(
             "pages.html",
             user,
@@ -81,7 +81,7 @@ def make_page_desk(desk: Desk) -> APIRouter:
         )
 
     @router.get("/pages/{page_id}")
-    def page(page_id: int, user: SignedIn) -> HTMLResponse:
+    def page(page_id: int, user: Reviewer) -> HTMLResponse:
         whole = _load(desk, page_id)
         return desk.show(
             "page.html",
@@ -103,11 +103,11 @@ def make_page_desk(desk: Desk) -> APIRouter:
         return [_describe_rule(rule, template, waiting) for rule in broken]
 
     @router.post("/pages/{page_id}/settle")
-    def settle(page_id: int, user: SignedIn) -> Outcome:
+    def settle(page_id: int, user: Reviewer) -> Outcome:
         return Outcome(words=f"settled: {settle_page(desk.engine, page_id, who=user.name)}")
 
     @router.post("/pages/{page_id}/read-again")
-    def read_again(page_id: int, choice: FormChoice, _user: SignedIn) -> Outcome:
+    def read_again(page_id: int, choice: FormChoice, _user: Reviewer) -> Outcome:
         from worker.queue.publishing import Publisher
 
         find_form(choice.template, desk.runtime.templates())
@@ -116,7 +116,7 @@ def make_page_desk(desk: Desk) -> APIRouter:
         return Outcome(words=trouble or f"The scan is read again as {choice.template}.")
 
     @router.post("/scans/{job_id}/retry")
-    def retry(job_id: str, _user: SignedIn) -> Outcome:
+    def retry(job_id: str, _user: Reviewer) -> Outcome:
         from worker.inbox.reopening import reopen_scan
         from worker.queue.publishing import Publisher
         from worker.store.jobs import retry_jobs

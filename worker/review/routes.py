@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import RedirectResponse, Response
 
+from worker.api.access import Scope, require_scope
 from worker.bootstrap import Runtime
+from worker.review.capture import make_capture
 from worker.review.designer import make_designer
 from worker.review.desk import STATIC, TYPES, Desk, make_desk
 from worker.review.groups import make_groups
@@ -29,11 +31,9 @@ def make_pages(runtime: Runtime) -> APIRouter:
     def static(version: str, name: str) -> Response:
         return _static_file(desk, version, name)
 
-    router.include_router(make_station(desk))
-    router.include_router(make_page_desk(desk))
-    router.include_router(make_groups(desk))
-    router.include_router(make_designer(desk))
-    router.include_router(make_overview(desk))
+    reviewers = [Depends(require_scope(Scope.REVIEW))]
+    for make in (make_station, make_groups, make_page_desk, make_designer, make_capture, make_overview):
+        router.include_router(make(desk), dependencies=reviewers)
     return router
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field, StringConstraints
 
-from worker.api.access import Role, SignedIn, User
+from worker.api.access import Reviewer, Role, User, scopes_of
 from worker.review.crops import find_turns
 from worker.review.desk import Desk
 from worker.review.items import Item, make_item
@@ -16,6 +16,7 @@ from worker.store.review_history import UNDOABLE, list_recent, undo_review
 from worker.store.review_queue import (
     Leased,
     Level,
+    Order,
     Wanted,
     count_waiting,
     digits_of_page,
@@ -37,11 +38,12 @@ class _Query(BaseModel):
     level: Level = "keyer"
     template: str | None = None
     source: str | None = None
+    order: Order = "oldest"
 
     def wanted(self, user: User) -> Wanted:
         if self.level == "supervisor":
             require_supervisor(user)
-        return Wanted(self.level, self.template or None, self.source or None)
+        return Wanted(self.level, self.template or None, self.source or None, self.order)
 
 
 class TakeOrder(_Query):
@@ -105,9 +107,9 @@ class Recent(BaseModel):
 
 
 def require_supervisor(user: User) -> None:
-    """Refuse a keyer what only a supervisor may do."""
-    if not user.may(Role.SUPERVISOR):
-        raise HTTPException(403, "this needs the role of a supervisor")
+    """Refuse a keyer what only a supervisor may do, and so a program with a token that may do less than its user."""
+    if not user.may(Role.SUPERVISOR) or user.scopes != scopes_of(user.role):
+        raise HTTPException(403, "this needs a supervisor who is signed in")
 
 
 def make_station(desk: Desk) -> APIRouter:
@@ -115,14 +117,16 @@ def make_station(desk: Desk) -> APIRouter:
     router = APIRouter(prefix="/review")
 
     @router.get("")
-    def page(user: SignedIn, template: str = "", source: str = "", level: Level = "keyer") -> HTMLResponse:
+    def page(
+        user: Reviewer, template: str = "", source: str = "", level: Level = "keyer", order: Order = "oldest"
+    ) -> HTMLResponse:
         if level == "supervisor":
             require_supervisor(user)
-        query = {"template": template, "source": source, "level": level}
+        query = {"template": template, "source": source, "level": level, "order": order}
         return desk.show("station.html", user, here="review", query=query, undoable=UNDOABLE, lease_s=LEASE_S)
 
     @router.post("/take")
-    def take(order: TakeOrder, user: SignedIn) -> Taken:
+    def take(order: TakeOrder, user: Reviewer) -> Taken:
         wanted = order.wanted(user)
         leased = take_fields(
             desk.engine, wanted, who=user.name, station=order.station, count=order.count, lease_s=LEASE_S
@@ -130,12 +134,12 @@ def make_station(desk: Desk) -> APIRouter:
         return Taken(items=describe(desk, leased), waiting=count_waiting(desk.engine, wanted))
 
     @router.post("/decide")
-    def decide(answer: Answer, user: SignedIn) -> Decided:
+    def decide(answer: Answer, user: Reviewer) -> Decided:
         review = write_down(desk, answer, user)
         return Decided(review_id=review.id, after=review.after)
 
     @router.post("/undo")
-    def undo(order: UndoOrder, user: SignedIn) -> Taken:
+    def undo(order: UndoOrder, user: Reviewer) -> Taken:
         taken = undo_review(desk.engine, order.review_id, who=user.name)
         again = take_fields(
             desk.engine,
@@ -157,7 +161,7 @@ def make_station(desk: Desk) -> APIRouter:
         release_leases(desk.engine, held.station)
 
     @router.get("/recent")
-    def recent(user: SignedIn) -> list[Recent]:
+    def recent(user: Reviewer) -> list[Recent]:
         return [
             Recent(review_id=row.id, field_id=row.field_id, name=row.name, action=row.action, after=row.after)
             for row in list_recent(desk.engine, user.name)

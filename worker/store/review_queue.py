@@ -13,7 +13,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Numeric,
+    Row,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.store.double_keying import was_keyed_by
@@ -26,6 +40,7 @@ from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow, R
 
 AnyRow = Row[*tuple[Any, ...]]
 Level = Literal["keyer", "supervisor"]
+Order = Literal["oldest", "newest", "amount"]
 AUDITS_AMONG = 8
 """About one in so many fields that a station takes is an audit, while others wait."""
 ROUNDS = 4
@@ -34,11 +49,15 @@ ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which waiting fields a station works on; None means any. ``supervisor`` are those that somebody escalated."""
+    """Which waiting fields a station works on; None means any. ``supervisor`` are those that somebody escalated.
+
+    ``order`` says which come first: the longest waiting, those that came last, or the largest amounts.
+    """
 
     level: Level = "keyer"
     template: str | None = None
     source: str | None = None
+    order: Order = "oldest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +197,7 @@ def _choose(connection: Connection, wanted: Wanted, free: ColumnElement[bool], w
     query = _waiting(select(FieldRow.id).select_from(FieldRow), wanted)
     another = ~was_keyed_by(who, ReviewTaskRow.field_id)  # a key leaves a task, so that fields without one cost nothing
     query = query.where(or_(ReviewTaskRow.field_id.is_(None), and_(free, another)))
-    fresh = query.where(ReviewTaskRow.skipped_at.is_(None)).order_by(FieldRow.id).limit(count)
+    fresh = query.where(ReviewTaskRow.skipped_at.is_(None)).order_by(*_in_order(wanted.order)).limit(count)
     ids = list(connection.execute(fresh).scalars())
     by_chance = sum(random.random() < 1 / AUDITS_AMONG for _ in range(count))  # noqa: S311  # no secret hangs on it
     audits = _choose_audits(connection, wanted, and_(free, another), max(by_chance, count - len(ids)))
@@ -189,6 +208,16 @@ def _choose(connection: Connection, wanted: Wanted, free: ColumnElement[bool], w
         skipped = query.where(ReviewTaskRow.skipped_at.is_not(None)).order_by(ReviewTaskRow.skipped_at)
         ids += connection.execute(skipped.limit(count - len(ids))).scalars()
     return ids
+
+
+def _in_order(order: Order) -> list[ColumnElement[Any]]:
+    """Return what the queue is sorted by; a reading is not sure, and so neither is the order of amounts."""
+    if order == "newest":
+        return [FieldRow.id.desc()]
+    if order == "oldest":
+        return [FieldRow.id.asc()]
+    amount = cast(case((FieldRow.kind == "amount", FieldRow.value)), Numeric)
+    return [amount.desc().nulls_last(), FieldRow.id.asc()]
 
 
 def _choose_audits(connection: Connection, wanted: Wanted, free: ColumnElement[bool], most: int) -> list[int]:

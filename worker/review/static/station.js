@@ -9,7 +9,7 @@ const by = (id) => document.getElementById(id);
 const root = by("station");
 const input = by("answer");
 const station = crypto.randomUUID?.() ?? `station-${Date.now()}-${Math.random().toString(36).slice(2)}`;
-const { level, template, source } = root.dataset;
+const { level, template, source, order } = root.dataset;
 const ZOOMS = [1, 1.7, 2.6];
 const SHORTCUTS = { b: "blank", u: "unreadable", s: "skip", e: "escalate", z: "zoom", p: "whole" };
 const WORDS = { confirm: "confirmed", correct: "keyed", unreadable: "unreadable", skip: "skipped", escalate: "escalated", key: "first key" };
@@ -17,7 +17,7 @@ const WORDS = { confirm: "confirmed", correct: "keyed", unreadable: "unreadable"
 const outbox = new Outbox(); // before the queue: decisions leave before the leases are given back
 const queue = new Queue({
   station,
-  query: { level, template: template || null, source: source || null },
+  query: { level, template: template || null, source: source || null, order },
   leaseS: Number(root.dataset.lease),
   onItems: refresh,
 });
@@ -312,6 +312,11 @@ document.addEventListener("click", (event) => {
   if (!button) return;
   act(button.dataset.act);
   if (!by("sheet").open) input.focus();
+});
+by("order").addEventListener("change", () => {
+  const query = new URLSearchParams(location.search);
+  query.set("order", by("order").value);
+  location.assign(`/review?${query}`);
 });
 by("sheet").addEventListener("close", () => input.focus());
 addEventListener("resize", () => setZoom(zoom));
