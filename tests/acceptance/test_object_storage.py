@@ -91,7 +91,7 @@ def test_scans_in_object_storage_are_read_and_leave_nothing_behind(
 
 
 def test_a_storage_that_goes_away_and_returns_costs_no_scan(home: Home, server: S3Server, tmp_path: Path) -> None:
-    """A job of which nobody has a row yet: it waits, goes back to the queue, and is read when the storage is back."""
+    """A message whose bytes cannot be had: it waits as a row, uncounted, and is read when the storage is back."""
     server.put("in/late.png", draw_scan(tmp_path / "late.png", 2).read_bytes())
     server.gate.shut()
     home.start("up")
@@ -100,10 +100,11 @@ def test_a_storage_that_goes_away_and_returns_costs_no_scan(home: Home, server: 
     assert refused.returncode == 1 and "does not answer" in refused.stderr, "its bytes cannot be had"
     job_id = _send(home, "s3://scans/in/late.png")
     wait_until(lambda: "job handed back" in home.said(), 60, home.said)
-    assert "does not answer" in home.said() and home.states() == {}, home.said()
+    assert "does not answer" in home.said() and home.states().keys() <= {"queued", "running"}, home.said()
     server.gate.open()
     home.wait_for_states(done=1, timeout_s=90)
-    assert home.rows("SELECT deliveries, attempts FROM jobs WHERE id = ?", job_id) == [(1, 1)]
+    ((deliveries, attempts),) = home.rows("SELECT deliveries, attempts FROM jobs WHERE id = ?", job_id)
+    assert deliveries == 1 < attempts
     assert not _copies(home)
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.fuzz_messages import fuzz
 from worker.queue.transport import rebuild_message
 
 JSON = st.recursive(
@@ -116,3 +117,9 @@ def test_a_deep_message_is_kept_and_goes_no_further(levels: int) -> None:
         rebuilt = json.loads(rebuild_message(json.dumps(message(body=body)).encode(), "icr", "tag 1"))
         (args, _, _) = json.loads(rebuilt["body"])
         assert isinstance(args[0], str)
+
+
+def test_damaged_messages_and_odd_paths_end_in_a_job_or_a_reason() -> None:
+    """The short form of ``python -m tests.support.fuzz_messages``; a message id of half a character once had no end."""
+    ended = fuzz(seed=1, cases=3000)
+    assert min(ended[outcome] for outcome in ("a job", "refused", "path found", "path refused")) > 10

@@ -161,7 +161,9 @@ def _is_uuid(text: str) -> bool:
 
 
 def _stable_uuid(message_id: str) -> uuid.UUID:
-    return uuid.UUID(message_id) if _is_uuid(message_id) else uuid.uuid5(uuid.NAMESPACE_OID, message_id)
+    if _is_uuid(message_id):
+        return uuid.UUID(message_id)
+    return uuid.uuid5(uuid.NAMESPACE_OID, message_id.encode("utf-8", "backslashreplace").decode())
 
 
 def _take(publisher: Publisher, job: ScanJob, deadline: float) -> ClaimedJob | None:
