@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,9 +15,14 @@ from sqlalchemy import Engine
 from tests.support.http import Stage, client_of
 from tests.support.readings import CHECK, PAGE, make_field, make_page, read
 from worker.bootstrap import Runtime
+from worker.commands.result_lines import field_lines
+from worker.output.csv_lines import csv_lines
 from worker.settings import Settings
+from worker.store.results import Selection
 from worker.store.reviews import correct_field
 from worker.values import FieldStatus, PageReading
+
+CHECK_2 = replace(CHECK, page=1)
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +138,17 @@ def test_what_is_no_decision_decides_nothing(client: httpx.Client, runtime: Runt
     assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
     assert len(walk(client, "/v1/fields")) == 1
     assert client.post("/v1/fields/99999/review", json={"version": 0}).status_code == 404
+
+
+def test_the_csv_is_that_of_the_command_with_names_instead_of_places(client: httpx.Client, runtime: Runtime) -> None:
+    field = make_field("sum", "701", FieldStatus.ACCEPTED)
+    read(runtime.engine(), make_page(0, field), CHECK_2, uri="/secret/place/=1+1.png", reference="=cmd()")
+    answer = client.get("/v1/export?format=csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["name"] for row in rows] == ["sum", "amount", "date", "number"]
+    assert [row["page"] for row in rows] == ["1", "2", "2", "2"], "as people count"
+    assert rows[1]["final_value"] == "12345" and rows[1]["currency"] == "USD"
+    assert {row["source"] for row in rows} == {"'=1+1.png"} and rows[0]["reference"] == "'=cmd()"
+    command = "".join(csv_lines(field_lines(runtime.engine(), Selection())))
+    assert command.replace("/secret/place/", "'") == answer.text

@@ -20,7 +20,7 @@ from tests.support.readings import make_field, make_page
 from tests.support.readings import read as store
 from worker import cli
 from worker.bootstrap import connect_redis
-from worker.commands.printing import defuse
+from worker.output.csv_lines import defuse
 from worker.queue.beats import record_beat
 from worker.store.engine import make_engine
 from worker.store.jobs import claim_job, fail_job, register_job

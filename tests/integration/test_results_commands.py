@@ -23,9 +23,9 @@ from tests.support.data import PROJECT
 from tests.support.readings import CHECK, PAGE, make_field, make_page, read
 from worker.bootstrap import build_runtime
 from worker.cli import icr
-from worker.commands.printing import defuse
 from worker.doubts import Doubt, DoubtKind, describe_doubt
 from worker.errors import DoubtfulReviewError, InvalidReviewError, SettingsError, StaleReviewError
+from worker.output.csv_lines import defuse
 from worker.store.engine import writing
 from worker.store.jobs import record_invalid_job
 from worker.store.tables import JobRow

@@ -14,7 +14,7 @@ import pytest
 
 from schemas.form_template import FormTemplate
 from schemas.reading import MoneyOut, StoredField, StoredPage
-from worker.commands.printing import defuse
+from worker.output.csv_lines import defuse
 from worker.output.wide import Row, group_forms, list_columns, make_row, write_csv, write_xlsx
 from worker.sources.file_uris import display_name
 

@@ -78,7 +78,8 @@ def _export_wide(
     runtime: Runtime, selection: Selection, out: Path | None, *, delimiter: str, decimal_mark: str, is_xlsx: bool
 ) -> None:
     """Write the wide table in two passes: the columns are known only when every page has been seen."""
-    from worker.commands.printing import defuse, open_output
+    from worker.commands.printing import open_output
+    from worker.output.csv_lines import defuse
     from worker.output.wide import find_obstacle, group_forms, list_columns, make_row, write_csv, write_xlsx
     from worker.store.results import iter_pages
 

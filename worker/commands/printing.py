@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,18 +15,11 @@ from pydantic import BaseModel
 
 from worker.commands.saying import say
 from worker.errors import IcrError
+from worker.output.csv_lines import csv_lines
 from worker.output.tables import TableRow, print_table
-from worker.system.harmless import make_harmless, make_json_harmless
+from worker.system.harmless import make_json_harmless
 
 ResultLine = dict[str, Any]
-
-_STARTS = r"[=+@\-\uff1d\uff0b\uff0d\uff20]"
-"""What a formula starts with; signs of full width count as well."""
-_FORMULA = re.compile(
-    r"(?!-[0-9]+(?:[.,][0-9]+)*(?:\Z|[;,]))"  # a negative number is none
-    rf"(?:\A(?=\s*{_STARTS})|(?<=[;,])(?={_STARTS}))"  # a spreadsheet may be set to another separator than ours
-)
-"""Where a spreadsheet takes a cell, or a part of one, for a formula (OWASP, CSV Injection)."""
 
 TABLE_LIMIT = 200
 """A terminal needs no more lines, and a table is drawn only when all of it is known."""
@@ -67,7 +57,7 @@ def print_lines(lines: Iterable[ResultLine], output: str, *, shape: TableShape, 
 def write_lines(lines: Iterable[ResultLine | BaseModel], output: str, path: Path | None) -> None:
     """Write lines as ``jsonl`` or ``csv`` to a file, or to standard output, as they come."""
     with open_output(path) as target:
-        for text in _csv(lines) if output == "csv" else map(_json, lines):
+        for text in csv_lines(lines) if output == "csv" else map(_json, lines):
             target.write(text)
 
 
@@ -94,35 +84,7 @@ def open_output(path: Path | None, *, encoding: str = "utf-8") -> Iterator[TextI
         raise IcrError(f"cannot write {path or 'to standard output'}: {error.strerror}") from error
 
 
-def defuse(cell: object) -> object:
-    """Return a CSV cell that no spreadsheet takes for a formula and no terminal obeys.
-
-    What would be a formula gets an apostrophe before it.
-    """
-    text = json.dumps(cell, ensure_ascii=False) if isinstance(cell, list | tuple | dict) else cell
-    return _FORMULA.sub(lambda found: f"{found[0]}'", make_harmless(text)) if isinstance(text, str) else text
-
-
-def _count_from_1(line: ResultLine) -> ResultLine:
-    """Count the page and the digit of a line as people do: CSV is what they open in a spreadsheet."""
-    counted = {name: line[name] + 1 for name in ("page", "position") if line.get(name) is not None}
-    return {**line, **counted}
-
-
 def _json(line: ResultLine | BaseModel) -> str:
     if isinstance(line, BaseModel):
         return make_json_harmless(line.model_dump_json()) + "\n"
     return make_json_harmless(json.dumps(line, ensure_ascii=False)) + "\n"
-
-
-def _csv(lines: Iterable[Any]) -> Iterator[str]:
-    buffer = io.StringIO()
-    writer = None
-    for line in lines:
-        if writer is None:
-            writer = csv.DictWriter(buffer, list(line), lineterminator="\r\n")  # RFC 4180
-            writer.writeheader()
-        writer.writerow({name: defuse(cell) for name, cell in _count_from_1(line).items()})
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()

@@ -6,34 +6,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from worker.commands.printing import ResultLine, TableShape
+from worker.output.field_lines import OF_FIELD, OF_PAGE, RESULT_LINE, lines_of_page
 from worker.output.tables import STYLES, TableRow, format_confidence
 from worker.sources.file_uris import display_name
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
     from sqlalchemy import Engine
 
-    from schemas.reading import StoredField, StoredPage
     from worker.store.results import AnyRow, Selection
 
-_OF_FIELD = (
-    "field_id",
-    "name",
-    "text",
-    "written",
-    "kind",
-    "unit",
-    "confidence",
-    "status",
-    "reasons",
-    "final",
-    "origin",
-    "box",
-    "validation_sources",
-)
-_OF_VALUE = ("final_value", "currency")
-_OF_PAGE = ("job", "reference", "source", "page", "page_id", "template", "registration", "error", "doubt", "settled_by")
-_RESULT_LINE: ResultLine = dict.fromkeys((*_OF_FIELD, *_OF_VALUE, *_OF_PAGE, "read_at"))
-_REVIEW_LINE: ResultLine = dict.fromkeys((*_OF_FIELD, "alternatives", *_OF_PAGE, "read_at"))
+_REVIEW_LINE: ResultLine = dict.fromkeys((*OF_FIELD, "alternatives", *OF_PAGE, "read_at"))
 
 
 def field_lines(engine: Engine, selection: Selection) -> Iterator[ResultLine]:
@@ -41,10 +23,7 @@ def field_lines(engine: Engine, selection: Selection) -> Iterator[ResultLine]:
     from worker.store.results import iter_pages
 
     for page in iter_pages(engine, selection):
-        if not page.fields:
-            yield _field_line(page, None)
-        for field in page.fields:
-            yield _field_line(page, field)
+        yield from lines_of_page(page)
 
 
 def unread_job_lines(engine: Engine, selection: Selection) -> Iterator[ResultLine]:
@@ -53,7 +32,7 @@ def unread_job_lines(engine: Engine, selection: Selection) -> Iterator[ResultLin
 
     for row in iter_jobs_without_result(engine, selection):
         about = {"job": row.id, "reference": row.reference, "source": row.uri, "template": row.template}
-        yield {**_RESULT_LINE, **about, "status": row.state, "error": row.error_reason}
+        yield {**RESULT_LINE, **about, "status": row.state, "error": row.error_reason}
 
 
 def review_lines(engine: Engine) -> Iterator[ResultLine]:
@@ -106,24 +85,6 @@ def _digit_rows(line: ResultLine, _last: ResultLine | None) -> Iterator[TableRow
     place = f"{line['position'] + 1} of {len(line['text'])}"
     cells = (*_place_cells(line, str(line["field_id"])), line["name"], number, place, read, other, line["status"])
     yield TableRow(cells, style=STYLES.get(line["status"]))
-
-
-def _field_line(page: StoredPage, field: StoredField | None) -> ResultLine:
-    line = {**_RESULT_LINE, **{key: getattr(page, key) for key in _OF_PAGE}, "read_at": page.read_at.isoformat()}
-    if field is None:
-        return line
-    of_field = {key: getattr(field, key) for key in _OF_FIELD} | {"written": field.written or field.text}
-    return {**line, **of_field, **_final_value(field)}
-
-
-def _final_value(field: StoredField) -> ResultLine:
-    """Return what the final text means, flat: an amount's minor units beside its currency, or one value."""
-    from schemas.reading import MoneyOut
-
-    value = field.final_value
-    if isinstance(value, MoneyOut):
-        return {"final_value": value.minor_units, "currency": value.currency}
-    return {"final_value": value}
 
 
 def _queue_line(row: AnyRow, empty: ResultLine) -> ResultLine:

@@ -6,6 +6,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime, ready_engine
+from worker.commands.saying import say
 
 EVENTS = ("scan.read", "scan.failed", "scan.complete", "field.reviewed", "field.corrected_after_acceptance")
 SHOWN = 200
@@ -27,7 +28,7 @@ def add(runtime: Runtime, url: str, events: tuple[str, ...]) -> None:
 
     check_url(url, allow_private=runtime.settings.webhook_private)
     _, secret = add_endpoint(ready_engine(runtime), url, events)
-    click.echo(secret)
+    say(secret)
 
 
 @webhooks.command("list")
@@ -38,7 +39,7 @@ def list_them(runtime: Runtime) -> None:
 
     for row in list_endpoints(ready_engine(runtime)):
         state = f"disabled: {row.disabled_reason}" if row.disabled_at else f"{row.due} due, {row.dead} dead"
-        click.echo(f"{row.id}  {row.url}  {', '.join(row.events) or 'all events'}  {state}")
+        say(f"{row.id}  {row.url}  {', '.join(row.events) or 'all events'}  {state}")
 
 
 @webhooks.command("disable")
@@ -49,7 +50,7 @@ def disable(runtime: Runtime, webhook_id: int) -> None:
     from worker.store.webhooks import disable_endpoint
 
     disable_endpoint(ready_engine(runtime), webhook_id, "disabled by command")
-    click.echo(f"webhook {webhook_id} is told nothing more")
+    say(f"webhook {webhook_id} is told nothing more")
 
 
 @webhooks.command("dead")
@@ -59,7 +60,7 @@ def dead(runtime: Runtime) -> None:
     from worker.store.webhooks import list_messages
 
     for row in list_messages(ready_engine(runtime), dead=True, limit=SHOWN):
-        click.echo(f"{row.id}  {row.event}  {row.url}  {row.attempts} tries: {row.last_error}")
+        say(f"{row.id}  {row.event}  {row.url}  {row.attempts} tries: {row.last_error}")
 
 
 @webhooks.command("send")
@@ -72,4 +73,4 @@ def send(runtime: Runtime, message_id: str | None, everything: bool) -> None:
         raise click.UsageError("name the message, or --all")
     from worker.store.webhooks import send_again
 
-    click.echo(f"{send_again(ready_engine(runtime), message_id)} messages are sent again")
+    say(f"{send_again(ready_engine(runtime), message_id)} messages are sent again")
