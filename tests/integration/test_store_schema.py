@@ -150,3 +150,23 @@ def test_sqlite_commits_survive_a_power_cut_and_readers_do_not_wait(tmp_path: Pa
 
 def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
     assert store.head_revision() == ScriptDirectory.from_config(store.alembic_config()).get_current_head()
+
+
+def test_asking_and_migrating_again_drop_no_lock_of_an_open_database(tmp_path: Path) -> None:
+    """Closing any descriptor of a SQLite file drops its process's locks: the next process then deletes the log of it."""
+    url = f"sqlite:///{tmp_path / 'icr.db'}"
+    engine = store.make_engine(url)
+    store.upgrade_database(engine)
+    store.wait_for_database(engine, 5)
+    store.upgrade_database(engine)
+    program = (
+        "import sys; from worker.store.engine import *\n"
+        "engine = make_engine(sys.argv[1])\n"
+        "with writing(engine) as c: c.exec_driver_sql(\"INSERT INTO scans VALUES ('s', 'ab', 1, '2026-11-01')\")\n"
+        "engine.dispose()"
+    )
+    subprocess.run([sys.executable, "-c", program, url], cwd=PROJECT, check=True)
+    assert (tmp_path / "icr.db-wal").exists(), "this process has the database open still"
+    with store.reading(engine) as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM scans").scalar_one() == 1
+    engine.dispose()

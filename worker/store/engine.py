@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
 
 import migrations
 from worker.errors import DatabaseUnavailableError, SettingsError
-from worker.system.private_files import append_to_private, make_private_folder
+from worker.system.private_files import make_private_file, make_private_folder
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -214,12 +214,16 @@ def _ask(engine: Engine) -> None:
 
 
 def _make_sqlite_file(engine: Engine) -> None:
-    """Make the file, which SQLite would make readable for everybody; its log gets the rights of the file."""
+    """Make the file, which SQLite would make readable for everybody; its log gets the rights of the file.
+
+    A file that is there is not opened: closing it would drop the locks of every connection of this process to it
+    (POSIX locks; "How To Corrupt An SQLite Database File", 2.2).
+    """
     if engine.dialect.name == "sqlite" and engine.url.database:
         path = Path(engine.url.database)
         make_private_folder(path.parent)
-        with suppress(OSError), append_to_private(path):  # SQLite itself says what is wrong
-            pass
+        with suppress(OSError):  # it is there; or SQLite itself says what is wrong
+            make_private_file(path)
 
 
 def _sqlite_file_is_missing(engine: Engine) -> bool:

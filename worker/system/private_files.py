@@ -18,6 +18,17 @@ def append_to_private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
 
+def make_private_file(path: Path) -> None:
+    """Make an empty file that only its owner may read; one that is there is not touched.
+
+    Raises
+    ------
+    OSError
+        It is there, or cannot be made.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 def is_open_to_others(path: Path) -> bool:
     """Tell whether every user of the machine may read a file, or look into a folder."""
     mode = path.stat().st_mode
