@@ -153,7 +153,7 @@ def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
 
 
 def test_asking_and_migrating_again_drop_no_lock_of_an_open_database(tmp_path: Path) -> None:
-    """Closing any descriptor of a SQLite file drops its process's locks: the next process then deletes the log of it."""
+    """Closing any descriptor of a SQLite file drops its process's locks; the next process then deletes its log."""
     url = f"sqlite:///{tmp_path / 'icr.db'}"
     engine = store.make_engine(url)
     store.upgrade_database(engine)
