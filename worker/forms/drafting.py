@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.form_template import OVERLAP_ALLOWED_MM, DigitRange, FieldSpec, FormTemplate, Landmark, overlap_mm
 from worker.errors import PermanentError
+from worker.forms.kinds import tell_kinds
 from worker.forms.labels import name_fields, read_labels
 from worker.forms.layout import FormLayout, PrintedBox, PrintedRow, find_layout
 from worker.forms.printed import keep_print, seems_blank
@@ -42,8 +43,8 @@ def draft_template(
     """Return a template with a field for every box, row of cells and comb, named f01, f02... in reading order.
 
     A cell of a table is a field of its own. Rows that are alike become repeated ``rows``, whose fields are called
-    row3.c2; with ``named`` the labels beside the boxes are read and name the fields: row3.amount, or train.amount where
-    the rows have labels.
+    row3.c2. With ``named`` the labels beside the boxes are read. They name the fields (row3.amount, or train.amount
+    where the rows have labels), and tell dates, times and words from digits.
 
     What is printed inside the boxes of a ``blank`` form is kept with the fields, and taken out of every scan. None
     leaves the question to the labels: the form counts as blank if most ink inside its boxes is certainly print.
@@ -66,7 +67,7 @@ def draft_template(
         blank = named and seems_blank(fields, level, px_per_mm, labels)
     fields = keep_print(fields, level, px_per_mm) if blank else fields
     if named:
-        fields = name_fields(fields, layout.tables, labels)
+        fields = tell_kinds(name_fields(fields, layout.tables, labels))
     if not fields:
         raise NothingToDraftError("no printed boxes, rows of cells or combs are found on this page")
     landmarks = _keep_seen(_landmarks_of(layout, page_mm), level, px_per_mm)

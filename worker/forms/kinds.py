@@ -1,0 +1,63 @@
+"""Tell, from its label and its size, what a drafted field is for: a date, a time, a tick box, words, or digits.
+
+A draft is corrected by a person. A kind is told only where the label says it, or a box is too small for a digit's form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from schemas.form_template import FieldSpec
+
+LARGEST_TICK_MM, SQUARE = 6.5, 0.25
+"""Longest side of a tick box, and how much its sides may differ: the smallest boxes for one digit measure 7 mm."""
+
+DATES = "date day datum tag geburtsdatum geburtstag fecha data dob birthday"
+TIMES = "time uhrzeit heure hora"
+WORDS = """
+name firstname surname lastname address street city town country signature remarks remark comment comments note notes
+description purpose reason title email vorname nachname anschrift adresse strasse ort land unterschrift bemerkung
+bemerkungen zweck grund betreff nom prenom rue ville signature remarque remarques nombre apellido direccion firma
+"""
+_KIND_OF = {word: kind for kind, words in (("date", DATES), ("time", TIMES), ("text", WORDS)) for word in words.split()}
+
+
+def tell_kinds(fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
+    """Return drafted fields with the kinds that their labels and sizes tell; the others stay codes."""
+    return tuple(_with_kind(field) for field in fields)
+
+
+def _with_kind(field: FieldSpec) -> FieldSpec:
+    if field.kind != "code" or field.rules:
+        return field
+    if _is_tick_box(field):
+        return _changed(field, kind="mark", digits=None)
+    words = re.findall(r"[^\W\d_]+", field.label.rsplit(", ", 1)[-1])
+    told = next((_KIND_OF[word.lower()] for word in words if word.lower() in _KIND_OF), None)
+    if told == "date":
+        return _changed(field, kind="date", order=_order_in(words))
+    if told == "time":
+        return _changed(field, kind="time")
+    if told == "text" and field.layout == "free":
+        return _changed(field, kind="text", digits=None)
+    return field
+
+
+def _is_tick_box(field: FieldSpec) -> bool:
+    width, height = field.box_mm[2:]
+    return field.layout == "free" and max(width, height) <= LARGEST_TICK_MM and abs(width / height - 1) <= SQUARE
+
+
+def _order_in(words: Sequence[str]) -> str | None:
+    """Return the order of a date that its label spells, as DD/MM/YYYY or TT.MM.JJJJ do; None where none does."""
+    spelt = "".join(
+        word.upper() for word in words if len(set(word.upper())) == 1 or re.fullmatch("[DMYTJA]{6,8}", word)
+    )
+    order = re.sub(r"(.)\1+", r"\1", spelt.translate(str.maketrans("TJA", "DYY")))
+    return order if order in ("DMY", "MDY", "YMD") else None
+
+
+def _changed(field: FieldSpec, **keys: Any) -> FieldSpec:
+    return FieldSpec.model_validate({**field.model_dump(by_alias=True), **keys})
