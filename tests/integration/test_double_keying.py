@@ -13,6 +13,7 @@ from tests.support.readings import make_field, make_page, read
 from worker.doubts import Doubt, DoubtKind
 from worker.errors import InvalidReviewError
 from worker.store.engine import reading
+from worker.store.overview import count_key_errors
 from worker.store.review_history import undo_review
 from worker.store.review_queue import Wanted, take_fields
 from worker.store.reviews import Review, correct_field
@@ -69,6 +70,7 @@ def test_a_third_person_decides_a_mismatch(engine: Engine) -> None:
         "correct",
     ]
     assert final(engine) == ("72.50", "7250")
+    assert count_key_errors(engine) == {"anna": (1, 1), "ben": (1, 0)}
 
 
 def test_three_who_differ_leave_it_to_a_supervisor_who_decides_alone(engine: Engine) -> None:

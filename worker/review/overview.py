@@ -14,7 +14,7 @@ from worker.store import webhooks
 from worker.store.audits import count_audits
 from worker.store.digit_groups import count_misses
 from worker.store.figures import count_latest_fields
-from worker.store.overview import list_waiting, list_work
+from worker.store.overview import count_key_errors, list_waiting, list_work
 from worker.store.summary import count_page_review_queue, queue_summary
 from worker.store.tables import JobState
 from worker.store.webhooks import list_messages
@@ -32,7 +32,10 @@ def make_overview(desk: Desk) -> APIRouter:
     def overview(user: Reviewer) -> HTMLResponse:
         latest = count_latest_fields(desk.engine)
         presented = latest["accepted"] + latest["review"]
-        missed_by = count_misses(desk.engine)
+        known = {
+            "known wrong digits missed": count_misses(desk.engine),
+            "fields keyed otherwise than decided": count_key_errors(desk.engine),
+        }
         queue = queue_summary(desk.engine, failures=0)
         return desk.show(
             "overview.html",
@@ -45,7 +48,11 @@ def make_overview(desk: Desk) -> APIRouter:
             latest=latest,
             read_rate=latest["accepted"] / presented if presented else None,
             work=list_work(desk.engine, HOURS),
-            misses=[(who, planted, missed, *wilson(missed, planted)) for who, (planted, missed) in missed_by.items()],
+            misses=[
+                (who, what, of, wrong, *wilson(wrong, of))
+                for what, counted in known.items()
+                for who, (of, wrong) in sorted(counted.items())
+            ],
             hours=HOURS,
             audits=[(each, bound_rate(each.audited, each.wrong)) for each in count_audits(desk.engine)],
             undelivered=list_messages(desk.engine, dead=True, limit=SHOWN) if user.may(Role.ADMIN) else [],

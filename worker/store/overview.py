@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import Engine, case, exists, func, select
 from sqlalchemy.orm import aliased
 
 from worker.store.engine import database_now, reading
@@ -16,6 +16,8 @@ from worker.store.tables import FieldRow, JobRow, PageRow, ReviewRow
 
 DECISIONS = ("correct", "confirm", "unreadable", "key")
 """Acts that decide a field, or key it the first time; to skip or escalate one decides nothing."""
+
+KEYS_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,29 @@ def list_work(engine: Engine, hours: float) -> list[Work]:
         )
         rows: Sequence[Any] = connection.execute(query.group_by(each.who).order_by(func.count().desc())).all()
     return [Work(row[0], row[1], row[2], int(row[3] or 0), _number(row[4]), _number(row[5])) for row in rows]
+
+
+def count_key_errors(engine: Engine) -> dict[str, tuple[int, int]]:
+    """Return how many fields that are keyed twice each person keyed, and how many otherwise than they were decided.
+
+    Only the digits are compared, of the latest ``KEYS_COUNTED`` keys that were not taken back.
+    """
+    undoing = aliased(ReviewRow)
+    stands = ~exists().where(undoing.undoes == ReviewRow.id)
+    query = select(ReviewRow.who, ReviewRow.after, FieldRow.final_text).join(
+        FieldRow, FieldRow.id == ReviewRow.field_id
+    )
+    query = query.where(ReviewRow.action == "key", FieldRow.final_text.is_not(None), stands)
+    found: dict[str, tuple[int, int]] = {}
+    with reading(engine) as connection:
+        for row in connection.execute(query.order_by(ReviewRow.id.desc()).limit(KEYS_COUNTED)):
+            keyed, wrong = found.get(row.who, (0, 0))
+            found[row.who] = keyed + 1, wrong + (_digits_of(row.after) != _digits_of(row.final_text))
+    return found
+
+
+def _digits_of(text: str) -> str:
+    return "".join(c for c in text if c.isdigit())
 
 
 def _seconds(now: datetime, then: datetime | None) -> float:
