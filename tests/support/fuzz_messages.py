@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import random
@@ -25,6 +26,8 @@ from worker.queue.signing import choose_key, sign_job
 from worker.queue.tasks import name_refused, parse_message
 from worker.queue.transport import rebuild_message
 from worker.sources.beneath import open_scan
+from worker.sources.buckets import BucketRoot, locate_object
+from worker.sources.file_uris import display_name, path_of_uri
 from worker.sources.places import locate_scan
 
 KEY = "a key of sixteen or more"
@@ -46,6 +49,7 @@ ODD = (
     "é" * 99,
 )
 PIECES = ("..", ".", "", "/", "~", "a.png", "%2e%2e", "%2f", "%00", "\x00", "link", "in", "x" * 300, "*", "file:", "é")
+PIECES += ("\ud800", "\u202e", "s3://", "\\", "%")
 
 
 def make_message(dice: random.Random) -> dict[str, Any]:
@@ -100,6 +104,10 @@ def try_path(root: Path, dice: random.Random) -> str:
     """Return what came of a path: the scan, or refused."""
     inside = "/".join(dice.choice(PIECES) for _ in range(dice.randint(1, 6)))
     start = dice.choice([f"{root}/", f"file://{root}/", "/", f"file://localhost{root}/", "", f"{root.parent}/"])
+    path_of_uri(start + inside)
+    assert display_name(start + inside).isprintable()
+    with contextlib.suppress(InvalidJobError):
+        assert locate_object(f"s3://bucket/{inside}", (BucketRoot("bucket", "in"),)).startswith("bucket/in/")
     try:
         found = locate_scan(start + inside, (root,))
         with open_scan(found, (root,)) as file:
