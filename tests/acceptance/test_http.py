@@ -149,5 +149,6 @@ def test_from_a_posted_scan_to_a_signed_webhook_and_a_value_in_sql(home: Home, a
 def test_no_digit_of_a_reading_and_no_token_is_in_a_log(home: Home, address: str, token: str) -> None:
     """The last of the module: what was sent and keyed above stands in no log, and neither does what lets one in."""
     logs = "".join(path.read_text("utf-8", "replace") for path in home.folder.glob("logs/*.log"))
-    assert logs and token not in logs
+    assert logs and token not in logs and (home.folder / FILE).read_text() not in logs
+    assert "station at" in logs
     assert not re.search(r"(?<![\d.])(471108|815042|305779)(?!\d)", logs)

@@ -22,6 +22,8 @@ from tests.support.system import wait_until
 from worker.bootstrap import build_runtime
 from worker.monitoring.exporter import MOST_CONNECTIONS, _QuietHandler, make_exporter
 from worker.queue.beats import name_here, record_beat
+from worker.store.jobs import store_readings
+from worker.store.reviews import correct_field
 from worker.system.private_redis import PrivateRedis
 from worker.telemetry.stages import record_stages
 
@@ -113,6 +115,18 @@ def test_it_tells_of_jobs_queue_stages_rates_and_models(exporter: Exporter, engi
     assert (told["icr_stage_seconds_count", "decode"], told[bucket, "0.03", "decode"]) == (3, 3)
     assert (told["icr_answers", "database"], told["icr_answers", "redis"]) == (1, 1)
     assert "701" not in re.findall(r"[\d.]+", exporter.get("/metrics")[1]), "no reading is told"
+
+
+def test_it_tells_what_the_audit_has_shown(exporter: Exporter, engine: Engine) -> None:
+    taken = claim(engine, register(engine))
+    assert taken is not None and store_readings(engine, taken, taken.scan, [PAGE], audit_share=1.0)
+    told = exporter.samples()
+    of_kind = ("test", "sample-form")
+    assert [told["icr_audit_fields", o, *of_kind] for o in ("right", "wrong", "open")] == [0, 0, 1]
+    assert told["icr_audit_substitution_bound", *of_kind] == 1.0, "nothing is known yet"
+    correct_field(engine, 1, "107", who="anna")
+    assert exporter.samples()["icr_audit_fields", "wrong", *of_kind] == 1
+    assert (told["icr_webhook_messages", "due"], told["icr_webhook_messages", "dead"]) == (0, 0)
 
 
 def test_an_empty_system_has_no_rates(exporter: Exporter) -> None:

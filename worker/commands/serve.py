@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from worker.bootstrap import Runtime, build_runtime
 from worker.commands.entry import pass_runtime, ready_engine
 from worker.commands.saying import say
-from worker.system.local_token import is_loopback, local_address
+from worker.system.local_token import FILE, is_loopback, local_address, read_local_token
 
 
 @click.command()
@@ -29,8 +31,12 @@ def serve(runtime: Runtime, host: str | None, port: int | None) -> None:
 
 def _say(runtime: Runtime, port: int) -> None:
     host, scheme = runtime.settings.serve_host, "https" if runtime.settings.serve_certificate else "http"
-    if is_loopback(host):
+    if is_loopback(host) and sys.stderr.isatty():
         say(f"station at {local_address(runtime.home, host, port, scheme)}", err=True)
+        return
+    if is_loopback(host):  # into a log: what lets one in is not written there
+        read_local_token(runtime.home)
+        say(f"station at {scheme}://{host}:{port}/enter?token=, and then what {runtime.home / FILE} holds", err=True)
         return
     say(f"station at {scheme}://{host}:{port}/", err=True)
     from worker.store.users import list_users
