@@ -94,8 +94,8 @@ def _stretch_contrast(ink: Ink) -> Ink | None:
 def _drop_specks(ink: Ink) -> tuple[Ink, tuple[int, int, int, int]]:
     """Blank components too small to be strokes; return the rest and the box (x, y, w, h) around it."""
     solid = cv2.threshold(ink, SOLID, 1, cv2.THRESH_BINARY)[1]
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8, ltype=cv2.CV_16U)
-    if count > 2:
+    if cv2.connectedComponents(solid, connectivity=8, ltype=cv2.CV_16U)[0] > 2:  # areas cost three times as much
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8, ltype=cv2.CV_16U)
         areas = stats[:, cv2.CC_STAT_AREA]
         specks = areas < SPECK_SHARE * areas[1:].max()
         if specks.any():
