@@ -1,0 +1,83 @@
+"""Promises for pages without a form: shown for the models at hand or none, and what they let be accepted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.data import PROJECT
+from worker.calibration import UNCALIBRATED, Promise
+from worker.decision import AcceptPolicy
+from worker.doubts import DoubtKind
+from worker.errors import ModelFileError
+from worker.models.runtime import MODELS_DIR, PAGE_PROMISES, load_recognizers
+from worker.page_kinds import FreePage
+from worker.page_promises import NO_PAGE_PROMISES, PagePromises, keep_page_promises, parse_page_promises
+from worker.pipeline import read_page
+from worker.values import FieldReading, FieldStatus, Page, Recognizers
+
+SHOWN = Promise(0.005, 0.998, is_shown=True, labelled=2000, accepted=1500, wrong=1)
+LAX = Promise(0.02, 0.9, is_shown=True, labelled=2000, accepted=1800, wrong=20)
+NOT_SHOWN = Promise(0.005, 0.99, labelled=20, accepted=10)
+VERSIONS = {"digits": "1", "fields": "2"}
+
+
+@pytest.fixture(scope="module")
+def recognizers() -> Recognizers:
+    return load_recognizers()
+
+
+def read_photo(recognizers: Recognizers, promises: PagePromises) -> tuple[FieldReading, ...]:
+    grey = cv2.imread(str(PROJECT / "samples" / "free" / "photo.jpg"), cv2.IMREAD_GRAYSCALE)
+    page = Page("photo", 0, np.asarray(grey, np.uint8))
+    return read_page(page, FreePage(), replace(recognizers, page_promises=promises), AcceptPolicy()).fields
+
+
+def test_promises_are_kept_and_parsed_back() -> None:
+    kept = json.loads(json.dumps(keep_page_promises((SHOWN, LAX), (NOT_SHOWN,), VERSIONS, UNCALIBRATED)))
+    assert parse_page_promises(kept, VERSIONS, UNCALIBRATED) == PagePromises((SHOWN, LAX), (NOT_SHOWN,))
+
+
+def test_other_models_and_other_weights_make_them_void() -> None:
+    kept = keep_page_promises((SHOWN,), (), VERSIONS, UNCALIBRATED)
+    assert parse_page_promises(kept, {**VERSIONS, "fields": "3"}, UNCALIBRATED) == NO_PAGE_PROMISES
+    other = replace(UNCALIBRATED, free=replace(UNCALIBRATED.free, bias=0.5))
+    assert parse_page_promises(kept, VERSIONS, other) == NO_PAGE_PROMISES
+
+
+def test_only_what_was_shown_and_is_strict_enough_gives_a_threshold() -> None:
+    promises = PagePromises((SHOWN, LAX), (NOT_SHOWN,))
+    assert promises.promising(0.005).threshold_for("free") == 0.998
+    assert promises.promising(0.02).threshold_for("free") == 0.9
+    assert promises.promising(0.001).threshold_for("free") is None
+    assert promises.promising(0.02).threshold_for("cells") is None
+
+
+def test_without_a_promise_a_person_sees_every_number(recognizers: Recognizers) -> None:
+    fields = read_photo(recognizers, NO_PAGE_PROMISES)
+    assert fields
+    assert all(DoubtKind.NO_PROMISE in [doubt.kind for doubt in field.doubts] for field in fields)
+
+
+def test_a_shown_promise_lets_sure_numbers_be_accepted_and_no_others(recognizers: Recognizers) -> None:
+    fields = read_photo(recognizers, PagePromises(free=(SHOWN,)))
+    accepted = [field.text for field in fields if field.status is FieldStatus.ACCEPTED]
+    assert {"2026", "500219"} <= set(accepted)
+    assert all(field.accept_threshold is not None and field.accept_threshold >= 0.998 for field in fields)
+    strict = read_photo(recognizers, PagePromises(free=(replace(SHOWN, accept_threshold=1.0),)))
+    assert all(field.status is FieldStatus.REVIEW for field in strict)
+
+
+def test_a_broken_file_of_promises_is_told(tmp_path: Path) -> None:
+    for model in MODELS_DIR.glob("*.*"):
+        if model.suffix in (".onnx", ".json"):
+            (tmp_path / model.name).symlink_to(model)
+    (tmp_path / PAGE_PROMISES).unlink(missing_ok=True)
+    (tmp_path / PAGE_PROMISES).write_text('{"free": []}')
+    with pytest.raises(ModelFileError, match="page promises"):
+        load_recognizers(tmp_path)

@@ -1,0 +1,79 @@
+"""What may be a part of a number, or two numbers, on a page without a form."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worker.fields.cutting.segmentation import InkPart
+from worker.fields.free_pages.wholeness import Surroundings, may_be_part, may_be_two, usual_gaps
+from worker.fields.locating.number_lines import Glyph, Number
+
+H, W = 400, 900
+
+
+def number(*lefts: int, y: int = 100, height: int = 50, width: int = 30) -> Number:
+    return [Glyph((InkPart(x, y, np.ones((height, width), np.uint8)),)) for x in lefts]
+
+
+def line(left: int, right: int, y: int) -> InkPart:
+    return InkPart(left, y, np.ones((4, right - left), np.uint8))
+
+
+def around(*others: Number, **more: object) -> Surroundings:
+    told = {
+        "over_a_rule": (),
+        "loose": (),
+        "underlines": (),
+        "covered": np.zeros((H, W), np.uint8),
+        "usual_gap": 0.2,
+        "wide_gap": 0.3,
+        "shape": (H, W),
+    }
+    return Surroundings(others=others, **{**told, **more})  # type: ignore[arg-type]
+
+
+def test_a_number_that_stands_alone_is_whole() -> None:
+    assert not may_be_part(number(200, 240, 280), around(number(600, 640), number(200, 240, y=250)))
+
+
+def test_another_number_on_the_line_counts_where_it_is_near() -> None:
+    near, far = number(360, 400), number(380, 420)
+    assert may_be_part(number(200, 240, 280), around(near))
+    assert not may_be_part(number(200, 240, 280), around(far))
+    assert not may_be_part(number(200, 240, 280), around(over_a_rule=(near,)))
+
+
+def test_the_rim_counts_where_one_more_digit_would_lie_off_the_page() -> None:
+    spaced = number(W - 120, W - 50)
+    assert may_be_part(spaced, around())
+    assert not may_be_part(number(W - 140, W - 90), around())
+
+
+def test_an_underline_that_runs_on_tells_of_more() -> None:
+    three = number(200, 240, 280)
+    assert not may_be_part(three, around(underlines=(line(190, 325, 155),)))
+    assert may_be_part(three, around(underlines=(line(190, 380, 155),)))
+    assert may_be_part(three, around(underlines=(line(312, 345, 140),)))
+
+
+def test_a_stroke_that_went_with_a_rule_counts_and_a_crossing_does_not() -> None:
+    covered = np.zeros((H, W), np.uint8)
+    covered[120:126, 255:258] = 1
+    assert not may_be_part(number(200, 240, 280), around(covered=covered))
+    covered[105:145, 255:258] = 1
+    assert may_be_part(number(200, 240, 280), around(covered=covered))
+
+
+def test_one_wide_gap_may_part_two_numbers() -> None:
+    assert not may_be_two(number(200, 240, 280), usual=0.2)
+    assert may_be_two(number(200, 240, 310), usual=0.2)
+    assert not may_be_two(number(200, 260, 320, 380), usual=0.6)
+    assert may_be_two(number(200, 290), usual=1.2)
+
+
+def test_gaps_of_a_page_are_known_from_three_on() -> None:
+    usual, wide = usual_gaps([number(200, 240, 280, 320)])
+    assert (usual, wide) == (0.2, 0.2)
+    few, zone = usual_gaps([number(200)])
+    assert few > 0.2
+    assert zone > 1
