@@ -15,6 +15,7 @@ from worker.api.access import Role, User
 from worker.bootstrap import Runtime
 from worker.review.crops import page_url
 from worker.sources.file_uris import display_name
+from worker.system.local_token import is_loopback
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -50,6 +51,7 @@ def make_desk(runtime: Runtime) -> Desk:
     """Set up what the pages share; nothing is opened before the first request."""
     version = hash_static()
     pages = Environment(loader=FileSystemLoader(HERE / "pages"), autoescape=True, undefined=StrictUndefined)
+    pages.globals["signs_out"] = not is_loopback(runtime.settings.serve_host)  # here nobody signed in by a password
     pages.globals["static"] = f"/static/{version}"
     pages.filters["scan_name"] = display_name
     pages.filters["page_url"] = page_url
