@@ -16,10 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from worker.errors import BrokerDiskFullError, BrokerUnavailableError, SettingsError
 from worker.system.private_files import append_to_private, make_private_folder
+
+if TYPE_CHECKING:
+    import redis
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; ``sockaddr_un`` holds 108 on Linux and 104 on macOS, with the closing NUL."""
@@ -208,17 +211,25 @@ class PrivateRedis:
         import redis
 
         try:
-            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
+            with self._client() as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+    def _client(self) -> redis.Redis:
+        """Return a client that tries once; by itself it tries for three seconds to reach a server that is not there."""
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
 
     def _stop_stray(self) -> None:
         """Stop a server that still listens on our socket; its parent is gone, because we hold the lock of the home."""
         import redis
 
         try:
-            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
+            with self._client() as client:
                 pid = int(client.info("server")["process_id"])
                 client.shutdown()
         except redis.RedisError:
