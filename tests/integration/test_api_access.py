@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
 from tests.support.http import served
+from tests.support.system import Home, wait_until
 from worker.api.serving import listen
 from worker.bootstrap import Runtime, build_runtime
 from worker.errors import SettingsError
@@ -79,6 +82,37 @@ def test_no_answer_waits_for_an_acknowledgement() -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         with pytest.raises(SettingsError, match="ICR_SERVE_PORT"):
             listen("127.0.0.1", server.getsockname()[1])
+
+
+def test_with_a_certificate_it_is_served_by_https_and_cookies_are_sent_by_nothing_else(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "icr.db")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    pem = str(tmp_path / "server.pem")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    home = Home(tmp_path, ICR_SERVE_CERTIFICATE=pem, ICR_SERVE_KEY=pem)
+    home.start("serve", "--port", str(port))
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted) as client:
+        wait_until(lambda: _answers(client), 30, home.said)
+        answer = client.get("/enter", params={"token": read_local_token(tmp_path)})
+        assert answer.status_code == 303 and "secure" in answer.headers["set-cookie"].lower()
+        assert client.get("/v1/fields").status_code == 200
+    home.stop()
+    refused = Home(tmp_path, ICR_SERVE_CERTIFICATE=str(tmp_path / "none.pem")).icr("serve", "--port", "0")
+    assert refused.returncode == 1 and "ICR_SERVE_CERTIFICATE" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/login").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_other_commands_never_load_the_server() -> None:
