@@ -21,7 +21,7 @@ from typing import Any
 import pydantic
 from sqlalchemy import Engine
 
-from worker.errors import IcrError
+from worker.errors import IcrError, SettingsError
 from worker.settings import Settings
 from worker.store.copying import copy_database, copy_sqlite_file
 from worker.store.engine import describe, head_revision, make_engine, upgrade_database
@@ -119,7 +119,7 @@ def write_backup(engine: Engine, settings: Settings, file: Path) -> Manifest:
     Raises
     ------
     IcrError
-        The file is there already, or cannot be written, or the database is damaged.
+        The file is there already, or cannot be written, or the database is damaged, or a file of yours is missing.
     """
     if file.exists():
         raise IcrError(f"{file} is there already: name a new file")
@@ -208,6 +208,9 @@ def _write_archive(engine: Engine, settings: Settings, folder: Path) -> Manifest
 
 
 def _files_of(settings: Settings) -> Iterator[tuple[Path, str]]:
+    for name, wanted in (("ICR_TEMPLATES", settings.templates), ("ICR_CALIBRATION", settings.calibration)):
+        if wanted is not None and not wanted.exists():
+            raise SettingsError(f"{wanted} ({name}) is not there: a backup without it would be none")
     templates = settings.templates or settings.home / _TEMPLATES
     for path in sorted(templates.rglob("*")) if templates.is_dir() else ():
         if path.is_file():

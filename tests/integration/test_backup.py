@@ -130,6 +130,10 @@ def test_nothing_is_restored_while_icr_up_runs_or_over_a_backup(
     with HomeLock(tmp_path / "home" / "icr.lock"):
         told = run(engine, "restore", str(file), "--replace")
     assert told.exit_code == 1 and "in use already" in str(told.exception)
+    for name in ("ICR_TEMPLATES", "ICR_CALIBRATION"):
+        missing = run(engine, "backup", str(tmp_path / "new.zip"), **{name: str(tmp_path / "gone")})
+        assert missing.exit_code == 1 and f"({name}) is not there" in str(missing.exception)
+    assert not (tmp_path / "new.zip").exists()
     nowhere = run(engine, "backup", str(tmp_path / "no" / "icr.zip"))
     assert nowhere.exit_code == 1 and "cannot write" in str(nowhere.exception)
 
