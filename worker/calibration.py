@@ -90,7 +90,7 @@ class Pooling:
     Genest, Zidek, "Combining probability distributions", Statistical Science 1(1), 1986.
     """
 
-    general: float = 0.65
+    general: float = 0.75
     digits: float = 0.1
     cells: float = 0.25
     full_row: float = 2.0

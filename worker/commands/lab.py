@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # PyTorch and scikit-learn load when a command runs
 
 CLASSIC_MODELS = ("logistic", "logistic-default", "sgd", "binary", "svc", "knn", "tree", "mlp")
 RUNS = Path("runs")
-PROLONGED_RATE = 0.02
-"""The highest learning rate of a prolonged training: a third of that from the start."""
+PROLONGED_RATE = 0.03
+"""The highest learning rate of a prolonged training: half of that from the start."""
 
 data_dir_option = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="The handwriting sets; by default ICR_DATA_DIR."
