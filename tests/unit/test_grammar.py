@@ -129,7 +129,7 @@ POINT = {"_|_|.|_": 0.15}
         ({}, (), MINUS, True),
         ({}, (), {"-|_|_|_": 0.005}, False),
         ({}, (), POINT, True),
-        ({}, (), {"_|_|.|_": 0.05}, False),
+        ({}, (), {"_|_|.|_": 0.02}, False),
         ({}, (), {"_|_|_|.": 0.5}, False),
         ({"kind": "number", "signed": True}, (), MINUS, True),
         (EUR | {"filled": True, "cents": "optional"}, (), MINUS, False),

@@ -109,11 +109,12 @@ def ask_general(
 ) -> list[RivalMarks]:
     """Return the rival marks with the probabilities that networks and general reader give them together.
 
-    A mark that only a network sees is mostly print, or a side of a frame; what is written, both see. ``answer`` (T, C)
-    are the general reader's log-probabilities, ``digits`` the text's digits on its columns.
+    It is their geometric mean: a mark that only a network sees is mostly print, or a side of a frame; what is written,
+    both see, if only faintly. A mark that the general reader alone sees comes in with ``LEAST`` from the networks.
+    ``answer`` (T, C) are the general reader's log-probabilities, ``digits`` the text's digits on its columns.
     """
     gaps = _find_gaps(answer, digits)
-    weighed = []
+    weighed: dict[Marks, float] = {}
     for rival in rivals:
         held = [
             max(float(gap.chances[kind - _FIRST]) for kind in _alike(ALPHABET.index(mark)))
@@ -121,9 +122,19 @@ def ask_general(
             for mark in after
             if mark not in before
         ]
-        pooled = float(np.sqrt(rival.probability * max(min(held), LEAST**2))) if held else rival.probability
-        weighed.append(RivalMarks(rival.marks, round(min(pooled, rival.probability), 4)))
-    return sorted(weighed, key=lambda rival: (-rival.probability, rival.marks))
+        weighed[rival.marks] = _together(rival.probability, min(held)) if held else rival.probability
+    for k, gap in enumerate(gaps):
+        if gap.text and not seen[k]:
+            own = (*seen[:k], gap.text, *seen[k + 1 :])
+            least = min(probability for _, _, probability in gap.signs)
+            weighed[own] = max(weighed.get(own, 0.0), _together(LEAST, least))
+    ranked = sorted(weighed.items(), key=lambda item: (-item[1], item[0]))
+    return [RivalMarks(marks, round(probability, 4)) for marks, probability in ranked]
+
+
+def _together(network: float, general: float) -> float:
+    """Return the geometric mean of what a network and the general reader give a mark."""
+    return float(np.sqrt(network * max(general, LEAST**2)))
 
 
 def _alike(kind: int) -> frozenset[int]:
