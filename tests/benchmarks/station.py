@@ -18,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -279,22 +279,34 @@ def resident_mb(pid: int) -> float:
 
 def two_people(playwright: Playwright, home: Path, way_in: str, engine: Engine, options: argparse.Namespace) -> None:
     """Let two people decide ``chaos`` fields, the browser of one killed every fifty; print what went wrong."""
-    before = count_decided(engine)
     browsers: list[KillableChromium] = []
 
     def person() -> Page:
         folder = home / f"person-{uuid.uuid4().hex[:8]}"
         browsers.append(KillableChromium(playwright, folder, *pinned(1, options.real_time)))
         page = browsers[-1].browser.contexts[0].new_page()
+        page.set_default_timeout(120_000)
         page.goto(way_in)
         page.wait_for_selector("#answer:enabled")
         page.evaluate(WATCH)
         return page
 
+    try:
+        decide_together(person, browsers, engine, options.chaos)
+    finally:
+        for browser in browsers:
+            browser.kill()
+
+
+def decide_together(
+    person: Callable[[], Page], browsers: list[KillableChromium], engine: Engine, decisions: int
+) -> None:
+    """Decide in turns in two browsers, and kill the second one every fifty decisions of its person."""
+    before = count_decided(engine)
     steady = person()
     steady_station = {station for _, station in held_fields(engine)}
     other, kills, orphans = person(), 0, set[int]()
-    for i in range(1, options.chaos // 2 + 1):
+    for i in range(1, decisions // 2 + 1):
         decide(steady)
         decide(other)
         if i % 50 == 0:
@@ -309,8 +321,6 @@ def two_people(playwright: Playwright, home: Path, way_in: str, engine: Engine, 
     show(f"two people, {kills} browsers killed: decisions", f"{fresh.total()}")
     show("decided twice", f"{sum(count > 1 for count in fresh.values())}")
     show("in hand of a killed browser, and not decided a minute later", f"{len(orphans - set(count_decided(engine)))}")
-    for browser in browsers:
-        browser.kill()
 
 
 def count_decided(engine: Engine) -> Counter[int]:
