@@ -70,7 +70,7 @@ def message(number: int) -> bytes:
 class Worker:
     """What a worker does with its queue, without the rest of it."""
 
-    def __init__(self, server: PrivateRedis, queue: str = LIST) -> None:
+    def __init__(self, server: PrivateRedis, *queues: str) -> None:
         transport.use_hardened_transport()
         transport.Channel._asked = ""
         options = {"priority_steps": list(range(10)), "queue_order_strategy": "priority"}
@@ -78,7 +78,8 @@ class Worker:
         self.taken: list[Any] = []
         channel = self.connection.channel()
         channel.do_restore = False
-        Consumer(channel, [Queue(queue, routing_key=queue)], on_message=self.taken.append, no_ack=False).consume()
+        consumed = [Queue(queue, routing_key=queue) for queue in queues or (LIST,)]
+        Consumer(channel, consumed, on_message=self.taken.append, no_ack=False).consume()
 
     def look(self, times: int = 1) -> list[int]:
         for _ in range(times):
@@ -150,3 +151,11 @@ def test_bytes_that_are_no_text_end_no_loop(server: PrivateRedis, client: redis.
     assert give_back_of_the_dead(ours) == 0
     assert beat_ages(ours) == {}, "a name that is no text is nobody's"
     assert client.hlen(IN_HAND) == 2
+
+
+def test_a_flood_of_urgent_messages_stops_no_job_that_has_a_row(server: PrivateRedis, client: redis.Redis) -> None:
+    worker = Worker(server, LIST, "icr.jobs")
+    client.lpush(LIST, *[message(1)] * 12)
+    client.lpush("icr.jobs\x06\x169", *[message(2)] * 2)  # the least urgent
+    taken = worker.look(12)
+    assert taken.count(2) == 2 and taken.count(1) >= 6

@@ -35,7 +35,7 @@ from worker.queue.reading_job import read_scan_pages
 from worker.queue.reconciler import reconcile_in_turn
 from worker.queue.signing import choose_key, open_job
 from worker.sources.beneath import hash_scan, open_scan
-from worker.store.arrivals import claim_arrival, identify_scan
+from worker.store.arrivals import SOURCE, claim_arrival, identify_scan
 from worker.store.holders import take_back_jobs
 from worker.store.jobs import fail_job, get_job, record_invalid_job, release_job, store_readings
 from worker.store.records import ClaimedJob
@@ -50,6 +50,7 @@ T = TypeVar("T")
 MAX_MESSAGE_BYTES = 65_536
 PAUSE_S = 0.25
 """Pause before a message that could not be recorded goes back, so that a queue of such does not spin."""
+_OVER = (JobState.DONE, JobState.DEAD, JobState.DUPLICATE)
 DATABASE_PATIENCE = 0.75
 """Share of the time limit for which a job waits for a database that does not answer."""
 
@@ -171,6 +172,9 @@ def _take(publisher: Publisher, job: ScanJob, deadline: float) -> ClaimedJob | N
     runtime, job_id = publisher.runtime, str(job.id)
     engine, settings = runtime.engine(), runtime.settings
     record = _patiently(lambda: get_job(engine, job_id), deadline)
+    if record is not None and record.state in _OVER and (record.source != SOURCE or record.uri == job.uri):
+        log.info("nothing to do: it has ended")  # known without a transaction that writes, for copies come in thousands
+        return None
     holder = record.leased_by if record is not None and record.state is JobState.RUNNING else None
     if holder and is_dead(holder):
         _patiently(lambda: take_back_jobs(engine, holder), deadline)
