@@ -31,11 +31,12 @@ def cut_numbers(
     named: Sequence[tuple[str, Number]],
     strange: Sequence[Number],
     outside: Sequence[Number] | None = None,
+    left_out: Sequence[Number] = (),
 ) -> tuple[FieldCrop, ...]:
     """Cut numbers out of the page; what touches or continues one comes with it, and is said to be left over.
 
     What is ``strange`` looks like no digits. With ``outside`` the numbers stand in the cells of a table, whose rules
-    part them, and those of ``outside`` around it.
+    part them, and those of ``outside`` around it. What was ``left_out`` is in no field, and may be more of a number.
     """
     numbers = [number for _, number in named]
     taken = [part for number in (*numbers, *(outside or ())) for glyph in number for part in glyph.parts]
@@ -45,7 +46,7 @@ def cut_numbers(
     fields = []
     for name, number in named:
         neighbours = [other for other in numbers if other is not number]
-        others, over_a_rule = (neighbours, []) if outside is None else (outside, neighbours)
+        others, over_a_rule = ([*neighbours, *left_out], []) if outside is None else (outside, neighbours)
         around = Surroundings(others, over_a_rule, loose, lines, sketch.covered, usual, wide, sketch.bare.shape)
         is_part = sketch.hides_strokes or number in strange or may_be_part(number, around)
         crop = _number_field(page, sketch, number, name, _small_beside(sketch, loose, number))

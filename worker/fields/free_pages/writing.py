@@ -94,7 +94,7 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     strange = [*strange, *apart]
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
     left_out += _overlooked(sketch, glyphs)
-    fields = cut_numbers(page, sketch, named, strange)
+    fields = cut_numbers(page, sketch, named, strange, left_out=left_out)
     return FreeWriting(say_which_way(fields, turn.is_sure), _doubt_places(sketch, left_out))
 
 
