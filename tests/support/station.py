@@ -221,9 +221,9 @@ SEEN = """() => ({
 
 
 def answer_field(page: Page, truths: dict[str, dict[str, str]], names: dict[str, str]) -> bool:
-    """Decide the field on the screen as a person who reads well would; False where nothing waits."""
+    """Decide the field on the screen as a person who reads well would; False where none is there, or none yet."""
     seen = page.evaluate(SEEN)
-    if seen["mode"] == "idle":
+    if seen["mode"] == "idle" or not seen["place"]:
         return False
     scan = next(name for name in truths if name in seen["place"])
     truth = truths[scan][names[seen["label"]]]
