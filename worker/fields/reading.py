@@ -12,6 +12,7 @@ from dataclasses import replace
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.cell_rows import read_cell_rows
 from worker.fields.cutting.apart import read_apart
+from worker.fields.judging.second_look import see_digits
 from worker.fields.line_reader.reading import read_sequence
 from worker.fields.tick_boxes import read_tick_box
 from worker.imaging.polarity import darken_ink
@@ -26,7 +27,19 @@ def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Ra
         chosen = [i for i, crop in enumerate(crops) if crop.spec.layout == layout and i not in by_index]
         reads = read([crops[i] for i in chosen], recognizers) if chosen else []
         by_index.update(zip(chosen, reads, strict=True))
+        _look_again(crops, by_index, chosen, recognizers)
     return [_doubt_place(crop, by_index[i]) for i, crop in enumerate(crops)]
+
+
+def _look_again(
+    crops: Sequence[FieldCrop], reads: dict[int, RawReading], chosen: Sequence[int], recognizers: Recognizers
+) -> None:
+    """Send fields of ``chosen`` that would be called blank to a person where the general reader sees a digit."""
+    blank = [i for i in chosen if reads[i].blank]
+    for i, is_seen in zip(blank, see_digits([crops[i] for i in blank], recognizers), strict=True):
+        if is_seen:
+            unread = Doubt(DoubtKind.UNREAD_INK)
+            reads[i] = replace(reads[i], blank=False, confidence=0.0, doubts=(*reads[i].doubts, unread))
 
 
 def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
