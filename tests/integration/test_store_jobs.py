@@ -15,6 +15,7 @@ from tests.support.readings import PAGE, claim, make_page, read, register
 from worker.bootstrap import build_runtime
 from worker.errors import InvalidJobError
 from worker.queue import tasks
+from worker.queue.publishing import Publisher
 from worker.settings import Settings
 from worker.store import jobs
 from worker.store.engine import reading, writing
@@ -346,6 +347,6 @@ def test_a_process_ended_by_its_hard_limit_keeps_its_delivery_and_one_ended_by_a
     assert limit_s == 120
     monkeypatch.setattr(tasks, "read_scan_pages", end)
     with pytest.raises(SystemExit):
-        tasks._run(runtime, taken, time.monotonic() - age_s + tasks.DATABASE_PATIENCE * limit_s)
+        tasks._run(Publisher(runtime), taken, time.monotonic() - age_s + tasks.DATABASE_PATIENCE * limit_s)
     record = jobs.get_job(engine, job_id)
     assert record is not None and record.deliveries == deliveries

@@ -159,3 +159,11 @@ def test_a_flood_of_urgent_messages_stops_no_job_that_has_a_row(server: PrivateR
     client.lpush("icr.jobs\x06\x169", *[message(2)] * 2)  # the least urgent
     taken = worker.look(12)
     assert taken.count(2) == 2 and taken.count(1) >= 6
+
+
+def test_a_process_that_used_the_transport_of_kombu_before_uses_ours() -> None:
+    with Connection("redis://127.0.0.1:1") as before:
+        before.transport  # noqa: B018 - kombu keeps the class of the first use
+    transport.use_hardened_transport()
+    with Connection("redis://127.0.0.1:1") as after:
+        assert isinstance(after.transport, transport.Transport)

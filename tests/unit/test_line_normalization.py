@@ -10,7 +10,7 @@ from worker.fields.line_reader.normalization import DIGIT_HEIGHT, LINE_HEIGHT, n
 from worker.synthesis.fields import draw_field
 
 
-def draw_clean(text: str = "407283", seed: int = 1) -> np.ndarray:
+def draw_clean(text: str = "407283", seed: int = 0) -> np.ndarray:
     return draw_field(np.random.default_rng(seed), text, clean=True).grey
 
 
@@ -28,7 +28,7 @@ def test_training_and_worker_share_one_function() -> None:
     line = next(found for found in (samples.draw_line(rng) for _ in range(20)) if found is not None)
     again = np.random.default_rng(5)
     again.random()  # whether the field is blank
-    grey = draw_field(again, samples.draw_text(again)).grey
+    grey = draw_field(again, samples.draw_text(again), struck_share=samples.STRUCK_SHARE).grey
     assert np.array_equal(line.image, normalize_line(grey).image)
 
 
@@ -137,7 +137,7 @@ def _with_strokes(*strokes: tuple[float, float, float]) -> tuple[np.ndarray, flo
     A stroke is where it begins, how long it is (in heights of the digits, from that end) and how far down.
     """
     grey = cv2.copyMakeBorder(draw_clean(), 0, 0, 0, 400, cv2.BORDER_CONSTANT, value=250)
-    sample = draw_field(np.random.default_rng(1), "407283", clean=True)
+    sample = draw_field(np.random.default_rng(0), "407283", clean=True)
     end = float((sample.boxes[:, 0] + sample.boxes[:, 2]).max())
     top, height = float(sample.boxes[:, 1].min()), float(sample.boxes[:, 3].max())
     for start, length, down in strokes:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection
 from queue import Empty
 from typing import Any, ClassVar, TypeGuard
 
-from kombu.transport import TRANSPORT_ALIASES, virtual
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache, virtual
 from kombu.transport import redis as kombu_redis
 
 from worker.queue.in_hand import IN_HAND, SINCE, TAKE, acknowledge, give_back, give_back_overdue, new_tag, split_held
@@ -174,9 +174,10 @@ class Transport(kombu_redis.Transport):
 
 
 def use_hardened_transport() -> None:
-    """Make kombu use this transport for every Redis URL."""
+    """Make kombu use this transport for every Redis URL, also where the process has used its own before."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+        _transport_cache.pop(scheme, None)
 
 
 def rebuild_message(item: bytes, queue: str, tag: str) -> bytes:
