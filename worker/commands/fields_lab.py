@@ -25,6 +25,11 @@ data_dir_option = click.option(
     type=click.Path(path_type=Path),
     help="The folder of handwriting sets; by default ICR_DATA_DIR.",
 )
+models_option = click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    help="Where the model goes; by default the shipped one's place.",
+)
 
 
 @click.command("train-fields")
@@ -46,11 +51,7 @@ data_dir_option = click.option(
     "--calibrate-only", is_flag=True, help="Train nothing: fit confidence anew, as after a change of the digit model."
 )
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/fields"), show_default=True)
-@click.option(
-    "--models",
-    type=click.Path(path_type=Path),
-    help="Where the model goes; by default the shipped one's place.",
-)
+@models_option
 def train_fields(
     data_dir: Path | None,
     minutes: float,
@@ -92,11 +93,7 @@ def train_fields(
 @click.option("--processes", default=1, show_default=True, help="Processes that draw lines.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --folder.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/general"), show_default=True)
-@click.option(
-    "--models",
-    type=click.Path(path_type=Path),
-    help="Where the model goes; by default the shipped one's place.",
-)
+@models_option
 def train_general_reader(
     data_dir: Path | None,
     minutes: float,
