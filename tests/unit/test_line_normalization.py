@@ -11,6 +11,7 @@ from worker.synthesis.fields import draw_field
 
 
 def draw_clean(text: str = "407283", seed: int = 0) -> np.ndarray:
+    """Draw a number on plain paper; seed 0 writes it 134 px high, some others 17 px, too small to change."""
     return draw_field(np.random.default_rng(seed), text, clean=True).grey
 
 

@@ -30,6 +30,9 @@ Uint8 = NDArray[np.uint8]
 QUANTIZATION_SAMPLES = 512
 """Training images from which the 8-bit ranges of the layers are taken."""
 
+TAUGHT = "taught by two of its kind"
+"""How the network of ``train_distilled`` came about."""
+
 SCORES_ONLY = ("svc",)
 """Estimators whose answers rank but are no probabilities."""
 
@@ -109,16 +112,17 @@ def prolong_digit_cnn(pool: Pool, data_dir: Path, *, schedule: Schedule, path: P
     last = estimator.module_.state_dict()
     halfway = {n: torch.lerp(first[n], v.cpu(), 0.5) if v.is_floating_point() else v for n, v in last.items()}
     estimator.module_.load_state_dict(halfway)
-    return ship_cnn(estimator.module_, pool, data_dir, schedule=schedule, path=path)
+    made = f"{card.version} trained on, halfway between both"
+    return ship_cnn(estimator.module_, pool, data_dir, schedule=schedule, path=path, made=made)
 
 
-def ship_cnn(net: Any, pool: Pool, data_dir: Path, *, schedule: Schedule, path: Path) -> ModelCard:
-    """Calibrate a trained network, export it, measure it, and write it with its card."""
+def ship_cnn(net: Any, pool: Pool, data_dir: Path, *, schedule: Schedule, path: Path, made: str = TAUGHT) -> ModelCard:
+    """Calibrate a trained network, export it, measure it, and write it with its card; ``made`` says how it came."""
     calibration = production.calibrate(lambda images: network_logits(net, images), data_dir)
     parameters = sum(p.numel() for p in net.parameters())
     card = production.make_card(
         version=f"cnn2-{date.today()}-{schedule.seed}",
-        description=f"Seven convolutions, {parameters:,} parameters, taught by two of its kind",
+        description=f"Seven convolutions, {parameters:,} parameters, {made}",
         sources=pool.sources,
         calibration=calibration,
         settings={
