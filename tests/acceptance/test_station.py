@@ -209,6 +209,17 @@ def test_unread_pages_get_a_form_and_failed_scans_another_try(browser: Browser, 
     page.close()
 
 
+def test_a_click_before_the_script_listens_is_not_lost(browser: Browser, station: Station) -> None:
+    read_file(station.runtime, "card-3-skewed.png", card_page(template=None, problem="no form was found on the page"))
+    page = open_page(browser, station, "/pages")
+    page.route("**/page.js", lambda route: (page.wait_for_timeout(800), route.continue_()))  # a slow network
+    page.get_by_role("link", name="card-3-skewed.png").click()
+    page.get_by_role("button", name="Read again").click()
+    expect(page.locator("#message")).to_contain_text("the job is kept")
+    assert "?" not in page.url, "the browser did not send the form by itself"
+    page.close()
+
+
 def start_design(station: Station) -> Path:
     """Put a template in the making where the designer looks for it; return its folder."""
     folder = station.runtime.home / "designs" / "own"

@@ -1,5 +1,7 @@
 // Page after page goes to the API as it is; the batch is the scans' reference. A page that did not arrive is sent again.
 
+import { start } from "./start.js";
+
 const by = (id) => document.getElementById(id);
 const LOOK_AGAIN_MS = 2000;
 const WORDS = { queued: "waits to be read", running: "is being read", done: "read", failed: "failed", dead: "failed", duplicate: "was sent before" };
@@ -58,3 +60,5 @@ async function watch(id, line) {
     await new Promise((rested) => setTimeout(rested, LOOK_AGAIN_MS));
   }
 }
+
+start();

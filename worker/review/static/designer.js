@@ -1,6 +1,7 @@
 // The template designer: the JSON of the template is the only state; what is on the screen follows from it.
 
 import { get, post } from "./http.js";
+import { start } from "./start.js";
 
 const by = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
@@ -254,4 +255,5 @@ by("apply").addEventListener("click", () => {
   }
 });
 
+start();
 draw();

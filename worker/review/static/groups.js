@@ -2,6 +2,7 @@
 
 import { post } from "./http.js";
 import { forgetPictures, loadPicture } from "./pictures.js";
+import { start } from "./start.js";
 
 const by = (id) => document.getElementById(id);
 const tiles = by("tiles");
@@ -117,4 +118,5 @@ by("digits").addEventListener("click", (event) => {
   take();
 });
 by("confirm").addEventListener("click", confirm);
+start();
 take();

@@ -2,6 +2,7 @@
 
 import "./scans.js";
 import { get, isDoubtful, post } from "./http.js";
+import { start } from "./start.js";
 import { compose } from "./typing.js";
 
 const root = document.getElementById("page");
@@ -136,5 +137,6 @@ document.getElementById("read-again")?.addEventListener("submit", async (event) 
   say(result.ok ? result.data.words : result.detail, result.ok);
 });
 
+start();
 showRules();
 document.querySelector("tr[data-field] input")?.focus();

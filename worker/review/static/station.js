@@ -3,6 +3,7 @@
 import { get, isDoubtful, post } from "./http.js";
 import { Outbox } from "./outbox.js";
 import { Queue } from "./queue.js";
+import { start } from "./start.js";
 import { compose, looksLikeASlip } from "./typing.js";
 
 const by = (id) => document.getElementById(id);
@@ -323,6 +324,7 @@ addEventListener("resize", () => setZoom(zoom));
 
 // ---- begin ----
 
+start();
 for (const row of await get("/review/recent").catch(() => [])) {
   recent.push({
     item: { label: row.name },

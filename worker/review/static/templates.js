@@ -1,5 +1,7 @@
 // A scan goes up as it is, and comes back as a draft to correct.
 
+import { start } from "./start.js";
+
 const form = document.getElementById("draft");
 const message = document.getElementById("message");
 const file = document.getElementById("file");
@@ -27,3 +29,5 @@ form.addEventListener("submit", async (event) => {
   message.textContent = problem?.detail ?? "the server does not answer: try again";
   button.disabled = false;
 });
+
+start();

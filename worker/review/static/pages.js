@@ -1,0 +1,6 @@
+// The lists of pages and of failed scans.
+
+import "./scans.js";
+import { start } from "./start.js";
+
+start();
