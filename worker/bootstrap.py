@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # the models and the decoders are loaded in the worker's chil
 
     from schemas.form_template import FormTemplate
     from worker.checks.policy import CheckPolicy
-    from worker.decision import AcceptPolicy
+    from worker.decision.fields import AcceptPolicy
     from worker.rasterizer import RasterLimits
     from worker.values import Recognizers
 
@@ -134,7 +134,7 @@ class Runtime:
     @property
     def accept_policy(self) -> AcceptPolicy:
         """Return what a field needs to be accepted."""
-        from worker.decision import AcceptPolicy
+        from worker.decision.fields import AcceptPolicy
 
         return AcceptPolicy()
 

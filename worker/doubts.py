@@ -1,7 +1,7 @@
 """Why a person should look: the kinds of doubt, what may excuse each, and the words for people.
 
-A doubt is made where something is noticed, and judged in ``worker.decision``. Both know it by its kind, never by its
-words: those are made by ``describe_doubt`` where a reading leaves the program.
+A doubt is made where something is noticed, and judged in ``worker.decision.fields``. Both know it by its kind, never by
+its words: those are made by ``describe_doubt`` where a reading leaves the program.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ import numpy as np
 
 from schemas.form_template import FieldGrammar, FieldSpec
 from worker.checks.reading import read_check
-from worker.decision import AcceptPolicy, add_doubt, decide_field, decide_form
+from worker.decision.confirmation import add_doubt
+from worker.decision.fields import AcceptPolicy, decide_field
+from worker.decision.forms import decide_form
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.free_pages.writing import find_free_writing
 from worker.fields.locating.cells import announce_cells

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.support.scan_files import encoded, write
 from worker.bootstrap import build_runtime
-from worker.decision import AcceptPolicy
+from worker.decision.fields import AcceptPolicy
 from worker.doubts import DoubtKind
 from worker.errors import UnreadableScanError
 from worker.page_kinds import LoneField

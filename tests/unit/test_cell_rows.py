@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows
 from worker.fields.line_reader.decoding import ALPHABET

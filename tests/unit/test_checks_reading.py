@@ -13,7 +13,7 @@ from worker.checks.finding import find_checks
 from worker.checks.locales import LOCALES
 from worker.checks.places import Zone, find_amount, find_ink, find_sign
 from worker.checks.policy import CheckPolicy
-from worker.decision import AcceptPolicy
+from worker.decision.fields import AcceptPolicy
 from worker.doubts import DoubtKind
 from worker.imaging.currency_signs import SIGNS, draw_sign
 from worker.page_kinds import CheckPage

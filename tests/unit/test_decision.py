@@ -6,7 +6,8 @@ import pytest
 
 from schemas.form_template import FieldSpec, FormTemplate
 from tests.support.readings import reasons_of
-from worker.decision import AcceptPolicy, decide_field, decide_form
+from worker.decision.fields import AcceptPolicy, decide_field
+from worker.decision.forms import decide_form
 from worker.doubts import Doubt, DoubtKind
 from worker.grammar.rules import find_check_digit_scheme, number_of
 from worker.grammar.times import parse_date

@@ -5,7 +5,7 @@ import pytest
 
 from schemas.form_template import FieldSpec
 from tests.support.readings import reasons_of
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import Doubt, DoubtKind
 from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus, RawReading
 

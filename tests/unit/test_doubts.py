@@ -9,7 +9,7 @@ import pytest
 
 from schemas.form_template import FieldSpec
 from tests.unit.test_cell_rows import draw_row, make_recognizers
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import EXCUSED_BY, Doubt, DoubtKind, Witness, describe_doubt
 from worker.fields.cell_rows import read_cell_rows
 from worker.values import Alternative, Box, FieldStatus, RawReading

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import DoubtKind
 from worker.fields.judging.confidence import list_lasting_doubts
 from worker.fields.line_reader.transcription import transcribe

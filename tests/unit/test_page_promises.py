@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.data import PROJECT
 from worker.calibration import UNCALIBRATED, Promise
-from worker.decision import AcceptPolicy
+from worker.decision.fields import AcceptPolicy
 from worker.doubts import DoubtKind
 from worker.errors import ModelFileError
 from worker.models.runtime import MODELS_DIR, PAGE_PROMISES, load_recognizers

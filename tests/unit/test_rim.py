@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import DoubtKind
 from worker.fields.reading import read_fields
 from worker.models.runtime import load_recognizers

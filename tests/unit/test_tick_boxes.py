@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec, FormTemplate
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import DoubtKind
 from worker.fields.locating.extraction import MARGIN_MM
 from worker.fields.reading import read_fields

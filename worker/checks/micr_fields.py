@@ -10,7 +10,7 @@ from schemas.rules import CheckDigitRule
 from worker.checks.e13b import PITCH_UNITS, ROWS
 from worker.checks.finding import Check
 from worker.checks.micr import MicrSymbol, parse_micr, read_micr
-from worker.decision import add_doubt, confirm_field, raise_by_odds
+from worker.decision.confirmation import add_doubt, confirm_field, raise_by_odds
 from worker.doubts import Doubt, DoubtKind, Witness
 from worker.fields.locating.extraction import bounding_box_px
 from worker.grammar.rules import broken_by

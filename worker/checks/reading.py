@@ -14,7 +14,8 @@ from worker.checks.locales import CheckLocale
 from worker.checks.micr_fields import agree_on_number, confirm, read_micr_fields
 from worker.checks.places import CheckInk, FieldPlace, Zone, find_amount, find_ink, find_line
 from worker.checks.policy import CheckPolicy
-from worker.decision import AcceptPolicy, add_doubt, decide_field
+from worker.decision.confirmation import add_doubt
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.line_reader.reading import describe_reading
 from worker.fields.line_reader.transcription import transcribe

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from schemas.form_template import FormTemplate
 from worker.api.access import Reviewer
-from worker.decision import BrokenRule
+from worker.decision.forms import BrokenRule
 from worker.forms.templates import find_form
 from worker.review.desk import Desk
 from worker.review.items import find_label, show_field

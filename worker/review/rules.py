@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.form_template import FormTemplate
-from worker.decision import BrokenRule, find_broken_rules
+from worker.decision.forms import BrokenRule, find_broken_rules
 from worker.grammar.meaning import parse_typed
 from worker.grammar.misfit import Misfit
 from worker.store.results import box_of

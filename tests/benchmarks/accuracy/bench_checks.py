@@ -20,7 +20,7 @@ from worker.checks.locales import LOCALES, CheckLocale
 from worker.checks.places import find_amount, find_ink
 from worker.checks.policy import CheckPolicy
 from worker.checks.reading import cut_line, specify_fields
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.reading import read_fields
 from worker.page_kinds import CheckPage
 from worker.pipeline import read_page

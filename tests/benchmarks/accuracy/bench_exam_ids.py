@@ -14,7 +14,7 @@ import cv2
 
 from schemas.form_template import FormTemplate
 from tests.support.data import DATA_DIR
-from worker.decision import AcceptPolicy
+from worker.decision.fields import AcceptPolicy
 from worker.forms.drafting import draft_template
 from worker.pipeline import read_page
 from worker.values import FieldStatus, FormPages, Page, Recognizers

@@ -14,7 +14,7 @@ import numpy as np
 
 from schemas.form_template import FieldSpec
 from worker.bootstrap import build_runtime
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.reading import read_fields
 from worker.synthesis.fields import draw_blank_field, draw_field
 from worker.values import Box, FieldCrop, FieldReading, Grey, Recognizers

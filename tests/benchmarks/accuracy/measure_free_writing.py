@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import click
 import numpy as np
 
-from worker.decision import AcceptPolicy
+from worker.decision.fields import AcceptPolicy
 from worker.doubts import DoubtKind
 from worker.models.runtime import load_recognizers
 from worker.page_kinds import FreePage

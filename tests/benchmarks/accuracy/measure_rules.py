@@ -25,7 +25,8 @@ import numpy as np
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from schemas.rules import CheckDigitRule
 from tests.support.data import DATA_DIR
-from worker.decision import AcceptPolicy, decide_field, find_repair
+from worker.decision.fields import AcceptPolicy, decide_field
+from worker.decision.repair import find_repair
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.promise import binomial_tail
 from worker.fields.locating.extraction import extract_fields

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tests.benchmarks.accuracy.measure_free_pages import edit_distance
 from tests.support.data import DATA_DIR
 from worker.bootstrap import build_runtime
-from worker.decision import AcceptPolicy
+from worker.decision.fields import AcceptPolicy
 from worker.page_kinds import FreePage
 from worker.pipeline import read_page
 from worker.synthesis.pages import photograph

@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from schemas.form_template import FieldGrammar, FieldSpec
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.reading import read_fields
 from worker.models.runtime import load_recognizers
 from worker.synthesis.fields import draw_blank_field, draw_field

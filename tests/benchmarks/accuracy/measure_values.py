@@ -17,7 +17,7 @@ import numpy as np
 from schemas.form_template import FieldGrammar, FieldSpec
 from tests.support.data import DATA_DIR
 from worker.bootstrap import build_runtime
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import DoubtKind
 from worker.fields.reading import read_fields
 from worker.grammar.locales import grammar_of

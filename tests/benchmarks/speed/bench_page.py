@@ -20,7 +20,7 @@ def measure(scan: Path, runs: int) -> dict[str, float]:
     """Return milliseconds of decoding, of each stage of reading, and of both with their ratio."""
     import cv2
 
-    from worker.decision import AcceptPolicy
+    from worker.decision.fields import AcceptPolicy
     from worker.fields.locating.extraction import extract_fields
     from worker.fields.reading import read_fields
     from worker.forms.templates import load_templates

@@ -30,7 +30,7 @@ from tests.benchmarks.accuracy.bench_exam_ids import draft_id_template
 from tests.benchmarks.speed.peers import find_peers
 from tests.support.data import DATA_DIR, PROJECT
 from tests.support.jbig2 import as_jbig2_pdf
-from worker.decision import AcceptPolicy
+from worker.decision.fields import AcceptPolicy
 from worker.digits.normalization import normalize_digits
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields

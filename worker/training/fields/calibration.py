@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from worker.calibration import FARTHEST, FieldCalibration, Promise, ReadersCalibration
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.cell_rows import CellRowReading, RowEvidence, describe_row, gather_row_evidence, look_at_rows
 from worker.fields.judging.evidence import FieldEvidence, gather_evidence
 from worker.fields.judging.promise import choose_threshold

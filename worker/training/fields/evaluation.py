@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.line_reader.reading import read_sequence
 from worker.fields.reading import read_fields
 from worker.page_kinds import FreePage

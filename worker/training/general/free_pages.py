@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from worker.calibration import Promise
-from worker.decision import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.free_pages.writing import find_free_writing
 from worker.fields.judging.promise import choose_threshold
 from worker.fields.reading import read_fields

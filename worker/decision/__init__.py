@@ -1,0 +1,1 @@
+"""What becomes of a field that was read."""
