@@ -1,7 +1,7 @@
 """Parse numbers and amounts: sign, groups of thousands, decimal mark, cents as hundredths, unit, currency sign.
 
 A small mark looks like a point and like a comma. If a grammar accepts either as the decimal mark, the lengths of the
-groups tell what the marks separate.
+groups tell what the marks separate. In an amount, a point of thousands may be as long as a dash.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def _take_apart(written: str, grammar: FieldGrammar) -> _Parts | Misfit:
     negative, text = _split_sign(text, grammar)
     core = text.rstrip("-=/#.,")
     ending = text[len(core) :]
+    core = _with_thousands(core, grammar)
     groups = re.split("[.,]", core)
     if not core or not all(g.isdigit() for g in groups):
         stray = re.search(r"[^0-9.,]", core)
@@ -109,6 +110,16 @@ def _split_sign(text: str, grammar: FieldGrammar) -> tuple[bool, str]:
     return False, text
 
 
+def _with_thousands(core: str, grammar: FieldGrammar) -> str:
+    """Return an amount with a mark of thousands for every dash before three digits: nothing else stands there.
+
+    A dash before two digits may part cents or be a slip, and is left to a person; so is one where a minus may stand.
+    """
+    if grammar.kind != "amount" or grammar.signed:
+        return core
+    return re.sub(r"(?<=\d)-(?=\d{3}(?!\d))", "," if grammar.separator == "." else ".", core)
+
+
 def _misplaced_ending(ending: str, grammar: FieldGrammar) -> str:
     """Return the mark behind the digits that says something which the grammar does not take; '' if none does.
 
@@ -118,7 +129,7 @@ def _misplaced_ending(ending: str, grammar: FieldGrammar) -> str:
     if grammar.filled or not ending.strip(".,"):
         return ""
     if grammar.kind == "amount" and not grammar.signed:
-        return "" if re.fullmatch(r"[.,/]{0,2}[-=]+#?|/", ending) else ending[0]
+        return "" if re.fullmatch(r"[.,/]{0,2}[-=]+[.,]?#?|/", ending) else ending[0]
     if grammar.kind == "amount" and re.fullmatch("[.,/]{1,2}[-=]+", ending):
         return ""
     return ending[0]
@@ -167,12 +178,19 @@ def _may_be_decimals(marks: list[str], grammar: FieldGrammar) -> bool:
 
 
 def _join_groups(groups: list[str], grammar: FieldGrammar) -> str:
-    """Return the digits of whole units; '' if their groups are not those of thousands (1,23,456 in rupees)."""
+    """Return the digits of whole units; '' if their groups are not those of thousands.
+
+    Rupees are grouped as 1,23,456. So may an amount be whose currency nobody names, if all of its groups are.
+    """
     if len(groups) == 1:
         return groups[0]
-    inner = (2, 3) if grammar.currency == "INR" else (3,)
-    grouped = 1 <= len(groups[0]) <= 3 and len(groups[-1]) == 3 and all(len(g) in inner for g in groups[1:-1])
-    return "".join(groups) if grouped else ""
+    first, inner, last = len(groups[0]), {len(g) for g in groups[1:-1]}, len(groups[-1])
+    fits = 1 <= first <= 3 and inner <= {3}
+    if grammar.currency == "INR":
+        fits = 1 <= first <= 3 and inner <= {2, 3}
+    elif grammar.kind == "amount" and grammar.currency is None:
+        fits = fits or (1 <= first <= 2 and inner == {2})
+    return "".join(groups) if fits and last == 3 else ""
 
 
 def _without_unit(written: str, grammar: FieldGrammar) -> str:
