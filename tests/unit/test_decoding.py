@@ -5,10 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
+from schemas.form_template import DateOrder
 from worker.fields.line_reader import decoding
 from worker.fields.line_reader.decoding import (
     ALPHABET,
     BLANK,
+    Candidate,
     align,
     entropy,
     find_candidates,
@@ -17,6 +19,7 @@ from worker.fields.line_reader.decoding import (
     keep_fitting,
     merge_marks,
     merge_symbols,
+    prefer_days,
     resolve_slashes,
     string_log_probabilities,
 )
@@ -73,6 +76,32 @@ def test_grammar_chooses_among_likely_lengths_only() -> None:
 def test_grammar_never_invents_a_digit() -> None:
     merged = merge_marks(columns("_1_2____", sure=0.99999))
     assert keep_fitting(find_candidates(merged), least=5, most=5)[0].digits == "12"
+
+
+@pytest.mark.parametrize(
+    ("strings", "order", "first"),
+    [
+        ("31042024 31022024", "DMY", "31042024"),  # no day, but the other is none either
+        ("81012024 31012024", "DMY", "31012024"),
+        ("81012024 31012024", None, "31012024"),
+        ("01312024 01812024", "DMY", "01312024"),
+        ("01312024 01812024", None, "01312024"),
+        ("20240131 20240181", "DMY", "20240131"),
+        ("31019024 31012024", "DMY", "31012024"),
+        ("1012024 31012024", "DMY", "1012024"),  # 1/01/2024 without leading zeros
+    ],
+)
+def test_a_date_that_is_no_day_gives_way_to_a_likely_day(strings: str, order: DateOrder | None, first: str) -> None:
+    likely = [Candidate(s, p) for s, p in zip(strings.split(), (0.6, 0.3), strict=True)]
+    found = prefer_days(likely, order)
+    assert found[0].digits == first
+    assert sorted(c.digits for c in found) == sorted(strings.split())
+    assert {c.digits: c.probability for c in found} == {c.digits: c.probability for c in likely}
+
+
+def test_a_date_that_readers_are_sure_of_stays_what_it_is() -> None:
+    sure = [Candidate("30022024", 0.97), Candidate("20022024", 0.02)]
+    assert prefer_days(sure, "DMY") == sure
 
 
 def test_align_gives_each_digit_its_columns() -> None:

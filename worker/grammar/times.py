@@ -27,6 +27,18 @@ def parse_date(text: str, form: str) -> dt.date | None:
         return None
 
 
+def may_be_day(digits: str, order: DateOrder | None) -> bool:
+    """Tell whether eight digits spell a day of the calendar: in the field's order, or in any if nobody says which.
+
+    Fewer digits may lack their leading zeros, and may always be one.
+    """
+    if len(digits) != 8:
+        return True
+    orders: tuple[DateOrder, ...] = (order,) if order else ("DMY", "MDY", "YMD")
+    forms = ("".join("YYYY" if part == "Y" else 2 * part for part in each) for each in orders)
+    return any(parse_date(digits, form) is not None for form in (*forms, "YYYYMMDD"))
+
+
 def parse_written_date(written: str, order: DateOrder, *, year_digits: tuple[int, ...] = (2, 4)) -> dt.date | Misfit:
     """Return the date that figures spell in an order of day, month and year; words are for a person to read.
 

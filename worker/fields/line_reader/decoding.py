@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.form_template import DateOrder
+from worker.grammar.times import may_be_day
+
 Floats = NDArray[np.float32]
 
 MARKS = ".,-/=$#"
@@ -27,6 +30,8 @@ _DIGITS = "0123456789"
 BEAM = 8
 IMPOSSIBLE = 1e-300
 SURELY_BLANK = np.log1p(-1e-4)
+LEAST_DAY = 0.05
+"""A day is possible whose share is at least this part of that of a string that is none."""
 NEGLIGIBLE = 1e-3
 """A digit less likely than this in a column starts no prefix there."""
 
@@ -135,6 +140,21 @@ def keep_fitting(candidates: list[Candidate], *, least: int = 0, most: int | Non
     """
     fitting = [c for c in candidates if least <= len(c.digits) <= (most or len(c.digits))]
     return fitting if fitting and fitting[0].probability > 1e-3 else candidates
+
+
+def prefer_days(candidates: list[Candidate], order: DateOrder | None) -> list[Candidate]:
+    """Return a date's strings with the likeliest day first, where the best one is no day of the calendar.
+
+    Only a day that the readers hold for possible comes first. Its share stays what it is, so that no date is surer for
+    being one. ``order`` is None where nobody says it.
+    """
+    best = candidates[0]
+    if may_be_day(best.digits, order):
+        return candidates
+    days = [c for c in candidates if len(c.digits) == len(best.digits) and may_be_day(c.digits, order)]
+    if not days or days[0].probability < LEAST_DAY * best.probability:
+        return candidates
+    return [days[0], *(c for c in candidates if c is not days[0])]
 
 
 def string_log_probabilities(merged: Floats, strings: Sequence[str]) -> NDArray[np.float64]:

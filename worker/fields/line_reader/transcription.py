@@ -28,6 +28,7 @@ from worker.fields.line_reader.decoding import (
     keep_fitting,
     merge_marks,
     merge_symbols,
+    prefer_days,
     resolve_slashes,
     spell_greedily,
 )
@@ -211,7 +212,8 @@ def _decode(look: _Look, networks: Floats, general: Floats | None, cells: Cells 
 
 def _fitting(candidates: list[Candidate], spec: FieldSpec) -> list[Candidate]:
     least, most = spec.digit_range
-    return keep_fitting(candidates, least=least, most=most)
+    fitting = keep_fitting(candidates, least=least, most=most)
+    return prefer_days(fitting, spec.date_order) if spec.kind == "date" else fitting
 
 
 def _join(look: _Look, seen: _Decoded, alone: Floats, pooling: Pooling) -> Transcript:
