@@ -73,6 +73,7 @@ CASES: list[tuple[dict[str, object], str, Value | MisfitKind]] = [
     ({"kind": "amount", "currency": "JPY"}, "12,000", Money(12000, "JPY")),
     ({"kind": "amount", "currency": "JPY"}, "12-000", Money(12000, "JPY")),
     ({"kind": "amount", "currency": "JPY"}, "1-265-000-", Money(1_265_000, "JPY")),
+    ({"kind": "amount", "currency": "JPY"}, "20.-244-.000", Money(20_244_000, "JPY")),
     ({"kind": "amount", "currency": "JPY"}, "1265-.", Money(1265, "JPY")),
     ({"kind": "amount", "currency": "JPY", "signed": True}, "12-000", UNEXPECTED),
     ({"kind": "amount", "currency": "JPY"}, "12-0000", UNEXPECTED),

@@ -111,13 +111,13 @@ def _split_sign(text: str, grammar: FieldGrammar) -> tuple[bool, str]:
 
 
 def _with_thousands(core: str, grammar: FieldGrammar) -> str:
-    """Return an amount with a mark of thousands for every dash before three digits: nothing else stands there.
+    """Return an amount with a mark of thousands for every dash before three digits, alone or with a point.
 
     A dash before two digits may part cents or be a slip, and is left to a person; so is one where a minus may stand.
     """
     if grammar.kind != "amount" or grammar.signed:
         return core
-    return re.sub(r"(?<=\d)-(?=\d{3}(?!\d))", "," if grammar.separator == "." else ".", core)
+    return re.sub(r"(?<=\d)[.,]?-[.,]?(?=\d{3}(?!\d))", "," if grammar.separator == "." else ".", core)
 
 
 def _misplaced_ending(ending: str, grammar: FieldGrammar) -> str:
