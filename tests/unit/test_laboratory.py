@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +13,8 @@ from click.testing import CliRunner
 
 from tests.support.data import DATA_DIR, NEEDS_TRAIN, needs_data
 from worker.cli import icr
-from worker.models.card import read_verified_model
+from worker.models.card import card_path, read_card, read_verified_model
+from worker.models.runtime import DIGITS, MODELS_DIR, load_recognizers
 from worker.training import metrics, splits
 from worker.training.classics.classics import CLASSICS, reproduce
 from worker.training.digits.calibration import (
@@ -27,7 +30,7 @@ pytest.importorskip("torch", reason=NEEDS_TRAIN)
 
 import torch
 
-from worker.training.digits import data
+from worker.training.digits import data, laboratory, production
 from worker.training.digits.augmentation import MIXTURES, STRONG, augment, augment_mixture
 from worker.training.digits.cnn import train_cnn, train_distilled
 from worker.training.digits.data import DataUseError, EvaluationSet, TrainingSet
@@ -276,6 +279,52 @@ def test_the_commands_train_and_evaluate(tmp_path: Path) -> None:
     assert evaluated.exit_code == 0, evaluated.output
     assert "cross-validation" in evaluated.output
     assert (tmp_path / "binary-digits" / "report.html").exists()
+
+
+def test_the_shipped_network_is_prolonged_by_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole command on a pool of 400 digits and two short epochs, without the sets that calibrate and measure."""
+    ends: dict[str, dict[str, torch.Tensor]] = {}
+
+    def note_ends(pool: Pool, schedule: Schedule, **how: Any) -> Any:
+        ends["first"] = {name: value.clone() for name, value in how["start"].items()}
+        trained = train_cnn(pool, schedule, **how)
+        ends["last"] = {name: value.clone() for name, value in trained.module_.state_dict().items()}
+        return trained
+
+    def note_shipped(net: DigitNet, *args: Any, **how: Any) -> Any:
+        ends["shipped"] = {name: value.clone() for name, value in net.state_dict().items()}
+        return laboratory_ships(net, *args, **how)
+
+    laboratory_ships = laboratory.ship_cnn
+    monkeypatch.setattr(laboratory, "train_cnn", note_ends)
+    monkeypatch.setattr(laboratory, "ship_cnn", note_shipped)
+    monkeypatch.setattr("worker.training.digits.pool.cached_pool", lambda *_, **__: tiny_pool())
+    monkeypatch.setattr("worker.training.digits.net.Schedule", partial(Schedule, samples_an_epoch=128, batch=32))
+    monkeypatch.setattr(production, "calibrate", lambda *_: production.Calibration(1.3, ()))
+    monkeypatch.setattr(production, "measure_production", lambda *_, **__: [])
+
+    asked = [
+        "train",
+        "cnn",
+        "--prolong",
+        "--epochs",
+        "2",
+        "--data-dir",
+        str(tmp_path),
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
+    made = CliRunner().invoke(icr, asked, catch_exceptions=False)
+    assert made.exit_code == 0, made.output
+    first, last, shipped = (ends[name]["head.weight"] for name in ("first", "last", "shipped"))
+    assert not torch.equal(first, last)
+    assert torch.allclose(shipped, (first + last) / 2, atol=1e-6)
+    content, card = read_verified_model(tmp_path / "runs" / "cnn-seed0" / "digits.onnx")
+    before = read_card(card_path(MODELS_DIR / DIGITS))
+    assert card.description.endswith(f"{before.version} trained on, halfway between both")
+    images = tiny_pool().images
+    agree = run_onnx(content, images).argmax(1) == load_recognizers().classify_digits(images).argmax(1)
+    assert agree.mean() > 0.8, "a few steps do not make another network"
 
 
 def test_a_model_never_trained_is_asked_for_by_its_command(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from worker.errors import IcrError
 
 if TYPE_CHECKING:
     from worker.models.card import ModelCard
-    from worker.training.fields.evaluation import PhotoScore
+    from worker.training.fields.evaluation import DigitScore, PhotoScore
     from worker.training.fields.measures import FieldMeasures
     from worker.training.fields.report import Read
     from worker.training.fields.truth import LabelledField
@@ -181,10 +181,10 @@ def train_readers(
 @click.command("evaluate-fields")
 @data_dir_option
 @click.option("--truth", type=click.Path(path_type=Path), help="Your own labels.csv in place of the shared sets.")
-@click.option("--half", type=click.Choice(["reporting", "development"]), default="reporting", show_default=True)
+@click.option("--half", type=click.Choice(["reporting", "development", "both"]), default="both", show_default=True)
 @click.option("--format", "output", type=click.Choice(["jsonl", "table"]), default="table", show_default=True)
 @click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report here.")
-@click.option("--photos/--no-photos", default=True, help="Also read the sets of whole photos.")
+@click.option("--photos/--no-photos", default=True, help="Also read the sets of whole photos and checks.")
 @pass_runtime
 def evaluate_fields(
     runtime: Runtime,
@@ -195,35 +195,49 @@ def evaluate_fields(
     report: Path | None,
     photos: bool,
 ) -> None:
-    """Measure the readers: whole fields, digit errors, read rates at substitution rates, calibration."""
+    """Measure the readers: whole fields, read rates, what is accepted, what of that is wrong, and its interval.
+
+    Also whole checks and photos, single digits, and the milliseconds of one field of six digits.
+    """
     try:
-        from worker.training.fields.evaluation import PHOTO_SOURCES, score_fields, score_photos, time_field_ms
+        from worker.training.fields import evaluation
         from worker.training.fields.measures import measure
         from worker.training.fields.report import write_field_report
         from worker.training.fields.truth import SOURCES, load_fields, load_own_fields, split
     except ModuleNotFoundError as error:
         raise IcrError(NEEDS.format(error.name)) from error
 
-    recognizers, development = runtime.recognizers(), half == "development"
-    groups: dict[str, list[LabelledField]] = {}
+    recognizers = runtime.recognizers()
+    halves = ("reporting", "development") if half == "both" else (half,)
+    groups: dict[tuple[str, str], list[LabelledField]] = {}
     if truth:
         for labelled in load_own_fields(truth):
-            groups.setdefault(labelled.source, []).append(labelled)
+            groups.setdefault((labelled.source, "own"), []).append(labelled)
     else:
         found = _data_dir(data_dir)
-        groups = {name: list(split(load_fields(found, name), development=development)) for name in SOURCES}
+        for name in SOURCES:
+            fields = load_fields(found, name)
+            groups |= {(name, h): list(split(fields, development=h == "development")) for h in halves}
     measures: list[FieldMeasures] = []
     reads: list[Read] = []
-    for name, fields in groups.items():
-        scored = score_fields(fields, recognizers)
-        measures.append(measure(name, [s for s, _ in scored]))
+    for (name, part), fields in groups.items():
+        scored = evaluation.score_fields(fields, recognizers)
+        measures.append(measure(name, part, [s for s, _ in scored]))
         reads += [(labelled, s, read) for labelled, (s, read) in zip(fields, scored, strict=True)]
         _print_measures(measures[-1], output, first=len(measures) == 1)
     if not truth:
-        six = next((f for f in groups["check_amounts_car_a"] if len(f.truth) == 6), groups["check_amounts_car_a"][0])
-        click.echo(f"one field of {len(six.truth)} digits, crop to reading: {time_field_ms(six, recognizers):.2f} ms")
-        for source in PHOTO_SOURCES if photos else ():
-            _print_photos(score_photos(found, source, recognizers, development=development), output)
+        for part in halves if photos else ():
+            development = part == "development"
+            checks = evaluation.score_checks(found, recognizers, development=development)
+            _print_measures(measure(evaluation.CHECKS, part, checks), output, first=False)
+            for source in evaluation.PHOTO_SOURCES:
+                _print_photos(
+                    evaluation.score_photos(found, source, recognizers, development=development), part, output
+                )
+        for score in evaluation.score_digits(found, recognizers, halves):
+            _print_digits(score, output)
+        six = [f for h in halves for f in groups["check_amounts_car_a", h] if len(f.truth) == 6]
+        _print_time(evaluation.time_field_ms(six, recognizers), len(six), output)
     if report:
         write_field_report(measures, reads, report)
         click.echo(f"report: {report}")
@@ -314,23 +328,39 @@ def _print_measures(m: FieldMeasures, output: str, *, first: bool) -> None:
         rounded = {name: round(value, 4) for name, value in numbers.items()}
         accepted = {"accepted": m.accepted, "accepted_wrong": m.accepted_wrong}
         bounds = {"wrong_at_least": round(m.wrong_at_least, 5), "wrong_at_most": round(m.wrong_at_most, 5)}
-        click.echo(json.dumps({"set": m.source, "fields": m.fields, **rounded, **accepted, **bounds}))
+        click.echo(json.dumps({"set": m.source, "half": m.half, "fields": m.fields, **rounded, **accepted, **bounds}))
         return
     if first:
         titles = ("fields", "whole", "digit err", "read .1%", "read .5%", "read 1%", "ECE", "accepted", "  wrong")
-        click.echo(f"{'set':<24}" + "".join(f"{title:>10}" for title in titles))
+        click.echo(f"{'set':<24}{'half':<12}" + "".join(f"{title:>10}" for title in titles))
     numbers_text = "".join(f"{v:>10.1%}" for v in (m.whole, m.digit_error_rate, *m.read_rates, m.ece))
     wrong = f"{m.accepted_wrong} ({m.wrong_at_least:.1%} to {m.wrong_at_most:.1%})"
-    click.echo(f"{m.source:<24}{m.fields:>10}{numbers_text}{m.accepted / m.fields:>10.1%}  {wrong}")
+    click.echo(f"{m.source:<24}{m.half:<12}{m.fields:>10}{numbers_text}{m.accepted / m.fields:>10.1%}  {wrong}")
 
 
-def _print_photos(scores: list[PhotoScore], output: str) -> None:
+def _print_photos(scores: list[PhotoScore], half: str, output: str) -> None:
     if not scores:
         return
     digits, right, invented = (sum(getattr(s, name) for s in scores) for name in ("digits", "right", "invented"))
     share, per_photo = right / digits, invented / len(scores)
     if output == "jsonl":
-        row = {"set": scores[0].source, "photos": len(scores), "digits_right": round(share, 4)}
+        row = {"set": scores[0].source, "half": half, "photos": len(scores), "digits_right": round(share, 4)}
         click.echo(json.dumps({**row, "digits_invented_per_photo": round(per_photo, 2)}))
         return
-    click.echo(f"{scores[0].source:<24}{len(scores):>10} photos, {share:.1%} of digits right, {per_photo:.1f} invented")
+    figures = f"{len(scores):>10} photos, {share:.1%} of digits right, {per_photo:.1f} invented"
+    click.echo(f"{scores[0].source:<24}{half:<12}{figures}")
+
+
+def _print_digits(score: DigitScore, output: str) -> None:
+    if output == "jsonl":
+        row = {"set": score.source, "half": score.half, "digits": score.digits}
+        click.echo(json.dumps({**row, "digits_right": round(score.right, 4)}))
+        return
+    click.echo(f"{score.source:<24}{score.half:<12}{score.digits:>10} digits, {score.right:.2%} right")
+
+
+def _print_time(milliseconds: float, fields: int, output: str) -> None:
+    if output == "jsonl":
+        click.echo(json.dumps({"six_digits_ms": round(milliseconds, 2), "fields": fields}))
+        return
+    click.echo(f"one field of six digits, crop to reading, median over {fields} check amounts: {milliseconds:.2f} ms")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import datetime as dt
 from pathlib import Path
 
 import cv2
@@ -18,13 +17,11 @@ from worker.bootstrap import build_runtime
 from worker.checks.finding import Check
 from worker.checks.locales import LOCALES, CheckLocale
 from worker.checks.places import find_amount, find_ink
-from worker.checks.policy import CheckPolicy
 from worker.checks.reading import cut_line, specify_fields
 from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.reading import read_fields
-from worker.page_kinds import CheckPage
-from worker.pipeline import read_page
-from worker.values import Box, FieldCrop, FieldStatus, Grey, Money, Page
+from worker.training.fields.evaluation import score_checks
+from worker.values import Box, FieldCrop, FieldStatus, Grey, Money
 
 
 def rows_of(folder: Path, half: str) -> list[dict[str, str]]:
@@ -38,24 +35,14 @@ def grey_of(path: Path) -> Grey:
     return np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
-def measure_specimens(folder: Path, half: str) -> None:
-    """Read whole checks; the window is opened to their dates, which are of 2015 to 2019."""
-    rules = CheckPolicy(LOCALES["US"], dt.date(2019, 12, 31), months_back=60)
-    policy, read, accepted, right, whole = AcceptPolicy(), 0, 0, 0, 0
-    recognizers = build_runtime().recognizers()
-    rows = rows_of(folder, half)
-    for row in rows:
-        page = Page("check", 0, grey_of(folder / row["file"]))
-        fields = {f.name: f for f in read_page(page, CheckPage(rules), recognizers, policy).fields}
-        amount = fields.get("amount")
-        truth = round(float(row["amount"]) * 100)
-        good = amount is not None and isinstance(amount.value, Money) and amount.value.minor_units == truth
-        taken = amount is not None and amount.status == FieldStatus.ACCEPTED
-        read, whole = read + 1, whole + good
-        accepted, right = accepted + taken, right + (good and taken)
-        if half == "development":
-            print(row["file"], truth, {n: (f.text, f.status.value, f.doubts[-1:]) for n, f in fields.items()})
-    print(f"specimens, {half}: amount whole {whole} of {read}, right among accepted {right} of {accepted}")
+def measure_specimens(data_dir: Path, half: str) -> None:
+    """Read whole checks."""
+    scores = score_checks(data_dir, build_runtime().recognizers(), development=half == "development")
+    accepted = [s for s in scores if s.is_accepted]
+    for s in scores if half == "development" else ():
+        print(s.truth, s.text, f"{s.confidence:.3f}", "accepted" if s.is_accepted else "review")
+    whole, right = sum(s.correct for s in scores), sum(s.correct for s in accepted)
+    print(f"specimens, {half}: amount whole {whole} of {len(scores)}, right among accepted {right} of {len(accepted)}")
 
 
 def measure_crops(folder: Path, half: str, locale: CheckLocale) -> None:
@@ -99,7 +86,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["specimens", "crops"])
     given = parser.parse_args()
     if given.only != "crops":
-        measure_specimens(DATA_DIR / "fields" / "check_specimens_us", given.half)
+        measure_specimens(DATA_DIR, given.half)
     if given.only != "specimens":
         measure_crops(DATA_DIR / "fields" / "cheque_fields_in", given.half, LOCALES["IN"])
 

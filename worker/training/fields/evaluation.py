@@ -1,25 +1,38 @@
-"""Measure the readers on labelled fields and photos, by the same functions that the worker uses."""
+"""Measure the readers on labelled fields, checks, photos and digits, by the same functions that the worker uses."""
 
 from __future__ import annotations
 
+import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from worker.checks.locales import LOCALES
+from worker.checks.policy import CheckPolicy
 from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.line_reader.reading import read_sequence
 from worker.fields.reading import read_fields
-from worker.page_kinds import FreePage
+from worker.page_kinds import CheckPage, FreePage
 from worker.pipeline import read_page
+from worker.training.digits import data
+from worker.training.digits.data import EvaluationSet
 from worker.training.fields.measures import Scored
 from worker.training.fields.truth import LabelledField, read_rows
-from worker.values import FieldStatus, Page, RawReading, Recognizers
+from worker.training.metrics import digit_accuracy
+from worker.values import FieldStatus, Money, Page, RawReading, Recognizers
 
 PHOTO_SOURCES = ("phone_photo_lines", "phone_photo_single", "scanned_digit_sheets")
+CHECKS = "check_specimens_us"
+CHECK_RULES = CheckPolicy(LOCALES["US"], dt.date(2019, 12, 31), months_back=60)
+"""The window of dates is open to those of the specimens, 2015 to 2019."""
+DIGIT_SOURCES: dict[str, Callable[[Path], EvaluationSet]] = {
+    "cvl_eval": data.load_cvl,
+    "usps_eval": data.load_usps,
+}
 
 
 def score_fields(fields: Sequence[LabelledField], recognizers: Recognizers) -> list[tuple[Scored, RawReading]]:
@@ -75,13 +88,51 @@ def count_right(text: str, truth: str) -> tuple[int, int]:
     return best[-1][-1][1], max(0, len(text) - len(truth))
 
 
-def time_field_ms(field: LabelledField, recognizers: Recognizers, *, times: int = 50) -> float:
-    """Return the median milliseconds of one thread from crop to reading of one free field."""
+def score_checks(data_dir: Path, recognizers: Recognizers, *, development: bool) -> list[Scored]:
+    """Read one half of the check specimens whole; a check is right if its amount is, in cents."""
+    folder = data_dir / "fields" / CHECKS
+    scores = []
+    for row in read_rows(folder / "labels.csv")[0 if development else 1 :: 2]:
+        grey = cv2.imread(str(folder / row["file"]), cv2.IMREAD_GRAYSCALE)
+        page = Page(scan_id="check", number=0, grey=np.asarray(grey, np.uint8))
+        fields = {f.name: f for f in read_page(page, CheckPage(CHECK_RULES), recognizers, AcceptPolicy()).fields}
+        amount, truth = fields.get("amount"), str(round(float(row["amount"]) * 100))
+        text = str(amount.value.minor_units) if amount and isinstance(amount.value, Money) else ""
+        confidence, accepted = (amount.confidence, amount.status is FieldStatus.ACCEPTED) if amount else (0.0, False)
+        scores.append(Scored(CHECKS, truth, text, confidence, accepted))
+    return scores
+
+
+@dataclass(frozen=True, slots=True)
+class DigitScore:
+    """The share of right digits, of 1, in one half of a set of single digits, or in a test set as a whole."""
+
+    source: str
+    half: str
+    digits: int
+    right: float
+
+
+def score_digits(data_dir: Path, recognizers: Recognizers, halves: Sequence[str]) -> list[DigitScore]:
+    """Classify the sets of single digits: MNIST's public test set, and the halves of the others."""
+    sets = [("mnist_test", "whole", data.load_mnist(data_dir)[2])]
+    for name, load in DIGIT_SOURCES.items():
+        digits = load(data_dir)
+        sets += [(name, h, digits.development() if h == "development" else digits.reporting()) for h in halves]
+    return [
+        DigitScore(name, half, len(part), digit_accuracy(recognizers.classify_digits(part.images), part.labels))
+        for name, half, part in sets
+    ]
+
+
+def time_field_ms(fields: Sequence[LabelledField], recognizers: Recognizers, *, times: int = 3) -> float:
+    """Return the median milliseconds of one thread from crop to reading over free fields, each read alone."""
     cv2.setNumThreads(1)
-    read_sequence([field.crop], recognizers)
+    read_sequence([fields[0].crop], recognizers)
     durations = []
-    for _ in range(times):
-        started = time.process_time()
-        read_sequence([field.crop], recognizers)
-        durations.append(time.process_time() - started)
+    for field in fields:
+        for _ in range(times):
+            started = time.process_time()
+            read_sequence([field.crop], recognizers)
+            durations.append(time.process_time() - started)
     return float(np.median(durations)) * 1000

@@ -32,13 +32,14 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class FieldMeasures:
-    """How well one set is read, as shares of 1; ``read_rates`` belong to ``SUBSTITUTION_RATES``.
+    """How well one half of a set is read, as shares of 1; ``read_rates`` belong to ``SUBSTITUTION_RATES``.
 
     ``accepted`` fields need nobody at the promise that is held to; of these ``accepted_wrong`` are wrong, a share that
     lies between ``wrong_at_least`` and ``wrong_at_most`` with 95 % certainty (Clopper and Pearson 1934).
     """
 
     source: str
+    half: str
     fields: int
     whole: float
     digit_error_rate: float
@@ -50,8 +51,8 @@ class FieldMeasures:
     wrong_at_most: float
 
 
-def measure(source: str, scored: Sequence[Scored]) -> FieldMeasures:
-    """Measure one set's readings."""
+def measure(source: str, half: str, scored: Sequence[Scored]) -> FieldMeasures:
+    """Measure the readings of one half of a set."""
     correct = np.array([s.correct for s in scored])
     confidences = np.array([s.confidence for s in scored])
     errors = sum(edit_distance(s.text, s.truth) for s in scored)
@@ -60,6 +61,7 @@ def measure(source: str, scored: Sequence[Scored]) -> FieldMeasures:
     at_least, at_most = exact_interval(wrong, len(accepted))
     return FieldMeasures(
         source=source,
+        half=half,
         fields=len(scored),
         whole=float(correct.mean()),
         digit_error_rate=errors / max(1, sum(len(s.truth) for s in scored)),

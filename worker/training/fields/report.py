@@ -32,7 +32,7 @@ Read = tuple[LabelledField, Scored, RawReading]
 
 def write_field_report(measures: Sequence[FieldMeasures], reads: Sequence[Read], path: Path) -> None:
     """Write the report; only fields whose failures may be looked at are drawn."""
-    head = "<tr><th>set</th><th>fields</th><th>whole</th><th>digit errors</th>"
+    head = "<tr><th>set</th><th>half</th><th>fields</th><th>whole</th><th>digit errors</th>"
     head += "".join(f"<th>read at {rate:.1%}</th>" for rate in SUBSTITUTION_RATES) + "<th>ECE</th></tr>"
     rows = "".join(_row(m) for m in measures)
     worst = "".join(_figure(labelled, scored, read) for labelled, scored, read in _worst(reads))
@@ -47,7 +47,7 @@ def write_field_report(measures: Sequence[FieldMeasures], reads: Sequence[Read],
 
 
 def _row(m: FieldMeasures) -> str:
-    cells = [html.escape(m.source), f"{m.fields}", f"{m.whole:.1%}", f"{m.digit_error_rate:.1%}"]
+    cells = [html.escape(m.source), m.half, f"{m.fields}", f"{m.whole:.1%}", f"{m.digit_error_rate:.1%}"]
     cells += [f"{rate:.1%}" for rate in m.read_rates] + [f"{m.ece:.1%}"]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
