@@ -72,6 +72,19 @@ def test_a_table_gives_a_number_for_each_cell_with_its_row_and_column() -> None:
     assert {crop.spec.layout for crop in crops} == {"free"}
 
 
+def test_a_digit_that_lies_over_a_rule_of_a_table_sends_both_cells_to_a_person() -> None:
+    grey = sheet({(20 + 100 * k, 75 + 80 * row): str(k) for k in range(0, 8, 2) for row in range(6)})
+    for y in (34, 52, 70):  # what a rule leaves of a 3
+        cv2.line(grey, (92, y), (113, y), 40, 4)
+    for k in range(9):
+        cv2.line(grey, (4 + 99 * k, 10), (4 + 99 * k, 490), 60, 2)
+    for row in range(7):
+        cv2.line(grey, (4, 10 + 80 * row), (796, 10 + 80 * row), 60, 2)
+    incomplete = [crop.spec.name for crop in find_free_fields(Page("s", 0, grey)) if not crop.complete]
+    assert "r1c1" in incomplete
+    assert set(incomplete) <= {"r1c1", "r1c2"}
+
+
 @pytest.mark.parametrize("columns", [[260], [150, 260], [60, 160, 260, 360, 460]])
 def test_a_rule_between_columns_parts_their_numbers_and_none_is_sure(columns: list[int]) -> None:
     grey = sheet({(190, 150): "46", (275, 150): "9", (190, 300): "83", (275, 300): "71", (560, 300): "502"})
@@ -96,6 +109,18 @@ def test_underlined_and_ringed_numbers_are_cut_without_their_lines() -> None:
     assert [crop.spec.name for crop in crops] == ["line1_1", "line2_1", "line2_2"]
     assert [round(crop.box_px.w / 10) for crop in crops] == pytest.approx([14, 11, 7], abs=2)
     assert all(crop.complete for crop in crops)
+
+
+@pytest.mark.parametrize(("joined", "thickness"), [(False, 7), (True, 3)])
+def test_a_ring_around_one_digit_is_no_zero_that_is_sure(joined: bool, thickness: int) -> None:
+    grey = sheet({(90, 150): "4567", (320, 330): "7"})
+    cv2.ellipse(grey, (341, 308), (34, 40), 0, 0, 360, 40, thickness)
+    if joined:
+        cv2.line(grey, (341, 325), (341, 348), 40, 3)
+    first, second = find_free_fields(Page("s", 0, grey))
+    assert first.complete
+    assert second.complete is (not joined)
+    assert (second.box_px.w < 50) is (not joined)
 
 
 @pytest.mark.parametrize("at", [(210, 100), (60, 100)])

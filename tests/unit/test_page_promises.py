@@ -19,6 +19,7 @@ from worker.models.runtime import MODELS_DIR, PAGE_PROMISES, load_recognizers
 from worker.page_kinds import FreePage
 from worker.page_promises import NO_PAGE_PROMISES, PagePromises, keep_page_promises, parse_page_promises
 from worker.pipeline import read_page
+from worker.training.general.free_pages import SureField, judge_held_out_pages
 from worker.values import FieldReading, FieldStatus, Page, Recognizers
 
 SHOWN = Promise(0.005, 0.998, is_shown=True, labelled=2000, accepted=1500, wrong=1)
@@ -81,3 +82,14 @@ def test_a_broken_file_of_promises_is_told(tmp_path: Path) -> None:
     (tmp_path / PAGE_PROMISES).write_text('{"free": []}')
     with pytest.raises(ModelFileError, match="page promises"):
         load_recognizers(tmp_path)
+
+
+def test_pages_that_were_kept_are_not_read_again_and_half_a_line_is(tmp_path: Path) -> None:
+    kept = tmp_path / "free-1.jsonl"
+    field = {"layout": "free", "confidence": 0.9, "right": True}
+    lines = [json.dumps({"page": page, "fields": [field]}) for page in range(4)]
+    kept.write_text("\n".join(lines) + '\n{"page": 4, "fie')
+    told: list[str] = []
+    fields = judge_held_out_pages(tmp_path, "free", 3, 1, kept=kept, processes=1, report=told.append)
+    assert (fields, told) == ([SureField(**field)] * 3, [])  # the fourth was not asked for
+    assert kept.read_text().splitlines() == lines

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from worker.fields.cutting.segmentation import InkPart
-from worker.fields.free_pages.wholeness import Surroundings, may_be_part, may_be_two, usual_gaps
+from worker.fields.free_pages.wholeness import (
+    Surroundings,
+    find_pieces_of_digits,
+    may_be_part,
+    may_be_two,
+    usual_gaps,
+)
 from worker.fields.locating.number_lines import Glyph, Number
 
 H, W = 400, 900
@@ -77,3 +83,13 @@ def test_gaps_of_a_page_are_known_from_three_on() -> None:
     few, zone = usual_gaps([number(200)])
     assert few > 0.2
     assert zone > 1
+
+
+def test_glyphs_right_above_each_other_may_be_one_digit_in_pieces() -> None:
+    upper, lower = number(200, height=26), number(190, y=128, height=26)
+    others = [number(600, 640, 680, y=y) for y in (100, 240)]
+    assert find_pieces_of_digits([upper, lower, *others]) == [upper, lower]
+    one_number = [*lower, *upper]
+    assert find_pieces_of_digits([one_number, *others]) == [one_number]
+    next_line = number(200, y=160)
+    assert find_pieces_of_digits([number(200), next_line, *others]) == []

@@ -273,14 +273,25 @@ def calibrate(runtime: Runtime, truth: Path, out: Path, refit: bool) -> None:
 @click.option("--cell-pages", default=600, show_default=True, help="How many pages with rows of cells.")
 @click.option("--seed", default=0, show_default=True, help="Of the drawings.")
 @click.option("--processes", default=2, show_default=True, help="Processes that draw and read.")
+@click.option("--resume", is_flag=True, help="Go on from the pages in --folder; the code has to be the same.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/pages"), show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Where the promises go; by default beside the models.")
 @pass_runtime
 def calibrate_pages(
-    runtime: Runtime, data_dir: Path | None, pages: int, cell_pages: int, seed: int, processes: int, out: Path | None
+    runtime: Runtime,
+    data_dir: Path | None,
+    pages: int,
+    cell_pages: int,
+    seed: int,
+    processes: int,
+    resume: bool,
+    folder: Path,
+    out: Path | None,
 ) -> None:
     """Show on whole pages of held-out hands which confidence keeps which promise on pages without a form.
 
-    The promises hold for the installed models only: run it again after a training.
+    The promises hold for the installed models only: run it again after a training. Every page is kept in --folder once
+    it is read, so that a run that was stopped can go on.
     """
     try:
         from worker.training.general.free_pages import Layout, choose_page_promises, judge_held_out_pages
@@ -291,9 +302,15 @@ def calibrate_pages(
     from worker.page_promises import keep_page_promises
 
     asked: tuple[tuple[Layout, int], ...] = (("free", pages), ("cells", cell_pages))
+    folder.mkdir(parents=True, exist_ok=True)
     shown = {}
     for layout, count in asked:
-        fields = judge_held_out_pages(_data_dir(data_dir), layout, count, seed, processes=processes, report=click.echo)
+        kept_pages = folder / f"{layout}-{seed}.jsonl"
+        if not resume:
+            kept_pages.unlink(missing_ok=True)
+        fields = judge_held_out_pages(
+            _data_dir(data_dir), layout, count, seed, kept=kept_pages, processes=processes, report=click.echo
+        )
         shown[layout] = choose_page_promises(fields, layout)
         for promise in shown[layout]:
             click.echo(f"{layout}: {describe_promise(promise)}")

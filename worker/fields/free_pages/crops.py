@@ -13,8 +13,17 @@ from schemas.form_template import FieldSpec
 from worker.fields.cutting.segmentation import InkPart, ink_parts
 from worker.fields.free_pages.glyphs import other_ink
 from worker.fields.free_pages.sketch import Sketch
-from worker.fields.free_pages.wholeness import Surroundings, box_of, lies_beside, may_be_part, may_be_two, usual_gaps
+from worker.fields.free_pages.wholeness import (
+    Surroundings,
+    box_of,
+    find_pieces_of_digits,
+    lies_beside,
+    may_be_part,
+    may_be_two,
+    usual_gaps,
+)
 from worker.fields.locating.extraction import bounding_box_px
+from worker.fields.locating.joined_ink import is_ring_with_ink
 from worker.fields.locating.number_lines import Number
 from worker.imaging.binarization import divide_by_background
 from worker.values import Box, FieldCrop, Grey, Page, freeze
@@ -43,16 +52,21 @@ def cut_numbers(
     loose = [part for part in ink_parts(other_ink(sketch.bare, taken)) if part.width >= 3 or part.height >= 3]
     lines = [*_underlines(sketch, numbers), *(part for part in loose if part.width > 3 * part.height)]
     usual, wide = usual_gaps(numbers)
+    doubtful = [*strange, *find_pieces_of_digits(numbers), *(n for n in numbers if _is_ringed(n))]
     fields = []
     for name, number in named:
         neighbours = [other for other in numbers if other is not number]
         others, over_a_rule = ([*neighbours, *left_out], []) if outside is None else (outside, neighbours)
         around = Surroundings(others, over_a_rule, loose, lines, sketch.covered, usual, wide, sketch.bare.shape)
-        is_part = sketch.hides_strokes or number in strange or may_be_part(number, around)
+        is_part = sketch.hides_strokes or number in doubtful or may_be_part(number, around)
         crop = _number_field(page, sketch, number, name, _small_beside(sketch, loose, number))
         is_single = outside is not None or not may_be_two(number, usual)
         fields.append(replace(crop, complete=not is_part, single=is_single))
     return tuple(fields)
+
+
+def _is_ringed(number: Number) -> bool:
+    return any(is_ring_with_ink(part.mask) for glyph in number for part in glyph.parts)
 
 
 def _underlines(sketch: Sketch, numbers: Sequence[Number]) -> list[InkPart]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -42,9 +42,9 @@ _PEN_SHARE = 0.7
 class Sketch:
     """A page reduced for looking: ``page_from_sketch`` leads from its pixels to the page's.
 
-    ``bare`` is its ``ink`` without rules, ``underlines`` and rings around numbers. ``hides_strokes`` is set where it
-    was squared in the ink's own black, so that a stroke along a rule went with it; ``covered`` is ink that went with a
-    rule and is as dark as a pen's.
+    ``bare`` is its ``ink`` without rules, ``underlines`` and ``rings`` around numbers. ``hides_strokes`` is set where
+    it was squared in the ink's own black, so that a stroke along a rule went with it; ``covered`` is ink that went with
+    a rule and is as dark as a pen's.
     """
 
     grey: Grey
@@ -52,6 +52,7 @@ class Sketch:
     ink: Mask
     bare: Mask
     underlines: Mask
+    rings: Mask
     page_from_sketch: NDArray[np.float64]
     covered: Mask
     hides_strokes: bool = False
@@ -75,7 +76,8 @@ def sketch_page(page: Page) -> Sketch:
     underlines = (joined if is_ruled else ink) & ~parted  # a long underline goes as a rule does
     covered = _covered_ink(grey, background, ink & ~joined, bare)
     page_from_sketch = np.diag([1 / scale, 1 / scale, 1.0])
-    return Sketch(grey, background, ink, bare, underlines, page_from_sketch, covered, squared)
+    rings = np.asarray(parted & ~bare, np.uint8)
+    return Sketch(grey, background, ink, bare, underlines, rings, page_from_sketch, covered, squared)
 
 
 def _covered_ink(grey: Grey, background: Grey, rules: Mask, bare: Mask) -> Mask:
@@ -97,10 +99,11 @@ def turn_sketch(sketch: Sketch, turns: int) -> Sketch:
         2: [[-1, 0, width - 1], [0, -1, height - 1], [0, 0, 1]],
         3: [[0, 1, 0], [-1, 0, height - 1], [0, 0, 1]],
     }[turns]
-    images = (sketch.grey, sketch.background, sketch.ink, sketch.bare, sketch.underlines, sketch.covered)
-    grey, background, ink, bare, lines, covered = (np.ascontiguousarray(np.rot90(image, turns)) for image in images)
-    page_from_turned = sketch.page_from_sketch @ np.array(back, np.float64)
-    return Sketch(grey, background, ink, bare, lines, page_from_turned, covered, sketch.hides_strokes)
+    turned = {
+        name: np.ascontiguousarray(np.rot90(getattr(sketch, name), turns))
+        for name in ("grey", "background", "ink", "bare", "underlines", "rings", "covered")
+    }
+    return replace(sketch, **turned, page_from_sketch=sketch.page_from_sketch @ np.array(back, np.float64))
 
 
 def _without_rules(grey: Grey, ink: Mask, hidden: int) -> Mask:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from worker.fields.cutting.segmentation import ink_parts, segment_field
+from worker.fields.cutting.segmentation import InkPart, ink_parts, segment_field
 from worker.fields.free_pages.crops import cut_numbers, describe_field
 from worker.fields.free_pages.glyphs import find_glyphs, other_ink
 from worker.fields.free_pages.sketch import FEWEST_RULES, LONG_RULE, Sketch, long_rules, turn_sketch
@@ -33,6 +33,10 @@ _STROKE_INSIDE = 0.03
 
 TABLE_RULE_PX = 5
 """Thickness of a table's rules, painted over where its cells were found."""
+
+
+_OVER_A_RULE_PX = 4
+"""Ink of no digit that is this wide and ends at a rule is a stroke that crosses it; remains of print are narrower."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,23 +113,33 @@ def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[Fiel
         place: pieces for place, pieces in _by_cell(rows, [Glyph((p,)) for p in loose]).items() if place not in cells
     }
     cut = [cells[place] for place in _by_cell(rows, [Glyph((p,)) for p in loose]) if place in cells]
-    cut += [number for number in cells.values() if any(_touches_a_rule(glyph, rows) for glyph in number)]
+    cut += [number for number in cells.values() if any(_cells_at_rule(glyph.box, rows) for glyph in number)]
+    strokes = [p for p in ink_parts(other_ink(sketch.bare, taken)) if p.width >= _OVER_A_RULE_PX]
+    cut += [cells[place] for stroke in strokes for place in _cells_at_rule(_box(stroke), rows) if place in cells]
     cells |= broken
     named = [(f"r{r}c{c}", cells[r, c]) for r, c in sorted(cells)]
     return cut_numbers(page, sketch, named, [*broken.values(), *cut], [number for row in outside for number in row])
 
 
-def _touches_a_rule(glyph: Glyph, rows: Sequence[CellRow]) -> bool:
-    """Tell whether a glyph stands against a rule between two cells of its row: what lies over the rule was cut off."""
-    left, top, right, bottom = glyph.box
-    for row in rows:
+def _cells_at_rule(box: tuple[float, float, float, float], rows: Sequence[CellRow]) -> list[tuple[int, int]]:
+    """Return the two cells beside the upright rule that ink stands against; what lies over the rule was cut off.
+
+    ``box`` is left, top, right and bottom; cells are a row and a column, both counted from 1.
+    """
+    left, top, right, bottom = box
+    for r, row in enumerate(rows, start=1):
         if row.holds((left + right) / 2, (top + bottom) / 2):
             along = (row.corners[1] - row.corners[0]) / row.width
             ends = np.array([[left, (top + bottom) / 2], [right, (top + bottom) / 2]])
             places = (ends - row.corners[0]) @ along / (row.width / row.count)
             off = np.abs(places - np.rint(places)) * row.width / row.count
-            return bool(off.min() <= TABLE_RULE_PX)
-    return False
+            rule = int(np.rint(places[off.argmin()]))
+            return [(r, rule), (r, rule + 1)] if off.min() <= TABLE_RULE_PX else []
+    return []
+
+
+def _box(part: InkPart) -> tuple[float, float, float, float]:
+    return part.x, part.y, part.right, part.y + part.height
 
 
 def _by_cell(rows: list[CellRow], glyphs: list[Glyph]) -> dict[tuple[int, int], Number]:

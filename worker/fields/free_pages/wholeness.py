@@ -34,6 +34,10 @@ WIDER, WIDE, WIDEST = 1.4, 0.5, 1.0
 """A gap so many times as wide as the usual one, and this many heights, may stand between two numbers; and any wider one
 than digits are high. docs/lab-notebook/free-pages.md has the measurements."""
 
+STACKED, AS_HIGH = 0.3, 1.6
+"""Two glyphs are pieces of one digit if they part, or overlap, by less than this share of the lower one's height, and
+both together are at most so many times as high as the page's median glyph."""
+
 FEWEST_GAPS = 3
 """From so many gaps on, the usual one of a number or a page is known."""
 
@@ -74,6 +78,25 @@ def usual_gaps(numbers: Sequence[Number]) -> tuple[float, float]:
     if len(gaps) < FEWEST_GAPS:
         return OVER_A_RULE, CONTINUES / WIDER
     return float(np.median(gaps)), float(np.percentile(gaps, 90))
+
+
+def find_pieces_of_digits(numbers: Sequence[Number]) -> list[Number]:
+    """Return the numbers with a glyph right above or below another, both no higher than a digit of the page.
+
+    An 8 in two loops that do not touch was sure to be two zeros.
+    """
+    glyphs = [glyph for number in numbers for glyph in number]
+    if not glyphs:
+        return []
+    left, top, right, bottom = np.array([glyph.box for glyph in glyphs]).T
+    height, usual = bottom - top, float(np.median(bottom - top))
+    lower = np.minimum(height[:, None], height)
+    over = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
+    gap = np.maximum(top[:, None], top) - np.minimum(bottom[:, None], bottom)
+    both = np.maximum(bottom[:, None], bottom) - np.minimum(top[:, None], top)
+    near = (over > 0) & (np.abs(gap) < STACKED * lower) & (both < AS_HIGH * usual)
+    pieces = {glyph for glyph, is_near in zip(glyphs, near.any(axis=1), strict=True) if is_near}
+    return [number for number in numbers if any(glyph in pieces for glyph in number)]
 
 
 def may_be_part(number: Number, around: Surroundings) -> bool:

@@ -93,7 +93,7 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     rows, apart = _split_at_columns(rows, sketch)
     strange = [*strange, *apart]
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
-    left_out += _overlooked(sketch, glyphs)
+    left_out += _overlooked(sketch, glyphs) + _rings_around_nothing(sketch, glyphs)
     fields = cut_numbers(page, sketch, named, strange, left_out=left_out)
     return FreeWriting(say_which_way(fields, turn.is_sure), _doubt_places(sketch, left_out))
 
@@ -182,6 +182,17 @@ def _overlooked(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
     ]
     alike = like_the_darkest([*taken, *others], sketch.grey, sketch.background) if others else []
     return [[Glyph((part,))] for part in others if part in alike]
+
+
+def _rings_around_nothing(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
+    """Return what was taken out as rings and stands around no glyph: joined digits can be as round as a ring."""
+    around = np.asarray(cv2.dilate(sketch.rings, np.ones((3, 3), np.uint8)), np.uint8)
+    middles = [((g.box[0] + g.box[2]) / 2, (g.box[1] + g.box[3]) / 2) for g in glyphs]
+    return [
+        [Glyph((ring,))]
+        for ring in ink_parts(around)
+        if not any(ring.x < x < ring.right and ring.y < y < ring.y + ring.height for x, y in middles)
+    ]
 
 
 def _doubt_places(sketch: Sketch, left_out: list[Number]) -> tuple[Doubt, ...]:

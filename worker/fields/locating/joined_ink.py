@@ -20,8 +20,13 @@ ROUND = 0.7
 """This share of a ring's ink, with what touches it, lies along its convex hull."""
 RING_STROKES = 2.5
 """How deep inside of its hull a ring's line lies, in strokes: rings are drawn quickly."""
-MOST_RING_INK = 0.25
+MOST_RING_INK = 0.4
 """A ring fills no more of its box than this."""
+
+LEAST_HELD, BENT = 0.3, 0.5
+"""What a ring holds reaches so far, in the ring's narrower side, and lies off a straight line by so many strokes."""
+SECTORS, CLOSED = 36, 0.95
+"""A closed line shows in this share of so many directions from its middle."""
 
 
 def take_out_underlines(ink: Mask, *, smallest: float, hidden: int) -> Mask:
@@ -68,13 +73,39 @@ def _line_around(ring: InkPart, within: list[InkPart]) -> Mask:
     Nothing if most of its ink lies elsewhere, or if no other part lies wholly inside of that line: a slanted 4 has its
     neighbour in its box, too.
     """
-    hull = cv2.fillConvexPoly(np.zeros_like(np.pad(ring.mask, 1)), cv2.convexHull(cv2.findNonZero(ring.mask)) + 1, 1)
-    depth = np.asarray(cv2.distanceTransform(hull, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
+    depth = _depth(ring.mask)
     deep = RING_STROKES * stroke_width(ring.mask)
     line = (ring.mask > 0) & (depth <= deep)
     held = any(_depths_of(other, ring, depth).min() > deep / 2 for other in within)
     found = line if held and line.sum() > ROUND * ring.mask.sum() else np.zeros_like(line)
     return np.asarray(found, np.uint8)
+
+
+def _depth(ink: Mask) -> NDArray[np.float32]:
+    """Return how deep in the convex hull of ink each pixel lies."""
+    hull = cv2.fillConvexPoly(np.zeros_like(np.pad(ink, 1)), cv2.convexHull(cv2.findNonZero(ink)) + 1, 1)
+    return np.asarray(cv2.distanceTransform(hull, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
+
+
+def is_ring_with_ink(ink: Mask) -> bool:
+    """Tell whether one piece of ink is a closed line with more inside than a slash: a ring that is joined to a digit.
+
+    Such a ring was sure to be a zero. A slashed zero holds a straight line, and the digits with loops are open to a
+    side.
+    """
+    depth = _depth(ink)
+    deep = RING_STROKES * stroke_width(ink)
+    line = np.argwhere((ink > 0) & (depth <= deep)) - np.array(ink.shape) / 2
+    sectors = np.floor((np.arctan2(line[:, 0], line[:, 1]) + np.pi) / (2 * np.pi) * SECTORS)
+    inside = ink_parts(np.asarray((ink > 0) & (depth > deep), np.uint8))
+    held = max(inside, key=lambda part: int(part.mask.sum()), default=None)
+    if held is None or len(np.unique(sectors.clip(0, SECTORS - 1))) < CLOSED * SECTORS:
+        return False
+    points = np.argwhere(held.mask)
+    if max(held.width, held.height) < LEAST_HELD * min(ink.shape) or len(points) < SECTORS:
+        return False
+    across = float(np.sqrt(max(0.0, np.linalg.eigvalsh(np.cov(points.T)).min())))
+    return across > BENT * stroke_width(ink)
 
 
 def _depths_of(other: InkPart, ring: InkPart, depth: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,10 +6,12 @@ that was turned the wrong way, count as they come out: as wrong ones where they 
 
 from __future__ import annotations
 
+import functools
+import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +36,9 @@ RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 SHOWN_ON, LOOKED_AT = 0, 1
 """Half of the held-out writers on whose pages the promise is shown; and half whose pages may be looked at."""
 
+PAGES_A_SHARE = 10
+"""So many pages are read before they are kept: what a stop costs."""
+
 TOUCHES = 0.1
 """A field reads a number if it covers this share of the number's box."""
 
@@ -45,6 +50,10 @@ class SureField:
     layout: str
     confidence: float
     right: bool
+
+
+JudgedPages = dict[int, list[SureField]]
+"""The sure fields of each page, by the page's number."""
 
 
 def draw_held_out_pages(
@@ -76,25 +85,61 @@ def choose_page_promises(fields: Sequence[SureField], layout: Layout) -> tuple[P
 
 
 def judge_held_out_pages(
-    data_dir: Path, layout: Layout, count: int, seed: int, *, processes: int, report: Callable[[str], None]
+    data_dir: Path,
+    layout: Layout,
+    count: int,
+    seed: int,
+    *,
+    kept: Path,
+    processes: int,
+    report: Callable[[str], None],
 ) -> list[SureField]:
-    """Draw and read pages in several processes; return all fields that would be accepted for their confidence."""
-    shares = [range(first, count, 4 * processes) for first in range(4 * processes)]
-    found: list[SureField] = []
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = [pool.submit(_judge_share, data_dir, layout, share, seed) for share in shares]
-        for done, job in enumerate(jobs, start=1):
-            found += job.result()
+    """Draw and read pages in several processes; return all fields that would be accepted for their confidence.
+
+    Each page is added to the file ``kept`` once it is read. Pages that the file holds already are not read again.
+    """
+    judged = _read_kept(kept)
+    missing = [page for page in range(count) if page not in judged]
+    shares = [missing[first : first + PAGES_A_SHARE] for first in range(0, len(missing), PAGES_A_SHARE)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_load_models) as pool:
+        for job in as_completed([pool.submit(_judge_share, data_dir, layout, share, seed) for share in shares]):
+            judged |= job.result()
+            _keep_pages(kept, job.result())
+            found = _fields_of(judged, count)
             wrong = sum(not field.right for field in found)
-            report(f"{layout}: {done} of {len(jobs)} parts read, {len(found)} fields, {wrong} wrong at any confidence")
-    return found
+            report(f"{layout}: {len(judged)} pages read, {len(found)} fields, {wrong} wrong at any confidence")
+    return _fields_of(judged, count)
 
 
-def _judge_share(data_dir: Path, layout: Layout, pages: Sequence[int], seed: int) -> list[SureField]:
+def _fields_of(judged: JudgedPages, count: int) -> list[SureField]:
+    return [field for page in sorted(judged) if page < count for field in judged[page]]
+
+
+def _keep_pages(kept: Path, judged: JudgedPages) -> None:
+    with kept.open("a", encoding="utf-8") as lines:
+        for page, fields in judged.items():
+            lines.write(json.dumps({"page": page, "fields": [asdict(field) for field in fields]}) + "\n")
+
+
+def _read_kept(kept: Path) -> JudgedPages:
+    """Return the pages of a file; a last line that was cut off, as by a power cut, is read again."""
+    if not kept.exists():
+        return {}
+    whole = [line for line in kept.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    kept.write_text("".join(whole), encoding="utf-8")
+    return {row["page"]: [SureField(**field) for field in row["fields"]] for row in map(json.loads, whole)}
+
+
+@functools.cache
+def _load_models() -> Recognizers:
     cv2.setNumThreads(1)
-    recognizers = load_recognizers()
+    return load_recognizers()
+
+
+def _judge_share(data_dir: Path, layout: Layout, pages: Sequence[int], seed: int) -> JudgedPages:
     drawn = draw_held_out_pages(data_dir, layout, pages, seed)
-    return [field for sample in drawn for field in judge_page(sample, recognizers)]
+    return {page: judge_page(sample, _load_models()) for page, sample in zip(pages, drawn, strict=True)}
 
 
 def _share(number: Box, field: Box) -> float:
