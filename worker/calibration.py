@@ -12,10 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
+Floats = tuple[float, ...]
 
 CERTAINTY = 0.95
 """With which a promise is shown: the chance that the labelled fields were not lucky ones."""
@@ -63,9 +60,11 @@ class FieldCalibration:
 
     def confidence(self, evidence: object) -> float:
         """Return the probability that a field is right whose evidence has these attributes."""
-        found = np.array([getattr(evidence, name) for name in self.names], np.float64)
-        standard = np.clip((found - self.centre) / self.scale, -FARTHEST, FARTHEST)
-        return float(1 / (1 + math.exp(-float(standard @ self.weights) - self.bias)))
+        logit = self.bias
+        for name, centre, scale, weight in zip(self.names, self.centre, self.scale, self.weights, strict=True):
+            standard = (float(getattr(evidence, name)) - centre) / scale
+            logit += weight * min(FARTHEST, max(-FARTHEST, standard))
+        return 1 / (1 + math.exp(-logit))
 
     def is_enough(self, confidence: float) -> bool:
         """Tell whether a field of this confidence may be accepted."""
@@ -111,8 +110,8 @@ class ReadersCalibration:
 
 
 def _weigh(**weights: float) -> FieldCalibration:
-    zeros, ones = np.zeros(len(weights)), np.ones(len(weights))
-    return FieldCalibration(tuple(weights), zeros, ones, np.array(list(weights.values())), bias=-1.5)
+    zeros, ones = (0.0,) * len(weights), (1.0,) * len(weights)
+    return FieldCalibration(tuple(weights), zeros, ones, tuple(weights.values()), bias=-1.5)
 
 
 _OF_LINES = {"text": 0.5, "weakest_alone": 0.5, "alone_differs": -1, "networks_differ": -1}
@@ -142,12 +141,12 @@ def keep_calibration(calibration: ReadersCalibration) -> dict[str, Any]:
 
 
 def _parse_fields(kept: Mapping[str, Any]) -> FieldCalibration:
-    rows = np.array(list(kept["evidence"].values()), np.float64).reshape(-1, 3)
+    rows = [(float(centre), float(scale), float(weight)) for centre, scale, weight in kept["evidence"].values()]
     return FieldCalibration(
         names=tuple(kept["evidence"]),
-        centre=rows[:, 0],
-        scale=rows[:, 1],
-        weights=rows[:, 2],
+        centre=tuple(centre for centre, _, _ in rows),
+        scale=tuple(scale for _, scale, _ in rows),
+        weights=tuple(weight for _, _, weight in rows),
         bias=float(kept["bias"]),
         promises=tuple(Promise(**promise) for promise in kept["promises"]),
         fields=int(kept["fields"]),
@@ -155,9 +154,10 @@ def _parse_fields(kept: Mapping[str, Any]) -> FieldCalibration:
 
 
 def _keep_fields(calibration: FieldCalibration) -> dict[str, Any]:
-    rows = np.stack([calibration.centre, calibration.scale, calibration.weights], axis=1).round(6).tolist()
+    rows = zip(calibration.centre, calibration.scale, calibration.weights, strict=True)
+    rounded = [[round(value, 6) for value in row] for row in rows]
     return {
-        "evidence": dict(zip(calibration.names, rows, strict=True)),
+        "evidence": dict(zip(calibration.names, rounded, strict=True)),
         "bias": round(calibration.bias, 6),
         "promises": [dataclasses.asdict(promise) for promise in calibration.promises],
         "fields": calibration.fields,

@@ -11,17 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from schemas.form_template import FieldGrammar, FieldSpec, FormTemplate
 from worker.calibration import UNCALIBRATED, ReadersCalibration
 from worker.doubts import Doubt
 from worker.page_promises import NO_PAGE_PROMISES, PagePromises
 
-Grey = NDArray[np.uint8]
+if TYPE_CHECKING:  # 13 MB, which the server, whose values are numbers and texts, does without
+    import numpy as np
+    from numpy.typing import NDArray
+
+Grey: TypeAlias = "NDArray[np.uint8]"
 """(H, W) uint8, 0 = ink, 255 = paper."""
 
 NOT_A_DIGIT = 10
@@ -156,16 +157,16 @@ class DigitReading:
     @property
     def digit(self) -> int:
         """The likeliest digit."""
-        return int(np.argmax(self.probabilities))
+        return int(self.probabilities.argmax())
 
     @property
     def confidence(self) -> float:
         """The probability that the likeliest digit is right."""
-        return float(np.max(self.probabilities))
+        return float(self.probabilities.max())
 
     def top(self, count: int) -> list[tuple[int, float]]:
         """Return the likeliest digits with their probabilities, best first."""
-        order = np.argsort(self.probabilities)[::-1][:count]
+        order = self.probabilities.argsort()[::-1][:count]
         return [(int(d), float(self.probabilities[d])) for d in order]
 
 
@@ -307,10 +308,10 @@ class PageReading:
     blank: bool = False
 
 
-DigitClassifier = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+DigitClassifier: TypeAlias = "Callable[[NDArray[np.uint8]], NDArray[np.float32]]"
 """(N, H, W) uint8 normalized digit images, white ink on black -> (N, 11) float32 calibrated probabilities."""
 
-SequenceTranscriber = Callable[[list[NDArray[np.uint8]]], list[NDArray[np.float32]]]
+SequenceTranscriber: TypeAlias = "Callable[[list[NDArray[np.uint8]]], list[NDArray[np.float32]]]"
 """Normalized field images (40, W_i) uint8 -> for each (R, T_i, C) float32: what each of R networks holds for likely, as
 log-probabilities of the reader's classes."""
 

@@ -68,7 +68,7 @@ STRICT, LAX = Promise(0.001, 0.999, is_shown=True), Promise(0.01, 0.97, is_shown
 
 def calibration(weight: float = 1.0) -> FieldCalibration:
     n = len(NAMES)
-    return FieldCalibration(NAMES, np.zeros(n), np.ones(n), np.full(n, weight), -0.5, (STRICT, LAX))
+    return FieldCalibration(NAMES, (0.0,) * n, (1.0,) * n, (weight,) * n, -0.5, (STRICT, LAX))
 
 
 def evidence(values: np.ndarray) -> FieldEvidence:

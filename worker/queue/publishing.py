@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import redis
-
 from schemas.scan_job import ScanJob
 from worker.bootstrap import Runtime
 from worker.errors import BrokerUnavailableError
@@ -100,6 +98,8 @@ class Publisher:
         BrokerUnavailableError
             The queue does not answer.
         """
+        import redis  # 15 MB, which a server that takes no scans does without
+
         try:
             client = self.runtime.redis_client()
             push_message(client, OWN_QUEUE, READ_SCAN, args, message_id=message_id, priority=priority)

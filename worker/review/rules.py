@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from schemas.form_template import FormTemplate
 from worker.decision.forms import BrokenRule, find_broken_rules
 from worker.grammar.meaning import parse_typed
@@ -18,6 +16,8 @@ from worker.values import Alternative, Box, DigitReading, FieldReading, FieldSta
 
 def broken_rules(template: FormTemplate, fields: Sequence[Leased]) -> list[BrokenRule]:
     """Return the rules that do not hold: what a person decided counts as certain, the rest as the machine read it."""
+    if not template.rules:
+        return []
     return find_broken_rules(template, [_as_reading(leased) for leased in fields])
 
 
@@ -41,6 +41,8 @@ def _as_reading(leased: Leased) -> FieldReading:
 
 
 def _as_digit(row: AnyRow) -> DigitReading:
+    import numpy as np  # 13 MB, which only pages with rules across fields ask for
+
     probabilities = np.zeros(10, np.float32)
     for digit, confidence in (
         (row.third_digit, row.third_confidence),

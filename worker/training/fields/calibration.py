@@ -29,7 +29,7 @@ SPEAKS_FOR = {
     **dict.fromkeys(("length", "lone_digit"), 0),
 }
 """Evidence of which more is better; of the length it is not known; more of any other is worse."""
-_SURE = FieldCalibration(("length",), np.zeros(1), np.ones(1), np.zeros(1), bias=10.0, promise=Promise(1.0, 0.0))
+_SURE = FieldCalibration(("length",), (0.0,), (1.0,), (0.0,), bias=10.0, promise=Promise(1.0, 0.0))
 """Finds every reading sure: what is doubted all the same, it is doubted whatever its confidence."""
 PROMISED_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
@@ -122,7 +122,8 @@ def fit_calibration(evidence: Evidence) -> FieldCalibration:
             break
         used &= ~wrong
     weights, bias = model.coef_[0] * used, float(model.intercept_[0])
-    return FieldCalibration(evidence.names, centre, scale, weights, bias, fields=len(evidence.correct))
+    found = (tuple(each.tolist()) for each in (centre, scale, weights))
+    return FieldCalibration(evidence.names, *found, bias=bias, fields=len(evidence.correct))
 
 
 def choose_promises(
