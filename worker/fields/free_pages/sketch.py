@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -99,11 +99,11 @@ def turn_sketch(sketch: Sketch, turns: int) -> Sketch:
         2: [[-1, 0, width - 1], [0, -1, height - 1], [0, 0, 1]],
         3: [[0, 1, 0], [-1, 0, height - 1], [0, 0, 1]],
     }[turns]
-    turned = {
-        name: np.ascontiguousarray(np.rot90(getattr(sketch, name), turns))
-        for name in ("grey", "background", "ink", "bare", "underlines", "rings", "covered")
-    }
-    return replace(sketch, **turned, page_from_sketch=sketch.page_from_sketch @ np.array(back, np.float64))
+    images = (sketch.grey, sketch.background, sketch.ink, sketch.bare, sketch.underlines, sketch.rings, sketch.covered)
+    turned = (np.ascontiguousarray(np.rot90(image, turns)) for image in images)
+    grey, background, ink, bare, lines, rings, covered = turned
+    page_from_turned = sketch.page_from_sketch @ np.array(back, np.float64)
+    return Sketch(grey, background, ink, bare, lines, rings, page_from_turned, covered, sketch.hides_strokes)
 
 
 def _without_rules(grey: Grey, ink: Mask, hidden: int) -> Mask:
