@@ -112,7 +112,7 @@ class DigitDoubtedOut(_Answer):
     third_confidence: float
     box: BoxPx
     field: str
-    status: Literal["accepted", "review", "blank"]
+    status: Literal["accepted", "review", "blank", "not_read"]
     final: str | None
     page: int
     template: str | None

@@ -61,7 +61,7 @@ class FieldOut(_Frozen):
     written: str = ""
     kind: FieldKind = "code"
     confidence: float
-    status: Literal["accepted", "review", "blank"]
+    status: Literal["accepted", "review", "blank", "not_read"]
     reasons: list[str] = []
     doubts: list[DoubtOut] = []
     box: BoxPx

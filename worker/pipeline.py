@@ -11,12 +11,12 @@ import numpy as np
 from schemas.form_template import FieldGrammar, FieldSpec
 from worker.checks.reading import read_check
 from worker.decision.confirmation import add_doubt
-from worker.decision.fields import AcceptPolicy, decide_field
+from worker.decision.fields import AcceptPolicy, decide_field, leave_unread
 from worker.decision.forms import decide_form
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.free_pages.writing import find_free_writing
 from worker.fields.locating.cells import announce_cells
-from worker.fields.locating.extraction import extract_fields
+from worker.fields.locating.extraction import extract_fields, place_texts
 from worker.fields.reading import read_fields
 from worker.imaging.blank_pages import is_blank_page
 from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind
@@ -25,6 +25,7 @@ from worker.values import (
     Box,
     FieldCrop,
     FieldReading,
+    FieldStatus,
     Page,
     PageReading,
     RawReading,
@@ -91,7 +92,10 @@ def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: Accep
         return _page_reading(page, (), recognizers, registration=found.registration, problem=found.problem)
     crops = extract_fields(page, found.template, found.registration)
     reads = read_fields(crops, recognizers)
-    fields = decide_form(found.template, _decide(crops, reads, policy))
+    read = decide_form(found.template, _decide(crops, reads, policy))
+    texts = [leave_unread(crop.spec, crop.box_px) for crop in place_texts(page, found.template, found.registration)]
+    by_name = {field.name: field for field in (*read, *texts)}
+    fields = tuple(by_name[spec.name] for spec in found.template.fields)
     return _page_reading(page, fields, recognizers, registration=found.registration)
 
 
@@ -111,7 +115,7 @@ def _held_to_pages(crop: FieldCrop, read: RawReading, recognizers: Recognizers) 
 
 
 def _doubt_all(reading: PageReading, doubt: Doubt) -> PageReading:
-    fields = tuple(add_doubt(field, doubt) for field in reading.fields)
+    fields = tuple(f if f.status is FieldStatus.NOT_READ else add_doubt(f, doubt) for f in reading.fields)
     return replace(reading, fields=fields, doubts=(*reading.doubts, doubt))
 
 

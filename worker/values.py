@@ -171,11 +171,12 @@ class DigitReading:
 
 
 class FieldStatus(StrEnum):
-    """What becomes of a field."""
+    """What becomes of a field; one of text is shown to people and never read."""
 
     ACCEPTED = "accepted"
     REVIEW = "review"
     BLANK = "blank"
+    NOT_READ = "not_read"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,11 @@ from worker.calibration import (
     keep_calibration,
     parse_calibration,
 )
+from worker.doubts import DoubtKind
+from worker.fields.judging.confidence import doubt_runner_up
 from worker.fields.judging.evidence import FieldEvidence
 from worker.fields.judging.promise import binomial_tail, choose_threshold
+from worker.fields.line_reader.decoding import Candidate
 
 
 def draw_labelled(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,3 +107,11 @@ def test_what_is_kept_by_chance_alone_is_accepted_and_said_not_to_be_shown() -> 
     promise = choose_threshold(confidences, correct, max_substitution_rate=0.005)
     assert not promise.is_shown and promise.wrong <= 0.005 * promise.accepted and promise.accepted >= 1000
     assert promise.accept_threshold == pytest.approx(confidences[promise.accepted - 1])
+
+
+@pytest.mark.parametrize(("shares", "is_close"), [((0.55, 0.4), True), ((0.93, 0.03), False), ((0.3, 0.02), False)])
+def test_two_readings_are_called_close_only_where_the_second_is_likely(
+    shares: tuple[float, float], is_close: bool
+) -> None:
+    found = doubt_runner_up([Candidate("1045", shares[0]), Candidate("1049", shares[1])])
+    assert [doubt.kind for doubt in found] == [DoubtKind.CLOSE_READINGS] * is_close

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from worker.commands.printing import ResultLine, TableShape
 from worker.output.field_lines import OF_FIELD, OF_PAGE, RESULT_LINE, lines_of_page
-from worker.output.tables import STYLES, TableRow, format_confidence
+from worker.output.tables import STYLES, TableRow, format_confidence, show_confidence
 from worker.sources.file_uris import display_name
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
@@ -71,8 +71,9 @@ def _field_rows(line: ResultLine, last: ResultLine | None) -> Iterator[TableRow]
     number = line["written"] if final is None or final == text else final
     verdict = line["status"] if not by_person else "confirmed" if final == text else "corrected"
     notes = line["reasons"] if final is None else [f"the machine read {line['written']!r}"] if final != text else []
-    cells = (*_place_cells(line, str(line["field_id"])), line["name"], number)
-    yield TableRow((*cells, format_confidence(line["confidence"]), verdict), tuple(notes), STYLES.get(verdict))
+    confidence = show_confidence(line["confidence"], line["status"])
+    cells = (*_place_cells(line, str(line["field_id"])), line["name"], number, confidence, verdict)
+    yield TableRow(cells, tuple(notes), STYLES.get(verdict))
 
 
 def _digit_rows(line: ResultLine, _last: ResultLine | None) -> Iterator[TableRow]:

@@ -15,7 +15,7 @@ from worker.doubts import Doubt, DoubtKind, Witness
 from worker.grammar.meaning import UNTOLD_SIGN, Meaning, find_meaning, is_sign_of, show_written
 from worker.grammar.misfit import MisfitKind
 from worker.grammar.rules import broken_by
-from worker.values import CODE, Alternative, FieldReading, FieldStatus, RawReading, Tick, spell_marks
+from worker.values import CODE, Alternative, Box, FieldReading, FieldStatus, RawReading, Tick, spell_marks
 
 DEFAULT_BLANK_THRESHOLD = 0.95
 """An empty field needs less, because its confidence says how little ink there is, not how clear a number is."""
@@ -94,6 +94,11 @@ def decide_field(spec: FieldSpec, read: RawReading, policy: AcceptPolicy) -> Fie
         grammar=grammar,
     )
     return _confirm_by_check_digits(spec, read, decided)
+
+
+def leave_unread(spec: FieldSpec, box_px: Box) -> FieldReading:
+    """Return the row of a field of text, which people look at: it has a place, and nothing that was read."""
+    return FieldReading(spec.name, "", 0.0, FieldStatus.NOT_READ, box_px, grammar=spec.grammar)
 
 
 def _confirm_by_check_digits(spec: FieldSpec, read: RawReading, decided: FieldReading) -> FieldReading:

@@ -16,8 +16,12 @@ COLOURS = {
     FieldStatus.ACCEPTED: (80, 140, 30),
     FieldStatus.REVIEW: (20, 90, 225),
     FieldStatus.BLANK: (170, 150, 130),
+    FieldStatus.NOT_READ: (170, 150, 130),
 }
 """BGR: green, orange, grey. Brightness differs too, for those who cannot tell red from green."""
+
+WORDS = {FieldStatus.BLANK: "blank", FieldStatus.NOT_READ: "text"}
+"""What is written of a field that has no number."""
 
 DOUBTED_BELOW = 0.9
 """A digit with less confidence is underlined and boxed."""
@@ -55,7 +59,7 @@ def _label_field(picture: Picture, field: FieldReading, taken: list[Box], line: 
 
     Above the field's box, below it, behind it or before it, the first that hides nothing.
     """
-    text = "blank" if field.status is FieldStatus.BLANK else field.written or field.text or "?"
+    text = WORDS.get(field.status) or field.written or field.text or "?"
     box, longest = field.box_px, max(picture.shape[:2])
     height = float(np.clip(0.35 * box.h, longest / 90, longest / 35))
     w, h = _plate_size(text, height)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from schemas.reading import AlternativeOut, DigitOut, DoubtOut, FieldOut, MoneyOut, PageOut
 from worker.doubts import Doubt, describe_doubt
 from worker.grammar.meaning import spell_value
-from worker.output.tables import STYLES, TableRow, format_confidence, print_note, print_table
+from worker.output.tables import STYLES, TableRow, print_note, print_table, show_confidence
 from worker.values import Box, FieldReading, Money, PageReading, Value
 
 
@@ -38,7 +38,7 @@ def print_page(out: PageOut) -> None:
         print_note(f"    {doubt.words}", STYLES["review"])
     rows = []
     for f in out.fields:
-        cells = f.name, f.written or f.text, format_confidence(f.confidence), f.status
+        cells = f.name, f.written or f.text, show_confidence(f.confidence, f.status), f.status
         rows.append(TableRow(cells, tuple(f.reasons), STYLES[f.status]))
     if rows:
         print_table(("field", "number", "confidence", "verdict"), rows)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from worker.system.harmless import make_harmless
 
-STYLES = {"accepted": "green", "review": "yellow", "blank": "dim", "failed": "red", "dead": "red"}
+STYLES = {"accepted": "green", "review": "yellow", "blank": "dim", "not_read": "dim", "failed": "red", "dead": "red"}
 """The colour of a row by its verdict."""
 
 LEAST_WIDTH = 8
@@ -60,6 +60,11 @@ def print_note(text: str, style: str = "") -> None:
 def format_confidence(confidence: float) -> str:
     """Return a confidence with as many decimals as the database's and the JSON's readers see."""
     return f"{confidence:.5f}"
+
+
+def show_confidence(confidence: float, status: str) -> str:
+    """Return the confidence of a field as a table shows it; text that is not read has none."""
+    return "" if status == "not_read" else format_confidence(confidence)
 
 
 def _fit(cell: str, width: int) -> str:

@@ -14,8 +14,9 @@ from schemas.form_template import FormTemplate
 from worker.api.access import Reviewer
 from worker.decision.forms import BrokenRule
 from worker.forms.templates import find_form
+from worker.review.crops import crop_url, find_turns, place_crop
 from worker.review.desk import Desk
-from worker.review.items import find_label, show_field
+from worker.review.items import Picture, find_label, show_field
 from worker.review.rules import broken_rules
 from worker.review.showing import GAP
 from worker.store.page_work import (
@@ -26,7 +27,7 @@ from worker.store.page_work import (
     next_waiting_page,
     read_again_as,
 )
-from worker.store.results import list_page_review_queue
+from worker.store.results import box_of, list_page_review_queue
 from worker.store.review_queue import Leased
 from worker.store.reviews import UNREADABLE, settle_page
 
@@ -47,7 +48,10 @@ class Outcome(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One field of a page as its table shows it: ``verdict`` is a word, ``mode`` says what may be typed."""
+    """One field of a page as its table shows it: ``verdict`` is a word, ``mode`` says what may be typed.
+
+    Of a field of text nothing may be typed: its ``picture`` is shown.
+    """
 
     leased: Leased
     label: str
@@ -55,6 +59,7 @@ class Line:
     shown: str
     verdict: str
     words: list[str]
+    picture: Picture | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -89,7 +94,7 @@ def make_page_desk(desk: Desk) -> APIRouter:
             here="pages",
             page=whole.row,
             words=whole.words.get(None, []),
-            lines=[_make_line(desk, whole, leased) for leased in whole.fields],
+            lines=_make_lines(desk, whole),
             templates=sorted(desk.runtime.templates()),
             next_page=next_waiting_page(desk.engine, page_id),
         )
@@ -143,6 +148,23 @@ def _describe_rule(rule: BrokenRule, template: FormTemplate | None, waiting: set
     named = ", ".join(find_label(name, template) for name in rule.fields)
     words = f"between {named}" if waiting & set(rule.fields) else rule.explanation
     return {"rule": rule.rule, "words": words, "suspect": rule.suspect, "label": find_label(rule.suspect, template)}
+
+
+def _make_lines(desk: Desk, whole: WholePage) -> list[Line]:
+    turns = find_turns([digit for leased in whole.fields for digit in leased.digits])
+    return [
+        _show_text(desk, whole, leased, turns) if leased.field.status == "not_read" else _make_line(desk, whole, leased)
+        for leased in whole.fields
+    ]
+
+
+def _show_text(desk: Desk, whole: WholePage, leased: Leased, turns: int) -> Line:
+    """Describe a field of text: nobody has read it, and its picture says what stands there."""
+    row = leased.field
+    label = find_label(row.name, desk.runtime.templates().get(whole.row.template or ""))
+    place = place_crop(box_of(row), (row.width_px, row.height_px), turns, around=0.2)
+    picture = Picture(url=crop_url(row.page_id, place), width=place.size[0], height=place.size[1], box=place.box)
+    return Line(leased, label, "text", "", "text", [], picture)
 
 
 def _make_line(desk: Desk, whole: WholePage, leased: Leased) -> Line:

@@ -180,6 +180,8 @@ def lock_field(connection: Connection, field_id: int, who: str, claim: ReviewCla
         raise StaleReviewError(f"field {field_id} is gone: its scan was read again or purged meanwhile")
     if field is None:
         raise InvalidReviewError(f"there is no field {field_id}: 'icr results' shows the ids")
+    if field.status == "not_read":
+        raise InvalidReviewError(f"field {field_id} is text, which is shown and never read: there is nothing to decide")
     if claim is not None:
         _require_claim(connection, field_id, claim)
     return field

@@ -242,7 +242,7 @@ class FieldRow(Base):
 
     __tablename__ = "fields"
     __table_args__ = (
-        CheckConstraint("status IN ('accepted','review','blank')", name="status"),
+        CheckConstraint("status IN ('accepted','review','blank','not_read')", name="status"),
         CheckConstraint("origin IN ('machine','reviewer')", name="origin"),
         Index("uq_fields_page_id_position", "page_id", "position", unique=True),
         Index(

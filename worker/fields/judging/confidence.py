@@ -6,16 +6,24 @@ whole field is right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from worker.calibration import FieldCalibration
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.evidence import gather_evidence
 from worker.fields.judging.overlooked_marks import find_struck, finds_point
 from worker.fields.judging.printed_digits import look_printed
 from worker.fields.judging.rim import is_cut_by_rim
+from worker.fields.line_reader.decoding import Candidate
 from worker.fields.line_reader.transcription import Transcript
 from worker.values import NOT_A_DIGIT, Alternative
 
 MOST_ALTERNATIVES = 3
+CLOSE_READINGS, LIKELY = 0.5, 0.1
+"""Two readings are close if their shares differ by no more than the first, and the second has the other one at least.
+
+Of a clear number the first reading has nearly all: to name its runner-up as close misleads who looks at it.
+"""
 
 
 def judge(seen: Transcript, calibration: FieldCalibration) -> float:
@@ -44,7 +52,7 @@ def list_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     """Return, for a reviewer, what speaks against a reading."""
     if not seen.digits:
         return ()
-    doubts = _runner_up(seen) + _differences(seen)
+    doubts = doubt_runner_up(seen.candidates) + _differences(seen)
     joined = [i for i, cut in enumerate(seen.cuts) if cut.touching > 2]
     if joined:
         doubts.append(Doubt(DoubtKind.TOUCHING_DIGITS))
@@ -61,11 +69,14 @@ def list_alternatives(seen: Transcript) -> tuple[Alternative, ...]:
     return tuple(Alternative(c.digits, c.probability) for c in others[:MOST_ALTERNATIVES])
 
 
-def _runner_up(seen: Transcript) -> list[Doubt]:
-    if len(seen.candidates) < 2 or seen.candidates[1].probability < 0.02:
+def doubt_runner_up(candidates: Sequence[Candidate]) -> list[Doubt]:
+    """Return the doubt that the two likeliest strings are close to each other, if they are."""
+    if len(candidates) < 2:
         return []
-    first, second = seen.candidates[:2]
+    first, second = candidates[:2]
     gap = max(0.0, first.probability - second.probability)
+    if gap > CLOSE_READINGS or second.probability < LIKELY:
+        return []
     return [Doubt(DoubtKind.CLOSE_READINGS, found=gap, readings=(first.digits, second.digits))]
 
 

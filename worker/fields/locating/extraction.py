@@ -32,12 +32,18 @@ FEWEST_BESIDE = 4
 def extract_fields(page: Page, template: FormTemplate, registration: Registration) -> list[FieldCrop]:
     """Cut every field of ``template`` from ``page``, print inside it taken out, and the form's own lines of free ones.
 
-    Cells keep theirs: their reader snaps its cuts to the dividers. Fields of text are never read, and left out.
+    Cells keep theirs: their reader snaps its cuts to the dividers. Fields of text are never read, and left out
+    (``place_texts``).
     """
     read = (spec for spec in template.fields if spec.kind != "text")
     crops = [_without_print(extract_field(page, spec, registration)) for spec in read]
     strokes = _strokes(template.landmarks)
     return _without_form(crops, strokes)
+
+
+def place_texts(page: Page, template: FormTemplate, registration: Registration) -> list[FieldCrop]:
+    """Cut the fields of text from ``page``: people look at them, and nobody reads them."""
+    return [extract_field(page, spec, registration) for spec in template.fields if spec.kind == "text"]
 
 
 @functools.lru_cache(maxsize=64)
