@@ -87,6 +87,10 @@ class InvalidUserError(PermanentError):
     """A user, a password or a token is missing, taken or unfit."""
 
 
+class RefusedSignInError(PermanentError):
+    """A provider of identities does not say who is there, or gives them no role."""
+
+
 class InvalidWebhookError(PermanentError):
     """A webhook leads where none may go, or is not there."""
 
@@ -105,6 +109,10 @@ class SettingsError(PermanentError):
 
 class DatabaseUnavailableError(TransientError):
     """The database does not answer."""
+
+
+class SignInUnavailableError(TransientError):
+    """A provider of identities does not answer, or says of itself what cannot be."""
 
 
 class ScanContinuesError(TransientError):

@@ -137,6 +137,21 @@ class Settings(BaseSettings):
         Path | None, Field(description="Certificate (PEM) with which they are served by https; empty: http")
     ] = None
     serve_key: Annotated[Path | None, Field(description="Key (PEM) of that certificate")] = None
+    oidc_issuer: Annotated[
+        str | None, Field(description="OpenID Connect provider by which people sign in, as its issuer; empty: none")
+    ] = None
+    oidc_client_id: Annotated[str | None, Field(description="Name under which the station is registered there")] = None
+    oidc_client_secret: Annotated[
+        SecretStr | None, Field(description="The secret that belongs to it; empty for a public client")
+    ] = None
+    oidc_scope: Annotated[str, Field(description="What is asked for there, split by spaces")] = "openid profile email"
+    oidc_name_claim: Annotated[str, Field(description="Claim that holds the name of a user")] = "preferred_username"
+    oidc_role_claim: Annotated[
+        str, Field(description="Claim whose values give the role, or the path to it, as realm_access.roles")
+    ] = "groups"
+    oidc_roles: Annotated[
+        str, Field(description="Which value gives which role, split by commas; whoever has none is not let in")
+    ] = "icr-keyer=keyer,icr-supervisor=supervisor,icr-admin=admin"
     webhook_private: Annotated[
         bool, Field(description="Whether webhooks may go to private and loopback addresses, and by http")
     ] = False

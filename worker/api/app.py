@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from worker.api import access, audits, exports, fields, images, login, reviews, scans, webhooks
 from worker.api.guard import Guard
+from worker.api.openid import make_provider
 from worker.api.passwords import FailureLimits
 from worker.api.pictures import PictureMaker
 from worker.api.problems import COMMON, add_problem_answers
@@ -35,6 +36,7 @@ def make_app(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.failures = FailureLimits()
+    app.state.provider = make_provider(runtime.settings)
     app.state.pictures = PictureMaker(runtime.settings)
     app.state.announcer = scans.Announcer(runtime)
     add_problem_answers(app)

@@ -61,6 +61,8 @@ def _checks() -> Iterator[tuple[str, Check]]:
 
     if is_asked_for():
         yield "traces", check_tracing
+    if runtime.settings.oidc_issuer is not None:
+        yield "sign-in", partial(check_sign_in, runtime)
     yield "folder", partial(check_home, runtime)
     yield "folder", partial(check_folder, runtime.inbox)
     for folder in runtime.scan_roots:
@@ -193,6 +195,16 @@ def check_tracing() -> str:
     if obstacle := find_obstacle():
         raise FindingError(obstacle)
     return "OTEL_EXPORTER_OTLP_ENDPOINT is set, the exporter is installed"
+
+
+def check_sign_in(runtime: Runtime) -> str:
+    """Ask the OpenID Connect provider what it says of itself."""
+    from worker.api.openid import make_provider
+
+    provider = make_provider(runtime.settings)
+    assert provider is not None
+    provider.metadata()
+    return f"{provider.issuer} answers"
 
 
 def check_bucket(runtime: Runtime, root: BucketRoot) -> str:

@@ -41,5 +41,5 @@ def _say(runtime: Runtime, port: int) -> None:
     say(f"station at {scheme}://{host}:{port}/", err=True)
     from worker.store.users import list_users
 
-    if not any(user.password_hash for user in list_users(runtime.engine())):
+    if runtime.settings.oidc_issuer is None and not any(user.password_hash for user in list_users(runtime.engine())):
         say("icr: nobody can sign in yet: 'icr users add NAME --role admin' adds somebody", err=True)

@@ -49,7 +49,8 @@ def list_them(runtime: Runtime) -> None:
     from worker.store.users import list_users
 
     for user in list_users(ready_engine(runtime)):
-        state = "disabled" if user.disabled_at else "password" if user.password_hash else "this machine only"
+        way = "password" if user.password_hash else user.issuer or "this machine only"
+        state = "disabled" if user.disabled_at else way
         say(f"{user.name}  {user.role}  {state}")
 
 

@@ -21,11 +21,15 @@ IS_OPEN_AUDIT = "decided_at IS NULL"
 
 
 class UserRow(Base):
-    """One person who may sign in; ``password_hash`` is argon2's, None for the person at this machine."""
+    """One person who may sign in; ``password_hash`` is argon2's, None for the person at this machine.
+
+    ``issuer`` and ``subject`` are those of OpenID Connect, for whoever signs in by it.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
         CheckConstraint("role IN ('keyer','supervisor','admin')", name="role"),
+        Index("uq_users_issuer_subject", "issuer", "subject", unique=True),
         {"sqlite_autoincrement": True},
     )
 
@@ -35,6 +39,18 @@ class UserRow(Base):
     password_hash: Mapped[str | None]
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+
+
+class SignInRow(Base):
+    """One browser that was sent to an OpenID Connect provider, by the SHA-256 of its cookie; gone when it is back."""
+
+    __tablename__ = "sign_ins"
+
+    secret_hash: Mapped[str] = mapped_column(primary_key=True)
+    leads_to: Mapped[str]
+    expires_at: Mapped[datetime]
 
 
 class SessionRow(Base):

@@ -14,12 +14,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.errors import InvalidUserError
 from worker.store.engine import database_now, reading, writing
-from worker.store.service_tables import ApiTokenRow, SessionRow, UserRow
+from worker.store.service_tables import ApiTokenRow, SessionRow, SignInRow, UserRow
 
 TOKEN_BYTES = 32
 """256 bits: what is so long and random needs no slow hash."""
 
 TOKEN_PREFIX = "icr_"  # noqa: S105  # by it, searches for leaked secrets know a token
+
+MOST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class UserRecord:
     role: str
     password_hash: str | None
     disabled_at: datetime | None
+    issuer: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,7 @@ def add_user(engine: Engine, name: str, role: str, password_hash: str | None) ->
     InvalidUserError
         The name is taken or empty.
     """
-    if not name.strip() or not name.isprintable():
-        raise InvalidUserError("a user needs a name of printable characters")
+    _check_name(name)
     with writing(engine) as connection:
         if not _insert(connection, name, role, password_hash):
             raise InvalidUserError(f"there is a user {name!r} already: 'icr users list' shows them")
@@ -62,6 +64,26 @@ def ensure_user(engine: Engine, name: str, role: str) -> UserRecord:
     with writing(engine) as connection:
         _insert(connection, name, role, None)
         return _record(connection.execute(select(UserRow).where(UserRow.name == name)).one())
+
+
+def ensure_openid_user(engine: Engine, *, issuer: str, subject: str, name: str, role: str) -> UserRecord:
+    """Return the user whom a provider knows as ``subject``, with the role that it gives now; add one if there is none.
+
+    A user keeps the name of the first sign-in, because decisions bear it.
+
+    Raises
+    ------
+    InvalidUserError
+        The name belongs to another user, or is not one.
+    """
+    _check_name(name)
+    known = UserRow.issuer == issuer, UserRow.subject == subject
+    with writing(engine) as connection:
+        found = connection.execute(select(UserRow).where(*known)).one_or_none()
+        if found is None and not _insert(connection, name, role, None, issuer=issuer, subject=subject):
+            raise InvalidUserError("your name belongs to another user here; ask who runs this station")
+        connection.execute(update(UserRow).where(*known).values(role=role))
+        return _record(connection.execute(select(UserRow).where(*known)).one())
 
 
 def find_user(engine: Engine, name: str) -> UserRecord | None:
@@ -104,6 +126,25 @@ def disable_user(engine: Engine, name: str) -> None:
     with reading(engine) as connection:
         now = database_now(connection)
     change_user(engine, name, disabled_at=now)
+
+
+def open_sign_in(engine: Engine, *, leads_to: str, life_s: float) -> str:
+    """Note that a browser is sent to a provider; return what its cookie holds. Those that are over are deleted."""
+    secret = secrets.token_urlsafe(TOKEN_BYTES)
+    with writing(engine) as connection:
+        now = database_now(connection)
+        connection.execute(delete(SignInRow).where(SignInRow.expires_at <= now))
+        row = {"secret_hash": _hash(secret), "leads_to": leads_to, "expires_at": now + timedelta(seconds=life_s)}
+        connection.execute(insert(SignInRow).values(row))
+    return secret
+
+
+def take_sign_in(engine: Engine, secret: str) -> str | None:
+    """Return where a browser wanted to go that comes back from a provider, once; None for any other."""
+    with writing(engine) as connection:
+        living = SignInRow.secret_hash == _hash(secret), SignInRow.expires_at > database_now(connection)
+        taken = delete(SignInRow).where(*living).returning(SignInRow.leads_to)
+        return connection.execute(taken).scalar_one_or_none()
 
 
 def open_session(engine: Engine, user_id: int, *, life_s: float) -> str:
@@ -188,16 +229,22 @@ def revoke_token(engine: Engine, token_id: int) -> None:
             raise InvalidUserError(f"there is no token {token_id}: 'icr tokens list' shows them")
 
 
-def _insert(connection: Connection, name: str, role: str, password_hash: str | None) -> bool:
+def _check_name(name: str) -> None:
+    if not name.strip() or not name.isprintable() or len(name) > MOST_NAME:
+        raise InvalidUserError(f"a user needs a name of at most {MOST_NAME} printable characters")
+
+
+def _insert(connection: Connection, name: str, role: str, password_hash: str | None, **more: str) -> bool:
     """Insert a user unless the name is taken; return whether it was inserted."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     row = {"name": name, "role": role, "password_hash": password_hash, "created_at": database_now(connection)}
+    row |= more
     added = dialect.insert(UserRow).values(row).on_conflict_do_nothing().returning(UserRow.id)
     return connection.execute(added).scalar_one_or_none() is not None
 
 
 def _record(row: Any) -> UserRecord:
-    return UserRecord(row.id, row.name, row.role, row.password_hash, row.disabled_at)
+    return UserRecord(row.id, row.name, row.role, row.password_hash, row.disabled_at, row.issuer)
 
 
 def _hash(token: str) -> str:
