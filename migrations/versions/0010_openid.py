@@ -1,13 +1,13 @@
 """People who sign in by OpenID Connect, and sign-ins that are under way.
 
-Revision: 0009, after 0008.
+Revision: 0010, after 0009.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
