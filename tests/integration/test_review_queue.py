@@ -15,6 +15,7 @@ from schemas.form_template import FieldGrammar
 from tests.support.readings import make_field, make_page, read
 from worker.errors import InvalidReviewError, StaleReviewError
 from worker.store.engine import database_now, make_engine, reading, writing
+from worker.store.held_rules import UNREADABLE
 from worker.store.overview import list_waiting, list_work
 from worker.store.review_history import UNDOABLE, list_recent, undo_review
 from worker.store.review_queue import (
@@ -27,7 +28,7 @@ from worker.store.review_queue import (
     take_fields,
 )
 from worker.store.review_tables import ReviewTaskRow
-from worker.store.reviews import UNREADABLE, ReviewClaim, Seen, correct_field
+from worker.store.reviews import ReviewClaim, Seen, correct_field
 from worker.store.tables import FieldRow, ReviewRow
 from worker.values import FieldStatus, Money
 

@@ -22,6 +22,14 @@ def post_review(
     if find_field_place(runtime.engine(), field_id) is None:
         raise HTTPException(404, "there is no field of that id")
     claim = ReviewClaim(order.version)
-    review = correct_field(runtime.engine(), field_id, order.text, who=user.name, overrule=order.overrule, claim=claim)
+    review = correct_field(
+        runtime.engine(),
+        field_id,
+        order.text,
+        who=user.name,
+        overrule=order.overrule,
+        claim=claim,
+        templates=runtime.templates(),
+    )
     told = {name: getattr(review, name) for name in ReviewOut.model_fields if name != "version"}
     return ReviewOut(**told, version=review.id)

@@ -85,7 +85,9 @@ def correct(
     from worker.store.reviews import correct_field
 
     who = who or _login_name()
-    review = correct_field(ready_engine(runtime), field_id, number, who=who, overrule=overrule)
+    review = correct_field(
+        ready_engine(runtime), field_id, number, who=who, overrule=overrule, templates=runtime.templates()
+    )
     verb = "confirmed" if confirm else f"was {review.before!r}, is"
     if review.action == "key":
         verb = "waits for another keyer after"

@@ -96,7 +96,7 @@ def judge_again(desk: Desk, field_ids: list[int], who: str) -> int:
     A field that was accepted is decided only where a digit of it was corrected. What breaks a rule, and what somebody
     else has decided meanwhile, is left as it is: it waits, or holds already.
     """
-    checks = checked_digits(desk.engine, field_ids)
+    checks, templates = checked_digits(desk.engine, field_ids), desk.runtime.templates()
     decided = 0
     for leased in load_fields(desk.engine, dict.fromkeys(field_ids)):
         number = _checked_number(leased, checks.get(leased.field.id, {}))
@@ -108,7 +108,15 @@ def judge_again(desk: Desk, field_ids: list[int], who: str) -> int:
         claim = ReviewClaim(leased.claim.version)
         seen = Seen("group", "", 0, 0.0)
         try:
-            correct_field(desk.engine, leased.field.id, None if is_same else number, who=who, claim=claim, seen=seen)
+            correct_field(
+                desk.engine,
+                leased.field.id,
+                None if is_same else number,
+                who=who,
+                claim=claim,
+                seen=seen,
+                templates=templates,
+            )
             decided += 1
         except InvalidReviewError:
             continue

@@ -19,6 +19,7 @@ from worker.review.desk import Desk
 from worker.review.items import Picture, find_label, show_field
 from worker.review.rules import broken_rules
 from worker.review.showing import GAP
+from worker.store.held_rules import UNREADABLE
 from worker.store.page_work import (
     WholePage,
     list_failed_scans,
@@ -29,7 +30,7 @@ from worker.store.page_work import (
 )
 from worker.store.results import box_of, list_page_review_queue
 from worker.store.review_queue import Leased
-from worker.store.reviews import UNREADABLE, settle_page
+from worker.store.reviews import settle_page
 
 ON_A_LIST = 50
 

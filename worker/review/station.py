@@ -12,6 +12,7 @@ from worker.api.access import Reviewer, Role, User, scopes_of
 from worker.review.crops import find_turns
 from worker.review.desk import Desk
 from worker.review.items import Item, make_item
+from worker.store.held_rules import UNREADABLE
 from worker.store.review_history import UNDOABLE, list_recent, undo_review
 from worker.store.review_queue import (
     Leased,
@@ -25,7 +26,7 @@ from worker.store.review_queue import (
     renew_leases,
     take_fields,
 )
-from worker.store.reviews import UNREADABLE, Review, ReviewClaim, Seen, correct_field
+from worker.store.reviews import Review, ReviewClaim, Seen, correct_field
 
 LEASE_S = 45.0
 """A browser that died gives its fields back after so long; a living one renews three times as often."""
@@ -186,5 +187,12 @@ def write_down(desk: Desk, answer: Answer, user: User) -> Review:
         return pass_field(desk.engine, answer.field_id, answer.action, who=user.name, claim=claim, seen=seen)
     number = {"confirm": None, "unreadable": UNREADABLE}.get(answer.action, answer.number or "")
     return correct_field(
-        desk.engine, answer.field_id, number, who=user.name, overrule=answer.overrule, claim=claim, seen=seen
+        desk.engine,
+        answer.field_id,
+        number,
+        who=user.name,
+        overrule=answer.overrule,
+        claim=claim,
+        seen=seen,
+        templates=desk.runtime.templates(),
     )

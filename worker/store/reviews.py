@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from schemas.form_template import FieldGrammar
+from schemas.form_template import FieldGrammar, FormTemplate
 from worker.errors import DoubtfulReviewError, InvalidReviewError, StaleReviewError
 from worker.grammar.meaning import parse_typed, spell_value
 from worker.grammar.misfit import Misfit
@@ -16,6 +17,7 @@ from worker.grammar.rules import broken_by
 from worker.store.audits import answer_audit, is_audited
 from worker.store.double_keying import Agreement, is_keyed_twice, judge_key
 from worker.store.engine import database_now, writing
+from worker.store.held_rules import UNREADABLE, grammar_of, hold_rules_again
 from worker.store.outbox import announce_if_complete, announce_review
 from worker.store.readings import upsert
 from worker.store.review_tables import ReviewTaskRow
@@ -26,10 +28,6 @@ _ANSWER = re.compile(
     r"(?:[-+\u2212] ?)?(?:[^\W\d_]{3} ?|[€$£₹¥] ?)?(?:[-\u2212] ?)?[0-9][0-9.,:/' -]{0,62}=?(?: ?[€$£₹¥])?"
 )
 """A number as people type it: digits with what may stand between them, a sign, a currency on either side."""
-
-
-UNREADABLE = "?"
-"""The answer for ink that nobody can read: it holds as it stands and has no value, so that no sum takes it for 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,7 @@ def correct_field(
     overrule: bool = False,
     claim: ReviewClaim | None = None,
     seen: Seen | None = None,
+    templates: Mapping[str, FormTemplate] | None = None,
 ) -> Review:
     """Set the final value of a field, or confirm it where ``number`` is None, and take it off the queue.
 
@@ -83,7 +82,8 @@ def correct_field(
     the machine read stays. A field may be reviewed again; each review keeps its own row. A field that is keyed twice
     (``worker.store.double_keying``) stays on the queue until two keyers agree. One that was drawn for an audit
     (``worker.store.audits``) stays as it is if the answer is the machine's. With a ``claim`` the decision
-    counts only while nobody else has decided the field, or has taken it in hand.
+    counts only while nobody else has decided the field, or has taken it in hand. By ``templates`` the rules across the
+    page's fields are held again (``worker.store.held_rules``).
 
     Raises
     ------
@@ -135,6 +135,7 @@ def correct_field(
         connection.execute(update(FieldRow).where(FieldRow.id == field_id).values(holds))
         connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
         decided = record_act(connection, review, field, seen)
+        hold_rules_again(connection, field, templates or {})
         announce_review(connection, field, decided, corrects_accepted=differs)
         return decided
 
@@ -246,11 +247,6 @@ def _parse_tick(answer: str) -> Tick:
     if answer.lower() not in ("", "x", *Tick):
         raise InvalidReviewError(f"{answer!r} is no answer for a tick box: x or ticked, '' or empty")
     return Tick.TICKED if answer.lower() in ("x", Tick.TICKED) else Tick.EMPTY
-
-
-def grammar_of(field: Any) -> FieldGrammar:
-    """Return what may be written in the field of a row."""
-    return FieldGrammar.model_validate(field.grammar or {"kind": field.kind})
 
 
 def settle_page(engine: Engine, page_id: int, *, who: str) -> str:
