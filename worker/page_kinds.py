@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas.form_template import FieldGrammar
+from schemas.form_template import FieldGrammar, FormTemplate
 from worker.values import CODE, FormPages
 
 if TYPE_CHECKING:  # it loads OpenCV, which whoever only names a template does not need
@@ -31,4 +31,16 @@ class FreePage:
     """Free writing on a page without a form."""
 
 
-PageKind = FormPages | CheckPage | LoneField | FreePage
+@dataclass(frozen=True, slots=True)
+class PlacedForm:
+    """A page of a form on which a person has shown where the form lies.
+
+    ``corners_px`` are where the corners of ``box_mm`` of the template lie on the page, clockwise from the top left.
+    """
+
+    template: FormTemplate
+    box_mm: tuple[float, float, float, float]
+    corners_px: tuple[tuple[float, float], ...]
+
+
+PageKind = FormPages | CheckPage | LoneField | FreePage | PlacedForm

@@ -19,8 +19,8 @@ from worker.fields.locating.cells import announce_cells
 from worker.fields.locating.extraction import extract_fields, place_texts
 from worker.fields.reading import read_fields
 from worker.imaging.blank_pages import is_blank_page
-from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind
-from worker.registration.registration import identify_form
+from worker.page_kinds import CheckPage, FreePage, LoneField, PageKind, PlacedForm
+from worker.registration.registration import FoundForm, identify_form, register_by_corners
 from worker.values import (
     Box,
     FieldCrop,
@@ -87,7 +87,7 @@ def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: Accep
     if isinstance(kind, CheckPage):
         fields, problem = read_check(page, recognizers, policy, kind.policy)
         return _page_reading(page, fields, recognizers, problem=problem)
-    found = identify_form(page, kind)
+    found = _find_placed(page, kind) if isinstance(kind, PlacedForm) else identify_form(page, kind)
     if found.template is None or found.registration is None:
         return _page_reading(page, (), recognizers, registration=found.registration, problem=found.problem)
     crops = extract_fields(page, found.template, found.registration)
@@ -97,6 +97,11 @@ def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: Accep
     by_name = {field.name: field for field in (*read, *texts)}
     fields = tuple(by_name[spec.name] for spec in found.template.fields)
     return _page_reading(page, fields, recognizers, registration=found.registration)
+
+
+def _find_placed(page: Page, kind: PlacedForm) -> FoundForm:
+    placed = register_by_corners(page, kind.template, box_mm=kind.box_mm, corners_px=kind.corners_px)
+    return FoundForm(kind.template, placed)
 
 
 def _held_to_pages(crop: FieldCrop, read: RawReading, recognizers: Recognizers) -> RawReading:

@@ -4,9 +4,10 @@ import pytest
 
 from schemas.form_template import FormTemplate
 from tests.benchmarks.distortions import distort_page
+from tests.support.data import PROJECT
 from worker.forms.templates import load_templates
 from worker.imaging.geometry import corners_of, project
-from worker.registration.registration import identify_form, register_page
+from worker.registration.registration import identify_form, register_by_corners, register_page
 from worker.values import FormPages, Page
 
 PX_PER_MM = 300 / 25.4
@@ -198,3 +199,37 @@ def test_a_lone_row_of_cells_is_a_ladder_and_is_refused() -> None:
     x, y, w, h = (round(v * PX_PER_MM) for v in (20 + 25 + 69.3, 34, 7.7, 9.3))
     cv2.rectangle(longer, (x, y), (x + w, y + h), 20, 5)
     assert register_page(Page("", 0, longer), alone).quality < LIMIT
+
+
+COVERED = (180, 540)
+"""Rows of a sample card, in pixels, of which the rest is covered: too little of its print is left to find it."""
+
+
+def covered_card() -> tuple[FormTemplate, np.ndarray]:
+    """Return the template of the sample card, and a card of which two rows of fields show."""
+    card = cv2.imread(str(PROJECT / "samples" / "meter-card" / "card-1.png"), cv2.IMREAD_GRAYSCALE)
+    assert card is not None
+    card[: COVERED[0]], card[COVERED[1] :] = 250, 250
+    return load_templates(None)["meter-card"], card
+
+
+def test_corners_placed_by_hand_register_a_page_that_shows_too_little_of_its_form() -> None:
+    template, card = covered_card()
+    page = Page("s", 0, card, 200.0)
+    assert identify_form(page, FormPages((template,))).template is None
+    box, px_per_mm = (6.0, 6.0, 198.0, 136.0), 200 / 25.4
+    true = corners_of(np.array([box]))[0] * px_per_mm
+    shaken = true + np.random.default_rng(0).uniform(-1.5, 1.5, true.shape) * px_per_mm
+    placed = register_by_corners(page, template, box_mm=box, corners_px=[(x, y) for x, y in shaken])
+    off_mm = np.abs(project(placed.page_from_mm, corners_of(np.array([box]))[0]) - true).max() / px_per_mm
+    assert off_mm < 0.5 and placed.quality > 0.3
+    assert placed.print_found is not None
+
+
+def test_corners_beside_which_no_print_is_found_count_as_they_are_and_vouch_for_nothing() -> None:
+    template, card = covered_card()
+    corners = [(500.0, 500.0), (1600.0, 520.0), (1590.0, 1100.0), (480.0, 1090.0)]
+    placed = register_by_corners(Page("s", 0, card, 200.0), template, box_mm=(6, 6, 198, 136), corners_px=corners)
+    assert placed.quality == 0 and placed.print_found is None
+    there = project(placed.page_from_mm, corners_of(np.array([[6.0, 6.0, 198.0, 136.0]]))[0])
+    np.testing.assert_allclose(there, corners, atol=0.01)

@@ -17,6 +17,7 @@ from worker.errors import (
 )
 from worker.sources.beneath import hash_scan, open_scan
 from worker.sources.copies import copy_scan
+from worker.store.corners import PlacedCorners, load_corners
 from worker.store.jobs import get_job
 from worker.store.parts import hand_back_part, load_parts
 from worker.store.records import ClaimedJob
@@ -25,6 +26,8 @@ from worker.values import PageReading, Scan
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from worker.page_kinds import PlacedForm
 
 log = structlog.get_logger(__name__)
 
@@ -103,12 +106,21 @@ def _ask_where_it_is(runtime: Runtime, uri: str, error: InvalidJobError) -> None
     raise FolderUnavailableError("the scan was away for a moment") from error
 
 
+def _as_placed(runtime: Runtime, placed: PlacedCorners) -> PlacedForm:
+    from worker.forms.templates import find_template
+    from worker.page_kinds import PlacedForm
+
+    template = find_template(placed.template, runtime.templates())
+    return PlacedForm(template, placed.box_mm, placed.corners_px)
+
+
 def _read_file(runtime: Runtime, copy: Path, sha256: str, claim: ClaimedJob, watch: Stopwatch) -> list[PageReading]:
     from worker.forms.templates import find_page_kind
     from worker.pipeline import excuse_blank_backs, read_page
     from worker.rasterizer import open_pages
 
     kind = find_page_kind(claim.template, runtime.templates(), runtime.check_policy)
+    placed = {number: _as_placed(runtime, each) for number, each in load_corners(runtime.engine(), claim.id).items()}
     policy, began = runtime.accept_policy, time.monotonic()
     before = load_parts(runtime.engine(), claim.id, sha256)
     since: list[PageReading] = []
@@ -117,7 +129,7 @@ def _read_file(runtime: Runtime, copy: Path, sha256: str, claim: ClaimedJob, wat
         if since and time.monotonic() - began > SLICE * runtime.settings.job_time_limit_s:
             hand_back_part(runtime.engine(), claim, sha256=sha256, first_page=len(before), pages=since)
             raise ScanContinuesError(f"{len(before) + len(since)} pages are read; others go first")
-        since.append(watch.time("read", read_page, page, kind, runtime.recognizers(), policy))
+        since.append(watch.time("read", read_page, page, placed.get(page.number, kind), runtime.recognizers(), policy))
     read = [*before, *since]
     if runtime.settings.blank_pages == "skip":
         return [reading for _, reading in excuse_blank_backs((None, reading) for reading in read)]

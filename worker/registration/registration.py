@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from schemas.form_template import FormTemplate
@@ -17,7 +18,7 @@ from worker.imaging.geometry import Array, corners_of, project
 from worker.registration.fiducials import add_markers
 from worker.registration.form_print import FormPrint, detect_print
 from worker.registration.landmarks import landmark_arrays
-from worker.registration.refinement import Fit, refine
+from worker.registration.refinement import HOPELESS, Fit, refine
 from worker.registration.seeding import Guess, guess_places
 from worker.values import FormPages, Page, Registration
 
@@ -39,6 +40,10 @@ MOST_STRETCH, MOST_LEAN = 1.5, 2.2
 SAME_PLACE = 0.02
 """Two fits whose corners differ by less than this share of the form's longer side are one."""
 
+MOST_MOVED_MM = 5.0
+"""A person places a corner within some millimetres; a fit that moves one farther has found other print, as the next row
+of a table."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundForm:
@@ -59,6 +64,34 @@ def register_page(page: Page, template: FormTemplate) -> Registration:
     form_print = add_markers(detect_print(page.grey), page.grey, [template])
     marks = landmark_arrays(template.landmarks)
     return _register(form_print, template, guess_places(form_print, marks, template.page_mm))
+
+
+def register_by_corners(
+    page: Page, template: FormTemplate, *, box_mm: Sequence[float], corners_px: Sequence[tuple[float, float]]
+) -> Registration:
+    """Return where ``template`` lies by the corners (4, 2) px of ``box_mm`` that a person has placed on ``page``.
+
+    They are taken as a guess and brought onto the print; how much of it is found around a field says how well the field
+    lies. Where too little is found, the corners count as they are, with quality 0: no field is then accepted without a
+    person.
+    """
+    mm: Array = corners_of(np.array([box_mm], dtype=np.float64))[0]
+    px: Array = np.array(corners_px, dtype=np.float64)
+    placed: Array = cv2.getPerspectiveTransform(mm.astype(np.float32), px.astype(np.float32)).astype(np.float64)
+    form_print = add_markers(detect_print(page.grey), page.grey, [template])
+    marks = landmark_arrays(template.landmarks)
+    from_reduced = _page_from_reduced(form_print.reduction)
+    fit = refine(_inverse(from_reduced) @ placed, form_print, marks)
+    refined: Array = from_reduced @ fit.homography
+    if (
+        fit.quality < HOPELESS
+        or not is_plausible(refined, mm)
+        or np.hypot(*(project(_inverse(refined), px) - mm).T).max() > MOST_MOVED_MM
+    ):
+        return Registration(template.name, template.version, placed, 0.0)
+    return Registration(
+        template.name, template.version, refined, round(fit.quality, 4), marks.samples.mean(1), fit.found
+    )
 
 
 def identify_form(page: Page, sought: FormPages) -> FoundForm:
@@ -144,6 +177,10 @@ def _is_refuted(rival: Fit, best: Fit, template: FormTemplate) -> bool:
     marks = landmark_arrays(template.landmarks)
     missing = best.found & ~rival.found & ~rival.off_page
     return best.quality >= WHOLE and float(marks.weight[missing].sum()) >= LEAST_MISSING_MM
+
+
+def _inverse(homography: Array) -> Array:
+    return np.asarray(np.linalg.inv(homography), dtype=np.float64)
 
 
 def _page_from_reduced(reduction: int) -> Array:

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from schemas.form_template import FormTemplate
 from worker.api.access import Reviewer
 from worker.decision.forms import BrokenRule
-from worker.forms.templates import find_form
+from worker.forms.templates import find_form, find_template
+from worker.review.corners import CornersChoice, FormOutline, check_corners, outline_form
 from worker.review.crops import crop_url, find_turns, place_crop
 from worker.review.desk import Desk
 from worker.review.items import Picture, find_label, show_field
@@ -27,6 +28,7 @@ from worker.store.page_work import (
     load_page,
     next_waiting_page,
     read_again_as,
+    read_again_by_corners,
 )
 from worker.store.results import box_of, list_page_review_queue
 from worker.store.review_queue import Leased
@@ -112,12 +114,26 @@ def make_page_desk(desk: Desk) -> APIRouter:
     def settle(page_id: int, user: Reviewer) -> Outcome:
         return Outcome(words=f"settled: {settle_page(desk.engine, page_id, who=user.name)}")
 
+    @router.get("/forms/{name}/outline")
+    def outline(name: str) -> FormOutline:
+        return outline_form(find_template(name, desk.runtime.templates()))
+
+    @router.post("/pages/{page_id}/corners")
+    def corners(page_id: int, choice: CornersChoice, user: Reviewer) -> Outcome:
+        from worker.queue.publishing import Publisher
+
+        template, page = find_template(choice.template, desk.runtime.templates()), _load(desk, page_id).row
+        placed = check_corners(choice, template, width_px=page.width_px, height_px=page.height_px)
+        job_id = read_again_by_corners(desk.engine, page_id, placed, who=user.name)
+        trouble = Publisher(desk.runtime).publish_again(job_id)
+        return Outcome(words=trouble or f"The page is read again as {choice.template}, by the corners that you placed.")
+
     @router.post("/pages/{page_id}/read-again")
-    def read_again(page_id: int, choice: FormChoice, _user: Reviewer) -> Outcome:
+    def read_again(page_id: int, choice: FormChoice, user: Reviewer) -> Outcome:
         from worker.queue.publishing import Publisher
 
         find_form(choice.template, desk.runtime.templates())
-        job_id = read_again_as(desk.engine, page_id, choice.template)
+        job_id = read_again_as(desk.engine, page_id, choice.template, who=user.name)
         trouble = Publisher(desk.runtime).publish_again(job_id)
         return Outcome(words=trouble or f"The scan is read again as {choice.template}.")
 

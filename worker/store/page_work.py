@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, select, update
+from sqlalchemy import Connection, Engine, Row, func, select, update
 
 from worker.errors import InvalidReviewError
+from worker.store.corners import PlacedCorners, write_corners
 from worker.store.engine import database_now, reading, writing
 from worker.store.retrying import queue_anew
 from worker.store.review_queue import Leased, find_page, load_fields
@@ -69,8 +70,10 @@ def list_failed_scans(engine: Engine, *, limit: int, before: datetime | None = N
         return connection.execute(query.order_by(JobRow.finished_at.desc()).limit(limit)).all()
 
 
-def read_again_as(engine: Engine, page_id: int, template: str) -> str:
+def read_again_as(engine: Engine, page_id: int, template: str, *, who: str) -> str:
     """Queue the scan of a page again, to be read by ``template``; return its job. What people decided stays.
+
+    Corners that were placed on the page count no more.
 
     Raises
     ------
@@ -78,12 +81,36 @@ def read_again_as(engine: Engine, page_id: int, template: str) -> str:
         There is no such page, or its scan is being read.
     """
     with writing(engine) as connection:
-        query = select(JobRow.id, JobRow.state).join(PageRow, PageRow.job_id == JobRow.id).where(PageRow.id == page_id)
-        job = connection.execute(query.with_for_update(of=JobRow, key_share=True)).one_or_none()
-        if job is None:
-            raise InvalidReviewError(f"there is no page {page_id}: its scan was read again or purged meanwhile")
-        if job.state in (JobState.QUEUED, JobState.RUNNING):
-            raise InvalidReviewError("the scan is being read again already: wait for it")
+        job = _hold_job(connection, page_id)
+        write_corners(connection, job.id, job.number, None, who=who)
         anew = queue_anew(database_now(connection)) | {"template": template}
         connection.execute(update(JobRow).where(JobRow.id == job.id).values(anew))
         return str(job.id)
+
+
+def read_again_by_corners(engine: Engine, page_id: int, placed: PlacedCorners, *, who: str) -> str:
+    """Queue the scan of a page again, the page to be registered by the corners that ``who`` placed; return its job.
+
+    Raises
+    ------
+    InvalidReviewError
+        There is no such page, or its scan is being read.
+    """
+    with writing(engine) as connection:
+        job = _hold_job(connection, page_id)
+        write_corners(connection, job.id, job.number, placed, who=who)
+        anew = queue_anew(database_now(connection))
+        connection.execute(update(JobRow).where(JobRow.id == job.id).values(anew))
+        return str(job.id)
+
+
+def _hold_job(connection: Connection, page_id: int) -> AnyRow:
+    """Lock the job of a page, and return it with the page's number."""
+    query = select(JobRow.id, JobRow.state, PageRow.number).join(PageRow, PageRow.job_id == JobRow.id)
+    locked = query.where(PageRow.id == page_id).with_for_update(of=JobRow, key_share=True)
+    job = connection.execute(locked).one_or_none()
+    if job is None:
+        raise InvalidReviewError(f"there is no page {page_id}: its scan was read again or purged meanwhile")
+    if job.state in (JobState.QUEUED, JobState.RUNNING):
+        raise InvalidReviewError("the scan is being read again already: wait for it")
+    return job

@@ -378,6 +378,22 @@ class ReadingPartRow(Base):
     pages: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class PlacedCornersRow(Base):
+    """What one person placed on one page of a scan, as ``worker.store.corners`` has it; the latest of a page counts."""
+
+    __tablename__ = "placed_corners"
+    __table_args__ = (Index("ix_placed_corners_job_id", "job_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    page: Mapped[int]
+    template: Mapped[str | None]
+    box_mm: Mapped[list[Any] | None]
+    corners_px: Mapped[list[Any] | None]
+    who: Mapped[str]
+    created_at: Mapped[datetime]
+
+
 class PurgeRow(Base):
     """What one purge deleted, counted in the transactions that deleted it."""
 

@@ -1,6 +1,7 @@
 // One page with its fields: the input and its outline belong together, Enter decides and goes on to the next.
 
 import "./scans.js";
+import { placeCorners } from "./corners.js";
 import { get, isDoubtful, post } from "./http.js";
 import { start } from "./start.js";
 import { compose } from "./typing.js";
@@ -137,6 +138,7 @@ document.getElementById("read-again")?.addEventListener("submit", async (event) 
   say(result.ok ? result.data.words : result.detail, result.ok);
 });
 
+if (document.getElementById("template")) placeCorners(root.dataset.page, document.getElementById("template"), say);
 start();
 showRules();
 document.querySelector("tr[data-field] input")?.focus();
