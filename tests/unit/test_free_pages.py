@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.fields.free_pages.writing import find_free_fields
+from worker.fields.free_pages.writing import find_free_fields, find_free_writing
 from worker.output.drawing import COLOURS, draw_reading
 from worker.synthesis.allographs import ALLOGRAPHS
 from worker.synthesis.glyphs import shape_from_strokes
@@ -83,6 +83,20 @@ def test_a_digit_that_lies_over_a_rule_of_a_table_sends_both_cells_to_a_person()
     incomplete = [crop.spec.name for crop in find_free_fields(Page("s", 0, grey)) if not crop.complete]
     assert "r1c1" in incomplete
     assert set(incomplete) <= {"r1c1", "r1c2"}
+
+
+def test_a_column_of_printed_words_gives_no_fields_and_is_named_by_the_page() -> None:
+    grey = sheet({(20 + 100 * k, 75 + 80 * row): str(k) for k in range(2, 8, 2) for row in range(6)})
+    for row, word in enumerate(["Bread", "Butter", "Salt", "Honey", "Dill", "Salad"]):
+        cv2.putText(grey, word, (14, 60 + 80 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 40, 2, cv2.LINE_AA)
+    for k in range(9):
+        cv2.line(grey, (4 + 99 * k, 10), (4 + 99 * k, 490), 60, 2)
+    for row in range(7):
+        cv2.line(grey, (4, 10 + 80 * row), (796, 10 + 80 * row), 60, 2)
+    writing = find_free_writing(Page("s", 0, grey))
+    assert [crop.spec.name for crop in writing.fields] == [f"r{r}c{c}" for r in range(1, 7) for c in (3, 5, 7)]
+    (doubt,) = writing.doubts
+    assert {round((y - 40) / 80) for x, y, _, _ in doubt.places_px if x < 100} == set(range(6))
 
 
 @pytest.mark.parametrize("columns", [[260], [150, 260], [60, 160, 260, 360, 460]])

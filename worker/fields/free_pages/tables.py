@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -35,18 +35,25 @@ TABLE_RULE_PX = 5
 """Thickness of a table's rules, painted over where its cells were found."""
 
 
+_FEWEST_LABELS, _LIKE_PRINT = 3, 0.6
+"""So many cells of a column, all with ink below this share of the other columns' digits, hold printed labels."""
+
 _OVER_A_RULE_PX = 4
 """Ink of no digit that is this wide and ends at a rule is a stroke that crosses it; remains of print are narrower."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Form:
-    """A page's printed rows and tables: their fields, and the glyphs that stand outside of them on ``sketch``."""
+    """A page's printed rows and tables: their fields, and the glyphs that stand outside of them on ``sketch``.
+
+    ``labels`` is the ink of a table's columns of printed words, which are no fields.
+    """
 
     sketch: Sketch
     fields: tuple[FieldCrop, ...] = ()
     outside: tuple[Glyph, ...] = ()
     rows: tuple[CellRow, ...] = ()
+    labels: tuple[Number, ...] = ()
 
 
 def find_printed_rows(page: Page, sketch: Sketch, recognizers: Recognizers | None) -> Form:
@@ -82,7 +89,9 @@ def _cell_rows(page: Page, sketch: Sketch) -> Form:
     if not rows:
         return Form(sketch)
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
-    return Form(sketch, (*alone, *_table_fields(page, sketch, stacked)), tuple(_outside_of(rows, glyphs)), tuple(rows))
+    in_table, labels = _table_fields(page, sketch, stacked)
+    fields = (*alone, *in_table)
+    return Form(sketch, fields, tuple(_outside_of(rows, glyphs)), tuple(rows), tuple(labels))
 
 
 def _outside_of(rows: list[CellRow], glyphs: list[Glyph]) -> list[Glyph]:
@@ -91,10 +100,13 @@ def _outside_of(rows: list[CellRow], glyphs: list[Glyph]) -> list[Glyph]:
     return [g for g, (x, y) in zip(glyphs, middles, strict=True) if not any(row.holds(x, y) for row in rows)]
 
 
-def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[FieldCrop, ...]:
-    """Return a field for each cell of a table that holds ink, named by its row and column: ``r3c2``."""
+def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[tuple[FieldCrop, ...], list[Number]]:
+    """Return a field for each cell of a table that holds ink, named by its row and column: ``r3c2``.
+
+    Columns of printed words are no fields: what stands in their cells comes apart.
+    """
     if not rows:
-        return ()
+        return (), []
     bare = sketch.bare.copy()
     for row in rows:
         ends = np.linspace(0, 1, row.count + 1)[:, None]
@@ -117,8 +129,23 @@ def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[Fiel
     strokes = [p for p in ink_parts(other_ink(sketch.bare, taken)) if p.width >= _OVER_A_RULE_PX]
     cut += [cells[place] for stroke in strokes for place in _cells_at_rule(_box(stroke), rows) if place in cells]
     cells |= broken
+    labels = [cells.pop(place) for place in _printed_places(cells)]
     named = [(f"r{r}c{c}", cells[r, c]) for r, c in sorted(cells)]
-    return cut_numbers(page, sketch, named, [*broken.values(), *cut], [number for row in outside for number in row])
+    around = [number for row in outside for number in row]
+    return cut_numbers(page, sketch, named, [*broken.values(), *cut], around), labels
+
+
+def _printed_places(cells: Mapping[tuple[int, int], Number]) -> list[tuple[int, int]]:
+    """Return the cells of columns whose ink is all so much lower than the other columns' digits that it is print."""
+    heights = {place: max(glyph.box[3] - glyph.box[1] for glyph in number) for place, number in cells.items()}
+    columns = {column for _, column in cells}
+    found = []
+    for column in columns:
+        own = {place: h for place, h in heights.items() if place[1] == column}
+        others = [h for place, h in heights.items() if place[1] != column]
+        if min(len(own), len(others)) >= _FEWEST_LABELS and max(own.values()) < _LIKE_PRINT * np.median(others):
+            found += list(own)
+    return found
 
 
 def _cells_at_rule(box: tuple[float, float, float, float], rows: Sequence[CellRow]) -> list[tuple[int, int]]:

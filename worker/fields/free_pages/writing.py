@@ -82,6 +82,7 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     if form.fields:
         outside = replace(form.sketch, bare=paint_out_rows(form.sketch.bare, form.rows))
         rows, _, left_out = _numbers(outside, list(form.outside), recognizers)
+        left_out += form.labels
         left_out += _overlooked(outside, find_glyphs(outside.grey, outside.background, outside.bare))
         return FreeWriting(form.fields, _doubt_places(outside, [*(n for row in rows for n in row), *left_out]))
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
