@@ -131,6 +131,10 @@ class StorageUnavailableError(PlaceUnavailableError):
     """Object storage that scans lie in does not answer, or there is no room for a copy of one."""
 
 
+class MailUnavailableError(TransientError):
+    """The mailbox does not answer, or does not let us in."""
+
+
 class BrokerUnavailableError(TransientError):
     """Redis does not answer."""
 

@@ -160,6 +160,7 @@ class OneMachine:
         self._watcher = Part(runtime, "watcher", watch)
         self._metrics = Part(runtime, "metrics", ["metrics"]) if runtime.settings.metrics_port else None
         self._station = None if once or not runtime.settings.serve_port else Part(runtime, "station", ["serve"])
+        self._mail = None if once or not runtime.settings.mail_host else Part(runtime, "mail", ["mail", "watch"])
         self._silent_since: float | None = None
         self._silence_patience_s = SILENCE_PATIENCE_S
         self._heal_at = 0.0
@@ -191,6 +192,8 @@ class OneMachine:
                 self._metrics.start()
             if self._station:
                 self._start_station(self._station)
+            if self._mail:
+                self._mail.start()
             after = self._keep_going()
             ended = count_ended(engine, started_at)
         return Outcome(ended, after, self._watcher.exit_code == WATCHER_IS_STUCK)
@@ -204,7 +207,7 @@ class OneMachine:
         while not self._stop.wait(TICK_S):
             self._revive_redis()
             self._worker.revive()
-            for part in (self._metrics, self._station):
+            for part in (self._metrics, self._station, self._mail):
                 if part:
                     part.revive()
             self._heal_silence()
@@ -288,7 +291,8 @@ class OneMachine:
 
     def _stop_parts(self) -> None:
         grace_s = self._runtime.settings.shutdown_grace_s + COLD_STOP_S
-        parts = [part for part in (self._watcher, self._worker, self._metrics, self._station) if part]
+        all_parts = (self._watcher, self._worker, self._metrics, self._station, self._mail)
+        parts = [part for part in all_parts if part]
         for part in parts:
             part.ask_to_stop()
         for part in parts:

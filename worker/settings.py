@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+TEMPLATE_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+
 
 class Settings(BaseSettings):
     """All ``ICR_*`` settings; each has a default that works for one machine."""
@@ -152,6 +154,33 @@ class Settings(BaseSettings):
     oidc_roles: Annotated[
         str, Field(description="Which value gives which role, split by commas; whoever has none is not let in")
     ] = "icr-keyer=keyer,icr-supervisor=supervisor,icr-admin=admin"
+    mail_host: Annotated[
+        str | None, Field(description="IMAP server of the mailbox whose attachments are scans; empty: none is watched")
+    ] = None
+    mail_port: Annotated[int, Field(ge=1, le=65535, description="Its port")] = 993
+    mail_security: Annotated[
+        Literal["tls", "starttls", "none"],
+        Field(description="How the connection is made safe; none is for a server on this machine only"),
+    ] = "tls"
+    mail_ca: Annotated[
+        Path | None, Field(description="Certificates (PEM) that the server's must come from; empty: the system's")
+    ] = None
+    mail_user: Annotated[str | None, Field(description="User of the mailbox")] = None
+    mail_password: Annotated[SecretStr | None, Field(description="Password of the mailbox")] = None
+    mail_folder: Annotated[str, Field(min_length=1, description="Folder of the mailbox that is watched")] = "INBOX"
+    mail_done: Annotated[
+        str, Field(min_length=1, description="Folder that messages are moved to whose attachments were all taken")
+    ] = "icr-done"
+    mail_failed: Annotated[
+        str, Field(min_length=1, description="Folder of those of which something was not taken, with the reason")
+    ] = "icr-failed"
+    mail_template: Annotated[
+        str | None, Field(pattern=TEMPLATE_NAME, description="Form template of scans that come by mail; empty: any")
+    ] = None
+    mail_max_mb: Annotated[float, Field(gt=0, le=1000, description="Largest message that is fetched")] = 50.0
+    mail_poll_s: Annotated[
+        float, Field(ge=1, description="Seconds between looks into the mailbox if the server tells nothing by itself")
+    ] = 60.0
     webhook_private: Annotated[
         bool, Field(description="Whether webhooks may go to private and loopback addresses, and by http")
     ] = False

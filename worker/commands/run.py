@@ -50,6 +50,10 @@ def up(runtime: Runtime, once: bool, inbox: Path | None) -> None:
     if inbox is not None:
         runtime = build_runtime(runtime.settings.model_copy(update={"inbox": inbox}))
     _start_logging(runtime)
+    if runtime.settings.mail_host and not once:
+        from worker.mail.mailbox import check_settings
+
+        check_settings(runtime.settings)
     from worker.one_machine import OneMachine
 
     with _Progress() as show:

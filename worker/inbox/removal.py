@@ -9,7 +9,7 @@ from worker.inbox.folder import OUTCOMES, WORKING, remove_ended
 from worker.inbox.posted import POSTED, remove_posted
 from worker.sources.file_uris import path_of_uri
 
-_OURS = ("inbox", "http")
+_OURS = ("inbox", "http", "mail")
 """The sources whose files we hold; those of messages and of ``icr submit`` belong to whoever sent them."""
 
 

@@ -8,8 +8,8 @@ import signal
 from worker.system.private_redis import die_with_parent
 
 
-def prepare_child(memory_mb: int) -> None:
-    """Prepare this process; the poppler processes that it starts inherit the memory limit.
+def bound_child(memory_mb: int) -> None:
+    """Let this process die with its parent, and take at most so much memory.
 
     The limit is on data, not on address space, because models and libraries are mapped from files and shared.
     """
@@ -17,6 +17,11 @@ def prepare_child(memory_mb: int) -> None:
     limit = memory_mb * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def prepare_child(memory_mb: int) -> None:
+    """Bound this process and prepare it for decoding; the poppler processes that it starts inherit the memory limit."""
+    bound_child(memory_mb)
     import cv2  # imported here, because a parent that has used OpenCV must not fork (opencv#5150)
 
     cv2.setNumThreads(1)

@@ -122,8 +122,8 @@ def fit_calibration(evidence: Evidence) -> FieldCalibration:
             break
         used &= ~wrong
     weights, bias = model.coef_[0] * used, float(model.intercept_[0])
-    found = (tuple(each.tolist()) for each in (centre, scale, weights))
-    return FieldCalibration(evidence.names, *found, bias=bias, fields=len(evidence.correct))
+    centres, scales, weighed = (tuple(map(float, each)) for each in (centre, scale, weights))
+    return FieldCalibration(evidence.names, centres, scales, weighed, bias, fields=len(evidence.correct))
 
 
 def choose_promises(
