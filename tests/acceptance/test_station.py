@@ -336,7 +336,10 @@ def test_a_token_that_may_only_send_scans_decides_nothing(station: Station) -> N
         assert client.post("/review/take", json={"station": "of-a-robot"}).status_code == 403
 
 
-PATHS = ("/login", "/review", "/groups", "/pages", "/pages/1", "/overview", "/templates", "/templates/own", "/capture")
+PATHS = (
+    *("/login", "/nothing-here", "/review", "/groups", "/pages", "/pages/1"),
+    *("/overview", "/templates", "/templates/own", "/capture"),
+)
 
 
 def test_no_page_has_a_violation_of_accessibility_or_asks_another_host(browser: Browser, station: Station) -> None:

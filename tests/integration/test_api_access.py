@@ -66,6 +66,26 @@ def test_the_printed_address_signs_in_and_loses_its_token(client: httpx.Client, 
     assert read_local_token(runtime.home) not in cookie and client.get("/v1/fields").status_code == 200
 
 
+def test_a_browser_is_shown_errors_as_pages_and_a_program_gets_problem_details(
+    client: httpx.Client, runtime: Runtime
+) -> None:
+    client.headers["Authorization"] = f"Bearer {read_local_token(runtime.home)}"
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path, status, told in (
+        ("/nowhere", 404, "There is nothing here"),
+        ("/pages/7", 404, "There is no page 7: its scan was read again or purged."),
+        ("/pages/seven", 422, "This cannot be asked so"),
+        ("/enter?token=wrong", 401, "The address is not the one that was printed last."),
+    ):
+        page = client.get(path, headers=browser)
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
+        assert told in page.text and 'href="/"' in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        asked = client.get(path, headers={"Accept": "*/*"})
+        assert (asked.status_code, asked.headers["content-type"]) == (status, "application/problem+json"), path
+    assert client.get("/v1/scans/none", headers=browser).headers["content-type"] == "application/problem+json"
+
+
 def test_every_answer_bears_the_policy(client: httpx.Client) -> None:
     for path in ("/enter", "/nowhere", "/v1/openapi.json"):
         headers = client.get(path).headers

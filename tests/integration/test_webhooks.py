@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Engine, event, update
+from sqlalchemy import Engine, event, select, update
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from schemas.scan_job import ScanJob
@@ -30,12 +31,15 @@ from worker.errors import InvalidWebhookError
 from worker.settings import Settings
 from worker.store import webhooks
 from worker.store.arrivals import claim_arrival, identify_scan
-from worker.store.engine import database_now, writing
+from worker.store.engine import database_now, reading, writing
 from worker.store.jobs import claim_job, fail_job, record_invalid_job, store_readings
 from worker.store.purge import purge_older_than
 from worker.store.results import list_review_queue
-from worker.store.reviews import correct_field
+from worker.store.review_history import undo_review
+from worker.store.review_queue import pass_field
+from worker.store.reviews import ReviewClaim, correct_field
 from worker.store.service_tables import WebhookMessageRow
+from worker.store.tables import FieldRow
 from worker.values import FieldStatus
 
 ACCEPTED = make_page(0, make_field("sum", "701", FieldStatus.ACCEPTED))
@@ -86,6 +90,31 @@ def test_the_life_of_a_scan_is_told_once_each_and_holds_no_number(runtime: Runti
     }
     assert told["field.reviewed"]["field_id"] == field.field_id and told["field.reviewed"]["who"] == "anna"
     assert not any(number in body for _, body in receiver.got for number in ('"39"', '"38"', '"701"'))
+
+
+def test_a_decision_that_is_taken_back_is_told_as_it_was(runtime: Runtime, receiver: Receiver) -> None:
+    engine = runtime.engine()
+    webhooks.add_endpoint(engine, receiver.url, ["field.reviewed", "field.corrected_after_acceptance"])
+    read(engine, PAGE)
+    with reading(engine) as connection:
+        ids = dict(connection.execute(select(FieldRow.name, FieldRow.id)).all())
+    waiting, accepted = ids["count"], ids["sum"]
+    skipped = pass_field(engine, waiting, "skip", who="anna", claim=ReviewClaim(0))
+    undo_review(engine, skipped.id, who="anna")  # nobody was told of it
+    for field_id, number in ((waiting, "39"), (accepted, "702"), (accepted, None)):
+        undo_review(engine, correct_field(engine, field_id, number, who="anna").id, who="anna")
+    deliver(runtime)
+    told = [json.loads(body) for _, body in receiver.got]
+    count = Counter((each["type"], each["data"]["name"], each["data"]["action"]) for each in told)
+    assert count == {
+        ("field.reviewed", "count", "correct"): 1,
+        ("field.reviewed", "count", "undo"): 1,
+        ("field.reviewed", "sum", "correct"): 1,
+        ("field.corrected_after_acceptance", "sum", "correct"): 1,
+        ("field.reviewed", "sum", "undo"): 2,
+        ("field.corrected_after_acceptance", "sum", "undo"): 1,
+        ("field.reviewed", "sum", "confirm"): 1,
+    }
 
 
 def test_a_duplicate_and_an_accepted_scan_and_a_failure_are_told(runtime: Runtime, receiver: Receiver) -> None:

@@ -22,6 +22,7 @@ from worker.api.access import (
 )
 from worker.api.openid import Provider
 from worker.api.passwords import FailureLimits, is_password
+from worker.api.problems import as_sentence
 from worker.errors import InvalidUserError, RefusedSignInError, SignInUnavailableError
 from worker.store.users import (
     close_session,
@@ -99,7 +100,7 @@ def get_openid(request: Request, runtime: OurRuntime, leads_to: LeadsTo = "/") -
     try:
         answer = RedirectResponse(provider.authorization_url(secret, _redirect_uri(request)), 303)
     except SignInUnavailableError as error:
-        return _page(request, 503, _sentence(error), leads_to=leads_to)
+        return _page(request, 503, as_sentence(str(error)), leads_to=leads_to)
     # Lax, and not strict as the cookie of a session is: it is the provider's page that leads back.
     answer.set_cookie(**_sign_in_cookie(request, runtime), value=secret, max_age=int(SIGN_IN_S), samesite="lax")
     return answer
@@ -123,7 +124,7 @@ def get_openid_answer(request: Request, runtime: OurRuntime) -> Response:
     except (RefusedSignInError, InvalidUserError, SignInUnavailableError) as error:
         log.warning("sign-in refused", address=request.client.host if request.client else "?", reason=str(error))
         status = 503 if isinstance(error, SignInUnavailableError) else 403
-        answer: Response = _page(request, status, _sentence(error), leads_to=leads_to)
+        answer: Response = _page(request, status, as_sentence(str(error)), leads_to=leads_to)
     else:
         answer = _signed_in(request, runtime, user.id, leads_to, from_elsewhere=True)
     answer.delete_cookie(**_sign_in_cookie(request, runtime), samesite="lax")
@@ -184,11 +185,6 @@ def _sign_in_cookie(request: Request, runtime: OurRuntime) -> dict[str, Any]:
     """Return what setting and deleting the cookie of a sign-in that is under way have in common."""
     name = cookie_name(runtime).replace("session", "sign-in")
     return {"key": name, "path": "/login", "httponly": True, "secure": request.url.scheme == "https"}
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _page(request: Request, status: int, problem: str = "", *, name: str = "", leads_to: str = "/") -> HTMLResponse:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import traceback
+from functools import cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, Template
 from sqlalchemy.exc import TimeoutError as ConnectionsTakenError
 from starlette.exceptions import HTTPException
 
@@ -25,6 +29,24 @@ from worker.errors import (
 )
 
 log = structlog.get_logger(__name__)
+
+PAGES = Path(__file__).parent / "pages"
+FOR_PROGRAMS = "/v1/"
+"""Addresses under which every answer is JSON, whoever asks."""
+
+_TITLES = {
+    400: "This cannot be asked so",
+    401: "You are not signed in",
+    403: "You may not do this",
+    404: "There is nothing here",
+    405: "This cannot be asked so",
+    409: "Somebody was faster",
+    410: "This is no longer there",
+    422: "This cannot be asked so",
+    500: "Something went wrong",
+    503: "Something is away for a moment",
+}
+"""What a person is told, in place of the names that RFC 9110 gives the statuses."""
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -56,6 +78,31 @@ def problem(status: int, detail: str, *, kind: str = "about:blank", **more: Any)
     return JSONResponse(body, status, media_type=MEDIA_TYPE)
 
 
+def _answer(request: Request, told: JSONResponse) -> Response:
+    """Return a problem as a page where a browser shows the answer to a person; a script and a program get JSON."""
+    if "text/html" not in request.headers.get("accept", "") or request.url.path.startswith(FOR_PROGRAMS):
+        return told
+    body = json.loads(bytes(told.body))
+    is_told = body["detail"] != HTTPStatus(body["status"]).phrase
+    page = _page().render(
+        title=_TITLES.get(body["status"], body["title"]),
+        detail=as_sentence(body["detail"]) if is_told else "",
+        again=request.url.path if request.method == "GET" and body["status"] >= 500 else "",
+    )
+    headers = {name: told.headers[name] for name in ("retry-after", "allow") if name in told.headers}
+    return HTMLResponse(page, body["status"], headers)
+
+
+def as_sentence(text: str) -> str:
+    """Return a reason as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+@cache
+def _page() -> Template:
+    return Environment(loader=FileSystemLoader(PAGES), autoescape=True).get_template("problem.html")
+
+
 def add_problem_answers(app: FastAPI) -> None:
     """Make every error of an application an answer of this kind."""
     app.add_exception_handler(HTTPException, _of_http)
@@ -72,34 +119,34 @@ def _of_http(request: Request, error: Exception) -> Response:
         return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
     answer = problem(error.status_code, str(error.detail))
     answer.headers.update(error.headers or {})
-    return answer
+    return _answer(request, answer)
 
 
-def _of_validation(_request: Request, error: Exception) -> Response:
+def _of_validation(request: Request, error: Exception) -> Response:
     """Say where the request is wrong, without the value: it may be a number off a scan."""
     assert isinstance(error, RequestValidationError)
     wrong = [{"where": ".".join(map(str, each["loc"])), "what": each["msg"]} for each in error.errors()]
     detail = "; ".join(f"{each['where']}: {each['what']}" for each in wrong[:5])
-    return problem(422, detail, errors=wrong)
+    return _answer(request, problem(422, detail, errors=wrong))
 
 
-def _of_ours(_request: Request, error: Exception) -> Response:
+def _of_ours(request: Request, error: Exception) -> Response:
     kind = f"urn:icr:{type(error).__name__.removesuffix('Error')}"
     if isinstance(error, TransientError):
         answer = problem(503, str(error), kind=kind)
         answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-        return answer
+        return _answer(request, answer)
     if isinstance(error, SettingsError) or not isinstance(error, PermanentError):
-        return problem(500, str(error), kind=kind)
+        return _answer(request, problem(500, str(error), kind=kind))
     is_conflict = isinstance(error, DoubtfulReviewError | StaleReviewError)
-    return problem(409 if is_conflict else 422, str(error), kind=kind)
+    return _answer(request, problem(409 if is_conflict else 422, str(error), kind=kind))
 
 
-def _of_busy_database(_request: Request, _error: Exception) -> Response:
+def _of_busy_database(request: Request, _error: Exception) -> Response:
     """Say that all connections to the database were in use for half a minute."""
     answer = problem(503, "the database has no connection free", kind="urn:icr:DatabaseUnavailable")
     answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-    return answer
+    return _answer(request, answer)
 
 
 def _of_mistake(request: Request, error: Exception) -> Response:
@@ -112,4 +159,4 @@ def _of_mistake(request: Request, error: Exception) -> Response:
         method=request.method,
         route=getattr(request.scope.get("route"), "path", None),
     )
-    return problem(500, "a mistake in the program; its place is in the log")
+    return _answer(request, problem(500, "a mistake in the program; its place is in the log"))

@@ -11,12 +11,16 @@ from sqlalchemy.orm import aliased
 from worker.errors import InvalidReviewError, StaleReviewError
 from worker.store.audits import reopen_audit
 from worker.store.engine import reading, writing
+from worker.store.outbox import announce_review
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import HELD, Review, lock_field, record_act
 from worker.store.tables import FieldRow, ReviewRow
 
 UNDOABLE = 20
 """So many of a person's latest acts may be taken back."""
+
+DECISIONS = frozenset(("confirm", "correct", "unreadable"))
+"""Acts that decide a field, and that other systems are told of."""
 
 
 def list_recent(engine: Engine, who: str) -> Sequence[Row[*tuple[Any, ...]]]:
@@ -52,6 +56,9 @@ def undo_review(engine: Engine, review_id: int, *, who: str) -> Review:
         review = Review(act.field_id, act.name, "undo", before, after, who)
         taken = record_act(connection, review, field, None)
         connection.execute(update(ReviewRow).where(ReviewRow.id == taken.id).values(undoes=review_id))
+        if act.action in DECISIONS:  # it was told when it was taken
+            changes_accepted = field.status == "accepted" and before != after
+            announce_review(connection, field, taken, corrects_accepted=changes_accepted)
         return taken
 
 
