@@ -55,10 +55,19 @@ def parse_page_promises(
 
 
 def keep_page_promises(
-    free: Sequence[Promise], cells: Sequence[Promise], versions: Mapping[str, str], calibration: ReadersCalibration
+    free: Sequence[Promise],
+    cells: Sequence[Promise],
+    versions: Mapping[str, str],
+    calibration: ReadersCalibration,
+    *,
+    about: str = "",
 ) -> dict[str, Any]:
-    """Return page promises as JSON holds them, with the models and the confidence that they were shown with."""
+    """Return page promises as JSON holds them, with the models and the confidence that they were shown with.
+
+    ``about`` says for people on which pages that was.
+    """
     return {
+        "about": about,
         "models": dict(versions),
         "evidence": digest_evidence(calibration),
         "free": [dataclasses.asdict(promise) for promise in free],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from schemas.form_template import FieldSpec
 from worker.calibration import Pooling
-from worker.fields.line_reader.pooling import digits_say, hold_ballot
+from worker.fields.line_reader.pooling import Ballot, digits_say, hold_ballot
+from worker.fields.line_reader.transcription import choose_string
 from worker.values import Box, DigitReading
 
 
@@ -59,3 +61,11 @@ def test_single_digits_say_nothing_new_of_strings_of_another_length() -> None:
     likely = np.log(np.stack([cell("4").probabilities, cell("1").probabilities]).astype(np.float64))
     same, other, longer = digits_say(likely, ["41", "47", "411"])
     assert same == pytest.approx(longer) and other < same
+
+
+@pytest.mark.parametrize("share", [0.002, 0.0001])
+def test_the_string_that_was_cut_out_comes_first_though_no_fitting_one_has_its_length(share: float) -> None:
+    scores = np.log(np.array([1 - share, share]))
+    spec = FieldSpec(name="row", box_mm=(0, 0, 20, 10), layout="cells", cells=2, digits=2)
+    found = choose_string(Ballot(("7", "73"), scores[:, None], scores), 1, spec)
+    assert [candidate.digits for candidate in found] == ["7", "73"]

@@ -84,7 +84,7 @@ def _show_results(runtime: Runtime) -> int:
     click.echo("")
     say(
         f"{tally.total()} fields: {tally['accepted']} accepted, {tally['review']} doubted"
-        f" ({waiting} await review), {tally['blank']} blank."
+        f" ({waiting} await review), {tally['blank']} blank, {tally['not_read']} of text."
     )
     click.echo(_next_steps(runtime, pages))
     return len(pages)

@@ -216,6 +216,18 @@ def _fitting(candidates: list[Candidate], spec: FieldSpec) -> list[Candidate]:
     return prefer_days(fitting, spec.date_order) if spec.kind == "date" else fitting
 
 
+def choose_string(ballot: Ballot, count: int, spec: FieldSpec) -> list[Candidate]:
+    """Return the strings that a field may hold, before them the likeliest of ``count`` digits: as many were cut out.
+
+    The digit model may lift strings of another length over what ``keep_fitting`` asks of them, and those that were
+    cut out fall then: theirs comes first all the same.
+    """
+    listed = ballot.candidates()
+    fitting = _fitting(listed, spec)
+    best = next(c for c in (*fitting, *listed) if len(c.digits) == count)
+    return [best, *(c for c in fitting if c is not best)]
+
+
 def _join(look: _Look, seen: _Decoded, alone: Floats, pooling: Pooling) -> Transcript:
     """Let the digit model have its say on the digits as they were cut; the likeliest string is the text.
 
@@ -224,8 +236,7 @@ def _join(look: _Look, seen: _Decoded, alone: Floats, pooling: Pooling) -> Trans
     crop, line, count = look.crop, look.line, len(alone)
     of_digits = digits_say(np.log(alone[:, :NOT_A_DIGIT].astype(np.float64) + FLOOR), seen.ballot.strings)
     ballot = replace(seen.ballot, scores=seen.ballot.scores + pooling.digits * of_digits)
-    candidates = _fitting(ballot.candidates(), crop.spec)
-    best = next(c for c in candidates if len(c.digits) == count)
+    best, *others = choose_string(ballot, count, crop.spec)
     cuts = [cut for cut in seen.cuts if cut.symbol.character.isdigit()]
     page_boxes = [to_page_box(to_crop_box(cut.box, line), crop.page_from_crop) for cut in cuts]
     likely = _likely_digits(ballot, best.digits, alone)
@@ -242,7 +253,7 @@ def _join(look: _Look, seen: _Decoded, alone: Floats, pooling: Pooling) -> Trans
         line=line,
         text=best.digits,
         written="".join(next(read) if s.character.isdigit() else s.character for s in seen.symbols),
-        candidates=(best, *(c for c in candidates if c is not best)),
+        candidates=(best, *others),
         networks=tuple(votes[:of_networks]),
         general=votes[-1] if seen.asked_general else None,
         lone_slashes=seen.lone_slashes,
