@@ -51,3 +51,12 @@ def test_drawn_handwriting_is_not_taken_for_print(recognizers: Recognizers) -> N
         text = "".join(map(str, rng.integers(0, 10, int(rng.integers(1, 6)))))
         taken += may_be_print(draw_field(rng, text, in_cells=False).grey, recognizers)
     assert taken == 0
+
+
+@pytest.mark.parametrize(("place", "printed"), [((9, 7), True), ((282, 7), True), ((120, 30), False)])
+def test_a_small_digit_in_a_corner_of_its_box_is_the_box_s_number(
+    place: tuple[int, int], printed: bool, recognizers: Recognizers
+) -> None:
+    image = Image.new("L", (300, 90), 240)
+    ImageDraw.Draw(image).line([(place[0] + 4, place[1] + 3), (place[0] + 3, place[1] + 19)], fill=40, width=2)
+    assert may_be_print(np.array(image), recognizers) is printed

@@ -1,6 +1,6 @@
 """Whether the promise holds on fresh pages without a form: other drawings in held-out hands, found, cut, read, decided.
 
-``ICR_DATA_DIR=... python -m tests.benchmarks.accuracy.measure_page_promise [--pages 150] [--seed 31]``
+``ICR_DATA_DIR=... python -m tests.benchmarks.accuracy.measure_page_promise [--pages 150] [--rate 0.01]``
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from tests.support.data import DATA_DIR
-from worker.models.runtime import load_recognizers
+from worker.models.runtime import DEFAULT_SUBSTITUTION_RATE, load_recognizers
 from worker.training.fields.measures import exact_interval
 from worker.training.general.free_pages import LOOKED_AT, SHOWN_ON, draw_held_out_pages, judge_page
 
@@ -20,8 +20,9 @@ def main() -> None:
     parser.add_argument("--cell-pages", type=int, default=60)
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--half", type=int, choices=[SHOWN_ON, LOOKED_AT], default=SHOWN_ON)
+    parser.add_argument("--rate", type=float, default=DEFAULT_SUBSTITUTION_RATE)
     given = parser.parse_args()
-    recognizers = load_recognizers()
+    recognizers = load_recognizers(max_substitution_rate=given.rate)
     for layout, count in (("free", given.pages), ("cells", given.cell_pages)):
         own = getattr(recognizers.calibration, layout).accept_threshold
         needed = recognizers.page_promises.threshold_for(layout)

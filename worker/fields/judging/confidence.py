@@ -12,7 +12,7 @@ from worker.calibration import FieldCalibration
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.evidence import gather_evidence
 from worker.fields.judging.overlooked_marks import find_struck, finds_point
-from worker.fields.judging.printed_digits import look_printed
+from worker.fields.judging.printed_digits import look_printed, number_a_box
 from worker.fields.judging.rim import is_cut_by_rim
 from worker.fields.line_reader.decoding import Candidate
 from worker.fields.line_reader.transcription import Transcript
@@ -35,7 +35,7 @@ def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     """Return what is doubted of a line however sure its readers are.
 
     Ink as high as its digits that nobody read, a lone digit that the crop's rim cuts, a point before them, a line
-    through one; and on a form that does not say what is printed in the field, digits in the shape of print.
+    through one; and on a form that does not say what is printed in the field, digits in the shape or place of print.
     """
     doubts = [Doubt(DoubtKind.UNREAD_INK)] if seen.line.left_out or seen.passed_over else []
     doubts += [Doubt(DoubtKind.STRUCK_DIGIT, position=position) for position in find_struck(seen)]
@@ -43,7 +43,8 @@ def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
         doubts.append(Doubt(DoubtKind.MAY_BE_PART))
     if finds_point(seen):
         doubts.append(Doubt(DoubtKind.UNREAD_MARK))
-    if seen.crop.registration is not None and seen.crop.spec.print is None and look_printed(seen):
+    may_hold_print = seen.crop.registration is not None and seen.crop.spec.print is None
+    if may_hold_print and (look_printed(seen) or number_a_box(seen)):
         doubts.append(Doubt(DoubtKind.MAY_BE_PRINT))
     return tuple(doubts)
 

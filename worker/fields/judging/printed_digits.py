@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from worker.fields.line_reader.transcription import Transcript
+from worker.fields.locating.extraction import inner_box_px
 
 ALIKE, ALIKE_ALONE = 0.69, 0.85
 """Least correlation of every digit with a printed one, of two digits and more and of a lone one.
@@ -26,6 +27,9 @@ LEVEL = 0.05
 """Tops and feet of printed digits differ by no more of their height."""
 LIKE_SHAPE = 0.35
 """Largest natural logarithm between the proportions of a digit and a printed one; those of 1s differ more."""
+SMALL, UPPER, CORNER = 0.3, 0.45, 0.1
+"""Digits that are lower than this share of their box, above this share of its height, and so near to a side of it, are
+the number of a box: printed where nobody writes."""
 _SIZE = (24, 36)
 
 Shape = NDArray[np.float32]
@@ -43,6 +47,18 @@ def look_printed(seen: Transcript) -> bool:
     return max(spreads) <= LEVEL * height and all(
         _likeness(cut.ink, int(digit)) >= needed for cut, digit in zip(seen.cuts, seen.text, strict=True)
     )
+
+
+def number_a_box(seen: Transcript) -> bool:
+    """Tell whether all digits of a field are small and stand in an upper corner of its box, as printed numbers do."""
+    if not seen.digits:
+        return False
+    inner, crop_from_page = inner_box_px(seen.crop), np.linalg.inv(seen.crop.page_from_crop)
+    corners = [(x, y, 1.0) for b in (d.box_px for d in seen.digits) for x, y in ((b.x, b.y), (b.x + b.w, b.y + b.h))]
+    places = (np.array(corners) @ crop_from_page.T)[:, :2]
+    (left, top), (right, bottom) = places.min(axis=0), places.max(axis=0)
+    at_side = min(left - inner.x, inner.x + inner.w - right) < CORNER * inner.w
+    return bool(at_side and bottom - top < SMALL * inner.h and bottom < inner.y + UPPER * inner.h)
 
 
 def _likeness(ink: NDArray[np.uint8], digit: int) -> float:
