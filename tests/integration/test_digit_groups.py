@@ -16,8 +16,10 @@ from worker.errors import InvalidReviewError
 from worker.review.desk import Desk, make_desk
 from worker.review.groups import judge_again
 from worker.settings import Settings
+from worker.store import digit_groups
 from worker.store.digit_groups import answer_group, checked_digits, count_doubtful, count_misses, take_group
 from worker.store.engine import make_engine, reading
+from worker.store.review_history import undo_review
 from worker.store.reviews import correct_field
 from worker.store.tables import FieldRow
 from worker.values import FieldStatus
@@ -92,6 +94,18 @@ def test_an_unsure_digit_leaves_its_field_to_the_station(desk: Desk) -> None:
     judge_again(desk, fields, "ben")
     assert final(desk)["f0"] is None
     assert checked_digits(desk.engine, [1]) == {1: {0: "?"}}
+
+
+def test_digits_are_open_again_after_a_decision_is_taken_back(desk: Desk) -> None:
+    review = correct_field(desk.engine, 1, "30", who="anna")
+    assert count_doubtful(desk.engine) == {3: 3}
+    undo_review(desk.engine, review.id, who="anna")
+    assert count_doubtful(desk.engine) == {3: 4}
+
+
+def test_many_digits_are_not_counted_to_the_last(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digit_groups, "MOST_COUNTED", 2)
+    assert count_doubtful(desk.engine) == {3: 2}
 
 
 def test_a_screen_is_answered_once_and_by_who_took_it(desk: Desk) -> None:

@@ -13,7 +13,15 @@ from worker.errors import InvalidReviewError
 from worker.review.crops import crop_url, find_turns, place_crop
 from worker.review.desk import Desk
 from worker.review.items import show_field
-from worker.store.digit_groups import UNSURE, Tile, answer_group, checked_digits, count_doubtful, take_group
+from worker.store.digit_groups import (
+    MOST_COUNTED,
+    UNSURE,
+    Tile,
+    answer_group,
+    checked_digits,
+    count_doubtful,
+    take_group,
+)
 from worker.store.review_queue import Leased, digits_of_page, load_fields
 from worker.store.reviews import ReviewClaim, Seen, correct_field
 from worker.store.tables import LOW_CONFIDENCE
@@ -28,12 +36,16 @@ class GroupOrder(BaseModel):
 
 
 class GroupOut(BaseModel):
-    """One screen: the addresses of its pictures, in order; an empty one where nothing is to be checked."""
+    """One screen: the addresses of its pictures, in order; an empty one where nothing is to be checked.
+
+    ``left`` counts each digit up to ``most``.
+    """
 
     group_id: int | None
     digit: int | None
     pictures: list[str]
     left: dict[int, int]
+    most: int = MOST_COUNTED
 
 
 class GroupAnswer(BaseModel):
@@ -60,7 +72,7 @@ def make_groups(desk: Desk) -> APIRouter:
 
     @router.get("/groups")
     def page(user: Reviewer) -> HTMLResponse:
-        return desk.show("groups.html", user, here="groups", left=count_doubtful(desk.engine))
+        return desk.show("groups.html", user, here="groups", left=count_doubtful(desk.engine), most=MOST_COUNTED)
 
     @router.post("/groups/take")
     def take(order: GroupOrder, user: Reviewer) -> GroupOut:

@@ -11,19 +11,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    union_all,
+    update,
+)
 
 from worker.errors import InvalidReviewError
 from worker.store.engine import database_now, reading, writing
 from worker.store.readings import upsert
 from worker.store.review_tables import DigitCheckRow, DigitGroupRow, ReviewTaskRow
-from worker.store.tables import LOW_CONFIDENCE, DigitRow, FieldRow, PageRow
+from worker.store.tables import IS_TO_CHECK, DigitRow, FieldRow, PageRow, ReviewRow
+from worker.store.to_check import refresh_digits
 
 AnyRow = Row[*tuple[Any, ...]]
 
 PLANTED_SHARE = 0.05
 """Share of known wrong digits on a screen: enough that misses show in a day, few enough to keep the pace."""
 UNSURE = "?"
+MOST_COUNTED = 500
+"""Doubtful digits of one value are counted up to so many."""
+LATEST_ACTS = 300
+"""Known wrong digits are looked for in the fields of the latest acts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +74,15 @@ class GroupResult:
 
 
 def count_doubtful(engine: Engine) -> dict[int, int]:
-    """Count the digits that are still to be checked, by what they were read as."""
+    """Count the digits that are still to be checked, by what they were read as, of each up to ``MOST_COUNTED``.
+
+    Digits of fields that somebody has in hand are among them.
+    """
+    some = select(DigitRow.digit).where(text(IS_TO_CHECK)).limit(MOST_COUNTED)
+    every = union_all(*(select(some.where(DigitRow.digit == digit).subquery()) for digit in range(10))).subquery()
     with reading(engine) as connection:
-        now = database_now(connection)
-        query = select(DigitRow.digit, func.count()).join(FieldRow, FieldRow.id == DigitRow.field_id)
-        query = query.outerjoin(ReviewTaskRow, ReviewTaskRow.field_id == FieldRow.id)
-        rows = connection.execute(query.where(_is_open(now)).group_by(DigitRow.digit))
-        return {row.digit: row[1] for row in rows}
+        rows = connection.execute(select(every.c.digit, func.count()).group_by(every.c.digit))
+        return {row[0]: row[1] for row in rows}
 
 
 def take_group(engine: Engine, digit: int, *, who: str, size: int, seed: int | None = None) -> DigitGroup | None:
@@ -74,8 +94,7 @@ def take_group(engine: Engine, digit: int, *, who: str, size: int, seed: int | N
     with writing(engine) as connection:
         now = database_now(connection)
         connection.execute(delete(DigitGroupRow).where(DigitGroupRow.who == who, DigitGroupRow.done_at.is_(None)))
-        query = _digits().outerjoin(ReviewTaskRow, ReviewTaskRow.field_id == FieldRow.id)
-        query = query.where(_is_open(now), DigitRow.digit == digit)
+        query = _digits().where(_is_open(now), DigitRow.digit == digit)
         ordered = query.order_by(DigitRow.confidence, DigitRow.field_id, DigitRow.position)
         found = list(connection.execute(ordered.limit(size)).all())
         if not found:
@@ -113,6 +132,7 @@ def answer_group(
         for (field_id, position, _), answer in kept:
             check = {"field_id": field_id, "position": position, "answer": answer, "who": who, "created_at": now}
             upsert(connection, DigitCheckRow, check)
+        refresh_digits(connection, {tile[0] for tile, _ in kept})
         corrected = sum(not tile[2] and answer != str(group.digit) for tile, answer in answers)
         done = {"tiles": [], "done_at": now, "missed": missed, "corrected": corrected, "keys": keys, "seconds": seconds}
         connection.execute(update(DigitGroupRow).where(DigitGroupRow.id == group_id).values(done))
@@ -144,18 +164,18 @@ def _digits() -> Any:
 
 
 def _is_open(now: Any) -> ColumnElement[bool]:
-    """Return the condition of a doubtful digit that nobody has checked, of a field that no person has decided."""
-    checked = exists().where(DigitCheckRow.field_id == DigitRow.field_id, DigitCheckRow.position == DigitRow.position)
-    nobody = or_(FieldRow.final_text.is_(None), and_(FieldRow.origin == "machine", FieldRow.status == "accepted"))
-    in_hand = and_(ReviewTaskRow.lease_until.is_not(None), ReviewTaskRow.lease_until > now)
-    not_in_hand = or_(ReviewTaskRow.field_id.is_(None), ~in_hand)
-    return and_(DigitRow.confidence < LOW_CONFIDENCE, ~checked, nobody, func.coalesce(not_in_hand, True))
+    """Return the condition of a doubtful digit that is still to be checked, of a field that nobody has in hand."""
+    in_hand = select(ReviewTaskRow.field_id).where(ReviewTaskRow.lease_until > now)
+    return and_(text(IS_TO_CHECK), DigitRow.field_id.not_in(in_hand))
 
 
 def _known_wrong(connection: Connection, digit: int, count: int, chance: random.Random) -> list[AnyRow]:
     """Return digits read as ``digit`` that people corrected; where these are few, digits that are surely others."""
+    latest = select(ReviewRow.field_id).order_by(ReviewRow.id.desc()).limit(LATEST_ACTS).subquery()
     decided = _digits().where(
-        FieldRow.origin == "reviewer", func.length(FieldRow.final_text) == func.length(FieldRow.text)
+        DigitRow.field_id.in_(select(latest.c.field_id)),
+        FieldRow.origin == "reviewer",
+        func.length(FieldRow.final_text) == func.length(FieldRow.text),
     )
     misread = decided.where(DigitRow.digit == digit, FieldRow.final_text != FieldRow.text)
     other = decided.where(DigitRow.digit != digit)

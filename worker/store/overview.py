@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, case, exists, func, select
+from sqlalchemy import Engine, case, exists, func, literal_column, select
 from sqlalchemy.orm import aliased
 
 from worker.store.engine import database_now, reading
@@ -17,7 +17,8 @@ from worker.store.tables import FieldRow, JobRow, PageRow, ReviewRow
 DECISIONS = ("correct", "confirm", "unreadable", "key")
 """Acts that decide a field, or key it the first time; to skip or escalate one decides nothing."""
 
-KEYS_COUNTED = 10_000
+KEYS_COUNTED = 1_000
+"""The latest keys of all people: enough for shares with an interval beside them, few enough for every look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,24 @@ def list_waiting(engine: Engine) -> list[Waiting]:
     """Return what waits by form and source, the largest first."""
     with reading(engine) as connection:
         now = database_now(connection)
+        waits, queue = FieldRow.final_text.is_(None), (FieldRow.queue_template, FieldRow.queue_source)
+        count = func.count()
+        groups = select(*queue, count, func.min(FieldRow.id)).where(waits).group_by(*queue).order_by(count.desc())
         in_hand = func.sum(case((ReviewTaskRow.lease_until > now, 1), else_=0))
         escalated = func.sum(case((ReviewTaskRow.level == "supervisor", 1), else_=0))
-        count = func.count(FieldRow.id)
-        query = select(PageRow.template, JobRow.source, count, in_hand, escalated, func.min(JobRow.finished_at))
-        query = query.select_from(FieldRow).join(PageRow, PageRow.id == FieldRow.page_id)
-        query = query.join(JobRow, JobRow.id == PageRow.job_id)
-        query = query.outerjoin(ReviewTaskRow, ReviewTaskRow.field_id == FieldRow.id)
-        grouped = query.where(FieldRow.final_text.is_(None)).group_by(PageRow.template, JobRow.source)
-        rows = connection.execute(grouped.order_by(count.desc())).all()
-    return [Waiting(row[0], row[1], row[2], row[3], row[4], _seconds(now, row[5])) for row in rows]
+        tasks = select(*queue, in_hand, escalated).select_from(ReviewTaskRow)
+        tasks = tasks.outerjoin(FieldRow, FieldRow.id == ReviewTaskRow.field_id)  # outer: the tasks are the fewer rows
+        touched = {
+            (row[0], row[1]): (row[2], row[3]) for row in connection.execute(tasks.where(waits).group_by(*queue))
+        }
+        rows = connection.execute(groups).all()
+        came = select(FieldRow.id, JobRow.finished_at).join(PageRow, PageRow.id == FieldRow.page_id)
+        came = came.join(JobRow, JobRow.id == PageRow.job_id).where(FieldRow.id.in_([row[3] for row in rows]))
+        since = {row[0]: row[1] for row in connection.execute(came)}
+    return [
+        Waiting(row[0], row[1], row[2], *touched.get((row[0], row[1]), (0, 0)), _seconds(now, since.get(row[3])))
+        for row in rows
+    ]
 
 
 def list_work(engine: Engine, hours: float) -> list[Work]:
@@ -74,15 +83,16 @@ def list_work(engine: Engine, hours: float) -> list[Work]:
         acts = select(ReviewRow.who, ReviewRow.action, ReviewRow.keys, ReviewRow.seconds, undone.label("undone"))
         acts_since = acts.where(ReviewRow.created_at >= since, ReviewRow.action.in_(DECISIONS)).subquery()
         each = acts_since.c
+        who = each.who + literal_column("''")  # no column, so that the index by time is used and not that by person
         query = select(
-            each.who,
+            who,
             func.count(),
             func.sum(case((each.action == "confirm", 1), else_=0)),
             func.sum(each.undone),
             func.avg(each["keys"]),
             func.avg(each.seconds),
         )
-        rows: Sequence[Any] = connection.execute(query.group_by(each.who).order_by(func.count().desc())).all()
+        rows: Sequence[Any] = connection.execute(query.group_by(who).order_by(func.count().desc())).all()
     return [Work(row[0], row[1], row[2], int(row[3] or 0), _number(row[4]), _number(row[5])) for row in rows]
 
 
@@ -96,7 +106,7 @@ def count_key_errors(engine: Engine) -> dict[str, tuple[int, int]]:
     query = select(ReviewRow.who, ReviewRow.after, FieldRow.final_text).join(
         FieldRow, FieldRow.id == ReviewRow.field_id
     )
-    query = query.where(ReviewRow.action == "key", FieldRow.final_text.is_not(None), stands)
+    query = query.where(ReviewRow.action == literal_column("'key'"), FieldRow.final_text.is_not(None), stands)
     found: dict[str, tuple[int, int]] = {}
     with reading(engine) as connection:
         for row in connection.execute(query.order_by(ReviewRow.id.desc()).limit(KEYS_COUNTED)):

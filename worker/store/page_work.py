@@ -30,12 +30,13 @@ class WholePage:
 
 def list_waiting_pages(engine: Engine, *, limit: int, after: int = 0) -> Sequence[AnyRow]:
     """Return one list of the pages that have waiting fields, with how many, the longest waiting first."""
-    waiting = func.count(FieldRow.id).label("waiting")
+    counted = select(FieldRow.page_id, func.count().label("waiting"))
+    counted = counted.where(FieldRow.final_text.is_(None), FieldRow.page_id > after)
+    few = counted.group_by(FieldRow.page_id).order_by(FieldRow.page_id).limit(limit).subquery()
     columns = (PageRow.id, PageRow.number, PageRow.template, JobRow.uri, JobRow.reference, JobRow.finished_at)
-    query = select(*columns, waiting).join(PageRow, PageRow.id == FieldRow.page_id).join(JobRow)
-    query = query.where(FieldRow.final_text.is_(None), PageRow.id > after)
+    query = select(*columns, few.c.waiting).join(few, few.c.page_id == PageRow.id).join(JobRow)
     with reading(engine) as connection:
-        return connection.execute(query.group_by(*columns).order_by(PageRow.id).limit(limit)).all()
+        return connection.execute(query.order_by(PageRow.id)).all()
 
 
 def load_page(engine: Engine, page_id: int) -> WholePage | None:
@@ -63,11 +64,16 @@ def list_failed_scans(engine: Engine, *, limit: int, before: datetime | None = N
     """Return one list of the scans that failed or died, the latest first, with the reasons."""
     columns = (JobRow.id, JobRow.uri, JobRow.state, JobRow.template, JobRow.reference, JobRow.finished_at)
     query = select(*columns, JobRow.error_kind, JobRow.error_reason, JobRow.scan_id)
-    query = query.where(JobRow.state.in_([JobState.FAILED, JobState.DEAD]))
     if before is not None:
         query = query.where(JobRow.finished_at < before)
-    with reading(engine) as connection:
-        return connection.execute(query.order_by(JobRow.finished_at.desc()).limit(limit)).all()
+    latest = query.order_by(JobRow.finished_at.desc()).limit(limit)
+    with reading(engine) as connection:  # one state at a time: the index then has them in their order
+        found = [
+            row
+            for state in (JobState.FAILED, JobState.DEAD)
+            for row in connection.execute(latest.where(JobRow.state == state))
+        ]
+    return sorted(found, key=lambda row: row.finished_at, reverse=True)[:limit]
 
 
 def read_again_as(engine: Engine, page_id: int, template: str, *, who: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.doubts import Doubt, describe_doubt
 from worker.grammar.meaning import spell_value
-from worker.store.tables import Base, DigitRow, DoubtRow, FieldRow, ModelRow, PageRow, ScanRow, TemplateRow
+from worker.store.tables import Base, DigitRow, DoubtRow, FieldRow, JobRow, ModelRow, PageRow, ScanRow, TemplateRow
 from worker.values import DigitReading, FieldReading, FieldStatus, Money, PageReading
 
 
@@ -23,9 +23,12 @@ def insert_readings(connection: Connection, job_id: str, pages: Sequence[PageRea
     _name_versions(connection, pages, now)
     page_ids = _insert_all(connection, PageRow, [_page_values(job_id, page) for page in pages])
     fields = [(page_id, i, f) for page_id, page in zip(page_ids, pages, strict=True) for i, f in enumerate(page.fields)]
-    field_ids = _insert_all(connection, FieldRow, [_field_values(*field) for field in fields])
+    templates = {page_id: page.template for page_id, page in zip(page_ids, pages, strict=True)}
+    source = connection.execute(select(JobRow.source).where(JobRow.id == job_id)).scalar_one()
+    rows = [_field_values(*field) | _queue_values(field[2], templates[field[0]], source) for field in fields]
+    field_ids = _insert_all(connection, FieldRow, rows)
     digits = [
-        _digit_values(field_id, digit)
+        _digit_values(field_id, digit) | {"closed": field.status == FieldStatus.BLANK}
         for field_id, (_, _, field) in zip(field_ids, fields, strict=True)
         for digit in field.digits
     ]
@@ -105,6 +108,14 @@ def _field_values(page_id: int, position: int, field: FieldReading) -> dict[str,
         "origin": None if awaits_review else "machine",
         **_box_values(field.box_px.rounded()),
     }
+
+
+def _queue_values(field: FieldReading, template: str | None, source: str) -> dict[str, Any]:
+    """Return what the queue is counted and sorted by; nothing for a field that never waits."""
+    if field.status != FieldStatus.REVIEW:
+        return {"queue_template": None, "queue_source": None, "queue_rank": 0.0}
+    rank = -float(field.value.minor_units) if isinstance(field.value, Money) else 0.0
+    return {"queue_template": template, "queue_source": source, "queue_rank": rank}
 
 
 def _doubt_values(

@@ -14,6 +14,7 @@ from worker.store.engine import database_now, writing
 from worker.store.readings import insert_readings
 from worker.store.review_tables import DigitCheckRow, ReviewTaskRow
 from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, JobState, PageRow, ReviewRow
+from worker.store.to_check import refresh_digits
 from worker.values import PageReading
 
 SAME_PLACE = 0.5
@@ -123,6 +124,7 @@ def _carry_over(connection: Connection, known: _Reviewed, page_id: int) -> None:
     decided = {c.key: getattr(old, c.key) for c in FieldRow.__table__.c if c.key.startswith("final_")}
     decided |= {"origin": old.origin, "reviewed_value": old.reviewed_value}
     connection.execute(update(FieldRow).where(FieldRow.id == new.id).values(decided))
+    refresh_digits(connection, [new.id])
     columns = [column.key for column in ReviewRow.__table__.c if column.key not in ("id", "field_id", "undoes")]
     history = [{name: getattr(row, name) for name in columns} | {"field_id": new.id} for row in known.reviews]
     if history:

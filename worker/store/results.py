@@ -19,6 +19,8 @@ from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow
 from worker.store.views import low_confidence_digits, page_review_queue, review_queue
 
 BATCH = 500
+FIRST_BATCH = 8
+"""Pages in the first batch, twice as many in each next one: who wants the first lines only waits for few."""
 AnyRow = Row[*tuple[Any, ...]]
 _Doubts = dict[tuple[int, int | None], list[DoubtOut]]
 
@@ -34,10 +36,10 @@ class Selection:
 
 def iter_pages(engine: Engine, selection: Selection, *, with_digits: bool = False) -> Iterator[StoredPage]:
     """Yield the pages in the order they were read, with their fields; those that could not be read, too."""
-    last = 0
+    last, count = 0, FIRST_BATCH
     while True:
         with reading(engine) as connection:
-            query = _page_query(selection).where(PageRow.id > last).order_by(PageRow.id).limit(BATCH)
+            query = _page_query(selection).where(PageRow.id > last).order_by(PageRow.id).limit(count)
             rows = connection.execute(query).all()
             page_ids = [row.id for row in rows]
             doubts = _doubts_of(connection, page_ids)
@@ -46,9 +48,9 @@ def iter_pages(engine: Engine, selection: Selection, *, with_digits: bool = Fals
         for row in rows:
             said = doubts.get((row.id, None), [])
             yield _stored_page(row, fields.get(row.id, []), said, asked.get(row.job_id))
-        if len(rows) < BATCH:
+        if len(rows) < count:
             return
-        last = rows[-1].id
+        last, count = rows[-1].id, min(2 * count, BATCH)
 
 
 def iter_jobs_without_result(engine: Engine, selection: Selection) -> Iterator[AnyRow]:

@@ -15,6 +15,7 @@ from worker.store.outbox import announce_review
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import HELD, Review, lock_field, record_act
 from worker.store.tables import FieldRow, ReviewRow
+from worker.store.to_check import refresh_digits
 
 UNDOABLE = 20
 """So many of a person's latest acts may be taken back."""
@@ -49,6 +50,7 @@ def undo_review(engine: Engine, review_id: int, *, who: str) -> Review:
             raise StaleReviewError(f"field {act.field_id} was decided by somebody else since: it stays")
         holds = {name: (act.held or {}).get(name) for name in HELD}
         connection.execute(update(FieldRow).where(FieldRow.id == act.field_id).values(holds))
+        refresh_digits(connection, [act.field_id])
         connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == act.field_id))
         reopen_audit(connection, act.field_id)
         before = field.text if field.final_text is None else field.final_text

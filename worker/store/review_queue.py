@@ -17,13 +17,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Numeric,
     Row,
     Select,
     and_,
-    case,
-    cast,
     func,
+    literal_column,
     or_,
     select,
     update,
@@ -150,9 +148,18 @@ def pass_field(
 
 def count_waiting(engine: Engine, wanted: Wanted) -> int:
     """Count the fields that wait, in hand or not."""
+    count, waits = select(func.count()), FieldRow.final_text.is_(None)
+    waiting = _of_queue(count.select_from(FieldRow), wanted).where(waits)
+    escalated = count.select_from(ReviewTaskRow).join(FieldRow, FieldRow.id == ReviewTaskRow.field_id)
+    escalated = escalated.where(ReviewTaskRow.level == literal_column("'supervisor'"), waits)
+    for column, value in {FieldRow.queue_template: wanted.template, FieldRow.queue_source: wanted.source}.items():
+        if value is not None:  # coalesced, so that the few tasks are looked through and not the queue of the form
+            escalated = escalated.where(func.coalesce(column, "") == value)
     with reading(engine) as connection:
-        query = _waiting(select(func.count(FieldRow.id)).select_from(FieldRow), wanted)
-        return int(connection.execute(query).scalar_one())
+        of_supervisor = int(connection.execute(escalated).scalar_one())
+        if wanted.level == "supervisor":
+            return of_supervisor
+        return int(connection.execute(waiting).scalar_one()) - of_supervisor
 
 
 def digits_of_page(engine: Engine, page_id: int) -> Sequence[AnyRow]:
@@ -178,26 +185,27 @@ def _is_free(now: datetime, own_station: str | None) -> ColumnElement[bool]:
 
 
 def _waiting(query: Select[*tuple[Any, ...]], wanted: Wanted) -> Select[*tuple[Any, ...]]:
-    return _at_level(query, wanted).where(FieldRow.final_text.is_(None))
+    return _of_queue(_at_level(query, wanted.level), wanted).where(FieldRow.final_text.is_(None))
 
 
-def _at_level(query: Select[*tuple[Any, ...]], wanted: Wanted) -> Select[*tuple[Any, ...]]:
+def _of_queue(query: Select[*tuple[Any, ...]], wanted: Wanted) -> Select[*tuple[Any, ...]]:
+    chosen = {FieldRow.queue_template: wanted.template, FieldRow.queue_source: wanted.source}
+    return query.where(*(column == value for column, value in chosen.items() if value is not None))
+
+
+def _at_level(query: Select[*tuple[Any, ...]], level: Level) -> Select[*tuple[Any, ...]]:
+    if level == "supervisor":
+        query = query.join(ReviewTaskRow, ReviewTaskRow.field_id == FieldRow.id)
+        return query.where(ReviewTaskRow.level == literal_column("'supervisor'"))  # as in the partial index
     query = query.outerjoin(ReviewTaskRow, ReviewTaskRow.field_id == FieldRow.id)
-    if wanted.template is not None or wanted.source is not None:
-        query = query.join(PageRow, PageRow.id == FieldRow.page_id).join(JobRow, JobRow.id == PageRow.job_id)
-    chosen = {PageRow.template: wanted.template, JobRow.source: wanted.source}
-    query = query.where(*(column == value for column, value in chosen.items() if value is not None))
-    level: ColumnElement[bool] = ReviewTaskRow.level == wanted.level
-    if wanted.level == "keyer":
-        level = or_(ReviewTaskRow.field_id.is_(None), level)
-    return query.where(level)
+    return query.where(or_(ReviewTaskRow.field_id.is_(None), ReviewTaskRow.level == level))
 
 
 def _choose(connection: Connection, wanted: Wanted, free: ColumnElement[bool], who: str, count: int) -> list[int]:
     query = _waiting(select(FieldRow.id).select_from(FieldRow), wanted)
     another = ~was_keyed_by(who, ReviewTaskRow.field_id)  # a key leaves a task, so that fields without one cost nothing
     query = query.where(or_(ReviewTaskRow.field_id.is_(None), and_(free, another)))
-    fresh = query.where(ReviewTaskRow.skipped_at.is_(None)).order_by(*_in_order(wanted.order)).limit(count)
+    fresh = query.where(ReviewTaskRow.skipped_at.is_(None)).order_by(*_in_order(wanted)).limit(count)
     ids = list(connection.execute(fresh).scalars())
     by_chance = sum(random.random() < 1 / AUDITS_AMONG for _ in range(count))  # noqa: S311  # no secret hangs on it
     audits = _choose_audits(connection, wanted, and_(free, another), max(by_chance, count - len(ids)))
@@ -210,20 +218,26 @@ def _choose(connection: Connection, wanted: Wanted, free: ColumnElement[bool], w
     return ids
 
 
-def _in_order(order: Order) -> list[ColumnElement[Any]]:
-    """Return what the queue is sorted by; a reading is not sure, and so neither is the order of amounts."""
-    if order == "newest":
-        return [FieldRow.id.desc()]
-    if order == "oldest":
-        return [FieldRow.id.asc()]
-    amount = cast(case((FieldRow.kind == "amount", FieldRow.value)), Numeric)
-    return [amount.desc().nulls_last(), FieldRow.id.asc()]
+def _in_order(wanted: Wanted) -> list[ColumnElement[Any]]:
+    """Return what the queue is sorted by; a reading is not sure, and so neither is the order of amounts.
+
+    What was escalated is little: it is sorted by itself, where the index of the whole queue would be walked.
+    """
+    escalated = wanted.level == "supervisor"
+    key: Any = ReviewTaskRow.field_id if escalated else FieldRow.id
+    if wanted.order == "newest":
+        return [key.desc()]
+    if wanted.order == "oldest":
+        return [key.asc()]
+    return [FieldRow.queue_rank + 0 if escalated else FieldRow.queue_rank, key]
 
 
 def _choose_audits(connection: Connection, wanted: Wanted, free: ColumnElement[bool], most: int) -> list[int]:
     """Return accepted fields that were drawn to be keyed blind among the others."""
-    query = _at_level(select(FieldRow.id).select_from(FieldRow), wanted)
+    query = _at_level(select(FieldRow.id).select_from(FieldRow), wanted.level)
     query = query.join(AuditRow, AuditRow.field_id == FieldRow.id).where(AuditRow.decided_at.is_(None))
+    chosen = {AuditRow.template: wanted.template, AuditRow.source: wanted.source}
+    query = query.where(*(column == value for column, value in chosen.items() if value is not None))
     query = query.where(or_(ReviewTaskRow.field_id.is_(None), free)).order_by(AuditRow.id).limit(most)
     return list(connection.execute(query).scalars())
 

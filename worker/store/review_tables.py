@@ -13,6 +13,7 @@ from worker.store.tables import Base, Id
 __all__ = ["Base", "DigitCheckRow", "DigitGroupRow", "Id", "ReviewTaskRow"]
 
 KEYER_LEVEL = text("'keyer'")
+IS_ESCALATED = text("level = 'supervisor'")
 
 
 class ReviewTaskRow(Base):
@@ -31,6 +32,7 @@ class ReviewTaskRow(Base):
             sqlite_where=text("station IS NOT NULL"),
             postgresql_where=text("station IS NOT NULL"),
         ),
+        Index("ix_review_tasks_escalated", "field_id", sqlite_where=IS_ESCALATED, postgresql_where=IS_ESCALATED),
     )
 
     field_id: Mapped[int] = mapped_column(Id, ForeignKey("fields.id"), primary_key=True, autoincrement=False)

@@ -22,6 +22,7 @@ from worker.store.outbox import announce_if_complete, announce_review
 from worker.store.readings import upsert
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.tables import FieldRow, PageRow, ReviewRow
+from worker.store.to_check import refresh_digits
 from worker.values import Tick, Value
 
 _ANSWER = re.compile(
@@ -133,6 +134,7 @@ def correct_field(
         if number is not None:
             holds["reviewed_value"] = None if value is None else spell_value(value)
         connection.execute(update(FieldRow).where(FieldRow.id == field_id).values(holds))
+        refresh_digits(connection, [field_id])
         connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
         decided = record_act(connection, review, field, seen)
         hold_rules_again(connection, field, templates or {})

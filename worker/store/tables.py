@@ -37,6 +37,9 @@ LOW_CONFIDENCE = 0.99
 larger, and random inserts into it would slow every worker (docs/decisions.md)."""
 
 
+IS_TO_CHECK = f"digits.confidence < {LOW_CONFIDENCE} AND NOT digits.closed"
+"""The condition of the partial index on digits that are still to be checked, word for word in the queries."""
+
 PAGE_AWAITS_REVIEW = "(problem IS NOT NULL OR doubt IS NOT NULL) AND settled_at IS NULL"
 """The condition of the partial index on pages, word for word in the queries that use it."""
 
@@ -91,6 +94,7 @@ Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite generates ids only i
 JsonValue = JSON().with_variant(JSONB, "postgresql")
 NO_LIST, NO_TEXT, CODE_KIND = text("'[]'"), text("''"), text("'code'")
 """Defaults of columns that came later: adding one rewrites no row."""
+FIELD_AWAITS_REVIEW = text("final_text IS NULL")
 
 
 class Base(DeclarativeBase):
@@ -207,6 +211,7 @@ class PageRow(Base):
     __tablename__ = "pages"
     __table_args__ = (
         Index("uq_pages_job_id_number", "job_id", "number", unique=True),
+        Index("ix_pages_template", "template", "id"),
         ForeignKeyConstraint(["template", "template_version"], ["templates.name", "templates.version"]),
         Index(
             "ix_pages_awaiting_review",
@@ -238,6 +243,8 @@ class FieldRow(Base):
     ``written`` is what stands there, with its marks, and ``grammar`` what the template says may stand there
     (``schemas.form_template.FieldGrammar``, its defaults left out). ``value`` is what ``text`` means, as text: minor
     units of ``currency``, a plain number, an ISO date or time. ``reviewed_value`` is that of a person's answer.
+    ``queue_template``, ``queue_source`` and ``queue_rank`` are what the queue of waiting fields is counted and sorted
+    by: the page's template, the job's source, and the amount with its sign turned, 0 where there is none.
     """
 
     __tablename__ = "fields"
@@ -250,6 +257,29 @@ class FieldRow(Base):
             "id",
             sqlite_where=text("final_text IS NULL"),
             postgresql_where=text("final_text IS NULL"),
+        ),
+        Index(
+            "ix_fields_waiting_of_page",
+            "page_id",
+            "final_text",  # with the column of the condition, SQLite counts without looking at the rows
+            sqlite_where=FIELD_AWAITS_REVIEW,
+            postgresql_where=FIELD_AWAITS_REVIEW,
+        ),
+        Index(
+            "ix_fields_waiting_of_form",
+            "queue_template",
+            "queue_source",
+            "id",
+            "final_text",
+            sqlite_where=FIELD_AWAITS_REVIEW,
+            postgresql_where=FIELD_AWAITS_REVIEW,
+        ),
+        Index(
+            "ix_fields_waiting_by_rank",
+            "queue_rank",
+            "id",
+            sqlite_where=FIELD_AWAITS_REVIEW,
+            postgresql_where=FIELD_AWAITS_REVIEW,
         ),
         {"sqlite_autoincrement": True},  # an id is never used again, because a reviewer may hold it after a purge
     )
@@ -278,6 +308,9 @@ class FieldRow(Base):
     reviewed_value: Mapped[str | None]
     final_text: Mapped[str | None]
     origin: Mapped[str | None]
+    queue_template: Mapped[str | None]
+    queue_source: Mapped[str | None]
+    queue_rank: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
 
 
 class DoubtRow(Base):
@@ -301,7 +334,10 @@ class DoubtRow(Base):
 
 
 class DigitRow(Base):
-    """One digit of a field: the three likeliest answers with their calibrated probabilities, best first."""
+    """One digit of a field: the three likeliest answers with their calibrated probabilities, best first.
+
+    A ``closed`` one needs no check in a group: a person decided its field or checked it, or its field is blank.
+    """
 
     __tablename__ = "digits"
     __table_args__ = (
@@ -312,6 +348,16 @@ class DigitRow(Base):
             "position",
             sqlite_where=text(f"confidence < {LOW_CONFIDENCE}"),
             postgresql_where=text(f"confidence < {LOW_CONFIDENCE}"),
+        ),
+        Index(
+            "ix_digits_to_check",
+            "digit",
+            "confidence",
+            "field_id",
+            "position",
+            "closed",
+            sqlite_where=text(IS_TO_CHECK.replace("digits.", "")),
+            postgresql_where=text(IS_TO_CHECK.replace("digits.", "")),
         ),
         {"sqlite_with_rowid": False},  # stored in the order of the key, so that the digits of a field lie together
     )
@@ -329,6 +375,10 @@ class DigitRow(Base):
     box_y: Mapped[int]
     box_w: Mapped[int]
     box_h: Mapped[int]
+    closed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+
+
+IS_UNDOING, IS_KEY = text("undoes IS NOT NULL"), text("action = 'key'")
 
 
 class ReviewRow(Base):
@@ -346,13 +396,16 @@ class ReviewRow(Base):
             "action IN ('correct','confirm','unreadable','key','skip','escalate','undo')",
             name="action",
         ),
+        Index("ix_reviews_field_id_who", "field_id", "who"),
         Index("ix_reviews_who_id", "who", "id"),
         Index("ix_reviews_created_at", "created_at"),
+        Index("ix_reviews_undoes", "undoes", sqlite_where=IS_UNDOING, postgresql_where=IS_UNDOING),
+        Index("ix_reviews_keys", "id", sqlite_where=IS_KEY, postgresql_where=IS_KEY),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
-    field_id: Mapped[int] = mapped_column(ForeignKey("fields.id"), index=True)
+    field_id: Mapped[int] = mapped_column(ForeignKey("fields.id"))
     action: Mapped[str]
     before: Mapped[str]
     after: Mapped[str]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, insert, literal_column, select, update
 
 from worker.errors import InvalidWebhookError
 from worker.store.engine import database_now, reading, writing
@@ -51,14 +51,20 @@ def add_endpoint(engine: Engine, url: str, events: Sequence[str]) -> tuple[int, 
 def list_endpoints(engine: Engine) -> Sequence[AnyRow]:
     """Return all endpoints without their secrets, with how many messages are due and dead for each."""
     message = WebhookMessageRow
+    conditions = {"due": message.next_try_at.is_not(None), "dead": message.dead_at.is_not(None)}
+    of_endpoint = message.endpoint_id + 0  # a sum has no index, so that only the few due and dead ones are looked at
     counts = {
-        "due": select(func.count()).where(
-            message.endpoint_id == WebhookEndpointRow.id, message.next_try_at.is_not(None)
-        ),
-        "dead": select(func.count()).where(message.endpoint_id == WebhookEndpointRow.id, message.dead_at.is_not(None)),
+        name: select(of_endpoint.label("endpoint_id"), func.count().label("messages"))
+        .where(state)
+        .group_by(of_endpoint)
+        for name, state in conditions.items()
     }
     columns = [column for column in WebhookEndpointRow.__table__.c if column.name != "secret"]
-    query = select(*columns, *(count.scalar_subquery().label(name) for name, count in counts.items()))
+    query = select(*columns)
+    for name, counted in counts.items():
+        of_state = counted.subquery(name)
+        query = query.add_columns(func.coalesce(of_state.c.messages, 0).label(name))
+        query = query.outerjoin(of_state, of_state.c.endpoint_id == WebhookEndpointRow.id)
     with reading(engine) as connection:
         return connection.execute(query.order_by(WebhookEndpointRow.id)).all()
 
@@ -114,8 +120,9 @@ def list_messages(engine: Engine, *, dead: bool, limit: int, after: str = "") ->
     columns = (message.id, message.event, message.created_at, message.attempts, message.next_try_at, message.dead_at)
     query = select(*columns, message.last_status, message.last_error, WebhookEndpointRow.url).join(WebhookEndpointRow)
     state = message.dead_at.is_not(None) if dead else message.next_try_at.is_not(None)
+    by_id = message.id + literal_column("''")  # as above: most messages have arrived, and are not looked at
     with reading(engine) as connection:
-        return connection.execute(query.where(state, message.id > after).order_by(message.id).limit(limit)).all()
+        return connection.execute(query.where(state, by_id > after).order_by(by_id).limit(limit)).all()
 
 
 def send_again(engine: Engine, message_id: str | None = None) -> int:

@@ -23,11 +23,13 @@ async function take() {
   group = result.data;
   corrections = {};
   keys = 0;
-  const left = Object.values(group.left).reduce((sum, count) => sum + count, 0);
-  by("left").textContent = `${left.toLocaleString("en")} doubtful digits to check`;
+  const counts = Object.values(group.left);
+  const left = counts.reduce((sum, count) => sum + count, 0);
+  const orMore = (count) => (count >= group.most ? "+" : "");
+  by("left").textContent = `${left.toLocaleString("en")}${orMore(Math.max(0, ...counts))} doubtful digits to check`;
   for (const button of by("digits").children) {
     const count = group.left[button.dataset.digit] ?? 0;
-    button.querySelector("small").textContent = count;
+    button.querySelector("small").textContent = `${count}${orMore(count)}`;
     button.setAttribute("aria-pressed", String(Number(button.dataset.digit) === group.digit));
   }
   by("confirm").disabled = !group.group_id;
