@@ -69,7 +69,7 @@ def test_rows_of_the_former_schema_are_kept_up_and_down(database_url: str) -> No
     assert [d.kind for f in (old.fields[1], new.fields[1]) for d in f.doubts] == ["low_confidence"]
     assert old.doubt is None and new.fields[0].value is not None
     assert [f.field_id for f in old.fields] == [1, 2]
-    assert [(w.source, w.fields) for w in list_waiting(engine)] == [("inbox", 2)], "old rows are counted with new ones"
+    assert {(w.source, w.fields) for w in list_waiting(engine)} == {("inbox", 1), ("test", 1)}
     command.downgrade(store.alembic_config(engine), "0001")
     with engine.connect() as connection:
         kept = connection.execute(sa.text("SELECT machine_text FROM final_fields ORDER BY field_id")).scalars().all()
