@@ -29,7 +29,6 @@ FILL_QUEUE = """
         queue_template = (SELECT p.template FROM pages p WHERE p.id = fields.page_id),
         queue_source = (SELECT j.source FROM pages p JOIN jobs j ON j.id = p.job_id WHERE p.id = fields.page_id),
         queue_rank = CASE WHEN kind = 'amount' AND value IS NOT NULL THEN -CAST(value AS DOUBLE PRECISION) ELSE 0 END
-    WHERE status = 'review' OR final_text IS NULL
 """
 CLOSE_DIGITS = """
     UPDATE digits SET closed = true

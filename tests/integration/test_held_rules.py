@@ -10,6 +10,7 @@ from sqlalchemy import Engine, select
 
 from schemas.form_template import FormTemplate
 from tests.support.readings import make_field, make_page, read
+from worker.store.review_queue import Wanted, count_waiting
 from worker.store.reviews import correct_field
 from worker.store.tables import DoubtRow, FieldRow
 from worker.values import FieldStatus
@@ -55,6 +56,7 @@ def test_what_the_machine_had_accepted_by_a_rule_waits_where_an_answer_breaks_it
     with engine.connect() as connection:
         kinds = connection.execute(select(DoubtRow.field_id, DoubtRow.kind).order_by(DoubtRow.position)).all()
     assert kinds == [(2, "rule_broken"), (3, "rule_broken")]
+    assert count_waiting(engine, Wanted(template=TEMPLATE.name)) == 2
 
 
 @pytest.mark.parametrize(("answer", "doubtful"), [("17", ()), ("11", ("b",))], ids=["kept", "b waits still"])

@@ -69,7 +69,7 @@ def list_waiting(engine: Engine) -> list[Waiting]:
         came = came.join(JobRow, JobRow.id == PageRow.job_id).where(FieldRow.id.in_([row[3] for row in rows]))
         since = {row[0]: row[1] for row in connection.execute(came)}
     return [
-        Waiting(row[0], row[1], row[2], *touched.get((row[0], row[1]), (0, 0)), _seconds(now, since.get(row[3])))
+        Waiting(row[0], row[1] or "", row[2], *touched.get((row[0], row[1]), (0, 0)), _seconds(now, since.get(row[3])))
         for row in rows
     ]
 

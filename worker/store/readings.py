@@ -111,9 +111,7 @@ def _field_values(page_id: int, position: int, field: FieldReading) -> dict[str,
 
 
 def _queue_values(field: FieldReading, template: str | None, source: str) -> dict[str, Any]:
-    """Return what the queue is counted and sorted by; nothing for a field that never waits."""
-    if field.status != FieldStatus.REVIEW:
-        return {"queue_template": None, "queue_source": None, "queue_rank": 0.0}
+    """Return what the queue is counted and sorted by: an accepted field may wait later, where a rule is broken."""
     rank = -float(field.value.minor_units) if isinstance(field.value, Money) else 0.0
     return {"queue_template": template, "queue_source": source, "queue_rank": rank}
 

@@ -94,7 +94,7 @@ Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite generates ids only i
 JsonValue = JSON().with_variant(JSONB, "postgresql")
 NO_LIST, NO_TEXT, CODE_KIND = text("'[]'"), text("''"), text("'code'")
 """Defaults of columns that came later: adding one rewrites no row."""
-FIELD_AWAITS_REVIEW = text("final_text IS NULL")
+FIELD_AWAITS_REVIEW, NO_RANK = text("final_text IS NULL"), text("0")
 
 
 class Base(DeclarativeBase):
@@ -310,7 +310,7 @@ class FieldRow(Base):
     origin: Mapped[str | None]
     queue_template: Mapped[str | None]
     queue_source: Mapped[str | None]
-    queue_rank: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
+    queue_rank: Mapped[float] = mapped_column(default=0.0, server_default=NO_RANK)
 
 
 class DoubtRow(Base):

@@ -395,9 +395,9 @@ def _field(field_id: int, confidence: float, reviewed_before: float) -> tuple[An
         "amount" if is_amount else "code",
         final,
         origin,
-        _form_of(page + 1) if doubted else None,
-        SOURCES[page % 3] if doubted else None,
-        -float(field_id * 7919 % 1_000_000) if doubted and is_amount else 0.0,
+        _form_of(page + 1),
+        SOURCES[page % 3],
+        -float(field_id * 7919 % 1_000_000) if is_amount else 0.0,
     )
 
 
