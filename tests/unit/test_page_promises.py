@@ -74,6 +74,13 @@ def test_a_shown_promise_lets_sure_numbers_be_accepted_and_no_others(recognizers
     assert all(field.status is FieldStatus.REVIEW for field in strict)
 
 
+def test_the_shipped_promises_were_shown_with_the_shipped_models() -> None:
+    strict, lax = (load_recognizers(max_substitution_rate=rate).page_promises for rate in (0.005, 0.01))
+    told = "the models are others than those of pages.json: run 'icr calibrate-pages'"
+    assert strict.threshold_for("cells") is not None, told
+    assert lax.threshold_for("free") is not None, told
+
+
 def test_a_broken_file_of_promises_is_told(tmp_path: Path) -> None:
     for model in MODELS_DIR.glob("*.*"):
         if model.suffix in (".onnx", ".json"):

@@ -1,4 +1,7 @@
-"""Read photos and sheets without a form; print edit errors against the truth: ``--half development|reporting``."""
+"""Read photos and sheets without a form; print edit errors against the truth: ``--half development|reporting``.
+
+Numbers that are accepted at the rate of ``--rate`` are printed beside the truth of their page.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ import click
 import cv2
 
 from tests.support.data import DATA_DIR
-from worker.fields.free_pages.writing import find_free_fields
-from worker.fields.reading import read_fields
-from worker.models.runtime import load_recognizers
-from worker.values import Page
+from worker.decision.fields import AcceptPolicy
+from worker.models.runtime import DEFAULT_SUBSTITUTION_RATE, load_recognizers
+from worker.page_kinds import FreePage
+from worker.pipeline import read_page
+from worker.values import FieldStatus, Page
 
 SETS = {
     "phone_photo_lines": "lines",
@@ -33,9 +37,10 @@ def edit_distance(truth: str, read: str) -> int:
 
 @click.command()
 @click.option("--half", type=click.Choice(["development", "reporting"]), default="development")
-def main(half: str) -> None:
-    """Print one line a set."""
-    recognizers = load_recognizers()
+@click.option("--rate", default=DEFAULT_SUBSTITUTION_RATE, show_default=True, help="The promised substitution rate.")
+def main(half: str, rate: float) -> None:
+    """Print one line a set, and one a page of which numbers are accepted."""
+    recognizers = load_recognizers(max_substitution_rate=rate)
     click.echo(f"models {recognizers.versions}")
     for name, column in SETS.items():
         folder = DATA_DIR / "fields" / name
@@ -45,7 +50,10 @@ def main(half: str) -> None:
         for row in rows:
             truth = "".join(c for c in row[column] if c.isdigit())
             grey = cv2.imread(str(folder / row["file"]), cv2.IMREAD_GRAYSCALE)
-            reads = read_fields(find_free_fields(Page("s", 0, grey), recognizers), recognizers)
+            reads = read_page(Page("s", 0, grey), FreePage(), recognizers, AcceptPolicy()).fields
+            accepted = [read.text for read in reads if read.status is FieldStatus.ACCEPTED]
+            if accepted and half == "development":
+                click.echo(f"{row['file']}: accepted {' '.join(accepted)} of {row[column]}")
             text = "".join(c for read in reads for c in read.text if c.isdigit())
             errors += edit_distance(truth, text)
             surplus += max(0, len(text) - len(truth))
