@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import combinations
 from typing import Annotated, Any, Literal, Self
 
@@ -55,6 +56,7 @@ _KEYS_OF_KINDS: dict[str, tuple[FieldKind, ...]] = {
     "currency": ("amount",),
     "cents": ("number", "amount"),
     "filled": ("amount",),
+    "verify_from": ("number", "amount"),
     "order": ("date",),
 }
 """The keys that only fields of some kinds may have."""
@@ -76,7 +78,8 @@ class FieldGrammar(_Strict):
     as on checks. ``date`` and ``time`` follow ``order`` and the 24 hours. ``mark`` is a tick box, and
     ``text`` is never read. ``digits`` is the number of digits that are written, or a range; None leaves it open. With
     ``verify`` ``double`` no field is accepted unseen: two keyers must agree, the machine being the first where it is
-    sure. ``rules`` are checks of the value (``schemas.rules``).
+    sure. With ``verify_from`` that holds for values from there on only, whatever their sign; amounts in minor units.
+    ``rules`` are checks of the value (``schemas.rules``).
     """
 
     kind: FieldKind = "code"
@@ -90,6 +93,7 @@ class FieldGrammar(_Strict):
     filled: bool = False
     order: DateOrder | None = None
     verify: Literal["single", "double"] = "single"
+    verify_from: Annotated[int | Decimal, Field(gt=0)] | None = None
     rules: tuple[FieldRule, ...] = ()
 
     @model_validator(mode="before")
@@ -105,6 +109,8 @@ class FieldGrammar(_Strict):
         for key, kinds in _KEYS_OF_KINDS.items():
             if self.kind not in kinds and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"'{key}' needs " + " or ".join(f'"kind": "{kind}"' for kind in kinds))
+        if self.verify_from is not None and self.verify != "double":
+            raise ValueError('\'verify_from\' needs "verify": "double"')
         if self.kind in ("mark", "text") and (self.digits is not None or self.rules):
             raise ValueError(f"a field of kind \"{self.kind}\" has no 'digits' and no 'rules'")
         return self

@@ -26,9 +26,9 @@ LOW = Doubt(DoubtKind.LOW_CONFIDENCE, found=0.7, needed=0.98)
 Key = Callable[[str, str], Review]
 
 
-def make_key(engine: Engine, *doubts: Doubt) -> tuple[int, Key]:
+def make_key(engine: Engine, *doubts: Doubt, grammar: FieldGrammar = AMOUNT) -> tuple[int, Key]:
     """Write one amount that was read as 12.50; return its id and a function that keys it for a person."""
-    field = replace(make_field("sum", "1250", FieldStatus.REVIEW), written="12.50", grammar=AMOUNT, doubts=doubts)
+    field = replace(make_field("sum", "1250", FieldStatus.REVIEW), written="12.50", grammar=grammar, doubts=doubts)
     read(engine, make_page(0, field))
     with reading(engine) as connection:
         field_id = connection.execute(select(FieldRow.id)).scalar_one()
@@ -79,6 +79,24 @@ def test_three_who_differ_leave_it_to_a_supervisor_who_decides_alone(engine: Eng
     assert (take(engine, "cara"), take(engine, "cara", level="supervisor")) == (0, 1)
     assert key("cara", "2.50").action == "correct"
     assert final(engine) == ("2.50", "250")
+
+
+def test_a_number_from_the_bound_on_is_keyed_twice_whatever_the_machine_made_of_it(engine: Engine) -> None:
+    grammar = FieldGrammar(kind="amount", currency="EUR", verify="double", verify_from=10_000)
+    _, key = make_key(engine, LOW, grammar=grammar)  # read as 12.50
+    assert key("anna", "1250.00").action == "key" and final(engine) == (None, None)
+    (shown,) = take_fields(engine, Wanted(), who="ben", station="of ben", count=5, lease_s=0.0)
+    assert DoubtKind.KEYED_TWICE in shown.doubts, "the second keyer sees no reading, either"
+    assert key("ben", "12.50").action == "key", "a small number does not make it a field for one person again"
+    assert key("cara", "1250.00").action == "correct"
+    assert final(engine) == ("1250.00", "125000")
+
+
+def test_a_number_below_the_bound_is_keyed_once(engine: Engine) -> None:
+    grammar = FieldGrammar(kind="amount", currency="EUR", verify="double", verify_from=10_000)
+    _, key = make_key(engine, LOW, grammar=grammar)
+    assert key("anna", "99.99").action == "correct"
+    assert key("anna", "100.00").action == "correct", "it was decided before"
 
 
 def test_it_is_not_confirmed_unseen_and_a_key_is_taken_back(engine: Engine) -> None:

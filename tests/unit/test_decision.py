@@ -3,6 +3,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from pydantic import ValidationError
 
 from schemas.form_template import FieldSpec, FormTemplate
 from tests.support.readings import reasons_of
@@ -39,6 +40,22 @@ def test_a_field_that_is_keyed_twice_is_never_accepted_unseen() -> None:
     kept = {"rules": [{"rule": "check_digit", "scheme": "luhn"}], "verify": "double"}
     assert decide(spec(**kept), read("79927398713", 0.99)).status is FieldStatus.REVIEW
     assert decide(spec(verify="double"), read("", blank=True)).status is FieldStatus.REVIEW
+
+
+@pytest.mark.parametrize(("text", "is_twice"), [("9999", False), ("10000", True), ("250000", True)])
+def test_an_amount_from_the_bound_on_is_keyed_twice(text: str, is_twice: bool) -> None:
+    decided = decide(
+        spec(kind="amount", currency="EUR", cents="implied", verify="double", verify_from=10_000), read(text)
+    )
+    assert (decided.status is FieldStatus.REVIEW) == is_twice
+    assert (DoubtKind.KEYED_TWICE in [doubt.kind for doubt in decided.doubts]) == is_twice
+
+
+def test_a_bound_needs_double_keying_and_a_number() -> None:
+    with pytest.raises(ValidationError, match="verify_from"):
+        spec(kind="amount", verify_from=10_000)
+    with pytest.raises(ValidationError, match="verify_from"):
+        spec(verify="double", verify_from=10_000)
 
 
 def test_the_reader_s_own_threshold_counts_and_the_policy_s_goes_before_it() -> None:

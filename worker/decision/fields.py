@@ -14,7 +14,7 @@ from worker.decision.repair import find_repair
 from worker.doubts import Doubt, DoubtKind, Witness
 from worker.grammar.meaning import UNTOLD_SIGN, Meaning, find_meaning, is_sign_of, show_written
 from worker.grammar.misfit import MisfitKind
-from worker.grammar.rules import broken_by
+from worker.grammar.rules import broken_by, wants_two_keyers
 from worker.values import CODE, Alternative, Box, FieldReading, FieldStatus, RawReading, Tick, spell_marks
 
 DEFAULT_BLANK_THRESHOLD = 0.95
@@ -77,7 +77,7 @@ def decide_field(spec: FieldSpec, read: RawReading, policy: AcceptPolicy) -> Fie
         doubts += _near_ties(read)
     needed = policy.threshold_for(read)
     doubts += _too_little(read.confidence, needed)
-    doubts += [Doubt(DoubtKind.KEYED_TWICE)] if spec.verify == "double" else []
+    doubts += [Doubt(DoubtKind.KEYED_TWICE)] if wants_two_keyers(grammar, meaning.value) else []
     undoubted = FieldStatus.BLANK if read.blank else FieldStatus.ACCEPTED
     decided = FieldReading(
         name=spec.name,

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 
+from schemas.form_template import FieldGrammar
 from schemas.rules import DateRule, FieldRule, ListRule, PatternRule, RangeRule
 from worker.grammar.times import parse_date
 from worker.values import Money, Value
@@ -40,6 +41,15 @@ def find_check_digit_scheme(scheme: str) -> Callable[[str], bool] | None:
         return None
     check: Callable[[str], bool] | None = getattr(module, "is_valid", None)
     return check
+
+
+def wants_two_keyers(grammar: FieldGrammar, value: Value | None) -> bool:
+    """Tell whether a value is one that two keyers must agree on; without a value, whether every value is."""
+    if grammar.verify_from is None or grammar.verify != "double":
+        return grammar.verify == "double"
+    if not isinstance(value, Money | int | Decimal):
+        return False
+    return abs(Decimal(value.minor_units if isinstance(value, Money) else value)) >= grammar.verify_from
 
 
 def number_of(text: str) -> int:

@@ -12,12 +12,15 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, select
 from sqlalchemy.orm import aliased
 
 from schemas.form_template import FieldGrammar
-from worker.doubts import DoubtKind
+from worker.doubts import Doubt, DoubtKind
 from worker.errors import InvalidReviewError
 from worker.grammar.meaning import parse_typed, spell_value
 from worker.grammar.misfit import Misfit
+from worker.grammar.rules import wants_two_keyers
+from worker.store.readings import add_doubt
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.tables import DoubtRow, ReviewRow
+from worker.values import Value
 
 MOST_KEYERS = 3
 
@@ -30,12 +33,23 @@ class Agreement(StrEnum):
     DIFFER = "differ"
 
 
-def is_keyed_twice(connection: Connection, field_id: int, grammar: FieldGrammar) -> bool:
-    """Tell whether a field waits for keyers who agree; what a supervisor was left with is decided by one."""
+def is_keyed_twice(connection: Connection, field: Any, grammar: FieldGrammar, value: Value | None) -> bool:
+    """Tell whether a field waits for keyers who agree; what a supervisor was left with is decided by one.
+
+    ``value`` is what a person has keyed now. Where it is of a kind that only two may decide, the field is from then on
+    one that is keyed twice, unseen; a field that was decided before is not.
+    """
     if grammar.verify != "double":
         return False
-    task = select(ReviewTaskRow.level).where(ReviewTaskRow.field_id == field_id)
-    return connection.execute(task).scalar_one_or_none() != "supervisor"
+    task = select(ReviewTaskRow.level).where(ReviewTaskRow.field_id == field.id)
+    if connection.execute(task).scalar_one_or_none() == "supervisor":
+        return False
+    if grammar.verify_from is None or DoubtKind.KEYED_TWICE in _doubts_of(connection, field.id):
+        return True
+    if field.final_text is not None or not wants_two_keyers(grammar, value):
+        return False
+    add_doubt(connection, field, Doubt(DoubtKind.KEYED_TWICE))
+    return True
 
 
 def judge_key(connection: Connection, field: Any, grammar: FieldGrammar, number: str | None, who: str) -> Agreement:
@@ -71,8 +85,11 @@ def _is_key_of(field_id: Any) -> ColumnElement[bool]:
 
 
 def _machine_is_sure(connection: Connection, field_id: int) -> bool:
-    kinds = select(DoubtRow.kind).where(DoubtRow.field_id == field_id)
-    return set(connection.execute(kinds).scalars()) == {DoubtKind.KEYED_TWICE}
+    return _doubts_of(connection, field_id) == {DoubtKind.KEYED_TWICE}
+
+
+def _doubts_of(connection: Connection, field_id: int) -> set[str]:
+    return set(connection.execute(select(DoubtRow.kind).where(DoubtRow.field_id == field_id)).scalars())
 
 
 def _meaning_of(grammar: FieldGrammar, written: str) -> str:

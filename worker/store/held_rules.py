@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from schemas.form_template import FieldGrammar, FormTemplate
 from worker.decision.forms import BrokenRule, find_broken_rules
-from worker.doubts import Doubt, DoubtKind, describe_doubt
+from worker.doubts import Doubt, DoubtKind
 from worker.grammar.meaning import parse_typed
 from worker.grammar.misfit import Misfit
-from worker.store.tables import DoubtRow, FieldRow, PageRow
+from worker.store.readings import add_doubt
+from worker.store.tables import FieldRow, PageRow
 from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus
 
 UNREADABLE = "?"
@@ -66,10 +67,6 @@ def hold_rules_again(connection: Connection, field: Any, templates: Mapping[str,
 def _send_to_review(connection: Connection, row: Any, rule: BrokenRule) -> None:
     """Take the machine's word on a field back; its ``status`` stays the verdict that others may have been told."""
     doubt = Doubt(DoubtKind.RULE_BROKEN, subject=rule.rule, explanation=rule.explanation)
-    words = describe_doubt(doubt)
-    waits = {"final_text": None, "origin": None, "reasons": [*row.reasons, words]}
+    waits = {"final_text": None, "origin": None}
     connection.execute(update(FieldRow).where(FieldRow.id == row.id).values(waits))
-    last = select(func.max(DoubtRow.position)).where(DoubtRow.page_id == row.page_id)
-    position = connection.execute(last).scalar_one()
-    told = {"page_id": row.page_id, "field_id": row.id, "kind": doubt.kind.value, "words": words}
-    connection.execute(insert(DoubtRow).values(**told, position=0 if position is None else position + 1))
+    add_doubt(connection, row, doubt)

@@ -39,6 +39,16 @@ def insert_readings(connection: Connection, job_id: str, pages: Sequence[PageRea
         connection.execute(sa.insert(DoubtRow), doubts)
 
 
+def add_doubt(connection: Connection, field: Any, doubt: Doubt) -> None:
+    """Add a doubt that a person's word has raised to the row of a field, behind those of its page."""
+    words = describe_doubt(doubt)
+    connection.execute(sa.update(FieldRow).where(FieldRow.id == field.id).values(reasons=[*field.reasons, words]))
+    last = select(sa.func.max(DoubtRow.position)).where(DoubtRow.page_id == field.page_id)
+    position = connection.execute(last).scalar_one()
+    told = {"page_id": field.page_id, "field_id": field.id, "kind": doubt.kind.value, "words": words}
+    connection.execute(sa.insert(DoubtRow).values(**told, position=0 if position is None else position + 1))
+
+
 def insert_scan(connection: Connection, *, sha256: str, size: int | None, now: datetime) -> str:
     """Return the id of the scan of these bytes, with its row locked; write the row first if the bytes are new."""
     values = {"id": str(uuid.uuid4()), "sha256": sha256, "size_bytes": size, "created_at": now}

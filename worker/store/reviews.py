@@ -116,7 +116,7 @@ def correct_field(
             who=who,
             overruled=wrong,
         )
-        if is_keyed_twice(connection, field_id, grammar):
+        if is_keyed_twice(connection, field, grammar, value):
             agreement = judge_key(connection, field, grammar, number, who)
             if agreement is not Agreement.AGREED:
                 return _keep_key(connection, replace(review, action="key"), field, agreement, seen)
