@@ -23,6 +23,7 @@ COMMANDS = {
     "health": "worker.commands.run:health",
     "metrics": "worker.commands.run:metrics",
     "serve": "worker.commands.serve:serve",
+    "separator": "worker.commands.separator:separator",
     "mail": "worker.commands.mail:mail",
     "users": "worker.commands.users:users",
     "tokens": "worker.commands.users:tokens",

@@ -154,6 +154,10 @@ class Settings(BaseSettings):
     oidc_roles: Annotated[
         str, Field(description="Which value gives which role, split by commas; whoever has none is not let in")
     ] = "icr-keyer=keyer,icr-supervisor=supervisor,icr-admin=admin"
+    separators: Annotated[
+        Literal["off", "ask", "trust"],
+        Field(description="Whether separator sheets begin new documents: never, once a person agrees, or at once"),
+    ] = "off"
     mail_host: Annotated[
         str | None, Field(description="IMAP server of the mailbox whose attachments are scans; empty: none is watched")
     ] = None

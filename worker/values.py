@@ -289,11 +289,19 @@ class FieldReading:
 
 
 @dataclass(frozen=True, slots=True)
+class Separator:
+    """What a separator sheet says of the pages behind it: the template to read them by, and their reference."""
+
+    template: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PageReading:
     """All that was read on one page; ``problem`` says why a page could not be read, as one line for a person.
 
     ``doubts`` say why a person should look at a page that was read: nothing was found on it, or it is damaged.
-    ``blank`` tells empty paper: no stroke, however faint.
+    ``blank`` tells empty paper: no stroke, however faint. A page that is a ``separator`` sheet has no fields.
     """
 
     page: int
@@ -307,6 +315,7 @@ class PageReading:
     problem: str | None = None
     doubts: tuple[Doubt, ...] = ()
     blank: bool = False
+    separator: Separator | None = None
 
 
 DigitClassifier: TypeAlias = "Callable[[NDArray[np.uint8]], NDArray[np.float32]]"

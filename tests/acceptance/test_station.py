@@ -338,7 +338,7 @@ def test_a_token_that_may_only_send_scans_decides_nothing(station: Station) -> N
 
 PATHS = (
     *("/login", "/nothing-here", "/review", "/groups", "/pages", "/pages/1"),
-    *("/overview", "/templates", "/templates/own", "/capture"),
+    *("/overview", "/templates", "/templates/own", "/capture", "/splits"),
 )
 
 

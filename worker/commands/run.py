@@ -50,6 +50,7 @@ def up(runtime: Runtime, once: bool, inbox: Path | None) -> None:
     if inbox is not None:
         runtime = build_runtime(runtime.settings.model_copy(update={"inbox": inbox}))
     _start_logging(runtime)
+    _check_separators(runtime)
     if runtime.settings.mail_host and not once:
         from worker.mail.mailbox import check_settings
 
@@ -73,6 +74,7 @@ def worker(runtime: Runtime, concurrency: int | None, name: str | None) -> None:
         os.environ.setdefault(variable, "1")  # one thread a process: the processes are the parallelism
     _start_logging(runtime)
     _check_models()
+    _check_separators(runtime)
     _wait_for_database(runtime)
     _warn_of_tracing()
     from worker.queue.celery_worker import run_worker
@@ -166,6 +168,14 @@ def _check_models() -> None:
     from worker.models.runtime import verify_models
 
     verify_models()
+
+
+def _check_separators(runtime: Runtime) -> None:
+    """Refuse to start where separator sheets are wanted and no code can be read: they would be taken for pages."""
+    if runtime.settings.separators != "off":
+        from worker.separators import require_barcodes
+
+        require_barcodes()
 
 
 def _wait_for_database(runtime: Runtime) -> None:

@@ -229,10 +229,13 @@ def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadlin
                 return "duplicate"
             claim = identified
         scan, pages = read_scan_pages(runtime, claim, watch)
-        share = runtime.settings.audit_share
+        share, trusts_sheets = runtime.settings.audit_share, runtime.settings.separators == "trust"
         held = claim
         stored = watch.time(
-            "store", _patiently, lambda: store_readings(engine, held, scan, pages, audit_share=share), deadline
+            "store",
+            _patiently,
+            lambda: store_readings(engine, held, scan, pages, audit_share=share, trusts_sheets=trusts_sheets),
+            deadline,
         )
         log.info(
             "scan read" if stored else "reading dropped: another worker took over",

@@ -52,6 +52,7 @@ def make_desk(runtime: Runtime) -> Desk:
     version = hash_static()
     pages = Environment(loader=FileSystemLoader(HERE / "pages"), autoescape=True, undefined=StrictUndefined)
     pages.globals["signs_out"] = not is_loopback(runtime.settings.serve_host)  # here nobody signed in by a password
+    pages.globals["has_batches"] = runtime.settings.separators != "off"
     pages.globals["static"] = f"/static/{version}"
     pages.filters["scan_name"] = display_name
     pages.filters["page_url"] = page_url

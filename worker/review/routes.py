@@ -13,6 +13,7 @@ from worker.review.desk import STATIC, TYPES, Desk, make_desk
 from worker.review.groups import make_groups
 from worker.review.overview import make_overview
 from worker.review.page_desk import make_page_desk
+from worker.review.splits import make_splits
 from worker.review.station import make_station
 
 FOR_EVER = "private, max-age=31536000, immutable"
@@ -32,7 +33,7 @@ def make_pages(runtime: Runtime) -> APIRouter:
         return _static_file(desk, version, name)
 
     reviewers = [Depends(require_scope(Scope.REVIEW))]
-    for make in (make_station, make_groups, make_page_desk, make_designer, make_capture, make_overview):
+    for make in (make_station, make_groups, make_page_desk, make_splits, make_designer, make_capture, make_overview):
         router.include_router(make(desk), dependencies=reviewers)
     return router
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, exists, func, select, text
 
 from worker.store.engine import reading
-from worker.store.tables import PAGE_AWAITS_REVIEW, FieldRow, JobRow, PageRow, ReviewRow
+from worker.store.tables import PAGE_AWAITS_REVIEW, DocumentRow, FieldRow, JobRow, PageRow, ReviewRow
 
 
 def count_awaiting(engine: Engine, job_id: str) -> int:
@@ -18,11 +18,12 @@ def count_awaiting(engine: Engine, job_id: str) -> int:
 
 
 def awaiting_of(connection: Connection, job_id: str) -> int:
-    """Count the pages and fields of a job that was read that await review."""
+    """Count the pages and fields of a job that was read that await review; a split that awaits a person is one more."""
     pages = select(func.count()).select_from(PageRow).where(PageRow.job_id == job_id, text(PAGE_AWAITS_REVIEW))
     fields = select(func.count()).select_from(FieldRow).join(PageRow, PageRow.id == FieldRow.page_id)
     waiting = fields.where(PageRow.job_id == job_id, FieldRow.final_text.is_(None))
-    return connection.execute(pages).scalar_one() + connection.execute(waiting).scalar_one()
+    split = select(exists().where(DocumentRow.job_id == job_id, DocumentRow.accepted_at.is_(None)))
+    return sum(int(connection.execute(query).scalar_one()) for query in (pages, waiting, split))
 
 
 def latest_acts(engine: Engine, field_ids: Sequence[int]) -> dict[int, int]:

@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from worker.errors import InvalidJobError
 from worker.store.audits import draw_audits
+from worker.store.documents import propose_documents
 from worker.store.engine import database_now, reading, writing
 from worker.store.outbox import announce_duplicate, announce_failed, announce_read
 from worker.store.readings import insert_scan, upsert
@@ -230,7 +231,13 @@ def claim_in(
 
 
 def store_readings(
-    engine: Engine, claim: ClaimedJob, scan: Scan, pages: Sequence[PageReading], *, audit_share: float = 0.0
+    engine: Engine,
+    claim: ClaimedJob,
+    scan: Scan,
+    pages: Sequence[PageReading],
+    *,
+    audit_share: float = 0.0,
+    trusts_sheets: bool = False,
 ) -> bool:
     """Write every row of a scan and end its job, or nothing and return False where the claim was lost.
 
@@ -242,6 +249,7 @@ def store_readings(
             return False
         now = database_now(connection)
         write_readings(connection, claim.id, pages, now=now)
+        propose_documents(connection, claim.id, pages, trusted=trusts_sheets, now=now)
         _end(connection, claim.id, JobState.DONE, now)
         if scan.sha256 != claim.scan.sha256:  # the file changed after it was registered: say what was read
             scan_id = insert_scan(connection, sha256=scan.sha256, size=None, now=now)

@@ -31,6 +31,7 @@ from worker.store.review_tables import DigitCheckRow, ReviewTaskRow
 from worker.store.tables import (
     Base,
     DigitRow,
+    DocumentRow,
     DoubtRow,
     FieldRow,
     JobRow,
@@ -146,12 +147,13 @@ def _is_old(cutoff: datetime) -> ColumnElement[bool]:
 
 
 def _awaits_review() -> ColumnElement[bool]:
-    """Return the condition that a person has yet to look at a job: at one of its fields, or at a page."""
+    """Return the condition that a person has yet to look at a job: at one of its fields, a page, or its split."""
     page, field, doubted = aliased(PageRow), aliased(FieldRow), aliased(PageRow)
     open_field = exists().where(page.job_id == JobRow.id, field.page_id == page.id, field.final_text.is_(None))
     is_doubted = or_(doubted.problem.is_not(None), doubted.doubt.is_not(None))
     open_page = exists().where(doubted.job_id == JobRow.id, is_doubted, doubted.settled_at.is_(None))
-    return or_(open_field, open_page)
+    open_split = exists().where(DocumentRow.job_id == JobRow.id, DocumentRow.accepted_at.is_(None))
+    return or_(open_field, open_page, open_split)
 
 
 def _next_batch(engine: Engine, goes: ColumnElement[bool], after: tuple[datetime, str]) -> list[tuple[str, datetime]]:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from schemas.reading import AlternativeOut, DigitOut, DoubtOut, MoneyOut, StoredField, StoredPage
+from worker.store.documents import holds_reference, reference_of_page
 from worker.store.engine import reading
 from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow
 from worker.store.views import low_confidence_digits, page_review_queue, review_queue
@@ -144,12 +145,15 @@ def _iter_batches(fetch: Callable[[Any], Sequence[AnyRow]], key: Callable[[AnyRo
 
 
 def _page_query(selection: Selection) -> Select[*tuple[Any, ...]]:
-    job_columns = (JobRow.uri, JobRow.reference, JobRow.finished_at)
+    job_columns = (JobRow.uri, reference_of_page(), JobRow.finished_at)
     query = select(PageRow, *job_columns).join(JobRow, JobRow.id == PageRow.job_id)
     if selection.template is not None:
         query = query.where(PageRow.template == selection.template)
     if conditions := _of_job(selection):
-        query = query.where(PageRow.job_id.in_(select(_READ_UNDER).where(*conditions)))
+        of_job: ColumnElement[bool] = PageRow.job_id.in_(select(_READ_UNDER).where(*conditions))
+        if selection.reference is not None and selection.job is None:
+            of_job = or_(of_job, holds_reference(selection.reference))
+        query = query.where(of_job)
     return query
 
 

@@ -44,6 +44,9 @@ PAGE_AWAITS_REVIEW = "(problem IS NOT NULL OR doubt IS NOT NULL) AND settled_at 
 """The condition of the partial index on pages, word for word in the queries that use it."""
 
 
+HAS_REFERENCE = "reference IS NOT NULL"
+
+
 class JobState(StrEnum):
     """The state of a job; ``failed`` has a recorded reason, and ``dead`` ended its process too often."""
 
@@ -429,6 +432,31 @@ class ReadingPartRow(Base):
     first_page: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     sha256: Mapped[str]
     pages: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class DocumentRow(Base):
+    """Pages of a scan that belong together, as its separator sheets say; a proposal until ``accepted_at``.
+
+    ``first_page`` and ``last_page`` are numbers of the scan's pages, from 0, both included.
+    """
+
+    __tablename__ = "documents"
+    __table_args__ = (
+        Index(
+            "ix_documents_reference",
+            "reference",
+            sqlite_where=text(HAS_REFERENCE),
+            postgresql_where=text(HAS_REFERENCE),
+        ),
+    )
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    first_page: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last_page: Mapped[int]
+    template: Mapped[str | None]
+    reference: Mapped[str | None]
+    accepted_by: Mapped[str | None]
+    accepted_at: Mapped[datetime | None]
 
 
 class PlacedCornersRow(Base):

@@ -1,0 +1,153 @@
+"""Scans with separator sheets, on both databases: proposed, accepted or changed, found by their references."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from tests.support.http import served
+from tests.support.readings import claim, register
+from tests.support.scan_files import drawing, tiff
+from worker.bootstrap import Runtime, build_runtime
+from worker.errors import InvalidReviewError, StaleReviewError
+from worker.queue import reading_job, tasks
+from worker.queue.publishing import Publisher
+from worker.separators import draw_sheet
+from worker.settings import Settings
+from worker.store.awaiting import count_awaiting
+from worker.store.documents import accept_split, list_proposals, load_proposal
+from worker.store.jobs import get_job, store_readings
+from worker.store.purge import plan_purge
+from worker.store.results import Selection, iter_pages
+from worker.system.local_token import read_local_token
+from worker.values import Page, PageReading, Separator
+
+
+def pages(*sheets: tuple[int, str]) -> list[PageReading]:
+    said = {number: Separator("petty-cash", reference) for number, reference in sheets}
+    return [PageReading(page=n, width_px=10, height_px=10, separator=said.get(n)) for n in range(6)]
+
+
+BATCH = pages((0, "A"), (3, "B"))
+"""A sheet, two pages, a sheet, two pages."""
+
+
+def store(engine: Engine, batch: list[PageReading], *, trusts: bool = False) -> str:
+    held = claim(engine, register(engine))
+    assert held and store_readings(engine, held, held.scan, batch, trusts_sheets=trusts)
+    return held.id
+
+
+def found(engine: Engine, reference: str) -> list[int]:
+    return [page.page for page in iter_pages(engine, Selection(reference=reference))]
+
+
+def test_a_split_changes_nothing_before_somebody_agrees(engine: Engine) -> None:
+    job = store(engine, BATCH)
+    assert [(row.id, row.documents) for row in list_proposals(engine, limit=9)] == [(job, 2)]
+    assert found(engine, "A") == found(engine, "B") == []
+    assert count_awaiting(engine, job) == 1, (
+        "a person has yet to look at it, so it is not complete, and no purge takes it"
+    )
+    assert plan_purge(engine, timedelta(0)).awaiting_jobs == 1
+    accept_split(engine, job, {1: "A", 4: "B"}, who="mira")
+    assert found(engine, "A") == [1, 2] and found(engine, "B") == [4, 5], "pages keep their numbers"
+    assert {page.page: page.reference for page in iter_pages(engine, Selection(job=job))}[4] != "A"
+    assert list_proposals(engine, limit=9) == [] and count_awaiting(engine, job) == 0
+    assert plan_purge(engine, timedelta(0)).awaiting_jobs == 0
+    with pytest.raises(StaleReviewError):
+        accept_split(engine, job, {1: "C"}, who="noor")
+
+
+def test_a_person_may_change_it(engine: Engine) -> None:
+    job = store(engine, BATCH)
+    accept_split(engine, job, {1: "A", 2: "A2"}, who="mira")
+    assert found(engine, "A") == [1] and found(engine, "A2") == [2, 3, 4, 5] and found(engine, "B") == []
+
+
+@pytest.mark.parametrize("cuts", [{}, {4: "B"}, {0: "A"}, {1: "A", 9: "B"}, {1: "x" * 201}])
+def test_a_split_that_is_none_is_refused(engine: Engine, cuts: dict[int, str]) -> None:
+    job = store(engine, BATCH)
+    with pytest.raises(InvalidReviewError):
+        accept_split(engine, job, cuts, who="mira")
+    proposal = load_proposal(engine, job)
+    assert proposal is not None and not proposal.is_accepted
+
+
+def test_trusted_sheets_split_at_once(engine: Engine) -> None:
+    store(engine, BATCH, trusts=True)
+    assert found(engine, "B") == [4, 5] and list_proposals(engine, limit=9) == []
+
+
+def test_a_scan_without_sheets_is_one_document(engine: Engine) -> None:
+    job = store(engine, pages())
+    assert load_proposal(engine, job) is None
+    with pytest.raises(InvalidReviewError):
+        accept_split(engine, job, {0: "A"}, who="mira")
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, sqlite_template: Path) -> Runtime:
+    shutil.copy(sqlite_template, tmp_path / "icr.db")
+    (tmp_path / "inbox").mkdir()
+    runtime = build_runtime(Settings(home=tmp_path, separators="ask"))
+    return replace(runtime, recognizers=lambda: None)  # type: ignore[arg-type,return-value]
+
+
+def test_a_batch_from_its_sheets_to_the_references_of_its_documents(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scan is read page by page, each in a slice of its own, as a long batch is; then a person agrees."""
+    scan = runtime.inbox / "batch.tif"
+    first, second = (
+        draw_sheet(Separator(*said)).convert("1") for said in (("meter-card", "Ward 7"), ("gone", "Ward 8"))
+    )
+    scan.write_bytes(tiff([first, drawing(1), drawing(2), second.rotate(180), drawing(3)]))
+    kinds: dict[int, Any] = {}
+
+    def read_page(page: Page, kind: Any, *_: object) -> PageReading:
+        kinds[page.number] = kind
+        return PageReading(page.number, 300, 200)
+
+    monkeypatch.setattr("worker.pipeline.read_page", read_page)
+    monkeypatch.setattr(reading_job, "SLICE", 0.0)
+    job_id, engine = str(uuid.uuid4()), runtime.engine()
+    message = {"id": job_id, "uri": str(scan), "template": "petty-cash", "reference": "box 3"}
+    for _ in range(5):
+        tasks.run_message(Publisher(runtime), [message], {}, message_id=job_id)
+    record = get_job(engine, job_id)
+    assert record is not None and record.state == "done", record
+    assert {n: kind.pages[0].name for n, kind in kinds.items()} == {
+        1: "meter-card",
+        2: "meter-card",
+        4: "petty-cash",
+    }, "the sheets themselves are not read, and a template that nobody knows is passed over"
+    headers = {"Authorization": f"Bearer {read_local_token(runtime.home)}"}
+    with served(runtime) as address, httpx.Client(base_url=address, headers=headers, timeout=60) as client:
+        assert f"/splits/{job_id}" in client.get("/splits").text
+        shown = client.get(f"/splits/{job_id}").text
+        assert shown.count("separator sheet<") == 2 and shown.count(" checked") == 2 and 'value="Ward 8"' in shown
+        assert client.post(f"/splits/{job_id}", data={"begins-0": "1"}).status_code == 409
+        assert client.post(f"/splits/{job_id}", data={"begins-one": "1"}).status_code == 422
+        agreed = {
+            "begins-1": "1",
+            "reference-1": "Ward 7a ",
+            "reference-2": "not ticked",
+            "begins-4": "1",
+            "reference-4": "Ward 8",
+        }
+        assert client.post(f"/splits/{job_id}", data=agreed).status_code == 303
+        assert client.post(f"/splits/{job_id}", data=agreed).status_code == 409, "somebody was faster"
+        assert "is split" in client.get(f"/splits/{job_id}").text and job_id not in client.get("/splits").text
+        assert client.get("/splits/none").status_code == 404
+    assert found(engine, "Ward 7a") == [1, 2] and found(engine, "Ward 8") == [4]
+    assert found(engine, "box 3") == [0, 1, 2, 3, 4], "the whole scan keeps its own"
+    engine.dispose()
