@@ -19,7 +19,7 @@ from worker.models.runtime import MODELS_DIR, PAGE_PROMISES, load_recognizers
 from worker.page_kinds import FreePage
 from worker.page_promises import NO_PAGE_PROMISES, PagePromises, keep_page_promises, parse_page_promises
 from worker.pipeline import read_page
-from worker.training.general.free_pages import SureField, judge_held_out_pages
+from worker.training.general.free_pages import SureField, choose_page_promises, judge_held_out_pages
 from worker.values import FieldReading, FieldStatus, Page, Recognizers
 
 SHOWN = Promise(0.005, 0.998, is_shown=True, labelled=2000, accepted=1500, wrong=1)
@@ -79,6 +79,13 @@ def test_the_shipped_promises_were_shown_with_the_shipped_models() -> None:
     told = "the models are others than those of pages.json: run 'icr calibrate-pages'"
     assert strict.threshold_for("cells") is not None, told
     assert lax.threshold_for("free") is not None, told
+
+
+def test_no_threshold_is_laxer_than_that_of_the_readers() -> None:
+    fields = [SureField("free", 0.9 + i / 50_000, right=i % 1000 > 0) for i in range(4000)]
+    laxest = choose_page_promises(fields, "free", least=0.95)[-1]
+    assert laxest.is_shown
+    assert laxest.accept_threshold == min(field.confidence for field in fields if field.confidence >= 0.95)
 
 
 def test_a_broken_file_of_promises_is_told(tmp_path: Path) -> None:

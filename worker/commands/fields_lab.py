@@ -309,6 +309,7 @@ def calibrate_pages(
 
     asked: tuple[tuple[Layout, int], ...] = (("free", pages), ("cells", cell_pages))
     folder.mkdir(parents=True, exist_ok=True)
+    recognizers = runtime.recognizers()
     shown = {}
     for layout, count in asked:
         kept_pages = folder / f"{layout}-{seed}.jsonl"
@@ -317,10 +318,10 @@ def calibrate_pages(
         fields = judge_held_out_pages(
             _data_dir(data_dir), layout, count, seed, kept=kept_pages, processes=processes, report=click.echo
         )
-        shown[layout] = choose_page_promises(fields, layout)
+        least = getattr(recognizers.calibration, layout).accept_threshold or 1.0
+        shown[layout] = choose_page_promises(fields, layout, least=least)
         for promise in shown[layout]:
             click.echo(f"{layout}: {describe_promise(promise)}")
-    recognizers = runtime.recognizers()
     about = ABOUT_PAGES.format(pages=pages, cell_pages=cell_pages, seed=seed)
     kept = keep_page_promises(shown["free"], shown["cells"], recognizers.versions, recognizers.calibration, about=about)
     path = out or MODELS_DIR / PAGE_PROMISES

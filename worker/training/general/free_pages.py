@@ -77,9 +77,13 @@ def judge_page(sample: FreePageSample, recognizers: Recognizers) -> list[SureFie
     return found
 
 
-def choose_page_promises(fields: Sequence[SureField], layout: Layout) -> tuple[Promise, ...]:
-    """Return what is shown of each rate for fields of a layout."""
-    own = [field for field in fields if field.layout == layout]
+def choose_page_promises(fields: Sequence[SureField], layout: Layout, *, least: float) -> tuple[Promise, ...]:
+    """Return what is shown of each rate for fields of a layout, from the confidence ``least`` on.
+
+    Below the threshold that the readers were judged with, what a reviewer is told kept fields from being sure; a laxer
+    threshold would let them pass.
+    """
+    own = [field for field in fields if field.layout == layout and field.confidence >= least]
     confidences, right = [field.confidence for field in own], [field.right for field in own]
     return tuple(choose_threshold(confidences, right, max_substitution_rate=rate) for rate in RATES)
 
