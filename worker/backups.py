@@ -82,8 +82,6 @@ class Backup:
         names = [name for name in self.archive.namelist() if name.startswith(f"{_TEMPLATES}/")]
         for name in names:
             yield from self._restore_file(name, folder / PurePosixPath(name).relative_to(_TEMPLATES))
-        if names and settings.templates is None:
-            yield f"set ICR_TEMPLATES={folder}"
         if _CALIBRATION in self.archive.namelist():
             target = settings.calibration or home / _CALIBRATION
             yield from self._restore_file(_CALIBRATION, target)

@@ -30,7 +30,7 @@ from worker.store.summary import clock, count_ended, queue_summary
 from worker.store.tables import JobState
 from worker.system.local_token import is_loopback, local_address
 from worker.system.private_files import append_to_private, make_private_folder
-from worker.system.private_redis import HomeLock, PrivateRedis, die_with_parent
+from worker.system.private_redis import LOCK, HomeLock, PrivateRedis, die_with_parent
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,11 @@ TICK_S = 0.2
 HEAL_S = 5.0
 SILENCE_PATIENCE_S = 30.0
 """A flushed Redis forgets the last beat, and the next canary brings it back within seconds. The patience doubles each
-time that a worker was restarted in vain, because a start may take longer on a crowded machine, and would never end."""
+time that a worker was restarted in vain, and grows with the load: where ten programs share a core, a start takes ten
+times as long, and a worker that is killed before its end never begins to read."""
+
+MOST_PATIENCE = 20.0
+"""Times that the load may lengthen it: a worker that hangs must be started again within minutes on any machine."""
 
 COLD_STOP_S = 20.0
 """Celery takes about 10 s to end after the grace time is over (measured)."""
@@ -176,7 +180,7 @@ class OneMachine:
         for folder in (self._runtime.home, self._runtime.logs_folder):
             _make_folder(folder, make_private_folder)
         _make_folder(self._runtime.inbox, partial(Path.mkdir, parents=True, exist_ok=True))
-        with HomeLock(self._runtime.home / "icr.lock"), _signals(self._stop), contextlib.ExitStack() as stack:
+        with HomeLock(self._runtime.home / LOCK), _signals(self._stop), contextlib.ExitStack() as stack:
             self._say(f"watching {self._runtime.inbox}" + ("" if self._once else "  (Ctrl-C stops)"))
             if self._redis:
                 stack.callback(self._redis.stop)
@@ -284,7 +288,7 @@ class OneMachine:
             self._silent_since, self._silence_patience_s = None, SILENCE_PATIENCE_S
         elif self._silent_since is None or self._silent_since < self._worker.started:
             self._silent_since = now
-        elif now - self._silent_since > self._silence_patience_s:
+        elif now - self._silent_since > self._silence_patience_s * _crowdedness():
             log.error("the worker is alive and silent, and is started again")
             self._worker.kill()
             self._silent_since, self._silence_patience_s = None, 2 * self._silence_patience_s
@@ -322,6 +326,11 @@ def _is_taken(host: str, port: int) -> bool:
     except OSError:
         return True
     return False
+
+
+def _crowdedness() -> float:
+    """Return how many programs want each processor; 1 where there are enough."""
+    return min(MOST_PATIENCE, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 def _is_open(summary: QueueSummary) -> bool:

