@@ -6,17 +6,16 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /app
-# Extras for this image: docker build --build-arg EXTRAS=[s3,otel]
-ARG EXTRAS=""
-# The packages change seldom, the code often: two layers.
-COPY constraints.txt pyproject.toml README.md ./
-RUN mkdir worker schemas migrations \
-    && pip install --no-cache-dir --constraint constraints.txt ".$EXTRAS" \
-    && pip uninstall --yes icr-worker
+# With the extras barcodes, heic, mail, ocr, oidc, otel, s3 and xlsx: docker build --build-arg REQUIREMENTS=requirements-all.txt
+ARG REQUIREMENTS=requirements.txt
+# The packages change seldom, the code often: two layers. Each package is the file whose hash was kept, or none.
+COPY requirements.txt requirements-all.txt ./
+RUN pip install --no-cache-dir --require-hashes --requirement "$REQUIREMENTS"
+COPY pyproject.toml README.md ./
 COPY schemas schemas
 COPY migrations migrations
 COPY worker worker
-RUN pip install --no-cache-dir --no-deps .
+RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
 # A bind mount in place of a volume must belong to this user and group: chown 10001:10001.
 RUN groupadd --gid 10001 icr && useradd --uid 10001 --gid 10001 --home-dir /data icr \

@@ -8,12 +8,14 @@ PYTEST_ALL = $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup tests/acce
 # --no-compile halves the work: Python compiles the few modules that are used when they are first used.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 comma := ,
+# What a site may install beside the worker; the other extras are for developers.
+EXTRAS_OF_A_SITE = barcodes heic mail ocr oidc otel s3 xlsx
 # The stamp of what is installed: $(call installed,test-train) is the worker with the extras test and train.
 installed = $(VENV)/.installed-$(1)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-train lint bench bench-compare bench-station train evaluate train-fields evaluate-fields laboratory chaos programs \
-        constraints docs clean
+        constraints lock sbom audit docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -75,9 +77,25 @@ clean: ## Remove the environment and the caches; the results in var/ stay
 	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-constraints: $(call installed,test-train-lint-docs) ## Pin what is installed now in constraints.txt
+constraints: $(call installed,test-train-lint-docs) ## Pin what is installed now in constraints.txt, and then with hashes
 	@{ head -1 constraints.txt; $(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable \
 	  | sed -E 's/\+.*//; / @ /d'; } > constraints.new && mv constraints.new constraints.txt
+	@$(MAKE) lock
+
+LOCK = echo setuptools | $(BIN)/uv pip compile --quiet pyproject.toml - --constraint constraints.txt --generate-hashes \
+       --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url
+
+lock: $(call installed,supply) ## Write requirements.txt and requirements-all.txt: the pins of constraints.txt with hashes
+	@$(LOCK) --output-file requirements.txt
+	@$(LOCK) $(foreach extra,$(EXTRAS_OF_A_SITE),--extra $(extra)) --output-file requirements-all.txt
+
+sbom: $(call installed,supply) ## Write build/sbom.json: every package of a worker with all extras, in CycloneDX
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py requirements requirements-all.txt --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/sbom.json
+
+audit: $(call installed,supply) ## Ask which packages have known vulnerabilities, and say plainly what could not be asked
+	@$(BIN)/python .ci/audit.py requirements-all.txt
 
 $(BIN)/python:
 	@PYTHON=$(PYTHON) .ci/make-venv $(VENV)

@@ -263,7 +263,6 @@ def test_nothing_of_ours_runs_as_root_or_writes_outside_its_volume() -> None:
     dockerfile = (PROJECT / "Dockerfile").read_text()
     assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE) == ["icr"]
     assert "poppler-utils" in dockerfile
-    assert "--constraint constraints.txt" in dockerfile
     for name in OURS:
         service = COMPOSE["services"][name]
         assert service["read_only"] is True
