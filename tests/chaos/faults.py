@@ -13,17 +13,18 @@ from collections.abc import Callable
 import redis
 
 from tests.chaos.systems import ManyProcesses, OneMachine, System
+from tests.support.disk import BALLAST, fill
 from tests.support.system import kill
 
 LONG_FREEZE_S, LONG_LOCK_S = 30.0, 20.0
 """Thrown half as often as the other faults: the first outlasts the patience of every Redis client (15 s)."""
 
 
-def throw(fault: str, system: System, dice: random.Random, freeze_s: float) -> bool:
-    """Throw one fault; False if there was nothing to throw it at just now."""
-    if fault in ("child", "worker", "watcher", "up", "redis"):
-        return _kill_one(system, fault, dice)
-    act: Callable[[], None] = {
+def throw(fault: str, system: System, dice: random.Random, freeze_s: float) -> float | None:
+    """Throw one fault; return when it is over, by the monotonic clock, or None if there was nothing to throw it at."""
+    if fault in ("child", "worker", "watcher", "server", "up", "redis"):
+        return time.monotonic() if _kill_one(system, fault, dice) else None
+    act: Callable[[], float | None] = {
         "flush": lambda: _flush(system),
         "full": lambda: _fill(system, dice.uniform(0.5, freeze_s)),
         "drop": lambda: _drop(system),
@@ -33,14 +34,17 @@ def throw(fault: str, system: System, dice: random.Random, freeze_s: float) -> b
         "long lock": lambda: _lock(system, LONG_LOCK_S),
         "freeze": lambda: _freeze(system, dice.uniform(0.5, freeze_s)),
         "lock": lambda: _lock(system, dice.uniform(0.5, freeze_s)),
-        "postgresql": lambda: _kill_postgresql(system),
+        "postgresql": lambda: _kill_postgresql(system, 1.0),
+        "away": lambda: _kill_postgresql(system, dice.uniform(1.0, 2 * freeze_s)),
+        "disk": lambda: _fill_disk(system, dice.uniform(0.5, freeze_s)),
+        "clock": lambda: _set_clock(system, dice),
         "cut": lambda: _cut(system),
     }[fault]
     try:
-        act()
+        over = act()
     except (redis.RedisError, sqlite3.OperationalError):
-        return False
-    return True
+        return None
+    return time.monotonic() if over is None else over
 
 
 def _kill_one(system: System, role: str, dice: random.Random) -> bool:
@@ -77,10 +81,10 @@ def _drop(system: System) -> None:
 
 
 def _copy(system: System) -> None:
-    """Push a hundred copies of each message that waits, up to a thousand, as a sender that repeats itself does."""
+    """Push twenty copies of each message that waits, up to two hundred, as a sender that repeats itself does."""
     with _client(system) as client:
         for message in client.lrange("icr", 0, 9):
-            client.lpush("icr", *[message] * 100)
+            client.lpush("icr", *[message] * 20)
 
 
 def _hang(system: System, dice: random.Random, seconds: float) -> None:
@@ -107,7 +111,7 @@ def _freeze(system: System, seconds: float) -> None:
             return
 
 
-def _lock(system: System, seconds: float) -> None:
+def _lock(system: System, seconds: float) -> float:
     """Hold SQLite's write lock from another process's point of view: another connection, in a thread."""
     assert isinstance(system, OneMachine)
 
@@ -118,13 +122,32 @@ def _lock(system: System, seconds: float) -> None:
             connection.execute("ROLLBACK")
 
     threading.Thread(target=hold).start()
+    return time.monotonic() + seconds
 
 
-def _kill_postgresql(system: System) -> None:
+def _kill_postgresql(system: System, seconds: float) -> None:
     assert isinstance(system, ManyProcesses)
     system.postgresql.kill()
-    time.sleep(1.0)
+    time.sleep(seconds)
     system.postgresql.start()
+
+
+def _fill_disk(system: System, seconds: float) -> None:
+    """Take all the room of the disk on which the home lies, and whatever is freed on it, for a while."""
+    assert system.disk is not None
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            fill(system.disk)
+            time.sleep(0.1)
+    finally:
+        (system.disk / BALLAST).unlink(missing_ok=True)
+
+
+def _set_clock(system: System, dice: random.Random) -> None:
+    """Set the clock of every part an hour forward, an hour back, or right."""
+    assert system.clock is not None
+    system.clock.write_text(dice.choice(["+3600", "-3600", "+0"]))
 
 
 def _cut(system: System) -> None:

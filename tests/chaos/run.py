@@ -1,46 +1,69 @@
-"""One run: scans dropped and jobs sent while faults are thrown; then the count of what came of each."""
+"""One run: scans dropped, sent and posted while faults are thrown; then the count of what came of each."""
 
 from __future__ import annotations
 
-import json
+import hashlib
+import math
+import os
 import random
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import redis
-
+from tests.chaos.fair_time import FairTime
 from tests.chaos.faults import throw
+from tests.chaos.scans import REPLACED, Fate, Scan, draw_fate, make_scan, put, read_directly
+from tests.chaos.senders import Messages, Posts
 from tests.chaos.systems import System, ask
-from tests.support.system import draw_scan
 
 OPEN = "state IN ('queued', 'running')"
 RESULTS = """
-    SELECT j.id, j.state, j.uri, j.error_reason, count(p.id), min(f.text), count(f.id)
-    FROM jobs j LEFT JOIN pages p ON p.job_id = j.id LEFT JOIN fields f ON f.page_id = p.id
-    GROUP BY j.id, j.state, j.uri, j.error_reason
+    SELECT j.id, j.source, j.state, s.sha256, j.error_reason, count(p.id), min(f.text), count(f.id)
+    FROM jobs j LEFT JOIN scans s ON s.id = j.scan_id
+    LEFT JOIN pages p ON p.job_id = j.id LEFT JOIN fields f ON f.page_id = p.id
+    GROUP BY j.id, j.source, j.state, s.sha256, j.error_reason
 """
-LATE = 0.1
-"""Share of the messages that are quicker than their files."""
+IN_LINE = 80
+"""Jobs that may be open before more is handed in."""
 
-RESEND_S = 20.0
-"""A sender that finds no row of its job sends it again: until then the message in Redis is the only copy."""
+STUCK_S = 60.0
+"""The promise: as long after the end of the last fault, everything that was handed in has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run does; the same seed gives the same scans, senders and faults."""
+    """What one run does; the same seed gives the same scans, senders and faults.
+
+    Scans are handed in by rounds. In a round ``faults`` are thrown, on average, while its scans come in; then there is
+    none until all have ended, and what that takes is measured. After ``most_s`` seconds no other round begins.
+    """
 
     scans: int
     jobs: int
     seed: int
-    scans_per_fault: float
-    freeze_s: float
-    patience_s: float
+    posts: int = 0
+    round: int = 100
+    faults: float = 3.0
+    freeze_s: float = 5.0
+    patience_s: float = 600.0
+    most_s: float = math.inf
     long_faults: bool = False
+
+    @property
+    def total(self) -> int:
+        """The number of scans that are handed in."""
+        return self.scans + self.jobs + self.posts
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Recovery:
+    """How long after the last fault of a round nothing was open any more, by ``FairTime`` and by the wall."""
+
+    seconds: float
+    wall_s: float
+    fault: str
 
 
 @dataclass(slots=True)
@@ -49,10 +72,14 @@ class Figures:
 
     faults: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-    done: int = 0
+    ended: int = 0
+    refused: int = 0
+    replaced: int = 0
     resent: int = 0
-    longest_standstill_s: float = 0.0
-    standstill_after: str = ""
+    posted: int = 0
+    stalled: int = 0
+    handed_in: Counter[str] = field(default_factory=Counter)
+    recoveries: list[Recovery] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -62,6 +89,7 @@ def run_chaos(system: System, plan: Plan, *, say: Callable[[str], None] = print)
     try:
         run.go()
     finally:
+        run.posts.close()
         system.stop()
     return run.figures
 
@@ -70,154 +98,230 @@ class _Run:
     def __init__(self, system: System, plan: Plan, say: Callable[[str], None]) -> None:
         self.system, self.plan, self.say = system, plan, say
         self.figures = Figures()
+        self.posts = Posts(system, plan.seed)
         self._dice = random.Random(plan.seed)
         self._faults = system.faults
         if plan.long_faults:
             self._faults = (*system.faults, *system.faults, *system.long_faults)
-        self._outbox = system.home.folder.parent / "outbox"
-        self._to_drop = list(range(plan.scans))
-        self._to_send = list(range(plan.scans, plan.scans + plan.jobs))
-        self._sent: dict[str, tuple[int, float]] = {}
+        self._beside = system.home.folder.parent
+        self._messages = Messages(system, self._beside / "outbox", self._dice)
+        self._handed: dict[str, Scan] = {}
+        self._to_drop: list[Scan] = []
+        self._to_replace: list[tuple[float, Scan]] = []
+        self._fault_over, self._thrown = 0.0, "no fault"
 
     def go(self) -> None:
+        self.system.home.inbox.mkdir(exist_ok=True)
         (self.system.home.inbox / "everything").symlink_to("/")  # which nobody may follow
         started = time.monotonic()
-        next_fault = self._next_fault(0)
-        moved = started
-        ended, thrown = 0, "no fault"
-        while not self._all_ended():
-            now = time.monotonic()
-            self.system.supervise()
-            self._feed()
-            counted = self._count_ended()
-            if counted > ended:
-                ended = counted
-                if now - moved > self.figures.longest_standstill_s:
-                    self.figures.longest_standstill_s, self.figures.standstill_after = now - moved, thrown
-                moved = now
-            if ended >= next_fault and ended < self.plan.scans + self.plan.jobs:
-                fault = self._dice.choice(self._faults)
-                if throw(fault, self.system, self._dice, self.plan.freeze_s):
-                    self.figures.faults[fault] += 1
-                    thrown = fault
-                    next_fault = self._next_fault(ended)
-            if now - started > self.plan.patience_s:
-                self.figures.problems.append(f"not at its end after {self.plan.patience_s:.0f} s")
+        numbers = list(range(self.plan.total))
+        self._dice.shuffle(numbers)
+        for begin in range(0, len(numbers), self.plan.round):
+            if time.monotonic() - started > self.plan.most_s or not self._do_round(numbers[begin:][: self.plan.round]):
                 break
-            time.sleep(0.2)
         self.figures.seconds = time.monotonic() - started
-        self._wait_for_moves()
         self._verify()
 
-    def _next_fault(self, ended: int) -> float:
-        """Return after how many ended scans the next fault comes: by work done, so that a slow machine gets on.
+    def _do_round(self, numbers: list[int]) -> bool:
+        """Hand scans in under fire, and wait until all have ended; False if they do not."""
+        before, left = self._count_ended(), list(numbers)
+        faults = iter(sorted(self._draw_faults(len(numbers))))
+        next_fault = next(faults, None)
+        given_up_at = time.monotonic() + self.plan.patience_s
+        while left or next_fault is not None:
+            self._tend()
+            left = self._feed(left)
+            if next_fault is not None and (self._count_ended() - before >= next_fault or not left):
+                self._throw()
+                next_fault = next(faults, None)
+            if time.monotonic() > given_up_at:
+                self.figures.problems.append(f"{len(left)} scans of a round could not be handed in")
+                return False
+            time.sleep(0.1)
+        return self._recover()
+
+    def _draw_faults(self, scans: int) -> Iterator[float]:
+        """Draw after how many ended scans faults come: by work done, so that a slow machine gets on.
 
         Every fourth comes at once, into the recovery from the one before.
         """
-        return ended if self._dice.random() < 0.25 else ended + self._dice.expovariate(1 / self.plan.scans_per_fault)
+        ended = 0.0
+        while (ended := ended + self._dice.expovariate(self.plan.faults / scans)) < 0.9 * scans:
+            yield ended
+            while self._dice.random() < 0.25:
+                yield ended
 
-    def _feed(self) -> None:
-        """Drop some scans and send some jobs, as fast as they are read: faults meet work at every stage."""
-        counted = ask(self.system, f"SELECT count(*) FROM jobs WHERE {OPEN}")
-        if counted is None or counted[0][0] > 40:
-            return
-        for _ in range(self._dice.randint(0, 6)):
-            if self._to_drop:
-                number = self._to_drop.pop()
-                draw_scan(self.system.home.inbox / "field" / f"{number}.png", number)
-            if self._to_send:
-                number = self._to_send.pop()
-                self._sent[str(uuid.UUID(int=self._dice.getrandbits(128), version=4))] = (number, 0.0)
-        self._send_unknown()
-
-    def _send_unknown(self) -> None:
-        """Send every job of which the database knows nothing, and again after a while."""
-        known = ask(self.system, "SELECT id FROM jobs WHERE source = 'message'")
-        if known is None:
-            return
-        left = self._sent.keys() - {row[0] for row in known}
-        now = time.monotonic()
-        for job_id in left:
-            number, at = self._sent[job_id]
-            if now - at < RESEND_S:
-                continue
-            path = self._outbox / f"{number}.png"
-            is_late = not path.exists() and self._dice.random() < LATE
-            if not path.exists() and not is_late:
-                draw_scan(path, number)
-            try:
-                self._push(job_id, path)
-            except redis.RedisError:
+    def _throw(self) -> None:
+        for _ in range(5):
+            fault = self._dice.choice(self._faults)
+            over = throw(fault, self.system, self._dice, self.plan.freeze_s)
+            if over is not None:
+                self.figures.faults[fault] += 1
+                self._fault_over, self._thrown = max(over, self._fault_over), fault
                 return
-            finally:
-                if is_late:
-                    time.sleep(0.2)
-                    draw_scan(path, number)
-            self.figures.resent += at > 0
-            self._sent[job_id] = (number, now)
+            time.sleep(0.2)
+            self.system.supervise()
 
-    def _push(self, job_id: str, path: Path) -> None:
-        message = {
-            "body": json.dumps([[{"uri": path.as_uri(), "id": job_id, "template": "field"}], {}, {}]),
-            "content-type": "application/json",
-            "content-encoding": "utf-8",
-            "headers": {"task": "icr.read_scan", "id": job_id},
-            "properties": {"delivery_tag": str(uuid.uuid4()), "delivery_info": {}, "priority": 4},
-        }
-        with redis.Redis(unix_socket_path=str(self.system.redis_socket), socket_timeout=2) as client:
-            client.lpush("icr", json.dumps(message))
+    def _recover(self) -> bool:
+        """Wait until nothing of what was handed in is open, and note how long that took after the last fault."""
+        time.sleep(max(0.0, self._fault_over - time.monotonic()))
+        clock, said = FairTime(self.system.all_pids), False
+        while left := self._name_left():
+            clock.tick()
+            if clock.seconds > STUCK_S and not said:
+                said = True
+                self.figures.problems.append(f"stuck for a minute after '{self._thrown}': {left}")
+            if clock.wall_s > self.plan.patience_s:
+                self.figures.problems.append(f"not at its end after {clock.wall_s:.0f} s: {left}")
+                return False
+            self._tend()
+            time.sleep(0.2)
+        self.figures.recoveries.append(Recovery(clock.seconds, clock.wall_s, self._thrown))
+        self.say(
+            f"  {self._count_ended()} ended, {self.figures.faults.total()} faults; the round's end "
+            f"{clock.seconds:.0f} s after '{self._thrown}' ({clock.wall_s:.0f} s on the wall), "
+            f"load {os.getloadavg()[0]:.0f}, {len(self.figures.problems)} problems"
+        )
+        return True
+
+    def _tend(self) -> None:
+        """Start what has died, let senders send, and replace files whose moment has come."""
+        self.system.supervise()
+        self._messages.send()
+        now = time.monotonic()
+        waiting = []
+        for at, scan in self._to_replace:
+            if now < at or not self._drop(scan):
+                waiting.append((at, scan))
+        self._to_replace = waiting
+        self._to_drop = [scan for scan in self._to_drop if not self._drop(scan)]
+
+    def _feed(self, left: list[int]) -> list[int]:
+        """Hand in some scans by the way of each, as fast as they are read: faults meet work at every stage."""
+        counted = ask(self.system, f"SELECT count(*) FROM jobs WHERE {OPEN}")
+        if counted is None or counted[0][0] + self.posts.open > IN_LINE:
+            return left
+        some = self._dice.randint(0, 24)
+        for number in left[:some]:
+            if number < self.plan.scans:
+                self._plan_drop(number)
+                way = "files"
+            elif number < self.plan.scans + self.plan.jobs:
+                self._messages.add(make_scan(number))
+                way = "messages"
+            else:
+                self.posts.add(make_scan(number))
+                way = "posts"
+            self.figures.handed_in[way] += 1
+        return left[some:]
+
+    def _plan_drop(self, number: int) -> None:
+        if self._dice.random() < REPLACED:
+            self._to_drop.append(make_scan(number, serial=1, required=False))
+            self._to_replace.append((time.monotonic() + self._dice.uniform(0, 1.5), make_scan(number)))
+            self.figures.replaced += 1
+        else:
+            self._to_drop.append(make_scan(number, fate=draw_fate(self._dice)))
+
+    def _drop(self, scan: Scan) -> bool:
+        if scan.required and any(scan.number == other.number for other in self._to_drop if not other.required):
+            return False  # the file that it replaces is not there yet
+        done = put(self.system.home.inbox / "field" / scan.name, scan.content)
+        if done:
+            self._handed[scan.sha256] = scan
+        return done
 
     def _count_ended(self) -> int:
         counted = ask(self.system, f"SELECT count(*) FROM jobs WHERE NOT {OPEN}")
         return counted[0][0] if counted else 0
 
-    def _all_ended(self) -> bool:
-        if self._to_drop or self._to_send:
-            return False
-        if self._count_ended() < self.plan.scans + self.plan.jobs:
-            self._send_unknown()
-            return False
-        return ask(self.system, f"SELECT count(*) FROM jobs WHERE {OPEN}") == [(0,)]
-
-    def _wait_for_moves(self) -> None:
-        deadline = time.monotonic() + 60
-        while len(self.system.home.listed("done")) < self.plan.scans and time.monotonic() < deadline:
-            self.system.supervise()
-            time.sleep(0.2)
+    def _name_left(self) -> str:
+        """Say what is not at its end; nothing if everything is."""
+        ways = {"to drop": len(self._to_drop), "to replace": len(self._to_replace), "to post": self.posts.open}
+        inbox = self.system.home.inbox
+        ways |= {f"in {place}": len(list(_find_scans(inbox / place))) for place in ("field", ".working")}
+        states = ask(self.system, "SELECT state, count(*) FROM jobs GROUP BY state")
+        if states is None:
+            return "the database does not answer"
+        by_state: dict[str, int] = dict(map(tuple, states))
+        ways |= {state: by_state.get(state, 0) for state in ("queued", "running")}
+        if not any(ways.values()):
+            known = {row[0] for row in ask(self.system, "SELECT id FROM jobs") or []}
+            ways["messages without a row"] = len(self._messages.scans.keys() - known)
+            ways["posts without a row"] = len(self.posts.scans.keys() - known)
+            hashes = {row[0] for row in ask(self.system, "SELECT sha256 FROM scans") or []}
+            ways["files without a row"] = sum(s.required and sha not in hashes for sha, s in self._handed.items())
+        return ", ".join(f"{count} {way}" for way, count in ways.items() if count)
 
     def _verify(self) -> None:
         """Hold what the database and the folder have against what was put in."""
-        problems, total = self.figures.problems, self.plan.scans + self.plan.jobs
+        self.figures.resent = self._messages.resent
+        self.figures.posted, self.figures.stalled = self.posts.tries, self.posts.stalled
+        problems = self.figures.problems
+        problems += self.posts.problems
         rows = ask(self.system, RESULTS) or []
-        numbers = Counter(int(Path(row[2]).stem) for row in rows)
-        problems += [f"scan {n} has {count} jobs" for n, count in numbers.items() if count != 1]
-        problems += [f"scan {n} is lost" for n in range(total) if n not in numbers]
-        problems += [f"job {row[0]} is {row[1]}: {row[3]}" for row in rows if row[1] != "done"]
-        problems += [f"job {row[0]} has {row[4]} pages, {row[6]} fields" for row in rows if (row[4], row[6]) != (1, 1)]
-        truth = _read_directly(self._outbox.parent / "truth", range(total))
-        problems += [
-            f"scan {Path(row[2]).stem} reads {row[5]!r}, not {truth[int(Path(row[2]).stem)]!r}"
-            for row in rows
-            if row[5] != truth.get(int(Path(row[2]).stem))
-        ]
-        missing = {f"{n}.png" for n in range(self.plan.scans)} - set(self.system.home.listed("done"))
-        problems += [f"{name} is not in done/" for name in sorted(missing)]
-        left = [p.name for p in (self.system.home.inbox / ".working").rglob("*.png")]
-        problems += [f"{name} is left in .working/" for name in left]
-        self.figures.done = sum(row[1] == "done" for row in rows)
+        by_job = self._messages.scans | {job_id: [scan] for job_id, scan in self.posts.scans.items()}
+        truth = read_directly({s.shown for s in self._all_scans()}, self._beside / "truth")
+        counted: Counter[str] = Counter()
+        for job_id, source, state, sha256, reason, pages, text, fields in rows:
+            scans = [self._handed[sha256]] if source == "inbox" and sha256 in self._handed else by_job.get(job_id, [])
+            scan = next((scan for scan in scans if scan.sha256 == sha256), None)
+            if scan is None:
+                problems.append(f"job {job_id} ({source}, {state}: {reason}) is of no scan that was handed in")
+                continue
+            counted[f"{source} {scan.number} {scan.serial}" if source == "inbox" else job_id] += 1
+            problems += self._judge(scan, job_id, state, reason, (pages, fields), text, truth)
+        wanted = {f"inbox {s.number} {s.serial}": s.required for s in self._handed.values()}
+        wanted |= dict.fromkeys(by_job, True)
+        problems += [f"{name} is lost" for name, required in wanted.items() if required and not counted[name]]
+        problems += [f"{name} has {count} jobs" for name, count in counted.items() if count > 1]
+        problems += self._check_folders(rows)
+
+    def _judge(
+        self, scan: Scan, job_id: str, state: str, reason: str | None, counts: tuple[int, int], text: str | None,
+        truth: dict[int, str],
+    ) -> Iterator[str]:  # fmt: skip
+        told = f"scan {scan.number} (job {job_id}, {state}: {reason})"
+        if state != scan.fate:
+            yield f"{told} should be {scan.fate}"
+        elif scan.fate is Fate.READ:
+            self.figures.ended += 1
+            if counts != (1, 1):
+                yield f"{told} has {counts[0]} pages and {counts[1]} fields"
+            elif text != truth[scan.shown]:
+                yield f"{told} reads {text!r}, not {truth[scan.shown]!r}"
+        else:
+            self.figures.ended += 1
+            self.figures.refused += 1
+            if not reason:
+                yield f"{told} has no reason"
+
+    def _check_folders(self, rows: list[tuple[str, ...]]) -> Iterator[str]:
+        """Find each file of the folder where its row says, once, and none anywhere else."""
+        wanted = Counter(("done" if row[2] == "done" else "failed", row[3]) for row in rows if row[1] == "inbox")
+        found = Counter(
+            (folder, hashlib.sha256(path.read_bytes()).hexdigest())
+            for folder in ("done", "failed", "duplicate")
+            for path in _find_scans(self.system.home.inbox / folder)
+        )
+        for (folder, sha256), count in (wanted - found).items():
+            yield f"scan {self._name(sha256)} is missing {count} times in {folder}/"
+        for (folder, sha256), count in (found - wanted).items():
+            yield f"scan {self._name(sha256)} lies {count} times too often in {folder}/"
+        for place in ("field", ".working", ".posted/coming"):
+            yield from (f"{place}/{path.name} is left" for path in _find_scans(self.system.home.inbox / place, ""))
+
+    def _name(self, sha256: str) -> str:
+        return str(self._handed[sha256].number) if sha256 in self._handed else sha256
+
+    def _all_scans(self) -> Iterator[Scan]:
+        yield from self._handed.values()
+        yield from self.posts.scans.values()
+        for scans in self._messages.scans.values():
+            yield from scans
 
 
-def _read_directly(folder: Path, numbers: range) -> dict[int, str]:
-    """Read the same scans in this process, with no queue and no fault."""
-    from worker.bootstrap import build_runtime
-    from worker.page_kinds import LoneField
-    from worker.pipeline import read_page
-    from worker.rasterizer import open_pages
-
-    runtime, texts = build_runtime(), {}
-    for number in numbers:
-        path = draw_scan(folder / f"{number}.png", number)
-        (page,) = open_pages(path, scan_id="truth", limits=runtime.limits())
-        reading = read_page(page, LoneField(), runtime.recognizers(), runtime.accept_policy)
-        texts[number] = reading.fields[0].text
-    return texts
+def _find_scans(folder: Path, suffix: str = ".png") -> Iterator[Path]:
+    """Yield the files below a folder from which others are moved meanwhile."""
+    for at, _, names in os.walk(folder):
+        yield from (Path(at) / name for name in names if name.endswith(suffix) and name != "lock")

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.disk import fill
+from tests.support.disk import small_disk as mounted_disk
 from tests.support.servers import PostgresqlServer, find_postgresql
 from tests.support.system import Home, draw_scan, processes_of, wait_until
 from worker.errors import DatabaseUnavailableError
@@ -28,31 +29,13 @@ pytestmark = pytest.mark.timeout(300)
 
 @contextmanager
 def small_disk(megabytes: int, *options: str) -> Iterator[Path]:
-    """Mount a file system of a few megabytes; unmount it whatever happens."""
-    place = Path(tempfile.mkdtemp(prefix="icr-disk-", dir="/tmp"))
-    command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={megabytes}m", *options]), "icr-test", str(place)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        place.rmdir()
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    try:
+    """Mount a small disk, or skip the test where nothing may be mounted."""
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(mounted_disk(megabytes, *options))
+        except PermissionError as error:
+            pytest.skip(str(error))
         yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-        place.rmdir()
-
-
-def fill(disk: Path) -> Path:
-    """Take the last byte of a disk; deleting the file that is returned gives it back."""
-    ballast = disk / ".ballast"
-    with ballast.open("ab", buffering=0) as file:
-        for size in (2**16, 2**12, 1):
-            try:
-                while file.write(b"\0" * size):
-                    pass
-            except OSError:
-                continue
-    return ballast
 
 
 @contextmanager
