@@ -20,7 +20,7 @@ from worker.system.private_redis import PrivateRedis
 
 pytestmark = pytest.mark.timeout(280)
 
-SHORT = Plan(scans=14, jobs=13, posts=13, seed=20260101, round=20, faults=3.0, freeze_s=2.0, patience_s=240.0)
+SHORT = Plan(scans=12, jobs=8, posts=8, seed=20260101, round=14, faults=2.0, freeze_s=2.0, patience_s=240.0)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_redis_that_refuses_for_lack_of_memory_loses_nothing(home: Home, broke
 
 @pytest.mark.parametrize("system", [OneMachine, ManyProcesses])
 def test_chaos_in_short(system: type[OneMachine | ManyProcesses], tmp_path: Path) -> None:
-    """Forty scans under fire: each ends exactly once, as it should. ``make chaos`` is the long form."""
+    """Twenty-eight scans under fire: each ends exactly once, as it should. ``make chaos`` is the long form."""
     (tmp_path / "outbox").mkdir()
     figures = run_chaos(system(tmp_path / "home", ICR_SCAN_ROOTS=str(tmp_path / "outbox")), SHORT)
     assert figures.problems == []
