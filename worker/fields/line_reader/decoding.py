@@ -175,19 +175,22 @@ def string_log_probabilities(merged: Floats, strings: Sequence[str]) -> NDArray[
         row[1 : 2 * len(string) : 2] = [int(d) for d in string]
     may_skip = np.zeros(labels.shape)
     may_skip[:, 3::2] = labels[:, 3::2] != labels[:, 1:-2:2]
-    emission = np.exp(_without_repeated_blanks(merged).astype(np.float64))[:, :, labels]
-    forward = np.zeros(emission[:, 0].shape)
-    forward[..., :2] = emission[:, 0, :, :2]
-    most = np.ones((*forward.shape[:2], emission.shape[1]))
-    for column in range(1, emission.shape[1]):
-        reached = forward.copy()
-        reached[..., 1:] += forward[..., :-1]
-        reached[..., 2:] += forward[..., :-2] * may_skip[:, 2:]
-        np.multiply(reached, emission[:, column], out=forward)
-        largest = np.maximum.reduce(forward, axis=-1, keepdims=True) + IMPOSSIBLE
+    likely = np.exp(_without_repeated_blanks(merged).astype(np.float64))
+    emission = likely.swapaxes(0, 1)[:, :, labels]  # (T, R, U, states)
+    forward, reached = np.zeros(emission[0].shape), np.empty(emission[0].shape)
+    forward[..., :2] = emission[0, ..., :2]
+    most = np.ones((*emission.shape[:3], 1))
+    skipped = np.empty(forward[..., 2:].shape)
+    one_on, two_on, from_one, from_two = reached[..., 1:], reached[..., 2:], forward[..., :-1], forward[..., :-2]
+    for emitted, largest in zip(emission[1:], most[1:], strict=True):  # in place: the arrays are small, and many
+        reached[...] = forward
+        one_on += from_one
+        two_on += np.multiply(from_two, may_skip[:, 2:], out=skipped)
+        np.multiply(reached, emitted, out=forward)
+        np.maximum.reduce(forward, axis=-1, keepdims=True, out=largest)
+        largest += IMPOSSIBLE
         forward /= largest
-        most[..., column] = largest[..., 0]
-    scale = np.log(most).cumsum(axis=-1)[..., -1]
+    scale = np.log(np.ascontiguousarray(most[..., 0].transpose(1, 2, 0))).cumsum(axis=-1)[..., -1]
     last = np.array([2 * len(s) for s in strings])
     rows = np.arange(len(strings))
     ends = forward[:, rows, last] + np.where(last > 0, forward[:, rows, last - 1], 0)
