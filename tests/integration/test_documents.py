@@ -26,7 +26,7 @@ from worker.store.awaiting import count_awaiting
 from worker.store.documents import accept_split, list_proposals, load_proposal
 from worker.store.jobs import get_job, store_readings
 from worker.store.purge import plan_purge
-from worker.store.results import Selection, iter_pages
+from worker.store.results import Selection, _page_query, iter_pages
 from worker.system.local_token import read_local_token
 from worker.values import Page, PageReading, Separator
 
@@ -80,6 +80,15 @@ def test_a_split_that_is_none_is_refused(engine: Engine, cuts: dict[int, str]) -
         accept_split(engine, job, cuts, who="mira")
     proposal = load_proposal(engine, job)
     assert proposal is not None and not proposal.is_accepted
+
+
+def test_pages_of_a_reference_are_found_by_an_index(engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL plans by the size of tables")
+    query = _page_query(Selection(reference="A")).compile(engine, compile_kwargs={"literal_binds": True})
+    with engine.connect() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
+    assert not [step for step in plan if step.startswith("SCAN pages")], plan
 
 
 def test_trusted_sheets_split_at_once(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Label, Row, and_, delete, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, Label, Row, Select, and_, delete, exists, func, insert, select
 
 from worker.errors import InvalidReviewError, StaleReviewError
 from worker.separators import LONGEST_REFERENCE, Document, split_documents
@@ -97,6 +97,11 @@ def reference_of_page() -> Label[str | None]:
     """Return the reference of a page in a query of pages and jobs: its document's, else its job's."""
     of_page = select(DocumentRow.reference).where(_covers_page()).scalar_subquery()
     return func.coalesce(of_page, JobRow.reference).label("reference")
+
+
+def jobs_with_document(reference: str) -> Select[str]:
+    """Return the query of the jobs with an accepted document of this reference."""
+    return select(DocumentRow.job_id).where(DocumentRow.reference == reference, DocumentRow.accepted_at.is_not(None))
 
 
 def holds_reference(reference: str) -> ColumnElement[bool]:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, or_, select, tuple_, union
 from sqlalchemy.orm import aliased
 
 from schemas.reading import AlternativeOut, DigitOut, DoubtOut, MoneyOut, StoredField, StoredPage
-from worker.store.documents import holds_reference, reference_of_page
+from worker.store.documents import holds_reference, jobs_with_document, reference_of_page
 from worker.store.engine import reading
 from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow
 from worker.store.views import low_confidence_digits, page_review_queue, review_queue
@@ -150,8 +150,11 @@ def _page_query(selection: Selection) -> Select[*tuple[Any, ...]]:
     if selection.template is not None:
         query = query.where(PageRow.template == selection.template)
     if conditions := _of_job(selection):
-        of_job: ColumnElement[bool] = PageRow.job_id.in_(select(_READ_UNDER).where(*conditions))
+        jobs = select(_READ_UNDER).where(*conditions)
+        of_job: ColumnElement[bool] = PageRow.job_id.in_(jobs)
         if selection.reference is not None and selection.job is None:
+            split = jobs_with_document(selection.reference)  # named first, so that an index finds the few pages
+            query = query.where(PageRow.job_id.in_(union(jobs, split)))
             of_job = or_(of_job, holds_reference(selection.reference))
         query = query.where(of_job)
     return query
