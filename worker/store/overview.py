@@ -99,17 +99,17 @@ def list_work(engine: Engine, hours: float) -> list[Work]:
 def count_key_errors(engine: Engine) -> dict[str, tuple[int, int]]:
     """Return how many fields that are keyed twice each person keyed, and how many otherwise than they were decided.
 
-    Only the digits are compared, of the latest ``KEYS_COUNTED`` keys that were not taken back.
+    Only the digits are compared, of those of the latest ``KEYS_COUNTED`` keys that were not taken back.
     """
     undoing = aliased(ReviewRow)
-    stands = ~exists().where(undoing.undoes == ReviewRow.id)
-    query = select(ReviewRow.who, ReviewRow.after, FieldRow.final_text).join(
-        FieldRow, FieldRow.id == ReviewRow.field_id
-    )
-    query = query.where(ReviewRow.action == literal_column("'key'"), FieldRow.final_text.is_not(None), stands)
+    latest = select(ReviewRow.id, ReviewRow.who, ReviewRow.after, ReviewRow.field_id)
+    latest = latest.where(ReviewRow.action == literal_column("'key'")).order_by(ReviewRow.id.desc())
+    keys = latest.limit(KEYS_COUNTED).subquery().c  # first, so that PostgreSQL joins no more than these
+    query = select(keys.who, keys.after, FieldRow.final_text).join(FieldRow, FieldRow.id == keys.field_id)
+    query = query.where(FieldRow.final_text.is_not(None), ~exists().where(undoing.undoes == keys.id))
     found: dict[str, tuple[int, int]] = {}
     with reading(engine) as connection:
-        for row in connection.execute(query.order_by(ReviewRow.id.desc()).limit(KEYS_COUNTED)):
+        for row in connection.execute(query):
             keyed, wrong = found.get(row.who, (0, 0))
             found[row.who] = keyed + 1, wrong + (_digits_of(row.after) != _digits_of(row.final_text))
     return found
