@@ -16,6 +16,9 @@ Floats = tuple[float, ...]
 
 CERTAINTY = 0.95
 """With which a promise is shown: the chance that the labelled fields were not lucky ones."""
+STRANGER_DOUBT = 1 / 3
+"""Of a source of which no promise is shown, a field may be left with this share of the doubt that others are accepted
+with. It is a margin, and promises nothing: only the source's own labelled fields do."""
 FARTHEST = 6.0
 """Standard deviations beyond which more of a piece of evidence says no more."""
 
@@ -66,6 +69,12 @@ class FieldCalibration:
             logit += weight * min(FARTHEST, max(-FARTHEST, standard))
         return 1 / (1 + math.exp(-logit))
 
+    @property
+    def stranger_threshold(self) -> float | None:
+        """The least confidence that is accepted of a source of which no promise is shown; None where nothing may be."""
+        own = self.promise.accept_threshold
+        return None if own is None else 1 - (1 - own) * STRANGER_DOUBT
+
     def is_enough(self, confidence: float) -> bool:
         """Tell whether a field of this confidence may be accepted."""
         return self.accept_threshold is not None and confidence >= self.accept_threshold
@@ -97,11 +106,19 @@ class Pooling:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadersCalibration:
-    """How strings are pooled, and the calibrations of free fields and of rows of cells."""
+    """How strings are pooled, and the calibrations of free fields and of rows of cells.
+
+    ``knows_source`` tells whether the promises were shown on the fields of this site, by ``icr calibrate``.
+    """
 
     free: FieldCalibration
     cells: FieldCalibration
     pooling: Pooling = Pooling()
+    knows_source: bool = False
+
+    def of_layout(self, layout: str) -> FieldCalibration:
+        """Return the calibration of ``free`` fields or of rows of ``cells``."""
+        return self.cells if layout == "cells" else self.free
 
     def promising(self, max_substitution_rate: float) -> ReadersCalibration:
         """Return both held to a promise."""

@@ -159,7 +159,7 @@ _WORDS = {
     DoubtKind.MAY_BE_PART: "the number may be a part of what is written there",
     DoubtKind.MAY_BE_TWO: "its digits stand so far apart that it may be two numbers",
     DoubtKind.UNSURE_TURN: "which way up the page lies is not sure",
-    DoubtKind.NO_PROMISE: "no promise this strict is shown for pages without a form",
+    DoubtKind.NO_PROMISE: "no promise this strict is shown for this source",
     DoubtKind.MAY_BE_PRINT: "it may be printed on the form: a template drafted from the blank form knows",
     DoubtKind.WRITING_IN_NO_FIELD: "what may be writing is in no field: {places}",
     DoubtKind.UNEXPECTED_MARK: "a mark that the field does not expect: {first} in {second}",

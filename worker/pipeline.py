@@ -76,7 +76,11 @@ def excuse_blank_backs(pages: Iterable[tuple[T, PageReading]]) -> Iterator[tuple
 
 def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:
     if isinstance(kind, LoneField):
-        return _page_reading(page, _read([_whole_page(page, kind.grammar)], recognizers, policy), recognizers)
+        crop = _whole_page(page, kind.grammar)
+        (read,) = read_fields([crop], recognizers)
+        if policy.accept_threshold is None:
+            read = _held_to_stranger(crop, read, recognizers)
+        return _page_reading(page, _decide([crop], [read], policy), recognizers)
     if isinstance(kind, FreePage):
         writing = find_free_writing(page, recognizers)
         reads = read_fields(writing.fields, recognizers)
@@ -119,13 +123,23 @@ def _held_to_pages(crop: FieldCrop, read: RawReading, recognizers: Recognizers) 
     return read if own is None else replace(read, accept_threshold=max(own, threshold))
 
 
+def _held_to_stranger(crop: FieldCrop, read: RawReading, recognizers: Recognizers) -> RawReading:
+    """Return what was read of a lone crop, with the stricter threshold of a source of which no promise is shown.
+
+    Nobody says what it was cut from. Once ``icr calibrate`` has seen the site's own fields, their promise holds.
+    """
+    known = recognizers.calibration
+    if read.blank or read.accept_threshold is None or known.knows_source:
+        return read
+    threshold = known.of_layout(crop.spec.layout).stranger_threshold
+    if threshold is not None and read.confidence < threshold:
+        return replace(read, accept_threshold=threshold, doubts=(*read.doubts, Doubt(DoubtKind.NO_PROMISE)))
+    return replace(read, accept_threshold=threshold)
+
+
 def _doubt_all(reading: PageReading, doubt: Doubt) -> PageReading:
     fields = tuple(f if f.status is FieldStatus.NOT_READ else add_doubt(f, doubt) for f in reading.fields)
     return replace(reading, fields=fields, doubts=(*reading.doubts, doubt))
-
-
-def _read(crops: Sequence[FieldCrop], recognizers: Recognizers, policy: AcceptPolicy) -> tuple[FieldReading, ...]:
-    return _decide(crops, read_fields(crops, recognizers), policy)
 
 
 def _decide(crops: Sequence[FieldCrop], reads: Sequence[RawReading], policy: AcceptPolicy) -> tuple[FieldReading, ...]:

@@ -1,4 +1,4 @@
-"""Promises for pages without a form: shown for the models at hand or none, and what they let be accepted."""
+"""Promises for pages without a form and for lone crops: what they let be accepted, and what is held back without."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 
 from tests.support.data import PROJECT
-from worker.calibration import UNCALIBRATED, Promise
+from worker.calibration import UNCALIBRATED, Promise, keep_calibration
 from worker.decision.fields import AcceptPolicy
 from worker.doubts import DoubtKind
 from worker.errors import ModelFileError
 from worker.models.runtime import MODELS_DIR, PAGE_PROMISES, load_recognizers
-from worker.page_kinds import FreePage
+from worker.page_kinds import FreePage, LoneField
 from worker.page_promises import NO_PAGE_PROMISES, PagePromises, keep_page_promises, parse_page_promises
 from worker.pipeline import read_page
+from worker.synthesis.fields import draw_field
 from worker.training.general.free_pages import SureField, choose_page_promises, judge_held_out_pages
 from worker.values import FieldReading, FieldStatus, Page, Recognizers
 
 SHOWN = Promise(0.005, 0.998, is_shown=True, labelled=2000, accepted=1500, wrong=1)
 LAX = Promise(0.02, 0.9, is_shown=True, labelled=2000, accepted=1800, wrong=20)
+DEFAULT = AcceptPolicy()
 NOT_SHOWN = Promise(0.005, 0.99, labelled=20, accepted=10)
 VERSIONS = {"digits": "1", "fields": "2"}
 
@@ -86,6 +88,39 @@ def test_no_threshold_is_laxer_than_that_of_the_readers() -> None:
     laxest = choose_page_promises(fields, "free", least=0.95)[-1]
     assert laxest.is_shown
     assert laxest.accept_threshold == min(field.confidence for field in fields if field.confidence >= 0.95)
+
+
+def read_crop(recognizers: Recognizers, *, confident: float, policy: AcceptPolicy = DEFAULT) -> FieldReading:
+    """Read a lone crop with a calibration that gives every field one confidence, and accepts from 0.97."""
+    free = replace(
+        recognizers.calibration.free,
+        weights=np.zeros_like(recognizers.calibration.free.weights),
+        bias=float(np.log(confident / (1 - confident))),
+        promise=Promise(0.005, 0.97, is_shown=True),
+    )
+    known = replace(recognizers, calibration=replace(recognizers.calibration, free=free))
+    grey = draw_field(np.random.default_rng(3), "4071", clean=True).grey
+    (field,) = read_page(Page("crop", 0, grey), LoneField(), known, policy).fields
+    assert field.text == "4071"
+    return field
+
+
+def test_a_lone_crop_needs_more_confidence_until_its_source_is_known(recognizers: Recognizers) -> None:
+    held = read_crop(recognizers, confident=0.985)
+    assert held.status is FieldStatus.REVIEW
+    assert [doubt.kind for doubt in held.doubts] == [DoubtKind.NO_PROMISE, DoubtKind.LOW_CONFIDENCE]
+    assert held.accept_threshold == pytest.approx(0.99)
+    assert read_crop(recognizers, confident=0.992).status is FieldStatus.ACCEPTED
+    known = replace(recognizers, calibration=replace(recognizers.calibration, knows_source=True))
+    assert read_crop(known, confident=0.985).status is FieldStatus.ACCEPTED
+    assert read_crop(recognizers, confident=0.985, policy=AcceptPolicy(0.98)).status is FieldStatus.ACCEPTED
+
+
+def test_a_site_s_own_calibration_knows_its_source(tmp_path: Path) -> None:
+    own = tmp_path / "calibration.json"
+    own.write_text(json.dumps(keep_calibration(load_recognizers().calibration)), encoding="utf-8")
+    assert load_recognizers(calibration=own).calibration.knows_source
+    assert not load_recognizers().calibration.knows_source
 
 
 def test_a_broken_file_of_promises_is_told(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,7 @@ def _read_page_promises(path: Path, versions: dict[str, str], calibration: Reade
 
 def _read_calibration(path: Path) -> ReadersCalibration:
     try:
-        return parse_calibration(json.loads(path.read_text(encoding="utf-8")))
+        return replace(parse_calibration(json.loads(path.read_text(encoding="utf-8"))), knows_source=True)
     except OSError as error:
         raise ModelFileError(f"cannot read the calibration {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from worker.calibration import ReadersCalibration, keep_calibration
 from worker.fields.line_reader.decoding import ALPHABET
 from worker.models.card import DataSetEntry, ModelCard, card_path, read_card, read_verified_model, write_model
-from worker.models.runtime import DIGITS, LINE_READER, MODELS_DIR, load_recognizers
+from worker.models.runtime import DIGITS, GENERAL, LINE_READER, MODELS_DIR, load_recognizers
 from worker.training.export import quantize
 from worker.training.fields.calibration import (
     Evidence,
@@ -43,11 +43,16 @@ CALIBRATION_SOURCES = {
 }
 """Not parish_row_ids: one in twenty of its labels is wrong, and would make every sure reading look unsure."""
 Layout = Literal["free", "cells"]
+BESIDE = {"digits": DIGITS, "general": GENERAL}
+"""The models with which a line reader is calibrated."""
 
-DESCRIPTION = (
-    "Reads a line of handwritten digits whole: convolutional networks with CTC, trained on drawn strings only. "
-    "Calibrated together with the digit model of version"
+DESCRIPTION = "Reads a line of handwritten digits whole: convolutional networks with CTC, trained on drawn strings only"
+NOTES = (
+    "Confidence and promise hold for these networks beside the digit model {digits} and the general reader {general} "
+    "only. The promise is shown on drawings of held-out UNIPEN writers. Fields of another source may be read worse; "
+    "`icr calibrate` shows a promise on them. docs/reference/accuracy.md has the accuracy on real sets."
 )
+FITTED, PROMISED = "confidence fitted, and nothing trained", "promise shown, and nothing trained"
 SKELETONS = (
     ("mnist", 53988, "public (NIST)"),
     ("optdigits32", 2880, "CC BY 4.0"),
@@ -56,13 +61,22 @@ SKELETONS = (
     ("swiss_numbers", 10998, "CC0 1.0"),
     ("nsysu_digits", 1890, "ODbL 1.0, contents DbCL 1.0"),
 )
+"""The sets of ``fields_glyphs`` with the number of their digits that are drawn, and their licences."""
 PENS = (
     ("UNIPEN train_r01_v07", 15804, "CC BY 4.0"),
     ("pendigits_orig", 10992, "CC BY 4.0"),
     ("ujipenchars1", 220, "UCI repository"),
 )
 """The sets of recorded pens with the number of their numbers and digits that are drawn, held-out writers left out."""
-"""The sets of ``fields_glyphs`` with the number of their digits that are drawn, and their licences."""
+CALIBRATION_LICENCES = {
+    "check_amounts_car_a": "research",
+    "cheque_amounts_in": "research",
+    "cheque_dates_in": "research",
+    "nist_hsf_pages": "US government work",
+    "exam_id_pages": "BSD-3-Clause",
+    "comb_forms_photos": "Apache-2.0",
+}
+"""Of the sets in ``CALIBRATION_SOURCES``; those of the others are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +114,36 @@ def recalibrate(models_dir: Path, *, data_dir: Path) -> ModelCard:
     """Fit the confidence of a folder's line reader anew with the digit model beside it, and keep it in the card."""
     content, card = read_verified_model(models_dir / LINE_READER)
     kept = calibrate_model(models_dir, data_dir, int(card.settings["seeds"][0]))
-    described = f"{DESCRIPTION} {read_card(card_path(models_dir / DIGITS)).version}"
-    fitted = card.model_copy(update={"calibration": keep_calibration(kept), "description": described})
-    return write_model(models_dir / LINE_READER, content, fitted)
+    beside = {
+        name: read_card(card_path(models_dir / graph)).version if (models_dir / graph).exists() else "none"
+        for name, graph in BESIDE.items()
+    }
+    trained = [entry for entry in card.training if entry.used_for not in (FITTED, PROMISED)]
+    update = {
+        "calibration": keep_calibration(kept),
+        "description": DESCRIPTION,
+        "training": [*trained, *_calibration_entries(data_dir)],
+        "notes": NOTES.format(**beside),
+    }
+    return write_model(models_dir / LINE_READER, content, card.model_copy(update=update))
+
+
+def _calibration_entries(data_dir: Path) -> list[DataSetEntry]:
+    """Return what the card says of the sets that confidence is fitted on, and that the promise is shown on."""
+    entries = [
+        DataSetEntry(
+            name=f"{source}, development half",
+            samples=len(development_fields(data_dir, (source,))),
+            used_for=FITTED,
+            licence=CALIBRATION_LICENCES.get(source, "not known"),
+        )
+        for sources in CALIBRATION_SOURCES.values()
+        for source in sources
+    ]
+    pens = "UNIPEN train_r01_v07, held-out writers, drawn"
+    for use, counts in ((FITTED, HELD_OUT_TO_FIT), (PROMISED, HELD_OUT_TO_PROMISE)):
+        entries.append(DataSetEntry(name=pens, samples=sum(counts.values()), used_for=use, licence="CC BY 4.0"))
+    return entries
 
 
 def _sample_lines(seed: int, count: int = 256, width: int = 128) -> NDArray[np.uint8]:
