@@ -77,10 +77,10 @@ def excuse_blank_backs(pages: Iterable[tuple[T, PageReading]]) -> Iterator[tuple
 def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:
     if isinstance(kind, LoneField):
         crop = _whole_page(page, kind.grammar)
-        (read,) = read_fields([crop], recognizers)
+        (lone,) = read_fields([crop], recognizers)
         if policy.accept_threshold is None:
-            read = _held_to_stranger(crop, read, recognizers)
-        return _page_reading(page, _decide([crop], [read], policy), recognizers)
+            lone = _held_to_stranger(crop, lone, recognizers)
+        return _page_reading(page, _decide([crop], [lone], policy), recognizers)
     if isinstance(kind, FreePage):
         writing = find_free_writing(page, recognizers)
         reads = read_fields(writing.fields, recognizers)
