@@ -25,7 +25,7 @@ from tests.support.station import (
     read_file,
     serve_station,
 )
-from tests.support.system import wait_until
+from tests.support.system import PATIENCE, wait_until
 from worker.queue.reading_job import read_scan_pages
 from worker.store.engine import reading
 from worker.store.jobs import fail_job, get_job, store_readings
@@ -38,10 +38,10 @@ from worker.telemetry.stages import Stopwatch
 from worker.values import FieldStatus
 
 pytest.importorskip("playwright", reason="no playwright: pip install -e '.[test]'")
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 pytestmark = pytest.mark.timeout(120)
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=20_000 * PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +154,64 @@ def test_an_answer_that_does_not_fit_comes_back_and_one_decided_elsewhere_is_ref
     assert acts(station)[-1][:3] == ("customer", "correct", "3/5")
     page.goto("about:blank")
     wait_until(lambda: not count_held(station), 10, "a page that is left gives its fields back")
+    page.close()
+
+
+def test_what_is_typed_outlives_a_session_and_never_ends_up_in_another_field(
+    browser: Browser, station: Station
+) -> None:
+    page = open_page(browser, station)
+    wait_for(page, "Meter number")
+    held: list[Route] = []
+    page.route("**/review/decide", lambda route: held.append(route))
+    page.keyboard.type("42")
+    page.keyboard.press("Enter")
+    wait_for(page, "Customer number")
+    page.keyboard.type("7")
+    wait_until(lambda: bool(held) or page.wait_for_timeout(10), 20, "the decision is on its way")
+    page.context.clear_cookies()
+    held[0].continue_()
+    expect(page.locator("#interruption")).to_be_visible()
+    page.keyboard.type("38")  # goes on for the customer number: the dialog takes it
+    page.keyboard.press("Enter")
+    wait_for(page, "Meter number")
+    assert page.locator("#answer").input_value() == "42", "the answer that was not taken is back in its field"
+    expect(page.locator("#signed-out")).to_be_visible()
+    assert acts(station) == []
+    page.context.request.get(station.way_in)
+    page.unroute("**/review/decide")
+    page.keyboard.press("Enter")
+    wait_for_decisions(page, 1)
+    wait_for(page, "Customer number")
+    assert page.locator("#answer").input_value() == "7", "what was begun is kept"
+    expect(page.locator("#signed-out")).to_be_hidden()
+    assert [act[:2] for act in acts(station)] == [("meter_number", "correct")]
+
+    with reading(station.engine) as connection:
+        customer = connection.execute(select(FieldRow.id).where(FieldRow.name == "customer").limit(1)).scalar_one()
+    correct_field(station.engine, customer, None, who="anna")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # a browser that wakes up asks what it holds
+    expect(page.locator("#interruption")).to_contain_text("What you typed, 7, is not taken")
+    page.keyboard.type("11")
+    page.keyboard.press("Enter")
+    wait_for(page, "Route")
+    assert page.locator("#answer").input_value() == ""
+    page.close()
+
+
+def test_a_page_in_a_second_window_takes_no_answer_to_what_is_decided(browser: Browser, station: Station) -> None:
+    page = open_page(browser, station, "/pages/1")
+    first = page.locator("tr[data-field] input").nth(0)
+    expect(first).to_be_focused()
+    with reading(station.engine) as connection:
+        meter = connection.execute(select(FieldRow.id).where(FieldRow.name == "meter_number").limit(1)).scalar_one()
+    correct_field(station.engine, meter, "36485592", who="anna", overrule=True)
+    page.keyboard.type("42")
+    page.keyboard.press("Enter")
+    expect(page.locator("#message")).to_contain_text("decided by anna meanwhile")
+    expect(page.locator("#message")).to_contain_text("Load the page anew")
+    assert first.input_value() == "42"
+    assert [act[2] for act in acts(station)] == ["36485592"]
     page.close()
 
 

@@ -21,7 +21,7 @@ from schemas.form_template import FieldSpec
 from tests.support.data import PROJECT
 from tests.support.http import served
 from tests.support.readings import make_digit, read
-from tests.support.system import wait_until
+from tests.support.system import PATIENCE, wait_until
 from worker.bootstrap import Runtime, build_runtime
 from worker.doubts import Doubt, DoubtKind
 from worker.forms.templates import load_templates
@@ -184,6 +184,7 @@ def chromium() -> Iterator[Browser]:
 def open_page(browser: Browser, station: Station, path: str = "/review") -> Page:
     """Sign in with a browser profile of its own and open a page of the station."""
     page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
+    page.set_default_timeout(30_000 * PATIENCE)
     page.context.request.get(station.way_in)  # signs in without a page, which would take fields in hand
     page.goto(station.address + path)
     return page

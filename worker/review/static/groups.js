@@ -1,6 +1,6 @@
 // One screen of digits that were read alike: arrows and a digit correct one, Enter confirms the rest.
 
-import { post } from "./http.js";
+import { isPassing, post } from "./http.js";
 import { forgetPictures, loadPicture } from "./pictures.js";
 import { start } from "./start.js";
 
@@ -85,7 +85,9 @@ async function confirm() {
   const result = await post(`/groups/${group.group_id}`, { corrections, keys, seconds });
   if (!result.ok) {
     say(result.detail);
-    return take();
+    if (!isPassing(result)) return take();
+    by("confirm").disabled = false; // the corrections stay
+    return;
   }
   const { shown, planted, missed, corrected, decided } = result.data;
   if (missed) say(`${missed} of ${planted} known wrong ones were missed, so that the others are shown again.`);

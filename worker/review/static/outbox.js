@@ -28,6 +28,10 @@ export class Outbox {
     this.next();
   }
 
+  get isEmpty() {
+    return !this.sending && !this.unsent.length;
+  }
+
   flush() {
     for (const { order } of this.unsent.splice(0)) {
       navigator.sendBeacon(PATH, new Blob([JSON.stringify(order)], { type: "application/json" }));

@@ -55,6 +55,7 @@ async function decide(input, action, number, overrule = false) {
   if (!result.ok) {
     if (isDoubtful(result)) asked.add(input);
     say(result.detail.replace("; --overrule takes it as it is", isDoubtful(result) ? ": Ctrl+Enter takes it as it is" : ""));
+    if (result.kind === "urn:icr:StaleReview") say(`${result.detail}. Load the page anew to see what holds.`);
     input.select();
     return;
   }

@@ -34,11 +34,24 @@ let slipFor = null; // the text for which Enter was asked a second time
 function refresh() {
   by("waiting").textContent = queue.waiting === null ? "–" : Math.max(0, queue.waiting).toLocaleString("en");
   by("waiting-words").textContent = queue.waiting === 1 ? "field waits" : "fields wait";
+  if (shown && input.value && !queue.items.includes(shown)) {
+    interrupt(`${shown.label} is in other hands by now, and goes from the screen. What you typed, ${input.value}, is not taken.`);
+    input.value = "";
+  }
   if (queue.current !== shown) show(queue.current);
   else if (!shown) showNothing();
 }
 
-function show(item, { typed = "", message = "", doubtful = false } = {}) {
+// Keys that are meant for one field must never end up in another: where the field changes under somebody's fingers, a
+// dialog takes them until it is closed.
+function interrupt(words) {
+  by("interruption-words").textContent = words;
+  if (!by("interruption").open) by("interruption").showModal();
+}
+
+function show(item, { message = "", doubtful = false } = {}) {
+  if (shown && shown !== item && input.value) shown.typed = input.value; // for when it is on the screen again
+  const typed = item?.typed ?? "";
   shown = item;
   if (!item) return showNothing();
   keys = 0;
@@ -164,6 +177,8 @@ function enter({ overrule = false } = {}) {
 function decide(action, { number = null, overrule = false } = {}) {
   const item = shown;
   const typed = input.value;
+  input.value = "";
+  item.typed = "";
   const order = {
     field_id: item.field_id,
     version: item.version,
@@ -196,11 +211,15 @@ function settle(entry, result, typed) {
   showRecent();
   if (result.kind === "urn:icr:StaleReview") {
     queue.fill();
-    say(result.detail);
+    say(typed ? `${result.detail} (${entry.item.label}: ${typed})` : result.detail);
     return;
   }
+  const message = result.detail.replace("; --overrule takes it as it is", "");
+  if (input.value) interrupt(`${entry.item.label} is back on the screen: ${message}. What you have begun to type for ${shown.label} is kept.`);
+  entry.item.typed = typed;
   queue.unshift(entry.item);
-  show(entry.item, { typed, message: result.detail.replace("; --overrule takes it as it is", ""), doubtful: isDoubtful(result) });
+  if (queue.waiting !== null && entry.action !== "skip") queue.waiting += 1;
+  show(entry.item, { message, doubtful: isDoubtful(result) });
 }
 
 async function back(entry = recent[0]) {
@@ -319,7 +338,10 @@ by("order").addEventListener("change", () => {
   query.set("order", by("order").value);
   location.assign(`/review?${query}`);
 });
-by("sheet").addEventListener("close", () => input.focus());
+for (const id of ["sheet", "interruption"]) by(id).addEventListener("close", () => input.focus());
+addEventListener("beforeunload", (event) => {
+  if (!outbox.isEmpty || queue.items.some((item) => item.typed)) event.preventDefault(); // the browser asks first
+});
 addEventListener("resize", () => setZoom(zoom));
 
 // ---- begin ----
