@@ -180,7 +180,7 @@ class OneMachine:
         for folder in (self._runtime.home, self._runtime.logs_folder):
             _make_folder(folder, make_private_folder)
         _make_folder(self._runtime.inbox, partial(Path.mkdir, parents=True, exist_ok=True))
-        with HomeLock(self._runtime.home / LOCK), _signals(self._stop), contextlib.ExitStack() as stack:
+        with HomeLock(self._runtime.home.resolve() / LOCK), _signals(self._stop), contextlib.ExitStack() as stack:
             self._say(f"watching {self._runtime.inbox}" + ("" if self._once else "  (Ctrl-C stops)"))
             if self._redis:
                 stack.callback(self._redis.stop)

@@ -56,9 +56,10 @@ async def received(request: Request, inbox: Path, *, max_file_mb: float) -> Asyn
     if announced.isdigit() and int(announced) > most + MAX_FORM_BYTES:
         raise HTTPException(413, too_large)
     with no_room():
-        upload = Upload(new_file(inbox))
+        path, opened = new_file(inbox)
+    upload = Upload(path)
     try:
-        with no_room(), upload.path.open("wb") as file:
+        with no_room(), opened as file:
             sink = _Sink(file, most, too_large)
             try:
                 async with asyncio.timeout(RECEIVE_S):

@@ -47,7 +47,7 @@ def restore(runtime: Runtime, file: Path, replace: bool) -> None:
     from worker.backups import open_backup
 
     _require_stopped(runtime)
-    with HomeLock(runtime.home / LOCK), open_backup(file) as kept:
+    with HomeLock(runtime.home.resolve() / LOCK), open_backup(file) as kept:
         aside = kept.restore_database(runtime.engine(), replace=replace)
         say(f"{_tell_rows(kept.about.rows)}, as of {kept.about.made_at:%Y-%m-%d %H:%M:%S} UTC")
         if aside:
@@ -74,7 +74,7 @@ def move_database(runtime: Runtime, source: Path) -> None:
             "set ICR_DATABASE_URL to the empty PostgreSQL database: postgresql://user:password@host/name"
         )
     _require_stopped(runtime)
-    with HomeLock(runtime.home / LOCK):
+    with HomeLock(runtime.home.resolve() / LOCK):
         origin = make_engine(f"sqlite:///{source.absolute()}")
         upgrade_database(origin)
         upgrade_database(target)

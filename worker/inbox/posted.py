@@ -8,6 +8,7 @@ import secrets
 import time
 import uuid
 from pathlib import Path
+from typing import BinaryIO
 
 from worker.inbox.folder import NAME_LIMIT
 from worker.sources.beneath import open_folder
@@ -20,13 +21,18 @@ LEFT_AFTER_S = 24 * 3600.0
 """A file that was being received so long ago belongs to a request that is long over."""
 
 
-def new_file(inbox: Path) -> Path:
-    """Make an empty file for what is being received, on the file system where it will stay."""
-    folder = inbox / POSTED / _COMING
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / secrets.token_hex(16)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-    return path
+def new_file(inbox: Path) -> tuple[Path, BinaryIO]:
+    """Make an empty file for what is being received, on the file system where it will stay; return it open.
+
+    Raises
+    ------
+    OSError
+        There is no room, or a folder on its way is a link, which somebody who drops scans has planted.
+    """
+    name = secrets.token_hex(16)
+    with open_folder(inbox, Path(POSTED, _COMING), make=True, mode=0o700) as folder:
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+    return inbox / POSTED / _COMING / name, os.fdopen(file, "wb")
 
 
 def keep_file(inbox: Path, received: Path, job_id: str, name: str) -> Path:
@@ -36,23 +42,31 @@ def keep_file(inbox: Path, received: Path, job_id: str, name: str) -> Path:
     ------
     FileExistsError
         A scan of this id lies there already, in a file of any name.
+    OSError
+        There is no room, or a folder on its way is a link.
     """
-    folder = inbox / POSTED / str(uuid.UUID(job_id))
-    folder.mkdir(mode=0o700, exist_ok=True)
-    target = folder / plain_name(name)
-    if any(path.name != target.name for path in folder.iterdir()):
-        raise FileExistsError(str(folder))
-    _sync(received)
-    os.link(received, target)
-    for changed in (folder, folder.parent):
-        _sync(changed)
-    return target
+    inside = Path(POSTED, str(uuid.UUID(job_id)))
+    target = plain_name(name)
+    with (
+        open_folder(inbox, received.relative_to(inbox).parent) as coming,
+        open_folder(inbox, inside, make=True, mode=0o700) as folder,
+        open_folder(inbox, inside.parent) as above,
+    ):
+        if any(other != target for other in os.listdir(folder)):  # noqa: PTH208  # of a descriptor
+            raise FileExistsError(str(inbox / inside))
+        _sync(received.name, coming)
+        os.link(received.name, target, src_dir_fd=coming, dst_dir_fd=folder, follow_symlinks=False)
+        os.fsync(folder)
+        os.fsync(above)
+    return inbox / inside / target
 
 
 def find_kept(inbox: Path, job_id: str) -> Path | None:
     """Return where the scan of a job lies that came by HTTP, None where there is none."""
-    folder = inbox / POSTED / str(uuid.UUID(job_id))
-    return next(iter(folder.iterdir()), None) if folder.is_dir() else None
+    inside = Path(POSTED, str(uuid.UUID(job_id)))
+    with contextlib.suppress(OSError), open_folder(inbox, inside) as folder:
+        return next((inbox / inside / name for name in os.listdir(folder)), None)  # noqa: PTH208  # of a descriptor
+    return None
 
 
 def remove_posted(inbox: Path, inside: Path) -> None:
@@ -75,11 +89,12 @@ def remove_posted(inbox: Path, inside: Path) -> None:
 def remove_left_files(inbox: Path) -> int:
     """Delete what requests left behind that were cut off by a crash; return how many."""
     removed, oldest = 0, time.time() - LEFT_AFTER_S
-    for path in (inbox / POSTED / _COMING).glob("*"):
-        with contextlib.suppress(OSError):
-            if path.lstat().st_mtime < oldest:
-                path.unlink()
-                removed += 1
+    with contextlib.suppress(OSError), open_folder(inbox, Path(POSTED, _COMING)) as folder:
+        for name in os.listdir(folder):  # noqa: PTH208  # of a descriptor
+            with contextlib.suppress(OSError):
+                if os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime < oldest:
+                    os.unlink(name, dir_fd=folder)
+                    removed += 1
     return removed
 
 
@@ -92,8 +107,8 @@ def plain_name(name: str) -> str:
     return kept or "scan"
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync(name: str, folder: int) -> None:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
     try:
         os.fsync(descriptor)
     finally:

@@ -144,9 +144,10 @@ class Intake:
         UnreadableScanError
             It does not.
         """
-        received = new_file(self._inbox)
+        received, file = new_file(self._inbox)
         try:
-            received.write_bytes(attachment.content)
+            with file:
+                file.write(attachment.content)
             with contextlib.suppress(SlowScanError):  # the worker has more time
                 self._prober.check(received)
             return keep_file(self._inbox, received, job_id, attachment.name)

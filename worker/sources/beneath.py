@@ -27,8 +27,8 @@ _OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EL
 
 
 @contextmanager
-def open_folder(root: Path, inside: Path, *, make: bool = False) -> Iterator[int]:
-    """Yield the descriptor of a folder beneath ``root``; ``make`` makes what is missing below it.
+def open_folder(root: Path, inside: Path, *, make: bool = False, mode: int = 0o777) -> Iterator[int]:
+    """Yield the descriptor of a folder beneath ``root``; ``make`` makes what is missing below it, with that ``mode``.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def open_folder(root: Path, inside: Path, *, make: bool = False) -> Iterator[int
     try:
         for part in inside.parts:
             if make:
-                _make_folder(part, current)
+                _make_folder(part, current, mode)
             below = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=current)
             os.close(current)
             current = below
@@ -48,9 +48,9 @@ def open_folder(root: Path, inside: Path, *, make: bool = False) -> Iterator[int
         os.close(current)
 
 
-def _make_folder(name: str, parent: int) -> None:
+def _make_folder(name: str, parent: int, mode: int) -> None:
     try:
-        os.mkdir(name, dir_fd=parent)
+        os.mkdir(name, mode, dir_fd=parent)
     except FileExistsError:
         return
 

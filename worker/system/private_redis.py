@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import hashlib
 import importlib.util
@@ -53,7 +54,11 @@ def die_with_parent(signum: int) -> Callable[[], None]:
 
 
 class HomeLock:
-    """Held by the one ``icr up`` of a home; the kernel releases it however the process ends."""
+    """Held by the one ``icr up`` of a home; the kernel releases it however the process ends.
+
+    The lock and its folder are no links, and the lock has no other name. The watcher's lies in the inbox, where
+    somebody who drops scans could plant one that leads to the database, and the holder's id would be written into that.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,7 +66,7 @@ class HomeLock:
 
     def __enter__(self) -> Self:
         make_private_folder(self.path.parent)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = self._open()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -75,6 +80,23 @@ class HomeLock:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
+
+    def _open(self) -> int:
+        refused = SettingsError(f"{self.path} is a link, or has another name too: remove it")
+        try:
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                file = os.open(self.path.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise refused from error
+            raise
+        if os.fstat(file).st_nlink != 1:
+            os.close(file)
+            raise refused
+        return file
 
 
 def may_answer(home: Path) -> bool:
