@@ -219,7 +219,7 @@ def test_on_a_full_disk_the_sender_is_told_to_try_again(
 ) -> None:
     """The system call is made to fail: a file system of one's own needs a right that not every machine gives."""
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.link", full)
