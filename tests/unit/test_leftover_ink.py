@@ -66,6 +66,42 @@ def test_a_box_its_divider_and_a_baseline_are_print() -> None:
     assert leftover(plain) is Leftover.NOTHING
 
 
+def frame(*lines: tuple[int, int, int, int]) -> Grey:
+    grey = np.full((90, 350), 235, np.uint8)
+    for x, y, x2, y2 in lines:
+        cv2.line(grey, (x, y), (x2, y2), 60, 3)
+    return grey
+
+
+TOP, SIDE, DIVIDER, BOTTOM = (7, 10, 340, 10), (7, 10, 7, 89), (59, 10, 59, 89), (7, 80, 340, 80)
+SHORT_SIDE, SHORT_DIVIDER, HIGH_TOP, LOW = (7, 10, 7, 80), (30, 10, 30, 80), (0, 24, 349, 24), (0, 68, 349, 68)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [(TOP, SIDE, DIVIDER), (HIGH_TOP, LOW, (20, 24, 20, 68)), (BOTTOM, SHORT_SIDE, SHORT_DIVIDER)],
+    ids=["no bottom", "no sides", "no top"],
+)
+def test_the_divider_of_a_frame_that_lacks_a_side_is_print(lines: tuple[tuple[int, int, int, int], ...]) -> None:
+    assert leftover(frame(*lines)) is Leftover.NOTHING
+
+
+@pytest.mark.parametrize("one", [(120, 26, 116, 72), (120, 18, 120, 74)])
+def test_a_one_in_such_a_frame_is_writing(one: tuple[int, int, int, int]) -> None:
+    assert leftover(frame(TOP, SIDE, DIVIDER, one)) is Leftover.STROKES
+
+
+def test_a_printed_grid_is_no_writing() -> None:
+    flats = [(0, y, 196, y) for y in range(10, 98, 20)]
+    uprights = [(x, 0, x, 97) for x in range(14, 190, 20)]
+    grey = np.full((98, 197), 255, np.uint8)
+    for x, y, x2, y2 in flats + uprights:
+        cv2.line(grey, (x, y), (x2, y2), 0, 1)
+    assert leftover(grey) is Leftover.NOTHING
+    cv2.line(grey, (90, 25), (84, 75), 0, 4)
+    assert leftover(grey) is Leftover.STROKES
+
+
 def test_dividers_are_print_and_a_stroke_between_them_is_not() -> None:
     assert leftover(row(), cells=6) is Leftover.NOTHING
     assert leftover(row((62, 16, 66, 44)), cells=6) is Leftover.STROKES

@@ -58,8 +58,13 @@ def remove_print(grey: Grey) -> tuple[Grey, Mask]:
     flat = flatten_background(grey)
     ink = ink_mask(flat)
     rules = printed_rules(ink)
+    return erase_print(flat, ink, rules, frame=rules)
+
+
+def erase_print(flat: Grey, ink: Mask, rules: list[Rule], *, frame: list[Rule]) -> tuple[Grey, Mask]:
+    """Return a flattened crop and its ink without ``rules`` and without what lies beyond those of its ``frame``."""
     flat, ink = remove_rules(flat, ink, rules)
-    outside = outside_of_frame(ink, rules)
+    outside = outside_of_frame(ink, frame)
     if not outside.any():
         return flat, ink
     near = cv2.dilate(outside, np.ones((3, 3), np.uint8)) & (ink == outside)

@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.fields.cutting.cleaning import remove_print
+from worker.fields.cutting.cleaning import erase_print, printed_rules
 from worker.fields.locating.cell_ink import remove_cells
 from worker.imaging.binarization import Mask, flatten_background, ink_mask
-from worker.imaging.line_removal import Rule, find_rules, remove_rules
+from worker.imaging.line_removal import Rule, find_rules
 from worker.imaging.pieces import find_pieces
 from worker.values import FieldCrop, Grey
 
@@ -31,6 +31,8 @@ ALIKE = 0.25
 """Pieces with this share of the strongest one's ink are strokes beside it."""
 FRAME_GAP = 1.5
 """Sides of a frame stand further apart than this many of their lengths."""
+TOUCH = 2.5
+"""Pixels between the end of an upright and the edge of the flat rule that it stands on."""
 TIGHT = 1.5
 """A crop no wider than so many times its height was cut around its strokes, which may reach its edges."""
 
@@ -83,9 +85,7 @@ def judge_leftover_ink(crop: FieldCrop) -> Leftover:
         flat, ink = remove_cells(crop, crop.spec.cells)
         sides: list[Rule] = []
     else:
-        flat, ink = remove_print(crop.grey)
-        sides, lines = _printed_lines(crop.grey)
-        flat, ink = remove_rules(flat, ink, lines)
+        flat, ink, sides = _remove_box_print(crop.grey)
     looks = _looks(flat, ink > 0, CELL_LIMITS if crop.spec.cells else BOX_LIMITS)
     if not crop.spec.cells:
         looks += [_broken(flat, ink), _blots(crop.grey)]
@@ -151,21 +151,57 @@ def _judge_look(look: _Look, sides: list[Rule]) -> Leftover:
     return Leftover.FAINT if share >= FAINT and clearness >= FAINT else Leftover.NOTHING
 
 
-def _printed_lines(grey: Grey) -> tuple[list[Rule], list[Rule]]:
-    """Return the sides of a frame that lacks one, and the rules that run along most of a field.
+def _remove_box_print(grey: Grey) -> tuple[Grey, Mask, list[Rule]]:
+    """Return a flattened crop and its ink without any printed line, all taken out at once; and the sides of its frame.
 
-    The sides end where a flat rule ends, or two of them stand far apart, of one height, with none like them between.
+    A rule that is taken out alone leaves stubs of those that cross it, and a grid of stubs looks like strokes.
     """
-    height, width = grey.shape
-    ink = ink_mask(flatten_background(grey))
+    flat = flatten_background(grey)
+    ink = ink_mask(flat)
+    printed = printed_rules(ink)
+    corners, sides, lines = _printed_lines(ink)
+    flat, ink = erase_print(flat, ink, [*printed, *corners, *sides, *lines], frame=[*printed, *corners])
+    return flat, ink, [*corners, *sides]
+
+
+def _printed_lines(ink: Mask) -> tuple[list[Rule], list[Rule], list[Rule]]:
+    """Return the uprights at which a flat rule ends, other sides and dividers, and the rules along most of a field.
+
+    Two uprights of one height that stand far apart, with none like them between, are the sides of a frame that lacks
+    others. A divider is as high and as thick as an upright at a corner, or reaches from one long flat rule to another.
+    """
+    height, width = ink.shape
     rules = find_rules(ink, flat_length=0.4 * width, upright_length=max(8.0, 0.3 * height))
     flats, uprights = [r for r in rules if not r.upright], [r for r in rules if r.upright]
-    sides = [r for r in uprights if any(_is_corner(r, flat) for flat in flats)]
+    lines = [r for r in flats if r.length > 0.6 * width]
+    corners = [r for r in uprights if any(_is_corner(r, flat) for flat in flats)]
+    sides = [r for r in uprights if r not in corners and (_stands_beside(r, corners) or _spans(r, lines))]
     for a, b in combinations(uprights, 2):
         far_apart = abs(a.offset - b.offset) > FRAME_GAP * a.length
         if far_apart and _are_alike(a, b) and not _stands_between(uprights, a, b):
             sides += [a, b]
-    return sides, [r for r in flats if r.length > 0.6 * width]
+    return corners, sides, lines
+
+
+def _stands_beside(rule: Rule, corners: list[Rule]) -> bool:
+    """Tell whether a rule has the ends and the thickness of a frame's side; where they join a flat rule is not sure."""
+    for side in corners:
+        near = max(2.0, 0.06 * side.length) + side.thickness / 2
+        ends = abs(rule.start - side.start) <= near and abs(rule.end - side.end) <= near
+        if ends and abs(rule.thickness - side.thickness) <= max(1.0, 0.25 * side.thickness):
+            return True
+    return False
+
+
+def _spans(rule: Rule, lines: list[Rule]) -> bool:
+    """Tell whether both ends of an upright lie on long flat rules: a 1 hardly fills a box so."""
+    touched = [i for end in (rule.start, rule.end) for i, line in enumerate(lines) if _touches(rule, end, line)]
+    return len(set(touched)) > 1
+
+
+def _touches(upright: Rule, end: int, flat: Rule) -> bool:
+    level = flat.across(upright.across((upright.start + upright.end) / 2))
+    return abs(end - level) < TOUCH + flat.thickness / 2
 
 
 def _are_alike(a: Rule, b: Rule) -> bool:
@@ -181,8 +217,7 @@ def _stands_between(uprights: list[Rule], a: Rule, b: Rule) -> bool:
 
 def _is_corner(upright: Rule, flat: Rule) -> bool:
     x = upright.across((upright.start + upright.end) / 2)
-    level = flat.across(x)
-    joined = min(abs(upright.start - level), abs(upright.end - level)) < 4
+    joined = _touches(upright, upright.start, flat) or _touches(upright, upright.end, flat)
     return joined and min(abs(x - flat.start), abs(x - flat.end)) < 5
 
 
