@@ -30,6 +30,7 @@ def new_file(inbox: Path) -> tuple[Path, BinaryIO]:
         There is no room, or a folder on its way is a link, which somebody who drops scans has planted.
     """
     name = secrets.token_hex(16)
+    inbox.mkdir(parents=True, exist_ok=True)  # of a site that has a server before it has a watcher
     with open_folder(inbox, Path(POSTED, _COMING), make=True, mode=0o700) as folder:
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     return inbox / POSTED / _COMING / name, os.fdopen(file, "wb")
