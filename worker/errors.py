@@ -63,6 +63,10 @@ class InvalidTemplateError(PermanentError):
         self.problems = problems
 
 
+class DifferentRowsError(PermanentError):
+    """Fields of a form cannot be repeated rows, or rows cannot be fields."""
+
+
 class InvalidJobError(PermanentError):
     """A job message breaks the schema or names what it may not."""
 

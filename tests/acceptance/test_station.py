@@ -345,12 +345,12 @@ def test_a_click_before_the_script_listens_is_not_lost(browser: Browser, station
     page.close()
 
 
-def start_design(station: Station) -> Path:
+def start_design(station: Station, fields: list[dict[str, object]] | None = None) -> Path:
     """Put a template in the making where the designer looks for it; return its folder."""
     folder = station.runtime.home / "designs" / "own"
     folder.mkdir(parents=True)
     shutil.copy(CARDS / "card-1.png", folder / "page.png")
-    fields = [{"name": "first", "box_mm": [16, 28, 58, 8]}, {"name": "second", "box_mm": [84, 28, 52, 8]}]
+    fields = fields or [{"name": "first", "box_mm": [16, 28, 58, 8]}, {"name": "second", "box_mm": [84, 28, 52, 8]}]
     (folder / "template.json").write_text(json.dumps({"name": "own", "page_mm": [210, 148], "fields": fields}))
     return folder
 
@@ -381,6 +381,63 @@ def test_a_form_is_designed_by_drawing_moving_and_naming(browser: Browser, stati
     assert (saved[2].name, saved[2].verify, saved[2].digit_range) == ("reader", "double", (1, 4))
     assert saved[2].box_mm == pytest.approx((150, 100, 26, 10), abs=0.5)
     page.close()
+
+
+def test_fields_that_repeat_are_merged_into_rows_and_split_again(browser: Browser, station: Station) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    columns = (("days", 16, "number"), ("sum", 60, "amount"))
+    fields = [
+        {"name": f"{name}{row}", "box_mm": [x, 60 + 9 * row, 30, 8], "kind": kind}
+        for row in (1, 2, 3)
+        for name, x, kind in columns
+    ]
+    start_design(station, [*fields, {"name": "code", "box_mm": [120, 28, 52, 8]}])
+    page = open_page(browser, station, "/templates/own")
+    merge, message = page.get_by_role("button", name="Merge into rows"), page.locator("#message")
+    page.get_by_role("checkbox", name="Select days1").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#selected")).to_have_text("1 selected")
+    page.locator("#sheet").get_by_role("button", name="code").focus()
+    page.keyboard.press("Shift+Space")
+    expect(page.locator("#sheet").get_by_role("button", name="code", pressed=True)).to_be_focused()
+    merge.click()
+    expect(message).to_contain_text("These are no rows: row 1 has no field in the column of days1")
+    page.get_by_role("checkbox", name="Select code").uncheck()
+    sheet = page.locator("#sheet").bounding_box()
+    assert sheet
+    mm = sheet["width"] / 210
+    page.keyboard.down("Shift")
+    page.mouse.move(sheet["x"] + 10 * mm, sheet["y"] + 64 * mm)
+    page.mouse.down()
+    page.mouse.move(sheet["x"] + 100 * mm, sheet["y"] + 100 * mm, steps=3)
+    page.mouse.up()
+    page.mouse.click(sheet["x"] + 30 * mm, sheet["y"] + 73 * mm)
+    expect(page.locator("#selected")).to_have_text("5 selected")
+    page.mouse.click(sheet["x"] + 30 * mm, sheet["y"] + 73 * mm)
+    page.keyboard.up("Shift")
+    expect(page.locator("#selected")).to_have_text("6 selected")
+    merge.click()
+    expect(message).to_have_text("Merged into 3 rows of 2 fields, 9 mm apart.")
+    page.get_by_role("button", name="Split into fields").click()
+    expect(message).to_have_text("Split into 6 fields.")
+    merge.click()
+    expect(message).to_have_text("Merged into 3 rows of 2 fields, 9 mm apart.")
+    page.fill("#r-count", "4")
+    page.fill("#r-pitch", "9.5")
+    expect(page.locator("#sheet .box")).to_have_count(1 + 2 * 4)
+    page.locator("#fields").get_by_role("button", name="row 1 to 4: sum").click()
+    expect(page.locator("#f-from")).to_be_hidden()
+    page.select_option("#f-verify", "double")
+    page.fill("#f-from", "100000")
+    results = axe.run(page)
+    assert results.violations_count == 0, results.generate_report()
+    page.get_by_role("button", name="Save").click()
+    expect(message).to_contain_text("Saved as own.json")
+    page.close()
+    saved = {field.name: field for field in station.runtime.templates()["own"].fields}
+    assert list(saved) == ["code", *(f"row{row}.{name}" for row in (1, 2, 3, 4) for name in ("days", "sum"))]
+    assert saved["row4.sum"].box_mm == (60, 69 + 3 * 9.5, 30, 8)
+    assert (saved["row4.sum"].verify, saved["row4.sum"].verify_from) == ("double", 100_000)
 
 
 def test_a_token_that_may_only_send_scans_decides_nothing(station: Station) -> None:

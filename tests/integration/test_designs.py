@@ -67,6 +67,12 @@ def test_problems_name_their_field() -> None:
     template["fields"][1] |= {"box_mm": [40, 10, 9, 8], "kind": "nothing"}  # type: ignore[index]
     (unknown,) = find_problems(template)
     assert unknown["field"] == "b" and unknown["words"].startswith("kind")
+    template |= {"fields": [], "rows": [{"count": 2, "pitch_mm": 10, "fields": [{**field, "kind": "nothing"}]}]}
+    in_rows = find_problems(template)[0]
+    assert in_rows["field"] == "a" and in_rows["words"].startswith("kind")
+    template["rows"][0] |= {"count": 1, "fields": [field]}  # type: ignore[index]
+    (too_few,) = find_problems(template)
+    assert too_few["field"] == "" and too_few["words"].startswith("rows.0.count")
 
 
 def test_changed_templates_are_taken_and_wrong_ones_are_not(runtime: Runtime) -> None:

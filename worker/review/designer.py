@@ -1,4 +1,4 @@
-"""The template designer: a draft over its scan, boxes added, moved and named, the page read meanwhile, then saved."""
+"""The template designer: a draft over its scan, fields drawn, named and merged into rows, the page read meanwhile."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from worker.review.designs import (
     save_design,
 )
 from worker.review.desk import Desk
+from worker.review.merging import merge_into_rows, split_rows
 from worker.review.station import require_supervisor
 
 KINDS: tuple[str, ...] = FieldKind.__args__  # type: ignore[attr-defined]
@@ -37,6 +38,18 @@ class Work(BaseModel):
     """The template as it stands in the browser."""
 
     template: dict[str, Any]
+
+
+class Selection(Work):
+    """The template as it stands, and the positions of the selected ones among its single fields."""
+
+    selected: list[int]
+
+
+class SplitRows(Work):
+    """The template as it stands, and the position of the repeated rows that become fields."""
+
+    number: int
 
 
 class Checked(BaseModel):
@@ -85,6 +98,16 @@ def make_designer(desk: Desk) -> APIRouter:
     @router.get("/{name}/template")
     def template(name: str, _user: Supervisor) -> dict[str, Any]:
         return _find(desk, name).template()
+
+    @router.post("/{name}/merge")
+    def merge(name: str, work: Selection, _user: Supervisor) -> Work:
+        _find(desk, name)
+        return Work(template=merge_into_rows(work.template, work.selected))
+
+    @router.post("/{name}/split")
+    def split(name: str, work: SplitRows, _user: Supervisor) -> Work:
+        _find(desk, name)
+        return Work(template=split_rows(work.template, work.number))
 
     @router.post("/{name}/read")
     def read(name: str, work: Work, _user: Supervisor) -> dict[str, Any]:

@@ -163,10 +163,11 @@ def run_apart(module: list[str]) -> str:
 def _describe(template: dict[str, Any], problem: Any) -> dict[str, str]:
     """Say what is wrong, and with which field: the context of our own checks leads there, else the location."""
     path = problem.get("ctx", {}).get("path") or problem["loc"]
-    field = ""
-    if len(path) > 1 and path[0] == "fields" and isinstance(path[1], int):
-        fields = template.get("fields", [])
-        field = str(fields[path[1]].get("name", "")) if path[1] < len(fields) else ""
-    where = ".".join(str(part) for part in path[2:]) if field else ".".join(map(str, path))
+    depth = {"fields": 2, "rows": 4}.get(path[0], 0) if path else 0
+    found: Any = template
+    for step in path[:depth] if depth <= len(path) else ():
+        found = found[step]
+    field = str(found.get("name", "")) if depth and found is not template and isinstance(found, dict) else ""
+    where = ".".join(map(str, path[depth:] if field else path))
     words = problem["msg"].removeprefix("Value error, ")
     return {"field": field, "words": f"{where}: {words}" if where and problem["type"] != "contradiction" else words}
