@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
+from tests.support.data import PROJECT
 from tests.unit.test_drafting import DPI, box, px
 from worker.forms.drafting import draft_template
 from worker.forms.labels import Label, NoOcrError, name_fields, read_labels
@@ -90,3 +91,12 @@ def test_a_machine_without_tesseract_says_how_to_get_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(pytesseract.pytesseract, "tesseract_cmd", "no-such-program")
     with pytest.raises(NoOcrError, match="apt install tesseract-ocr"):
         read_labels(draw_labelled_form().grey, DPI / 25.4)
+
+
+@needs_tesseract
+def test_writing_in_the_boxes_does_not_spoil_the_labels_above_them() -> None:
+    grey = cv2.imread(str(PROJECT / "samples" / "meter-card" / "card-1.png"), cv2.IMREAD_GRAYSCALE)
+    names = {
+        f.name for f in draft_template(Page("", 0, np.asarray(grey, np.uint8), dpi=200), "card", named=True).fields
+    }
+    assert {"meter_number", "customer_number", "route", "persons", "previous_reading_kwh"} <= names

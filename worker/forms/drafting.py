@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from schemas.form_template import OVERLAP_ALLOWED_MM, DigitRange, FieldSpec, FormTemplate, Landmark, overlap_mm
 from worker.errors import PermanentError
 from worker.forms.kinds import tell_kinds
-from worker.forms.labels import name_fields, read_labels
+from worker.forms.labels import name_fields, place_in_tables, read_labels
 from worker.forms.layout import FormLayout, PrintedBox, PrintedRow, find_layout
 from worker.forms.printed import keep_print, seems_blank
 from worker.forms.rows import fold_rows
@@ -62,7 +62,9 @@ def draft_template(
     height, width = level.shape
     page_mm = (round(width / px_per_mm, 1), round(height / px_per_mm, 1))
     fields = _keep_fitting(_fields_of(layout), page_mm)
-    labels = read_labels(level, px_per_mm) if named else ()
+    in_tables = place_in_tables(fields, layout.tables) if named else {}
+    singles = [Box(*field.box_mm) for field in fields if field.name not in in_tables]
+    labels = read_labels(level, px_per_mm, singles) if named else ()
     if blank is None:
         blank = named and seems_blank(fields, level, px_per_mm, labels)
     fields = keep_print(fields, level, px_per_mm) if blank else fields
