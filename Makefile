@@ -13,6 +13,9 @@ EXTRAS_OF_A_SITE = barcodes heic mail ocr oidc otel s3 xlsx
 # The stamp of what is installed: $(call installed,test-train) is the worker with the extras test and train.
 installed = $(VENV)/.installed-$(1)
 
+# Packages are installed without compiled code. Where nobody may write it, each of a test's hundred processes compiles them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-train lint bench bench-compare bench-station train evaluate train-fields evaluate-fields laboratory chaos programs \
         constraints lock sbom audit docs clean
