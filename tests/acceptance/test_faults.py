@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 import urllib.request
 import uuid
@@ -102,6 +103,8 @@ def test_a_clock_that_jumps_an_hour_to_and_fro_costs_no_scan(home: Home, tmp_pat
     library = os.environ.get("LIBFAKETIME") or next(installed, "")
     if not library:
         pytest.skip("libfaketime is not installed")
+    if not _runs_under(library):
+        pytest.skip("this Redis does not run under this libfaketime")
     clock = tmp_path / "clock"
     clock.write_text("+0")
     # libfaketime 0.9.10 breaks Python 3.11's sleep when the monotonic clock is left alone, as a set clock leaves it.
@@ -132,6 +135,15 @@ def test_a_clock_that_jumps_an_hour_to_and_fro_costs_no_scan(home: Home, tmp_pat
     assert home.said().count("started again") == restarts, "no part is taken for dead or silent"
     ((spread,),) = home.rows("SELECT max(julianday(finished_at)) - min(julianday(finished_at)) FROM jobs")
     assert spread * 24 > 1, "the clock did jump"
+
+
+def _runs_under(library: str) -> bool:
+    """Tell whether Redis starts with its clock replaced; some builds ask for the time too early."""
+    asked = ["redis-server", "--version"]
+    try:
+        return not subprocess.run(asked, env={**os.environ, "LD_PRELOAD": library}, timeout=5, check=False).returncode
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _forget_messages(home: Home) -> None:
