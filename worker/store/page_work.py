@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,12 +86,7 @@ def read_again_as(engine: Engine, page_id: int, template: str, *, who: str) -> s
     InvalidReviewError
         There is no such page, or its scan is being read.
     """
-    with writing(engine) as connection:
-        job = _hold_job(connection, page_id)
-        write_corners(connection, job.id, job.number, None, who=who)
-        anew = queue_anew(database_now(connection)) | {"template": template}
-        connection.execute(update(JobRow).where(JobRow.id == job.id).values(anew))
-        return str(job.id)
+    return _queue_again(engine, page_id, None, {"template": template}, who=who)
 
 
 def read_again_by_corners(engine: Engine, page_id: int, placed: PlacedCorners, *, who: str) -> str:
@@ -102,10 +97,17 @@ def read_again_by_corners(engine: Engine, page_id: int, placed: PlacedCorners, *
     InvalidReviewError
         There is no such page, or its scan is being read.
     """
+    return _queue_again(engine, page_id, placed, {}, who=who)
+
+
+def _queue_again(
+    engine: Engine, page_id: int, placed: PlacedCorners | None, changes: Mapping[str, str], *, who: str
+) -> str:
+    """Queue the job of a page again with its corners, or with none, and what else ``changes`` of it."""
     with writing(engine) as connection:
         job = _hold_job(connection, page_id)
         write_corners(connection, job.id, job.number, placed, who=who)
-        anew = queue_anew(database_now(connection))
+        anew = queue_anew(database_now(connection)) | dict(changes)
         connection.execute(update(JobRow).where(JobRow.id == job.id).values(anew))
         return str(job.id)
 
