@@ -49,11 +49,13 @@ def postgresql_template(postgresql_server: PostgresqlServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a SQLite file with all its tables, to be copied."""
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield a SQLite file with all its tables, to be copied, never to be written: later tests would find the rows."""
     path = tmp_path_factory.mktemp("template") / "icr.db"
     _migrate(f"sqlite:///{path}")
-    return path
+    content = path.read_bytes()
+    yield path
+    assert path.read_bytes() == content, "a test has written to the database that the others copy"
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,7 +41,8 @@ main()
 def test_a_brief_command_loads_only_what_it_needs(
     command: str, needed: set[str], sqlite_template: Path, tmp_path: Path
 ) -> None:
-    environment = os.environ | {"ICR_HOME": str(tmp_path), "ICR_DATABASE_URL": f"sqlite:///{sqlite_template}"}
+    shutil.copy(sqlite_template, tmp_path / "icr.db")
+    environment = os.environ | {"ICR_HOME": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "-c", TELL, *command.split()], env=environment, capture_output=True, text=True, check=False
     )
@@ -49,7 +51,8 @@ def test_a_brief_command_loads_only_what_it_needs(
 
 
 def test_the_server_shows_its_pages_without_arrays_decoders_or_the_queue(sqlite_template: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"ICR_HOME": str(tmp_path), "ICR_DATABASE_URL": f"sqlite:///{sqlite_template}"}
+    shutil.copy(sqlite_template, tmp_path / "icr.db")
+    environment = os.environ | {"ICR_HOME": str(tmp_path)}
     said = tmp_path / "said"
     with said.open("w") as output:
         server = subprocess.Popen([sys.executable, "-c", TELL, "serve", "--port", "0"], env=environment, stderr=output)
