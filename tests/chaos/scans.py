@@ -111,6 +111,8 @@ def read_directly(shown: set[int], folder: Path) -> dict[int, str]:
 def write_customization(folder: Path) -> Path:
     """Write what every Python process of a system loads first: the files that kill, and a sleep that any clock bears.
 
+    A file kills the worker that opens it to read it. The watcher only counts its bytes, which ends nobody.
+
     libfaketime 0.9.10 breaks Python 3.11's sleep when the monotonic clock is left alone, as a set clock leaves it.
     """
     folder.mkdir(exist_ok=True)
@@ -119,7 +121,7 @@ def write_customization(folder: Path) -> Path:
         "if 'FAKETIME_TIMESTAMP_FILE' in os.environ:\n"
         "    time.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
         "def watch(event, args):\n"
-        "    if event == 'open' and 'worker' in sys.orig_argv:\n"
+        "    if event == 'open' and sys.orig_argv[3:4] == ['worker']:\n"
         f"        if os.path.basename(os.fsdecode(args[0]) if isinstance(args[0], (str, bytes)) else '')"
         f".startswith('{KILLER_NAME}'):\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
