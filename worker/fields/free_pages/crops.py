@@ -82,8 +82,8 @@ def _small_beside(sketch: Sketch, loose: Sequence[InkPart], number: Number) -> l
     """Return the small ink beside a number, which is cut with it where the page has no rules."""
     if (sketch.ink != sketch.bare).any():
         return []
-    most = 2 * box_of(number).h
-    return [part for part in loose if max(part.width, part.height) < most and lies_beside(part, number)]
+    box = box_of(number)
+    return [part for part in loose if max(part.width, part.height) < 2 * box.h and lies_beside(part, box)]
 
 
 def _number_field(page: Page, sketch: Sketch, number: Number, name: str, beside: Sequence[InkPart]) -> FieldCrop:

@@ -101,8 +101,9 @@ def find_pieces_of_digits(numbers: Sequence[Number]) -> list[Number]:
 
 def may_be_part(number: Number, around: Surroundings) -> bool:
     """Tell whether ink, another number or the rim is so near that it may hold more of a number."""
-    x, _, w, h = box_of(number)
-    beside = [part for part in around.loose if lies_beside(part, number)]
+    box = box_of(number)
+    x, _, w, h = box
+    beside = [part for part in around.loose if lies_beside(part, box)]
     if any(part.height >= DIGIT_LIKE * h or not is_inside(part, around.shape) for part in beside):
         return True
     gap = max(around.usual_gap, float(gaps_of(number).max(initial=0.0)))
@@ -133,14 +134,15 @@ def may_be_two(number: Number, usual: float) -> bool:
     return bool(gaps.max() > WIDER * own)
 
 
-def lies_beside(part: InkPart, number: Number) -> bool:
-    """Tell whether ink of no number lies within a number, or right before or behind it on its line."""
-    x, y, w, h = box_of(number)
+def lies_beside(part: InkPart, box: Box) -> bool:
+    """Tell whether ink of no number lies within a number's box, or right before or behind it on its line."""
+    x, y, w, h = box
+    if part.x >= x + w + BESIDE * h or part.right <= x - BESIDE * h:
+        return False
     level = part.y + part.height / 2
-    near = part.x < x + w + BESIDE * h and part.right > x - BESIDE * h
     shared = min(y + h, part.y + part.height) - max(y, part.y)
     beside = max(part.width, part.height) >= 0.08 * h and (y - 0.1 * h < level < y + 1.2 * h or shared > 0.5 * h)
-    return near and beside and _has_ink_near(part, box_of(number))
+    return beside and _has_ink_near(part, box)
 
 
 def _has_ink_near(part: InkPart, box: Box) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -25,20 +25,17 @@ _USUAL_GAP = 0.12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glyph:
-    """Ink that may be a digit: its strokes, the main one first."""
+    """Ink that may be a digit: its strokes, the main one first; ``box`` is its left, top, right and bottom in pixels."""
 
     parts: tuple[InkPart, ...]
+    box: tuple[float, float, float, float] = field(init=False)
 
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom in pixels."""
-        p = self.parts
-        return (
-            float(min(q.x for q in p)),
-            float(min(q.y for q in p)),
-            float(max(q.right for q in p)),
-            float(max(q.y + q.height for q in p)),
-        )
+    def __post_init__(self) -> None:
+        """Find the box once: a page of print asks thousands of glyphs for theirs, thousands of times each."""
+        left, top = (min(getattr(part, side) for part in self.parts) for side in ("x", "y"))
+        right = max(part.right for part in self.parts)
+        bottom = max(part.y + part.height for part in self.parts)
+        object.__setattr__(self, "box", (float(left), float(top), float(right), float(bottom)))
 
 
 Number = list[Glyph]
