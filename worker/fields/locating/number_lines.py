@@ -25,7 +25,7 @@ _USUAL_GAP = 0.12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glyph:
-    """Ink that may be a digit: its strokes, the main one first; ``box`` is its left, top, right and bottom in pixels."""
+    """Ink that may be a digit: its strokes, the main one first; ``box`` has its left, top, right, bottom in pixels."""
 
     parts: tuple[InkPart, ...]
     box: tuple[float, float, float, float] = field(init=False)
