@@ -120,8 +120,9 @@ def load_pen_bank(data_dir: Path, *, held_out: bool, half: int | None = None) ->
         singles += _read_rows(data_dir / "pens" / "pendigits_orig" / "digits.jsonl.gz")
         singles += _read_rows(data_dir / "pens" / "ujipenchars1" / "digits.jsonl.gz")
     for row in singles:
-        if row["h"] >= LEAST_HEIGHT and row["w"] < 3 * row["h"] and len(row["label"]) == 1:
-            _keep(digits, row["writer"], row["label"], lay_out_number("0", _strokes(row)).shapes[0])
+        strokes = _strokes(row)
+        if row["h"] >= LEAST_HEIGHT and row["w"] < 3 * row["h"] and len(row["label"]) == 1 and _has_height(strokes):
+            _keep(digits, row["writer"], row["label"], lay_out_number("0", strokes).shapes[0])
     return PenBank(digits, numbers)
 
 
@@ -133,6 +134,12 @@ def spell(label: str) -> str:
 
 def _has_digit(text: str) -> bool:
     return any(sign.isdigit() for sign in text)
+
+
+def _has_height(strokes: Sequence[NDArray[np.float32]]) -> bool:
+    """Tell whether strokes may be kept as a digit at all: a level one is millions of its heights long."""
+    width, height = np.ptp(np.concatenate(strokes), axis=0)
+    return bool(width < WIDEST_DIGIT * height)
 
 
 def _keep(digits: dict[str, list[list[Shape]]], writer: str, sign: str, shape: Shape) -> None:
