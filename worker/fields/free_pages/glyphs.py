@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +42,7 @@ def find_glyphs(grey: Grey, background: Grey, ink: Mask) -> list[Glyph]:
     usual = digit_height(bodies)
     tall = [p for p in bodies if p.height >= _LOW_SHARE * usual]
     low = [p for p in parts if p.height < _LOW_SHARE * usual and p.height >= 0.05 * usual]
-    return [Glyph((p, *(m for m in low if _belongs(m, p)))) for p in tall]
+    return _with_marks(tall, low)
 
 
 def glyph_ink(sketch: Sketch, glyph: Glyph) -> NDArray[np.uint8]:
@@ -113,12 +115,19 @@ def like_the_darkest(parts: list[InkPart], grey: Grey, background: Grey) -> list
     return [p for p, c in zip(parts, contrast, strict=True) if c >= _FAINT_SHARE * usual]
 
 
-def _belongs(mark: InkPart, body: InkPart) -> bool:
-    """Tell a detached stroke of a digit (the flag of a 5, the bar of a 7) from a point or comma."""
-    shared = min(mark.right, body.right) - max(mark.x, body.x)
-    gap = max(mark.y - body.y - body.height, body.y - mark.y - mark.height)
-    low = mark.y > body.y + 0.75 * body.height
-    return shared > 0.6 * mark.width and gap < 0.25 * body.height and not low
+def _with_marks(bodies: Sequence[InkPart], marks: Sequence[InkPart]) -> list[Glyph]:
+    """Join each body with its detached strokes (the flag of a 5, the bar of a 7); a point or comma is none."""
+    x, y, right, bottom = (
+        np.array([(m.x, m.y, m.right, m.y + m.height) for m in marks], np.int64).reshape(-1, 4).swapaxes(0, 1)
+    )
+    glyphs = []
+    for body in bodies:
+        shared = np.minimum(right, body.right) - np.maximum(x, body.x)
+        gap = np.maximum(y - body.y - body.height, body.y - bottom)
+        low = y > body.y + 0.75 * body.height
+        own = (shared > 0.6 * (right - x)) & (gap < 0.25 * body.height) & ~low
+        glyphs.append(Glyph((body, *(marks[i] for i in np.flatnonzero(own)))))
+    return glyphs
 
 
 def other_ink(ink: Mask, own: list[InkPart]) -> Mask:
