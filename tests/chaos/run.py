@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from tests.chaos.faults import throw
 from tests.chaos.scans import REPLACED, Fate, Scan, draw_fate, make_scan, put, read_directly
 from tests.chaos.senders import Messages, Posts
 from tests.chaos.systems import System, ask
+from worker.inbox.posted import COMING, LEFT_AFTER_S
 
 OPEN = "state IN ('queued', 'running')"
 RESULTS = """
@@ -121,7 +123,28 @@ class _Run:
             if time.monotonic() - started > self.plan.most_s or not self._do_round(numbers[begin:][: self.plan.round]):
                 break
         self.figures.seconds = time.monotonic() - started
+        self._end_uploads()
         self._verify()
+
+    def _end_uploads(self) -> None:
+        """End the senders that stall; let a day pass for what killed servers were receiving, and start another one."""
+        self.posts.close()
+        coming = self.system.home.inbox / COMING
+        if self._is_emptied(coming):
+            return
+        for path in _find_scans(coming, ""):
+            os.utime(path, (time.time() - 2 * LEFT_AFTER_S,) * 2)
+        for pid in self.system.pids("server"):
+            os.kill(pid, signal.SIGKILL)
+        self._is_emptied(coming)
+
+    def _is_emptied(self, folder: Path) -> bool:
+        """Wait until a folder is empty; False if it never is."""
+        given_up_at = time.monotonic() + 2 * self.plan.stuck_s
+        while (left := any(_find_scans(folder, ""))) and time.monotonic() < given_up_at:
+            self.system.supervise()
+            time.sleep(0.2)
+        return not left
 
     def _do_round(self, numbers: list[int]) -> bool:
         """Hand scans in under fire, and wait until all have ended; False if they do not."""
@@ -309,7 +332,7 @@ class _Run:
             yield f"scan {self._name(sha256)} is missing {count} times in {folder}/"
         for (folder, sha256), count in (found - wanted).items():
             yield f"scan {self._name(sha256)} lies {count} times too often in {folder}/"
-        for place in ("field", ".working", ".posted/coming"):
+        for place in ("field", ".working", COMING):
             yield from (f"{place}/{path.name} is left" for path in _find_scans(self.system.home.inbox / place, ""))
 
     def _name(self, sha256: str) -> str:

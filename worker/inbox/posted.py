@@ -16,7 +16,9 @@ from worker.sources.beneath import open_folder
 POSTED = ".posted"
 """The folder in the inbox; the watcher passes over it, because its name is hidden."""
 
-_COMING = "coming"
+COMING = Path(POSTED, "coming")
+"""What is being received, within the inbox."""
+
 LEFT_AFTER_S = 24 * 3600.0
 """A file that was being received so long ago belongs to a request that is long over."""
 
@@ -31,9 +33,9 @@ def new_file(inbox: Path) -> tuple[Path, BinaryIO]:
     """
     name = secrets.token_hex(16)
     inbox.mkdir(parents=True, exist_ok=True)  # of a site that has a server before it has a watcher
-    with open_folder(inbox, Path(POSTED, _COMING), make=True, mode=0o700) as folder:
+    with open_folder(inbox, COMING, make=True, mode=0o700) as folder:
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
-    return inbox / POSTED / _COMING / name, os.fdopen(file, "wb")
+    return inbox / COMING / name, os.fdopen(file, "wb")
 
 
 def keep_file(inbox: Path, received: Path, job_id: str, name: str) -> Path:
@@ -90,7 +92,7 @@ def remove_posted(inbox: Path, inside: Path) -> None:
 def remove_left_files(inbox: Path) -> int:
     """Delete what requests left behind that were cut off by a crash; return how many."""
     removed, oldest = 0, time.time() - LEFT_AFTER_S
-    with contextlib.suppress(OSError), open_folder(inbox, Path(POSTED, _COMING)) as folder:
+    with contextlib.suppress(OSError), open_folder(inbox, COMING) as folder:
         for name in os.listdir(folder):  # noqa: PTH208  # of a descriptor
             with contextlib.suppress(OSError):
                 if os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime < oldest:
