@@ -126,7 +126,7 @@ def _with_marks(bodies: Sequence[InkPart], marks: Sequence[InkPart]) -> list[Gly
         gap = np.maximum(y - body.y - body.height, body.y - bottom)
         low = y > body.y + 0.75 * body.height
         own = (shared > 0.6 * (right - x)) & (gap < 0.25 * body.height) & ~low
-        glyphs.append(Glyph((body, *(marks[i] for i in np.flatnonzero(own)))))
+        glyphs.append(Glyph((body, *(marks[i] for i in np.flatnonzero(own).tolist()))))
     return glyphs
 
 
