@@ -89,15 +89,15 @@ def _find_flat(ink: Mask, least_length: float) -> list[Rule]:
     if ink.shape[1] < max(least_length, 8):
         return []
     pieces = _flat_pieces(ink, int(np.clip(least_length / 8, 10, 24)))
+    votes = _Votes(pieces)
     rules: list[Rule] = []
-    while pieces[:, _WIDTH].sum() > _LEAST_COVERAGE * least_length:
-        members = _strongest_line(pieces)
+    while pieces[votes.waiting, _WIDTH].sum() > _LEAST_COVERAGE * least_length:
+        members = votes.take_strongest()
         if pieces[members, _WIDTH].sum() <= _LEAST_COVERAGE * least_length:
             break
         rule = _fit_rule(ink, pieces[members], least_length)
         if rule is not None:
             rules.append(rule)
-        pieces = pieces[~members]
     return sorted(rules, key=lambda r: -r.length)
 
 
@@ -126,16 +126,30 @@ def _flat_pieces(ink: Mask, shortest: int) -> NDArray[np.float64]:
     return np.asarray(table, np.float64)
 
 
-def _strongest_line(pieces: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which pieces lie on the line that holds the most of them, weighted by width."""
-    offsets = pieces[:, _Y] - _SLOPES[:, None] * pieces[:, _X]
-    bins = np.round(offsets / 2).astype(np.intp)
-    bins -= bins.min()
-    count = int(bins.max()) + 1
-    flat = (bins + count * np.arange(len(_SLOPES))[:, None]).ravel()
-    votes = np.bincount(flat, np.tile(pieces[:, _WIDTH], len(_SLOPES)), count * len(_SLOPES))
-    best, level = divmod(int(np.argmax(votes)), count)
-    return np.asarray(np.abs(bins[best] - level) <= 1, bool)
+class _Votes:
+    """What each line of a slope and an offset holds of the flat pieces that wait, weighted by their widths."""
+
+    def __init__(self, pieces: NDArray[np.float64]) -> None:
+        self.waiting = np.ones(len(pieces), bool)
+        self._widths = pieces[:, _WIDTH]
+        offsets = pieces[:, _Y] - _SLOPES[:, None] * pieces[:, _X]
+        self._bins = np.round(offsets / 2).astype(np.intp)
+        self._bins -= self._bins.min(initial=0)
+        self._levels = int(self._bins.max(initial=0)) + 1
+        self._votes = self._count(self.waiting)
+
+    def take_strongest(self) -> NDArray[np.bool_]:
+        """Return which pieces lie on the line that holds the most; they wait no longer."""
+        best, level = divmod(int(np.argmax(self._votes)), self._levels)
+        members = self.waiting & (np.abs(self._bins[best] - level) <= 1)
+        self.waiting &= ~members
+        self._votes -= self._count(members)  # exact: widths are whole numbers
+        return np.asarray(members, bool)
+
+    def _count(self, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        lines = self._bins[:, chosen] + self._levels * np.arange(len(_SLOPES))[:, None]
+        weights = np.tile(self._widths[chosen], len(_SLOPES))
+        return np.asarray(np.bincount(lines.ravel(), weights, self._levels * len(_SLOPES)), np.float64)
 
 
 def _fit_rule(ink: Mask, pieces: NDArray[np.float64], least_length: float) -> Rule | None:
