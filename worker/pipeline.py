@@ -36,6 +36,12 @@ from worker.values import (
 
 T = TypeVar("T")
 
+LONGEST = 30
+"""A longer side of more than so many shorter ones is no page and no field: a number of 30 digits is about 25 to 1.
+
+Readers shrink a crop to their height; a column of 50 to 1 that was full of digits became grey, and was called blank.
+"""
+
 
 def read_page(
     page: Page | UnreadablePage, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy
@@ -75,6 +81,10 @@ def excuse_blank_backs(pages: Iterable[tuple[T, PageReading]]) -> Iterator[tuple
 
 
 def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:
+    if max(page.grey.shape) > LONGEST * min(page.grey.shape):
+        height, width = page.grey.shape
+        problem = f"a strip of {width} x {height} pixels: one side is more than {LONGEST} times the other"
+        return _page_reading(page, (), recognizers, problem=problem)
     if isinstance(kind, LoneField):
         crop = _whole_page(page, kind.grammar)
         (lone,) = read_fields([crop], recognizers)

@@ -13,6 +13,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from tests.support.system import wait_until
 from worker.bootstrap import build_runtime
 from worker.errors import UnreadableScanError
 from worker.forms.templates import find_page_kind
+from worker.imaging.polarity import darken_ink
 from worker.pipeline import read_page
 from worker.rasterizer import RasterLimits, find_poppler, open_pages, sniff_type
 from worker.rasterizer.pictures import check_jpeg, check_png
@@ -183,7 +185,7 @@ def test_the_structure_of_any_bytes_is_judged(head: bytes, rest: bytes) -> None:
         CHECKS[sniff_type(content)](content)
 
 
-@pytest.mark.parametrize("sides", [(1, 3000), (3000, 1), (1, 1), (2, 9000), (20_000, 40)])
+@pytest.mark.parametrize("sides", [(1, 1), (1, 30), (30, 1), (2, 60), (3, 90), (100, 3000), (3000, 100)])
 @pytest.mark.parametrize("layout", ["field", "free", "check", None])
 def test_a_strip_of_a_few_pixels_is_a_page_like_any_other(sides: tuple[int, int], layout: str | None) -> None:
     """These ended as a mistake in the program, and with them the other pages of their scan."""
@@ -192,6 +194,33 @@ def test_a_strip_of_a_few_pixels_is_a_page_like_any_other(sides: tuple[int, int]
         kind = find_page_kind(layout, RUNTIME.templates(), RUNTIME.check_policy)
         reading = read_page(page, kind, RUNTIME.recognizers(), RUNTIME.accept_policy)
         assert not any(field.status == FieldStatus.ACCEPTED for field in reading.fields)
+
+
+@pytest.mark.parametrize("sides", [(40, 20_000), (20_000, 40), (40, 200_000), (2000, 40), (1, 3000), (9000, 2)])
+@pytest.mark.parametrize("layout", ["field", "free", "check", None])
+@pytest.mark.parametrize("content", ["digits", "noise", "white"])
+def test_a_long_strip_is_no_page_and_its_ink_is_never_called_blank(
+    sides: tuple[int, int], layout: str | None, content: str
+) -> None:
+    """A column of 20,000 x 40 full of digits was called blank, for sure; a row of 200,000 ended as a mistake."""
+    grey = np.full(sides, 255, np.uint8)
+    if content == "noise":
+        grey = np.random.default_rng(1).integers(0, 256, sides, np.uint8)
+    for at in range(0, max(sides), 60) if content == "digits" else ():
+        place = (at, min(sides) - 8) if sides[1] > sides[0] else (8, at + 30)
+        cv2.putText(grey, str(at // 60 % 10), place, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 0, 2)
+    page = Page(scan_id="s", number=0, grey=freeze(grey), dpi=None)
+    kind = find_page_kind(layout, RUNTIME.templates(), RUNTIME.check_policy)
+    reading = read_page(page, kind, RUNTIME.recognizers(), RUNTIME.accept_policy)
+    assert reading.fields == () and f"a strip of {sides[1]} x {sides[0]} pixels" in str(reading.problem)
+    assert content == "white" or not reading.blank
+
+
+@pytest.mark.parametrize("sides", [(8, 12_000), (12_000, 8), (9, 90_000), (1, 1), (8, 8)])
+def test_a_long_crop_has_a_polarity(sides: tuple[int, int]) -> None:
+    """A field of a template may be a line of ink across a large page."""
+    for grey in (np.full(sides, 40, np.uint8), np.random.default_rng(1).integers(0, 256, sides, np.uint8)):
+        darken_ink(grey)
 
 
 def test_a_header_cannot_stretch_a_picture_past_the_limit(tmp_path: Path) -> None:

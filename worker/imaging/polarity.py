@@ -31,7 +31,8 @@ def has_light_ink(grey: Grey) -> bool:
     if min(grey.shape) < 8 or np.median(grey) > LIGHTEST_DARK_PAPER:
         return False
     scale = min(1.0, LOOKED_AT_PX / max(grey.shape))
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    size = [max(1, round(scale * side)) for side in grey.shape[::-1]]
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if scale < 1 else grey
     if min(small.shape) < 8:
         return False
     around = min(WIDEST_AROUND_PX, min(small.shape)) // 2 * 2 - 1

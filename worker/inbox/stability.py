@@ -166,7 +166,8 @@ class StabilityWatch:
 
     def _is_over(self, damage: UnreadableScanError, still_s: float, long_still: bool) -> bool:
         """Tell whether a damaged file has had its time."""
-        return long_still if damage.incomplete else still_s >= DAMAGED_AFTER * self._stable_s
+        waits = damage.incomplete or isinstance(damage, SlowScanError)
+        return long_still if waits else still_s >= DAMAGED_AFTER * self._stable_s
 
     def _tell_left(self, left: list[Path]) -> None:
         if left and left != self._left:

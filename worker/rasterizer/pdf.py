@@ -19,7 +19,7 @@ from pdf2image import pdfinfo_from_path
 from pdf2image.exceptions import PDFPageCountError, PDFPopplerTimeoutError
 from PIL import Image
 
-from worker.errors import MissingProgramError, UnreadableScanError
+from worker.errors import MissingProgramError, SlowScanError, UnreadableScanError
 from worker.rasterizer.children import end_children
 from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pixels import UInt8, make_page
@@ -131,7 +131,7 @@ def _pdfinfo(path: Path, limits: RasterLimits, page: int | None = None) -> dict[
                 **only,
             )
     except PDFPopplerTimeoutError:
-        raise UnreadableScanError(f"reading the PDF took longer than {limits.page_timeout_s:g} s") from None
+        raise SlowScanError(f"reading the PDF took longer than {limits.page_timeout_s:g} s") from None
     except PDFPageCountError as error:
         said = str(error)
         if "Incorrect password" in said or "ncrypt" in said:
