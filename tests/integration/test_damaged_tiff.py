@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,53 @@ def test_the_page_that_is_damaged_is_the_one_that_says_so(tmp_path: Path) -> Non
     both[sound[0] + 900 : sound[0] + 910] = b"\x55" * 10
     pages = list(open_pages(write(tmp_path, "a.tif", bytes(both)), scan_id="s", limits=LIMITS))
     assert [isinstance(p, UnreadablePage) or p.damage is not None for p in pages] == [False, True]
+
+
+def directory_entry(content: bytes, page: int, tag: int) -> int:
+    """Return where the entry of a tag lies in the directory of a page (TIFF 6.0, section 2)."""
+    at = 4
+    for _ in range(page + 1):
+        first = struct.unpack_from("<I", content, at)[0]
+        count = struct.unpack_from("<H", content, first)[0]
+        at = first + 2 + 12 * count
+    places = range(first + 2, at, 12)
+    return next(place for place in places if struct.unpack_from("<H", content, place)[0] == tag)
+
+
+def with_tag(content: bytes, page: int, tag: int, value: int) -> bytes:
+    """Return a file with another value of a tag of one page."""
+    changed, at = bytearray(content), directory_entry(content, page, tag)
+    struct.pack_into("<I", changed, at + 8, value)
+    return bytes(changed)
+
+
+WIDTH, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES = 256, 258, 259, 262, 277, 284
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_no_page_shows_the_pixels_of_another(mode: str, compression: str, tmp_path: Path) -> None:
+    """Pillow loaded the page before where it could not read a directory, and the first where libtiff could not."""
+    content = tiff([drawing(number).convert(mode) for number in range(3)], compression=compression)
+    sound = [page.grey for page in open_pages(write(tmp_path, "a.tif", content), scan_id="s", limits=LIMITS)]  # type: ignore[union-attr]
+    wounds = [(tag, value) for tag in (WIDTH, COMPRESSION, PHOTOMETRIC, PLANES) for value in (0, 3, 77, 0xFFFF)]
+    wounds += [({"1": PLANES, "L": BITS, "RGB": SAMPLES}[mode], value) for value in (2, 7, 77, 0xFFFF)]
+    for tag, value in wounds:
+        path = write(tmp_path, "b.tif", with_tag(content, 1, tag, value))
+        first, second, third = open_pages(path, scan_id="s", limits=LIMITS)
+        assert isinstance(first, Page) and np.array_equal(first.grey, sound[0])
+        assert isinstance(third, Page) and np.array_equal(third.grey, sound[2])
+        if isinstance(second, Page):
+            assert second.grey.dtype == np.uint8 and not np.array_equal(second.grey, sound[0]), (tag, value)
+
+
+def test_a_page_that_names_the_places_of_some_rows_only_is_unreadable(tmp_path: Path) -> None:
+    """Its other rows were those of the page before: a number that nobody wrote there."""
+    content = tiff([drawing(number) for number in range(3)], compression="raw")
+    damaged = with_tag(content, 1, 278, drawing().height // 2)  # rows of the one strip whose place is named
+    read = list(open_pages(write(tmp_path, "a.tif", damaged), scan_id="s", limits=LIMITS))
+    assert [isinstance(page, Page) for page in read] == [True, False, True]
+    assert "where all of its rows lie" in str(read[1])
 
 
 def test_of_a_damaged_fax_no_field_is_final(tmp_path: Path) -> None:

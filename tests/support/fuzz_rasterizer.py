@@ -71,7 +71,9 @@ def seeds(kind: str) -> list[bytes]:
     if kind == "PDF":
         return [pdf(1), pdf(3), picture_pdf("JPEG"), picture_pdf("1")]
     files = [encoded(image, str(options.pop("format", kind)), **options) for image, options in made[kind]]
-    return [*files, tiff([grey, bits, rgb])] if kind == "TIFF" else files
+    pages = [grey, drawing(1).convert("1"), drawing(2).convert("RGB")]
+    several = [tiff(pages), tiff(pages, compression="tiff_lzw")]
+    return [*files, *several] if kind == "TIFF" else files
 
 
 def picture_pdf(mode: str) -> bytes:
@@ -126,8 +128,12 @@ def sign_chunks(content: bytes) -> bytes:
     return out if out.endswith(png_chunk(b"IEND", b"")) else out + png_chunk(b"IEND", b"")
 
 
-def attempt(path: Path) -> str:
-    """Read one file; return ``read``, or the reason why it cannot be."""
+def attempt(path: Path, *, unlike: bool = False) -> str:
+    """Read one file; return ``read``, or the reason why it cannot be.
+
+    Where its pages are ``unlike`` each other, one that shows another's pixels is a mistake.
+    """
+    seen: set[bytes] = set()
     try:
         for page in open_pages(path, scan_id="fuzz", limits=LIMITS):
             if isinstance(page, UnreadablePage):
@@ -136,6 +142,11 @@ def attempt(path: Path) -> str:
             assert page.grey.dtype == np.uint8
             assert page.grey.ndim == 2
             assert 0 < page.grey.size <= 2 * LIMITS.max_megapixels * 1e6
+            pixels = page.grey.tobytes()
+            assert not unlike or pixels not in seen or page.grey.min() == page.grey.max(), (
+                "two pages of the same pixels"
+            )
+            seen.add(pixels)
     except UnreadableScanError as error:
         assert "\n" not in str(error)
         assert len(str(error)) < 400
@@ -156,7 +167,7 @@ def fuzz(kind: str, seed: int, seconds: float, say: Callable[[str], object]) -> 
             say(f"case {number}")
             signal.alarm(CASE_TIMEOUT_S)
             began = time.monotonic()
-            outcomes[attempt(path)[:24]] += 1
+            outcomes[attempt(path, unlike=kind == "TIFF")[:24]] += 1
             slowest = max(slowest, time.monotonic() - began)
             signal.alarm(0)
             number += 1

@@ -12,39 +12,69 @@ import functools
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from worker.errors import UnreadableScanError
+
+_RAW = 1
 _HEARD = {2, 3, 4, 7}
 """TIFF 6.0, Compression: the three fax codings and JPEG. With others libtiff makes nothing up, and Pillow raises."""
 
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
-def hear_complaints(content: bytes, directory: int, compression: int) -> str | None:
-    """Return what libtiff complains of when it decodes one page of a TIFF; None if it does not complain.
+class Listener:
+    """One TIFF as libtiff sees it; the copy that libtiff opens is made when it is first asked for a page."""
 
-    None, too, if Pillow carries its libtiff within itself, where it cannot be asked.
-    """
-    library = _library()
-    if compression not in _HEARD or library is None:
-        return None
-    said: list[str] = []
-    hear = _HANDLER(lambda module, _text, _values: said.append((module or b"").decode("ascii", "replace")))
-    with tempfile.TemporaryFile() as file:
-        file.write(content)
-        file.seek(0)
-        tiff = library.TIFFFdOpen(os.dup(file.fileno()), b"scan", b"r")
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._copy: BinaryIO | None = None
+
+    def close(self) -> None:
+        """Remove the copy."""
+        if self._copy is not None:
+            self._copy.close()
+
+    def hear_complaints(self, directory: int, compression: int) -> str | None:
+        """Return what libtiff complains of when it decodes one page; None if it does not complain.
+
+        None, too, if Pillow carries its libtiff within itself, where it cannot be asked.
+
+        Raises
+        ------
+        UnreadableScanError
+            libtiff refuses the directory of the page. Pillow would show the first page in its place.
+        """
+        library = _library()
+        is_heard = compression in _HEARD
+        if library is None or not (is_heard or (directory and compression != _RAW)):
+            return None
+        if self._copy is None:
+            self._copy = tempfile.TemporaryFile()  # noqa: SIM115  # open for as long as the pages are read
+            self._copy.write(self._content)
+            self._copy.flush()
+        self._copy.seek(0)
+        tiff = library.TIFFFdOpen(os.dup(self._copy.fileno()), b"scan", b"r")
         if not tiff:
             return None
         try:
-            if library.TIFFSetDirectory(tiff, directory):
-                library.TIFFSetErrorHandler(hear)
-                library.TIFFSetWarningHandler(hear)  # only now, because warnings about headers cost no pixel
-                _decode(library, tiff, said)
+            if not library.TIFFSetDirectory(tiff, directory):
+                raise UnreadableScanError("damaged TIFF: what it says of this page is not understood")
+            return _listen(library, tiff) if is_heard else None
         finally:
-            library.TIFFSetErrorHandler(None)
-            library.TIFFSetWarningHandler(None)
             library.TIFFClose(tiff)
+
+
+def _listen(library: Any, tiff: Any) -> str | None:
+    said: list[str] = []
+    hear = _HANDLER(lambda module, _text, _values: said.append((module or b"").decode("ascii", "replace")))
+    library.TIFFSetErrorHandler(hear)
+    library.TIFFSetWarningHandler(hear)  # only now, because warnings about headers cost no pixel
+    try:
+        _decode(library, tiff, said)
+    finally:
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
     return f"the decoder complains of rows that do not add up ({said[0]})" if said else None
 
 

@@ -14,6 +14,7 @@ import struct
 import subprocess
 import tempfile
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pypdf.errors import PyPdfError
 from pypdf.generic import ByteStringObject, StreamObject, TextStringObject
 
 from worker.errors import UnreadableScanError
-from worker.rasterizer.libtiff import hear_complaints, silence
+from worker.rasterizer.libtiff import Listener, silence
 from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pdf import BOUNDED_POPPLER
 from worker.rasterizer.pdf_scans import PagePicture, find_picture
@@ -163,7 +164,9 @@ def _lift_g4(stream: StreamObject, size: tuple[int, int]) -> UInt8:
     black_is_one = bool((_only(stream.get("/DecodeParms")) or {}).get("/BlackIs1", False))
     content = _as_tiff(_coded(stream), size, photometric=int(black_is_one))
     silence()
-    if complaint := hear_complaints(content, 0, _G4):
+    with closing(Listener(content)) as listener:
+        complaint = listener.hear_complaints(0, _G4)
+    if complaint:
         raise UnreadableScanError(complaint)
     with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
         return np.asarray(image.convert("L"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from itertools import zip_longest
 
 from PIL import Image
 
 from worker.errors import UnreadableScanError
-from worker.rasterizer.libtiff import hear_complaints, silence
+from worker.rasterizer.libtiff import Listener, silence
 from worker.rasterizer.limits import RasterLimits
 from worker.rasterizer.pixels import make_page, pillow_pixels
 from worker.rasterizer.translation import page_or_problem, translated_errors
@@ -34,38 +35,53 @@ def tiff_pages(
     limits.check_page_count(directories)
     silence()
     number = 0
-    with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
+    with Image.open(io.BytesIO(content), formats=["TIFF"]) as image, closing(Listener(content)) as listener:
         for directory in range(directories):
-            if _is_beside_pages(image, directory):
+            damage = _go_to(image, directory)
+            if damage is None and _tag(image, _SUBFILE_TAG) & _THUMBNAIL_OR_MASK:
                 continue
-            make = partial(_decode_page, image, content, directory, number, scan_id, limits)
-            if number >= first:
+            if number >= first and damage is not None:
+                yield UnreadablePage(scan_id, number, str(damage), damage.incomplete)
+            elif number >= first:
+                hear = partial(listener.hear_complaints, directory, _tag(image, _COMPRESSION_TAG))
+                make = partial(_decode_page, image, len(content), hear, number, scan_id, limits)
                 yield page_or_problem(make, scan_id, number)
             number += 1
     if number == 0:
         raise UnreadableScanError("the TIFF holds no page")
 
 
-def _is_beside_pages(image: Image.Image, directory: int) -> bool:
-    """Tell thumbnails and masks; a directory that cannot be read is a page, which then says so."""
+def _go_to(image: Image.Image, directory: int) -> UnreadableScanError | None:
+    """Go to a page's directory; return why it cannot be read.
+
+    Pillow stands at a directory that it could not read with the pixels of the page before: these must not be loaded.
+    """
     try:
         with translated_errors():
             image.seek(directory)
-            return bool(_tag(image, _SUBFILE_TAG) & _THUMBNAIL_OR_MASK)
-    except UnreadableScanError:
-        return False
+    except UnreadableScanError as error:
+        return error
+    return None
 
 
 def _decode_page(
-    image: Image.Image, content: bytes, directory: int, number: int, scan_id: str, limits: RasterLimits
+    image: Image.Image, file_size: int, hear: Callable[[], str | None], number: int, scan_id: str, limits: RasterLimits
 ) -> Page:
-    image.seek(directory)
     limits.check_page_size(*image.size)
-    _check_places(image, len(content))
-    damage = hear_complaints(content, directory, _tag(image, _COMPRESSION_TAG))
+    _check_places(image, file_size)
+    _check_rows(image)
+    damage = hear()
     image.load()  # Pillow turns a TIFF upright by itself
     dpi = image.info.get("dpi")
     return make_page(pillow_pixels(image), scan_id=scan_id, number=number, limits=limits, dpi=dpi, damage=damage)
+
+
+def _check_rows(image: Image.Image) -> None:
+    """Refuse a page that names the places of some rows only: the others would show the page before, or nothing."""
+    width, height = image.size
+    named = {extents for tile in image.tile if (extents := tile[1]) is not None}
+    if sum((right - left) * (lower - upper) for left, upper, right, lower in named) < width * height:
+        raise UnreadableScanError("damaged TIFF: it does not say where all of its rows lie")
 
 
 def _check_places(image: Image.Image, size: int) -> None:
