@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from worker.errors import SettingsError
-from worker.inbox.folder import WORKING
+from worker.commands.demo import copy_scans
+from worker.commands.doctor import check_folder
+from worker.errors import FolderUnavailableError, SettingsError
+from worker.inbox.folder import WORKING, check_working, prepare, require
 from worker.inbox.posted import POSTED, find_kept, keep_file, new_file, remove_left_files
+from worker.sources.beneath import is_foreign, open_folder
 from worker.system.private_redis import HomeLock
 
 POST = "6f1c0f0e-8a44-4b83-9d1e-2f6a55d0a001"
@@ -60,6 +64,72 @@ def test_a_post_is_kept_and_what_a_crash_left_is_deleted(inbox: Path) -> None:
         keep_file(inbox, path, POST, "b.png")
     os.utime(path, (1, 1))
     assert remove_left_files(inbox) == 1 and not path.exists()
+
+
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Return what gives a folder to another user."""
+
+    def give(folder: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(folder, 4711, 4711)
+            return
+        owner, asked = folder.stat().st_ino, os.fstat
+
+        def fstat(descriptor: int) -> os.stat_result:
+            seen = asked(descriptor)
+            return os.stat_result([*seen[:4], 4711, *seen[5:]]) if seen.st_ino == owner else seen
+
+        monkeypatch.setattr("worker.sources.beneath.os.fstat", fstat)
+
+    return give
+
+
+def test_a_folder_for_scans_in_work_that_somebody_else_made_takes_none(
+    inbox: Path, stranger: Callable[[Path], None]
+) -> None:
+    """Its owner could read, swap and take away the scans of all others."""
+    prepare(inbox)
+    stranger(inbox / WORKING)
+    for look in (prepare, require, check_working, check_folder):
+        with pytest.raises(FolderUnavailableError, match="belongs to another user: remove it"):
+            look(inbox)
+    assert [path.name for path in inbox.iterdir()] == [WORKING], "what was made to see is gone"
+
+
+def test_a_folder_for_posts_that_somebody_else_made_takes_none(inbox: Path, stranger: Callable[[Path], None]) -> None:
+    (inbox / POSTED).mkdir()
+    stranger(inbox / POSTED)
+    with pytest.raises(PermissionError, match="belongs to another user: remove it"):
+        new_file(inbox)
+    assert list((inbox / POSTED).iterdir()) == []
+
+
+def test_where_every_file_has_one_owner_no_folder_is_foreign(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.sources.beneath.os.geteuid", lambda: 4712)
+    monkeypatch.setattr("worker.sources.beneath.os.fstat", lambda seen: SimpleNamespace(st_uid=seen))
+    with open_folder(inbox, Path()) as root, open_folder(inbox, Path(WORKING)) as working:
+        monkeypatch.setattr("worker.sources.beneath.os.stat", lambda *_, **__: SimpleNamespace(st_uid=working))
+        assert not is_foreign(root, working)
+        monkeypatch.setattr("worker.sources.beneath.os.stat", lambda *_, **__: SimpleNamespace(st_uid=4713))
+        assert is_foreign(root, working)
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("name", [".a.png.part", "a.png", "field"])
+def test_the_samples_of_the_demo_are_written_through_no_link(name: str, inbox: Path, home: Path) -> None:
+    samples, before = inbox.parent / "samples", listed(home)
+    (samples / "field").mkdir(parents=True)
+    for sample in ("a.png", "field/b.png"):
+        (samples / sample).write_bytes(b"a sample")
+    (inbox / name).symlink_to(home if name == "field" else home / "icr.db")
+    if name == "field":
+        with pytest.raises(SettingsError, match="cannot be copied"):
+            copy_scans(samples, inbox)
+    else:
+        assert copy_scans(samples, inbox) == 2
+        assert (inbox / "a.png").read_bytes() == (inbox / "field/b.png").read_bytes() == b"a sample"
+    assert listed(home) == before
 
 
 @pytest.mark.parametrize("link", [POSTED, f"{POSTED}/coming", f"{POSTED}/{POST}"])

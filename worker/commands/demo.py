@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 from collections import Counter
@@ -15,6 +16,7 @@ from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
 from worker.commands.saying import say
 from worker.errors import SettingsError
+from worker.sources.beneath import open_folder
 
 if TYPE_CHECKING:
     from schemas.reading import StoredPage
@@ -51,23 +53,32 @@ def demo(runtime: Runtime, samples: Path) -> None:
 
 
 def copy_scans(samples: Path, inbox: Path) -> int:
-    """Copy the scans of a folder and its sub-folders into the inbox; each appears there whole.
+    """Copy the scans of a folder and its sub-folders into the inbox; each appears there whole, and none through a link.
 
     Raises
     ------
     SettingsError
-        The folder holds no scan.
+        The folder holds no scan, or the inbox cannot be written, or a folder in it is a link.
     """
     paths = sorted(p for p in samples.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
         raise SettingsError(f"no scans in {samples}: name a folder with --samples")
-    for path in paths:
-        place = inbox / path.relative_to(samples)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        hidden = place.with_name(f".{place.name}.part")
-        shutil.copyfile(path, hidden)
-        hidden.replace(place)
+    try:
+        inbox.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            _copy_scan(path, inbox, path.relative_to(samples))
+    except OSError as error:
+        raise SettingsError(f"the samples cannot be copied to {inbox}: {error.strerror}") from error
     return len(paths)
+
+
+def _copy_scan(path: Path, inbox: Path, place: Path) -> None:
+    with open_folder(inbox, place.parent, make=True) as folder, path.open("rb") as sample:
+        hidden = f".{secrets.token_hex(16)}.part"  # that nobody can have planted as a link
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(hidden, flags, 0o644, dir_fd=folder), "wb") as copy:
+            shutil.copyfileobj(sample, copy)
+        os.rename(hidden, place.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _show_results(runtime: Runtime) -> int:

@@ -15,6 +15,7 @@ import click
 
 from worker.bootstrap import Runtime, build_runtime, connect_redis, read_settings
 from worker.errors import IcrError, InvalidJobError, StorageUnavailableError
+from worker.inbox.folder import check_working
 from worker.sources.buckets import BucketRoot
 from worker.system.harmless import make_harmless
 from worker.system.private_files import is_open_to_others
@@ -173,6 +174,7 @@ def check_folder(folder: Path) -> str:
     except OSError as error:
         told = f"{there} cannot be written ({error.strerror}): give it to this user, or set another"
         raise FindingError(told) from error
+    check_working(folder)
     free = shutil.disk_usage(there).free
     if free < _LEAST_FREE_BYTES:
         least = _LEAST_FREE_BYTES / 2**30

@@ -55,8 +55,10 @@ def up(runtime: Runtime, once: bool, inbox: Path | None) -> None:
         from worker.mail.mailbox import check_settings
 
         check_settings(runtime.settings)
+    from worker.inbox.folder import check_working
     from worker.one_machine import OneMachine
 
+    check_working(runtime.inbox)  # a watcher that cannot use it would be started again and again
     with _Progress() as show:
         outcome = OneMachine(runtime, once=once, show=show, say=_say).run()
     _print_outcome(runtime, outcome)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import FolderUnavailableError, SettingsError
-from worker.sources.beneath import open_folder
+from worker.sources.beneath import is_foreign, open_folder
 from worker.sources.places import WORKING as WORKING
 from worker.system.harmless import make_harmless
 
@@ -89,12 +89,29 @@ def prepare(inbox: Path) -> None:
 
 
 def require(inbox: Path) -> None:
-    """Raise ``FolderUnavailableError`` while the inbox is away; of a drive taken off, an empty mount point stays."""
+    """Raise ``FolderUnavailableError`` while the inbox is away; of a drive taken off, an empty mount point stays.
+
+    A working folder that somebody else made counts as away: its owner could take, read and swap the scans in it.
+    """
     try:
-        with open_folder(inbox, Path(WORKING)):
-            return
+        with open_folder(inbox, Path()) as root, open_folder(inbox, Path(WORKING)) as working:
+            foreign = is_foreign(root, working)
     except OSError:
         raise FolderUnavailableError(f"the folder {inbox} is not there, or not the one that was prepared") from None
+    if foreign:
+        raise FolderUnavailableError(f"{inbox / WORKING} belongs to another user: remove it")
+
+
+def check_working(inbox: Path) -> None:
+    """Refuse a working folder that was planted; one that is not there yet is no mistake.
+
+    Raises
+    ------
+    FolderUnavailableError
+        It is a link, a file, or another user's.
+    """
+    if os.path.lexists(inbox / WORKING):
+        require(inbox)
 
 
 def is_passed_over(name: str) -> bool:

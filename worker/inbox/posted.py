@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.inbox.folder import NAME_LIMIT
-from worker.sources.beneath import open_folder
+from worker.sources.beneath import is_foreign, open_folder
 
 POSTED = ".posted"
 """The folder in the inbox; the watcher passes over it, because its name is hidden."""
@@ -29,10 +30,13 @@ def new_file(inbox: Path) -> tuple[Path, BinaryIO]:
     Raises
     ------
     OSError
-        There is no room, or a folder on its way is a link, which somebody who drops scans has planted.
+        There is no room, or somebody who drops scans has planted the folder that posts are kept in, or a link.
     """
     name = secrets.token_hex(16)
     inbox.mkdir(parents=True, exist_ok=True)  # of a site that has a server before it has a watcher
+    with open_folder(inbox, Path()) as root, open_folder(inbox, Path(POSTED), make=True, mode=0o700) as posted:
+        if is_foreign(root, posted):
+            raise PermissionError(errno.EPERM, f"{inbox / POSTED} belongs to another user: remove it")
     with open_folder(inbox, COMING, make=True, mode=0o700) as folder:
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     return inbox / COMING / name, os.fdopen(file, "wb")

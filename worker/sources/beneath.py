@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,23 @@ def _make_folder(name: str, parent: int, mode: int) -> None:
         os.mkdir(name, mode, dir_fd=parent)
     except FileExistsError:
         return
+
+
+def is_foreign(root: int, folder: int) -> bool:
+    """Tell whether a folder beneath ``root`` belongs to somebody else, who made it first and sees what it holds.
+
+    Both are descriptors. Whoever owns the root is trusted. Some file systems give every file one owner, or another one
+    than its maker; there a folder is compared with one that is made to see.
+    """
+    owner = os.fstat(folder).st_uid
+    if owner in (os.geteuid(), os.fstat(root).st_uid):
+        return False
+    name = f".{secrets.token_hex(16)}"
+    os.mkdir(name, 0o700, dir_fd=root)
+    try:
+        return os.stat(name, dir_fd=root, follow_symlinks=False).st_uid != owner
+    finally:
+        os.rmdir(name, dir_fd=root)
 
 
 def open_file(root: Path, inside: Path) -> BinaryIO:
