@@ -83,8 +83,8 @@ def excuse_blank_backs(pages: Iterable[tuple[T, PageReading]]) -> Iterator[tuple
 def _read_as(page: Page, kind: PageKind, recognizers: Recognizers, policy: AcceptPolicy) -> PageReading:
     if max(page.grey.shape) > LONGEST * min(page.grey.shape):
         height, width = page.grey.shape
-        problem = f"a strip of {width} x {height} pixels: one side is more than {LONGEST} times the other"
-        return _page_reading(page, (), recognizers, problem=problem)
+        strip = f"a strip of {width} x {height} pixels: one side is more than {LONGEST} times the other"
+        return _page_reading(page, (), recognizers, problem=strip)
     if isinstance(kind, LoneField):
         crop = _whole_page(page, kind.grammar)
         (lone,) = read_fields([crop], recognizers)

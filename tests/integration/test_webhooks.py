@@ -16,14 +16,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Engine, event, select, update
+from sqlalchemy import Engine, event, func, select, update
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from schemas.scan_job import ScanJob
 from tests.support.http import client_of
 from tests.support.readings import PAGE, claim, make_field, make_page, read, register
-from tests.support.receiver import Receiver
-from worker.api.delivering import PAUSES_S, Deliverer
+from tests.support.receiver import DrippingReceiver, Receiver
+from tests.support.scan_files import drawing, encoded
+from worker.api.delivering import AT_ONCE, PAUSES_S, Deliverer
 from worker.api.targets import check_url, is_public
 from worker.bootstrap import Runtime, build_runtime
 from worker.cli import icr
@@ -39,9 +40,10 @@ from worker.store.review_history import undo_review
 from worker.store.review_queue import pass_field
 from worker.store.reviews import ReviewClaim, correct_field
 from worker.store.service_tables import WebhookMessageRow
-from worker.store.tables import FieldRow
+from worker.store.tables import FieldRow, PageRow
 from worker.values import FieldStatus
 
+PNG = encoded(drawing(), "PNG")
 ACCEPTED = make_page(0, make_field("sum", "701", FieldStatus.ACCEPTED))
 
 
@@ -237,6 +239,68 @@ def test_a_receiver_that_is_gone_for_good_is_told_nothing_more(runtime: Runtime,
     assert len(receiver.got) == 1
     (row,) = webhooks.list_endpoints(engine)
     assert row.disabled_reason == "the receiver answered 410 Gone" and (row.due, row.dead) == (0, 1)
+
+
+def test_a_receiver_that_never_ends_its_answer_holds_up_no_other(
+    runtime: Runtime, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sent a byte now and then, which is an answer to each wait: eight calls to it, and nobody was told anything."""
+    engine, dripping = runtime.engine(), DrippingReceiver()
+    monkeypatch.setattr("worker.api.delivering.TIMEOUT_S", 1.0)
+    webhooks.add_endpoint(engine, dripping.url, ["scan.read"])
+    for _ in range(3 * AT_ONCE):
+        read(engine, PAGE)
+    webhooks.add_endpoint(engine, receiver.url, ["scan.read"])
+    read(engine, PAGE)
+    try:
+        deliver(runtime)
+    finally:
+        dripping.close()
+    assert receiver.events() == ["scan.read"]
+    assert dripping.calls == AT_ONCE, "after the first of its messages it is left alone for a while"
+    told = webhooks.list_messages(engine, dead=False, limit=99)
+    assert {message.last_error for message in told} == {None, "ReadTimeout: no answer"}
+    assert len(told) == 3 * AT_ONCE + 1 and sum(message.attempts for message in told) == AT_ONCE
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_receiver_that_points_at_itself_is_asked_once_a_try(
+    runtime: Runtime, receiver: Receiver, status: int
+) -> None:
+    engine = runtime.engine()
+    webhooks.add_endpoint(engine, receiver.url, ["scan.read"])
+    receiver.status = status
+    read(engine, PAGE)
+    deliver(runtime)
+    assert len(receiver.got) == 1 and webhooks.count_messages(engine) == {"due": 1, "dead": 0}
+
+
+def test_a_receiver_that_posts_the_scan_again_makes_duplicates_and_stops_with_a_key(
+    runtime: Runtime, receiver: Receiver
+) -> None:
+    """Each post without a key is a job with events of its own. Nothing is read twice, and others are told."""
+    engine, other = runtime.engine(), Receiver()
+    with client_of(runtime) as client, ThreadPoolExecutor(4) as pool:
+        deliverer = Deliverer(runtime)
+        first = client.post("/v1/scans", content=PNG).json()["id"]
+        taken = claim(engine, first)
+        webhooks.add_endpoint(engine, receiver.url, ["scan.read"])
+        webhooks.add_endpoint(engine, other.url, ["scan.failed"])
+        assert taken is not None and store_readings(engine, taken, taken.scan, [PAGE])
+        receiver.act = lambda _: client.post("/v1/scans", content=PNG)
+        for _ in range(5):
+            assert deliverer.send_due(pool)
+        failing = claim(engine, register(engine))
+        assert failing is not None and fail_job(engine, failing, kind="UnreadableScan", reason="truncated PNG")
+        assert deliverer.send_due(pool)
+        assert other.events() == ["scan.failed"]
+        receiver.act = lambda _: client.post("/v1/scans", content=PNG, headers={"Idempotency-Key": "invoice-7"})
+        deliver(runtime)
+    other.close()
+    told = [json.loads(body)["data"]["duplicate_of"] for _, body in receiver.got]
+    assert told == [None, *[first] * (len(told) - 1)] and len(told) == 8
+    with reading(engine) as connection:
+        assert connection.execute(select(func.count()).select_from(PageRow)).scalar_one() == 1
 
 
 def test_two_processes_send_a_message_once(runtime: Runtime, receiver: Receiver) -> None:

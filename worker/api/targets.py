@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
-from collections.abc import Iterable
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
@@ -49,12 +55,59 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
+class _Deadline(threading.local):
+    """When the call of this thread must be over, by the monotonic clock."""
+
+    at = math.inf
+
+    def left_s(self, timeout: float | None, error: type[httpcore.TimeoutException]) -> float | None:
+        left_s = self.at - time.monotonic()
+        if left_s <= 0:
+            raise error("the call took too long")
+        return timeout if left_s == math.inf else left_s if timeout is None else min(timeout, left_s)
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """A connection whose calls end by the deadline, also with a receiver that sends a byte now and then."""
+
+    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline) -> None:
+        self._inner, self._deadline = inner, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._deadline.left_s(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, self._deadline.left_s(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left_s = self._deadline.left_s(timeout, httpcore.ConnectTimeout)
+        return _TimedStream(self._inner.start_tls(ssl_context, server_hostname, left_s), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
 class GuardedBackend(httpcore.NetworkBackend):
     """Connects to what a name resolves to, after the check of that very address."""
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
         self._inner = httpcore.SyncBackend()
+        self._deadline = _Deadline()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Let whatever this thread asks of the network within the block be over in time, or fail."""
+        self._deadline.at = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._deadline.at = math.inf
 
     def connect_tcp(
         self,
@@ -81,7 +134,9 @@ class GuardedBackend(httpcore.NetworkBackend):
         failure: Exception = httpcore.ConnectError("the host has no address")
         for address in addresses:
             try:
-                return self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                left_s = self._deadline.left_s(timeout, httpcore.ConnectTimeout)
+                stream = self._inner.connect_tcp(address, port, left_s, local_address, socket_options)
+                return _TimedStream(stream, self._deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure

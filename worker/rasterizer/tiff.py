@@ -79,7 +79,7 @@ def _decode_page(
 def _check_rows(image: Image.Image) -> None:
     """Refuse a page that names the places of some rows only: the others would show the page before, or nothing."""
     width, height = image.size
-    named = {extents for tile in image.tile if (extents := tile[1]) is not None}
+    named = {extents for tile in getattr(image, "tile", ()) if (extents := tile[1]) is not None}
     if sum((right - left) * (lower - upper) for left, upper, right, lower in named) < width * height:
         raise UnreadableScanError("damaged TIFF: it does not say where all of its rows lie")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -112,6 +112,16 @@ def record_failure(
         ended = {"next_try_at": None, "dead_at": now}
         again = ended if next_in_s is None else {"next_try_at": now + timedelta(seconds=next_in_s)}
         connection.execute(_held(delivery).values(**again, last_status=status, last_error=reason[:MAX_REASON]))
+
+
+def put_off(engine: Engine, endpoint_ids: Collection[int], *, seconds: float) -> None:
+    """Leave endpoints alone for a while: nothing is due for them before; no message counts as tried."""
+    if not endpoint_ids:
+        return
+    with writing(engine) as connection:
+        later = database_now(connection) + timedelta(seconds=seconds)
+        soon = WebhookMessageRow.endpoint_id.in_(endpoint_ids), WebhookMessageRow.next_try_at < later
+        connection.execute(update(WebhookMessageRow).where(*soon).values(next_try_at=later))
 
 
 def list_messages(engine: Engine, *, dead: bool, limit: int, after: str = "") -> Sequence[AnyRow]:
