@@ -32,6 +32,7 @@ def test_the_demo_shows_numbers_failures_and_duplicates(home: Home, tmp_path: Pa
     assert all(f"bin/icr {name}" in first.stdout for name in ("results", "correct", "up"))
     assert good.exists()
     assert home.listed("done") == ["good.png"]
+    assert home.folder.stat().st_mode & 0o077 == 0, "icr doctor says so"
 
     second = home.icr("demo", "--samples", str(samples), timeout_s=120)
     assert second.returncode == 0, second.stderr + home.said()

@@ -40,7 +40,9 @@ def demo(runtime: Runtime, samples: Path) -> None:
     A sample is damaged on purpose, so that a failure is seen too. Exit code 2 if nothing was read at all.
     """
     from worker.commands.run import up
+    from worker.system.private_files import make_private_folder
 
+    make_private_folder(runtime.home)  # before the inbox in it, whose parents would be open to all
     count = copy_scans(samples, runtime.inbox)
     say(f"{count} scans copied from {samples}/ to {_short(runtime.inbox)}/ ...", err=True)
     try:
