@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.support.system import Home, draw_scan, processes_of
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     home = Home(tmp_path / "var")
+    shutil.rmtree(home.folder)  # as in a fresh clone
     yield home
     home.stop()
 
