@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from tests.support.system import Home, draw_scan, processes_of
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     home = Home(tmp_path / "var")
-    shutil.rmtree(home.folder)  # as in a fresh clone
     yield home
     home.stop()
 
@@ -34,7 +32,6 @@ def test_the_demo_shows_numbers_failures_and_duplicates(home: Home, tmp_path: Pa
     assert all(f"bin/icr {name}" in first.stdout for name in ("results", "correct", "up"))
     assert good.exists()
     assert home.listed("done") == ["good.png"]
-    assert home.folder.stat().st_mode & 0o077 == 0, "icr doctor says so"
 
     second = home.icr("demo", "--samples", str(samples), timeout_s=120)
     assert second.returncode == 0, second.stderr + home.said()
@@ -49,3 +46,11 @@ def test_a_folder_without_scans_is_said(home: Home, tmp_path: Path) -> None:
     answer = home.icr("demo", "--samples", str(empty))
     assert answer.returncode == 1
     assert "no scans in" in answer.stderr
+
+
+def test_the_home_is_private_before_the_inbox_is_made_in_it(tmp_path: Path) -> None:
+    """Or ``icr doctor`` complains right after ``make run``."""
+    home = Home(tmp_path / "clone", ICR_HOME=str(tmp_path / "clone" / "var"))
+    draw_scan(tmp_path / "samples" / "free" / "good.png", 42)
+    assert home.icr("demo", "--samples", str(tmp_path / "samples"), timeout_s=120).returncode == 0
+    assert (tmp_path / "clone" / "var").stat().st_mode & 0o077 == 0
