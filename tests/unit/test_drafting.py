@@ -223,3 +223,36 @@ def test_the_rows_of_a_table_are_written_once() -> None:
     assert [(rows.count, len(rows.fields)) for rows in drafted.rows] == [(6, 4)]
     assert drafted.rows[0].pitch_mm == pytest.approx(8, abs=0.1)
     assert FormTemplate.model_validate_json(template_json(drafted)) == drafted
+
+
+@pytest.mark.parametrize("under", [1, 2])
+def test_sums_under_a_table_leave_its_rows_alike(under: int) -> None:
+    page = draw_table(6, 3).grey.copy()
+    for r in range(under):
+        box(page, 12 + 40 + 2 * 18, 20 + 8 * (6 + r), 18, 8)
+    drafted = draft_template(Page("", 0, page, dpi=DPI), "claim")
+    assert [(rows.count, len(rows.fields)) for rows in drafted.rows] == [(6, 4)]
+    assert len(drafted.single_fields) == under
+
+
+@pytest.mark.parametrize("side_mm", [3.6, 4.0, 5.0, 5.8])
+@pytest.mark.parametrize("dpi", [150, 200, 300])
+def test_tick_boxes_of_usual_size_are_fields(side_mm: float, dpi: int) -> None:
+    page = np.full((round(100 / 25.4 * dpi), round(150 / 25.4 * dpi)), 255, np.uint8)
+    scale = dpi / 25.4
+    for i in range(3):
+        left, top = 20.0 + 30 * i, 30.0 + 11 * i
+        corner = (round((left + side_mm) * scale), round((top + side_mm) * scale))
+        cv2.rectangle(page, (round(left * scale), round(top * scale)), corner, 0, max(1, round(0.25 * scale)))
+    cv2.putText(page, "BODO 0 DO", (round(20 * scale), round(80 * scale)), cv2.FONT_HERSHEY_SIMPLEX, 0.25 * scale, 0, 2)
+    fields = draft_template(Page("", 0, page, dpi=dpi), "ticks").fields
+    assert len(fields) == 3
+    assert all(abs(f.box_mm[2] - side_mm) < 0.6 for f in fields)
+
+
+def test_a_high_box_holds_as_many_digits_as_people_write_in_it(form: Page) -> None:
+    """They write 4 to 5 mm high, whatever the height of the box."""
+    page = form.grey.copy()
+    box(page, 150, 90, 24, 10)
+    field = next(f for f in draft_template(Page("", 0, page, dpi=DPI), "d").fields if f.box_mm[0] > 140)
+    assert field.digits is not None and field.digit_range[1] >= 9

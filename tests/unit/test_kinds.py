@@ -29,6 +29,8 @@ def drafted(label: str, *, size: tuple[float, float] = (40, 8), cells: int | Non
         ("Date (DD/MM/YYYY)", "date", "DMY"),
         ("Datum (TT.MM.JJJJ)", "date", "DMY"),
         ("Date of birth MMDDYYYY", "date", "MDY"),
+        ("From (DD.MM.YYYY)", "date", "DMY"),
+        ("Department", "text", None),
         ("train, Date", "date", None),
         ("Time", "time", None),
         ("Uhrzeit", "time", None),
@@ -43,7 +45,12 @@ def drafted(label: str, *, size: tuple[float, float] = (40, 8), cells: int | Non
 def test_a_label_tells_the_kind(label: str, kind: str, order: str | None) -> None:
     (told,) = tell_kinds([drafted(label)])
     assert (told.kind, told.order) == (kind, order)
-    assert (told.digits is None) == (kind == "text")
+    assert (told.digits is None) == (kind != "code"), "the calendar and the clock count the digits"
+
+
+def test_a_row_of_cells_for_a_date_keeps_its_count() -> None:
+    (told,) = tell_kinds([drafted("Date", cells=8)])
+    assert (told.kind, told.digits) == ("date", DigitRange(min=1, max=8))
 
 
 def test_a_small_square_box_is_a_tick_box_and_a_row_of_cells_holds_no_words() -> None:

@@ -33,6 +33,25 @@ def test_a_label_above_or_to_the_left_names_its_field() -> None:
     assert [f.label for f in named] == ["Amount (€)", "Tag der Prüfung", "Total:", ""]
 
 
+def test_the_label_behind_a_tick_box_is_its_own() -> None:
+    fields = [field("f01", 20, 30, 5, 5), field("f02", 60, 30, 5, 5), field("f03", 20, 60)]
+    labels = [
+        Label("Paid in cash", Box(27, 31, 20, 3)),
+        Label("Receipts", Box(67, 31, 15, 3)),
+        Label("not this one", Box(52, 62, 20, 4)),
+    ]
+    assert [f.name for f in name_fields(fields, [], labels)] == ["paid_in_cash", "receipts", "f03"]
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [("From (DD.MM.YYYY)", "from"), ("Datum (TT.MM.JJJJ)", "datum"), ("Weight (kg)", "weight_kg"), ("Date", "date")],
+)
+def test_the_order_of_a_date_is_no_part_of_a_name(label: str, name: str) -> None:
+    (named,) = name_fields([field("f01", 20, 30)], [], [Label(label, Box(20, 26, 20, 3))])
+    assert (named.name, named.label) == (name, label)
+
+
 def test_a_label_belongs_to_the_nearest_field_only() -> None:
     labels = [Label("Total", Box(2, 32, 12, 4))]
     assert [f.name for f in name_fields([field("f01", 20, 30), field("f02", 60, 30)], [], labels)] == ["total", "f02"]

@@ -26,8 +26,8 @@ from worker.values import Box, Grey, Page
 FIELD_HEIGHT_MM = (3.0, 18.0)
 MOST_ASPECT = 10.0
 """A box longer than this many heights holds words; even 16 digits in a row need only 9."""
-DIGIT_PITCH = 0.45
-"""The closest that people write digits, in heights of their box."""
+DIGIT_PITCH, WRITTEN_MM = 0.45, 5.0
+"""The closest that people write digits, in heights of their box, or of what they write in one that is higher."""
 LEAST_SEEN = 0.5
 """Least share of a landmark that the drafted page shows; otherwise it is not print."""
 PAPERS_MM = ((215.9, 279.4), (210.0, 297.0), (148.0, 210.0), (105.0, 148.0))
@@ -160,7 +160,7 @@ def _spec(name: str, box: Box, cells: int) -> FieldSpec:
     box_mm = _rounded(box)
     if cells > 1:
         return FieldSpec(name=name, box_mm=box_mm, layout="cells", cells=cells, digits=DigitRange(min=1, max=cells))
-    most = max(1, int(box.w / (DIGIT_PITCH * box.h)))
+    most = max(1, int(box.w / (DIGIT_PITCH * min(box.h, WRITTEN_MM))))
     return FieldSpec(name=name, box_mm=box_mm, digits=DigitRange(min=1, max=most))
 
 

@@ -20,6 +20,7 @@ WORDS = """
 name firstname surname lastname address street city town country signature remarks remark comment comments note notes
 description purpose reason title email vorname nachname anschrift adresse strasse ort land unterschrift bemerkung
 bemerkungen zweck grund betreff nom prenom rue ville signature remarque remarques nombre apellido direccion firma
+department division company occupation abteilung beruf
 """
 _KIND_OF = {word: kind for kind, words in (("date", DATES), ("time", TIMES), ("text", WORDS)) for word in words.split()}
 
@@ -32,20 +33,22 @@ def tell_kinds(fields: Sequence[FieldSpec]) -> tuple[FieldSpec, ...]:
 def _with_kind(field: FieldSpec) -> FieldSpec:
     if field.kind != "code" or field.rules:
         return field
-    if _is_tick_box(field):
+    if is_tick_box(field):
         return _changed(field, kind="mark", digits=None)
     words = re.findall(r"[^\W\d_]+", field.label.rsplit(", ", 1)[-1])
     told = next((_KIND_OF[word.lower()] for word in words if word.lower() in _KIND_OF), None)
-    if told == "date":
-        return _changed(field, kind="date", order=_order_in(words))
+    order = _order_in(words)
+    if told == "date" or (told is None and order):
+        return _changed(field, kind="date", order=order, digits=field.digits if field.cells else None)
     if told == "time":
-        return _changed(field, kind="time")
+        return _changed(field, kind="time", digits=field.digits if field.cells else None)
     if told == "text" and field.layout == "free":
         return _changed(field, kind="text", digits=None)
     return field
 
 
-def _is_tick_box(field: FieldSpec) -> bool:
+def is_tick_box(field: FieldSpec) -> bool:
+    """Tell whether a field is as small and as square as a tick box."""
     width, height = field.box_mm[2:]
     return field.layout == "free" and max(width, height) <= LARGEST_TICK_MM and abs(width / height - 1) <= SQUARE
 

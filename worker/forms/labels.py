@@ -16,6 +16,7 @@ import numpy as np
 
 from schemas.form_template import FieldSpec
 from worker.errors import IcrError
+from worker.forms.kinds import is_tick_box
 from worker.forms.layout import PrintedTable, erase_lines
 from worker.values import Box, Grey
 
@@ -25,8 +26,8 @@ LEAST_CONFIDENCE = 55.0
 """Least confidence of Tesseract, of 100, in a label; handwriting and remnants of rules stay below."""
 WORD_GAP = 1.2
 """Widest space between words of one label, in heights of the line."""
-ABOVE_MM, LEFT_MM = 7.0, 45.0
-"""How far a label may lie above its field, and to the left of it."""
+ABOVE_MM, LEFT_MM, BEHIND_MM = 7.0, 45.0, 6.0
+"""How far a label may lie above its field, to the left of it, and behind a tick box."""
 MOST_NAME = 40
 HIDDEN_RIM_MM = 0.3
 """Labels stand closer to a box than 0.8 mm on some forms."""
@@ -195,8 +196,11 @@ def _is_words(text: str) -> bool:
 
 
 def _label_beside(field: FieldSpec, fields: Sequence[FieldSpec], labels: Sequence[Label]) -> str:
-    """Return the label above a field or to its left, whichever is nearer; '' if there is none."""
+    """Return the label above a field or to its left, of a tick box the one to its right; '' if there is none."""
     box = Box(*field.box_mm)
+    behind = [label for label in labels if is_tick_box(field) and _stands_behind(label.box_mm, box)]
+    if behind:
+        return min(behind, key=lambda label: label.box_mm.x).text
     above = _nearest_above(box, labels)
     if above:
         return above
@@ -208,6 +212,11 @@ def _label_beside(field: FieldSpec, fields: Sequence[FieldSpec], labels: Sequenc
         and not any(_lies_between(label.box_mm, Box(*other.box_mm), box) for other in fields)
     ]
     return max(left, key=lambda label: label.box_mm.x + label.box_mm.w).text if left else ""
+
+
+def _stands_behind(label: Box, box: Box) -> bool:
+    level = abs(label.y + label.h / 2 - box.y - box.h / 2) < box.h / 2
+    return level and 0 <= label.x - box.x - box.w < BEHIND_MM
 
 
 def _nearest_above(box: Box, labels: Sequence[Label]) -> str:
@@ -232,7 +241,11 @@ def _is_inside(inner: Sequence[float], outer: Box) -> bool:
 
 
 def _slug(text: str) -> str:
-    """Return a label as a field name: plain letters, digits and underscores, beginning with a letter."""
+    """Return a label as a field name: plain letters, digits and underscores, beginning with a letter.
+
+    The order of a date in brackets says how to write, not what: ``from`` for "From (DD.MM.YYYY)".
+    """
+    text = re.sub(r"\([DMYTJA. /-]{6,}\)", " ", text)
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:MOST_NAME].rstrip("_")
     return name if not name or name[0].isalpha() else f"n{name}"

@@ -19,7 +19,8 @@ ERASED_MM = 6.5
 """Straight runs of this length are not strokes of letters but lines, to be removed before letters are read."""
 GAP_MM = 0.5
 """Breaks in a printed line that are closed."""
-LEAST_SIDE_MM = 2.8
+LEAST_SIDE_MM, LARGEST_SQUARE_MM = 2.8, 6.5
+"""Smallest side of a box, and largest side of one that is looked for by itself because its lines are short."""
 RULE_MM = 25.0
 ROW_GAP = 0.45
 """Largest gap between the cells of a row, in cell widths."""
@@ -80,6 +81,7 @@ def find_layout(grey: Grey, px_per_mm: float) -> FormLayout:
     flat = _straight(ink, px_per_mm, flat=True)
     upright = _straight(ink, px_per_mm, flat=False)
     boxes = _find_boxes(ink, flat | upright, px_per_mm)
+    boxes += _find_squares(ink, boxes, px_per_mm)
     tables, others = _find_tables(boxes)
     rows, singles = _group_rows(others)
     lines = _find_rules(flat, boxes, px_per_mm)
@@ -133,6 +135,22 @@ def _find_boxes(ink: Mask, lines: Mask, px_per_mm: float) -> list[PrintedBox]:
         if tree[3] >= 0 and full and min(w, h) > LEAST_SIDE_MM * px_per_mm:
             boxes.append(_measure(ink, (x + 1, y + 1, w - 2, h - 2), px_per_mm))
     return sorted(boxes, key=lambda b: (b.outline.y, b.outline.x))
+
+
+def _find_squares(ink: Mask, boxes: Sequence[PrintedBox], px_per_mm: float) -> list[PrintedBox]:
+    """Return the boxes beside ``boxes`` whose lines are no longer than a large letter's: tick boxes."""
+    sides = [_straight(ink, px_per_mm, flat=flat, least_mm=LEAST_SIDE_MM) for flat in (True, False)]
+    found = _find_boxes(ink, sides[0] | sides[1], px_per_mm)
+    return [box for box in found if _is_square(box.outline) and not any(_overlap(box, other) for other in boxes)]
+
+
+def _is_square(outline: Box) -> bool:
+    return max(outline.w, outline.h) <= LARGEST_SQUARE_MM and min(outline.w, outline.h) > 0.8 * max(outline[2:])
+
+
+def _overlap(one: PrintedBox, other: PrintedBox) -> bool:
+    a, b = one.outline, other.outline
+    return a.x < b.x + b.w and b.x < a.x + a.w and a.y < b.y + b.h and b.y < a.y + a.h
 
 
 def _measure(ink: Mask, hole: tuple[int, int, int, int], px_per_mm: float) -> PrintedBox:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -18,9 +19,10 @@ OFF_PITCH_MM = 0.5
 def fold_rows(
     fields: Sequence[FieldSpec], tables: Sequence[PrintedTable]
 ) -> tuple[tuple[FieldSpec, ...], tuple[RepeatedRows, ...]]:
-    """Return the fields that stay single, and the tables whose rows are alike and evenly spaced as repeated rows.
+    """Return the fields that stay single, and the rows of tables that are alike and evenly spaced as repeated rows.
 
-    A table whose rows have labels stays field by field, because the label of a field tells its row.
+    A row of sums under them has fewer fields, and stays single. So does a table whose rows have labels, because the
+    label of a field tells its row.
     """
     places = place_in_tables(fields, tables)
     folded: list[RepeatedRows] = []
@@ -31,19 +33,23 @@ def fold_rows(
             if field.name in places and places[field.name][0] == number:
                 _, row, column = places[field.name]
                 by_row.setdefault(row, {})[column] = field
-        rows = _repeat(list(by_row.values()), f"row{number + 1}_" if len(tables) > 1 else "row")
+        alike = _longest_run([by_row[row] for row in sorted(by_row)])
+        rows = _repeat(alike, f"row{number + 1}_" if len(tables) > 1 else "row")
         if rows is not None:
             folded.append(rows)
-            gone.update(field.name for row in by_row.values() for field in row.values())
+            gone.update(field.name for row in alike for field in row.values())
     return tuple(field for field in fields if field.name not in gone), tuple(folded)
 
 
+def _longest_run(rows: Sequence[dict[int, FieldSpec]]) -> list[dict[int, FieldSpec]]:
+    """Return the longest run of rows that have the same columns with the same labels."""
+    runs = [list(run) for _, run in groupby(rows, lambda row: sorted((at, field.label) for at, field in row.items()))]
+    return max(runs, key=len, default=[])
+
+
 def _repeat(rows: Sequence[dict[int, FieldSpec]], name: str) -> RepeatedRows | None:
-    """Return rows of the same columns at an even pitch as one; None if they differ."""
-    if len(rows) < FEWEST_ROWS or any(row.keys() != rows[0].keys() for row in rows):
-        return None
-    labels = {column: {row[column].label for row in rows} for column in rows[0]}
-    if any(len(texts) > 1 for texts in labels.values()):
+    """Return rows of the same columns at an even pitch as one; None if they are few, or unevenly spaced."""
+    if len(rows) < FEWEST_ROWS:
         return None
     tops = np.array([min(field.box_mm[1] for field in row.values()) for row in rows])
     pitch_mm = (tops[-1] - tops[0]) / (len(rows) - 1)

@@ -111,12 +111,14 @@ def find_meaning(grammar: FieldGrammar, read: RawReading) -> Meaning:
     """Return what a reading means, and whether marks that a network sees there would make it mean something else.
 
     Where the surest network's marks miss the grammar and those of another fit it, the other's count: a mark that the
-    form asks for is hardly made up.
+    form asks for is hardly made up. One that was seen within a number is not made up, either, whatever the form asks.
     """
     marks, found = read.marks, parse_written(grammar, read.written)
     for rival in read.rival_marks:
         if not isinstance(found, Misfit) or found.kind is MisfitKind.UNEXPECTED_MARK or rival.probability < AS_LIKELY:
             break
+        if grammar.kind in ("number", "amount") and _drops_mark(read.marks, rival.marks):
+            continue
         other = parse_written(grammar, spell_marks(read.text, rival.marks))
         if not isinstance(other, Misfit):
             marks, found = rival.marks, other
@@ -124,7 +126,12 @@ def find_meaning(grammar: FieldGrammar, read: RawReading) -> Meaning:
     if isinstance(found, Misfit):
         return Meaning(written, misfit=found)
     likely = (r for r in read.rival_marks if r.marks != marks and r.probability >= _least(r.marks, written))
-    return Meaning(written, found, rival=next((r for r in likely if _would_change(grammar, found, read.text, r)), None))
+    return Meaning(written, found, rival=next((r for r in likely if _would_change(grammar, found, written, r)), None))
+
+
+def _drops_mark(seen: Marks, rival: Marks) -> bool:
+    """Tell whether a mark before or between the digits is left out."""
+    return any(len(other) < len(own) for own, other in zip(seen[:-1], rival, strict=False))
 
 
 def _least(rival: Marks, written: str) -> float:
@@ -132,13 +139,15 @@ def _least(rival: Marks, written: str) -> float:
     return FAINT_MINUS if rival[0].startswith("-") and not written.startswith("-") else FAINT_MARK
 
 
-def _would_change(grammar: FieldGrammar, found: Value | None, text: str, rival: RivalMarks) -> bool:
+def _would_change(grammar: FieldGrammar, found: Value | None, written: str, rival: RivalMarks) -> bool:
     """Tell whether other marks would change what is meant, and are likely enough for it.
 
-    Where they give another value, or are none of the field's, a faint one is enough. Where they leave no value, people
-    hardly wrote them, and they must be clear. That a mark was seen in vain, where one is asked for, is no doubt.
+    Where they give another value, or are none of the field's, a faint one is enough, and so is one that parts too few
+    or too many decimals from digits that may have some. Where they leave no value otherwise, people hardly wrote them,
+    and they must be clear. That a mark was seen in vain, where one is asked for, is no doubt.
     """
-    other = parse_written(grammar, spell_marks(text, rival.marks))
+    digits = "".join(c for c in written if c.isdigit())
+    other = parse_written(grammar, spell_marks(digits, rival.marks))
     if other == found:
         return False
     if not isinstance(other, Misfit):
@@ -146,7 +155,14 @@ def _would_change(grammar: FieldGrammar, found: Value | None, text: str, rival: 
     if other.kind is MisfitKind.MISSING_MARK:
         return False
     strange = other.kind is MisfitKind.UNEXPECTED_MARK and other.mark != "=" and grammar.kind not in ("date", "time")
-    return strange or rival.probability >= CLEAR_MARK
+    may_part = written.isdigit() and grammar.cents == "optional" and grammar.decimal_places > 0
+    return strange or (may_part and _parts_decimals(rival.marks)) or rival.probability >= CLEAR_MARK
+
+
+def _parts_decimals(marks: Marks) -> bool:
+    """Tell whether a point or comma stands where decimals may begin: not before groups of three."""
+    count = len(marks) - 1
+    return any(set(mark) & {".", ","} and (count - at) % 3 for at, mark in enumerate(marks[:-1]) if at)
 
 
 def spell_value(value: Value) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from worker.calibration import FieldCalibration
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.evidence import gather_evidence
+from worker.fields.judging.loose_marks import changes_meaning
 from worker.fields.judging.overlooked_marks import find_struck, finds_point
 from worker.fields.judging.printed_digits import look_printed, number_a_box
 from worker.fields.judging.rim import is_cut_by_rim
@@ -34,19 +35,28 @@ def judge(seen: Transcript, calibration: FieldCalibration) -> float:
 def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     """Return what is doubted of a line however sure its readers are.
 
-    Ink as high as its digits that nobody read, a lone digit that the crop's rim cuts, a point before them, a line
-    through one; and on a form that does not say what is printed in the field, digits in the shape or place of print.
+    Ink as high as its digits that nobody read, a lone digit that the crop's rim cuts, a mark beside them that nobody
+    read, a slash taken for a 1, a line through a digit; and on a form that does not say what is printed in the field,
+    digits in the shape or place of print.
     """
     doubts = [Doubt(DoubtKind.UNREAD_INK)] if seen.line.left_out or seen.passed_over else []
     doubts += [Doubt(DoubtKind.STRUCK_DIGIT, position=position) for position in find_struck(seen)]
     if is_cut_by_rim(seen):
         doubts.append(Doubt(DoubtKind.MAY_BE_PART))
-    if finds_point(seen):
+    if finds_point(seen) or changes_meaning(seen):
         doubts.append(Doubt(DoubtKind.UNREAD_MARK))
+    doubts += _doubt_slashes(seen)
     may_hold_print = seen.crop.registration is not None and seen.crop.spec.print is None
     if may_hold_print and (look_printed(seen) or number_a_box(seen)):
         doubts.append(Doubt(DoubtKind.MAY_BE_PRINT))
     return tuple(doubts)
+
+
+def _doubt_slashes(seen: Transcript) -> list[Doubt]:
+    """Return the doubt that a 1 is a slash: `314` may be 3/4, and `12113182` a day."""
+    if "/" not in seen.slashed:
+        return []
+    return [Doubt(DoubtKind.UNSURE_MARK, readings=(seen.text, seen.slashed))]
 
 
 def list_doubts(seen: Transcript) -> tuple[Doubt, ...]:

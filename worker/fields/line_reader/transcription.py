@@ -19,6 +19,7 @@ from worker.digits.normalization import normalize_digits
 from worker.fields.cutting.cleaning import clean_field
 from worker.fields.line_reader.alignment import Cut, cut_lines, to_crop_box, to_page_box
 from worker.fields.line_reader.decoding import (
+    ALPHABET,
     Candidate,
     Symbol,
     align,
@@ -45,6 +46,8 @@ Cells = Sequence[DigitReading | None]
 """What each cell of a row reads by itself; None is an empty cell."""
 
 FLOOR = 1e-4
+MAY_BE_SLASH = 0.3
+"""A 1 to which a network gives this as a slash may be one (docs/lab-notebook/reading.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,11 @@ class Transcript:
     ``text`` is the digits, ``written`` with the marks between them; ``candidates`` are the pooled strings with their
     shares, that of ``text`` first. ``networks`` are the votes of the line reader's networks, ``general`` that of the
     general reader, None where it was not asked. ``lone_slashes`` counts strokes like a slash that neither a dash behind
-    them nor the kind of field explains. ``gap_marks`` are the marks among the digits, ``rival_marks`` what else a
-    network may see there; ``sign`` is the currency sign among them, ``¤`` where it cannot be told from others, ''
-    without one. ``marks`` are the cuts of what is no digit; ``cuts`` and ``digits`` run in step, one for each digit;
-    ``alone`` (n, 11) are the probabilities of the digit model. ``passed_over`` counts the pieces of a
-    tall crop that are as high as its digits and in no digit's box.
+    them nor the kind of field explains, and ``slashed`` is the text with ``/`` where a 1 may be one.
+    ``gap_marks`` are the marks among the digits, ``rival_marks`` what else a network may see there; ``sign`` is the
+    currency sign among them, ``¤`` where it cannot be told from others, '' without one. ``marks`` are the cuts of what
+    is no digit; ``cuts`` and ``digits`` run in step, one for each digit; ``alone`` (n, 11) are the probabilities of the
+    digit model. ``passed_over`` counts the pieces of a tall crop that are as high as its digits and in no digit's box.
     """
 
     crop: FieldCrop
@@ -81,6 +84,7 @@ class Transcript:
     networks: tuple[Vote, ...]
     general: Vote | None
     lone_slashes: int
+    slashed: str
     gap_marks: Marks
     rival_marks: tuple[RivalMarks, ...]
     sign: str
@@ -103,6 +107,7 @@ class _Decoded:
     ballot: Ballot
     merged: tuple[Floats, ...]
     lone_slashes: int
+    slashed: str
     symbols: tuple[Symbol, ...]
     gap_marks: Marks = ()
     rival_marks: tuple[RivalMarks, ...] = ()
@@ -187,7 +192,7 @@ def _decode(look: _Look, networks: Floats, general: Floats | None, cells: Cells 
     spec = look.crop.spec
     if not look.line.ink:
         nothing = Ballot(("",), np.zeros((1, len(networks))), np.zeros(1))
-        return _Decoded(nothing, (), 0, ())
+        return _Decoded(nothing, (), 0, "", ())
     resolved = [resolve_slashes(answer, spec.kind) for answer in networks]
     merged = [merge_marks(answer) for answer in resolved]
     of_general = None if general is None else merge_marks(resolve_slashes(general, spec.kind))
@@ -203,6 +208,7 @@ def _decode(look: _Look, networks: Floats, general: Floats | None, cells: Cells 
         ballot,
         tuple(merged) if of_general is None else (*merged, of_general),
         max(len(find_lone_slashes(answer, spec.kind)) for answer in networks),
+        text if spec.kind == "date" else _spell_slashes(aligned[surest], networks),
         tuple(merge_symbols(aligned[surest], find_marks(resolved[surest]))),
         gap_marks,
         rival_marks,
@@ -257,6 +263,7 @@ def _join(look: _Look, seen: _Decoded, alone: Floats, pooling: Pooling) -> Trans
         networks=tuple(votes[:of_networks]),
         general=votes[-1] if seen.asked_general else None,
         lone_slashes=seen.lone_slashes,
+        slashed=seen.slashed,
         gap_marks=seen.gap_marks,
         rival_marks=seen.rival_marks,
         sign=_tell_currency(seen.cuts),
@@ -265,6 +272,16 @@ def _join(look: _Look, seen: _Decoded, alone: Floats, pooling: Pooling) -> Trans
         digits=digits,
         alone=alone,
         passed_over=_count_passed_over(look, seen.cuts),
+    )
+
+
+def _spell_slashes(digits: Sequence[Symbol], networks: Floats) -> str:
+    """Return the digits with ``/`` for each 1 among them on whose columns a network, (R, T, C), may see a slash."""
+    slash = np.exp(networks[:, :, ALPHABET.index("/")]).max(axis=0)
+    inner = range(1, len(digits) - 1)
+    return "".join(
+        "/" if i in inner and s.character == "1" and slash[s.start : s.stop].max() >= MAY_BE_SLASH else s.character
+        for i, s in enumerate(digits)
     )
 
 
