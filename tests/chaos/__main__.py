@@ -43,7 +43,9 @@ def chaos(
     if clock and not find_faketime():
         raise click.ClickException("libfaketime is not installed")
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
-    plan = Plan(scans, jobs, seed, posts, round_, faults, freeze, patience, 60 * minutes, long_faults=True)
+    plan = Plan(
+        scans, jobs, seed, posts, round_, faults, freeze, patience_s=patience, most_s=60 * minutes, long_faults=True
+    )
     held = True
     for name, kind in (("one", OneMachine), ("many", ManyProcesses)):
         if which in ("both", name):

@@ -140,7 +140,7 @@ class _Run:
 
     def _is_emptied(self, folder: Path) -> bool:
         """Wait until a folder is empty; False if it never is."""
-        given_up_at = time.monotonic() + 2 * self.plan.stuck_s
+        given_up_at = time.monotonic() + self.plan.stuck_s
         while (left := any(_find_scans(folder, ""))) and time.monotonic() < given_up_at:
             self.system.supervise()
             time.sleep(0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import Engine
+from structlog.testing import capture_logs
 
 from tests.support.http import Stage, client_of
 from tests.support.readings import PAGE, claim, read
@@ -278,3 +280,20 @@ def test_nobody_in_without_a_token_and_no_page_of_another_site(runtime: Runtime,
         assert httpx.get(address + path).status_code == 401
     assert httpx.post(address + "/v1/scans", content=PNG).status_code == 401
     assert kept_files(runtime) == []
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_sender_that_hangs_up_leaves_no_file_and_is_no_mistake_of_ours(
+    client: httpx.Client, runtime: Runtime
+) -> None:
+    head = (
+        f"POST /v1/scans?template=field HTTP/1.1\r\nHost: {client.base_url.host}\r\nContent-Length: {len(PNG)}\r\n"
+        f"Authorization: {client.headers['Authorization']}\r\n\r\n"
+    )
+    with capture_logs() as logs:
+        with socket.create_connection((client.base_url.host, client.base_url.port or 80), 5) as sender:
+            sender.sendall(head.encode() + PNG[: len(PNG) // 2])
+            wait_until(lambda: kept_files(runtime), 10, "the scan is being received")
+        wait_until(lambda: not kept_files(runtime), 10, "what came is deleted")
+        wait_until(lambda: logs, 10, "it is told")
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("a sender hung up", "info")]

@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, Template
 from sqlalchemy.exc import TimeoutError as ConnectionsTakenError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from schemas.http import ProblemOut
 from worker.errors import (
@@ -109,6 +110,7 @@ def add_problem_answers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(IcrError, _of_ours)
     app.add_exception_handler(ConnectionsTakenError, _of_busy_database)
+    app.add_exception_handler(ClientDisconnect, _of_hang_up)
     app.add_exception_handler(Exception, _of_mistake)
 
 
@@ -147,6 +149,12 @@ def _of_busy_database(request: Request, _error: Exception) -> Response:
     answer = problem(503, "the database has no connection free", kind="urn:icr:DatabaseUnavailable")
     answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return _answer(request, answer)
+
+
+def _of_hang_up(request: Request, _error: Exception) -> Response:
+    """Answer a sender who has gone, whom nothing reaches, without calling it our mistake."""
+    log.info("a sender hung up", method=request.method, route=getattr(request.scope.get("route"), "path", None))
+    return _answer(request, problem(400, "the connection ended before the request was whole"))
 
 
 def _of_mistake(request: Request, error: Exception) -> Response:
