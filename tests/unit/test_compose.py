@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 import yaml
+from jsonschema import Draft7Validator
 from sqlalchemy.pool import QueuePool
 
 from worker.bootstrap import read_settings
@@ -22,7 +25,9 @@ from worker.store.engine import make_engine
 from worker.system.local_token import is_loopback
 
 PROJECT = Path(__file__).parents[2]
-COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+TEXT = (PROJECT / "docker-compose.yml").read_text()
+COMPOSE = yaml.safe_load(TEXT)
+COMPOSERS = (("docker", "compose"), ("docker-compose",))
 OURS = ("migrate", "worker", "watcher", "station", "metrics")
 TOLD = sorted(
     path
@@ -235,12 +240,47 @@ def test_users_of_image_and_containers_are_the_same() -> None:
     assert {COMPOSE["services"][name]["user"] for name in OURS} == {"10001:10001"}
 
 
-@pytest.mark.skipif(
-    not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
-    reason="no docker compose",
-)
-def test_docker_compose_takes_the_file() -> None:
-    subprocess.run(["docker", "compose", "config", "--quiet"], cwd=PROJECT, check=True)
+SCHEMA = json.loads((PROJECT / "tests/support/compose_spec/compose-spec.json").read_text())
+
+
+def test_the_file_keeps_the_schema_of_the_compose_specification() -> None:
+    assert [error.message for error in Draft7Validator(SCHEMA).iter_errors(COMPOSE)] == []
+
+
+@pytest.mark.parametrize("service", COMPOSE["services"])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"mem_limits": "1g"}, {"healthcheck": {"tests": []}}, {"secrets": "a"}, {"ports": [{"a": 1}]}, {"command": 7},
+     {"depends_on": {"redis": {"condition": "healthy"}}}, {"restart": 1}],
+    ids=lambda wrong: next(iter(wrong)),
+)  # fmt: skip
+def test_the_schema_would_find_a_mistake(service: str, wrong: dict[str, Any]) -> None:
+    services = COMPOSE["services"] | {service: COMPOSE["services"][service] | wrong}
+    assert not Draft7Validator(SCHEMA).is_valid(COMPOSE | {"services": services})
+
+
+def test_whatever_a_service_names_is_there() -> None:
+    services = COMPOSE["services"]
+    for name, service in services.items():
+        assert set(service.get("depends_on", ())) <= set(services) - {name}
+        assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
+        hosts = set(re.findall(r"//(\w+)[:/]", " ".join(service.get("environment", {}).values())))
+        assert hosts <= set(services)
+    assert "@postgres/icr" in TEXT and COMPOSE["services"]["postgres"]["environment"]["POSTGRES_DB"] == "icr"
+    scaled = dict(re.findall(r"--scale (\w+)=(\d+)", TEXT))
+    named = set(re.findall(r"docker compose (?:exec|cp \S+) (\w+)[ :]", TEXT)) | set(scaled)
+    assert named and named <= set(services)
+
+
+@pytest.mark.parametrize("command", COMPOSERS, ids=" ".join)
+def test_docker_compose_takes_the_file(command: tuple[str, ...], tmp_path: Path) -> None:
+    if not shutil.which(command[0]) or subprocess.run([*command, "version"], capture_output=True).returncode != 0:
+        pytest.skip(f"no {' '.join(command)}")
+    shutil.copy(PROJECT / "docker-compose.yml", tmp_path)
+    (tmp_path / "secrets").mkdir()
+    for name in COMPOSE["secrets"]:
+        (tmp_path / "secrets" / name).touch()
+    subprocess.run([*command, "config", "--quiet"], cwd=tmp_path, check=True)
 
 
 def _environment(service: str) -> dict[str, str]:
