@@ -23,7 +23,8 @@ def main(requirements: str) -> int:
     try:
         report = json.loads(done.stdout)
     except ValueError:
-        print("The data of the audit cannot be had here:", done.stderr.strip().splitlines()[-1:], file=sys.stderr)
+        cause = (done.stderr.strip().splitlines() or ["pip-audit said nothing"])[-1][:300]
+        print(f"Nothing was looked up, so nothing is said of any package: {cause}", file=sys.stderr)
         return NOT_ASKED
     lines, code = judge(report)
     print("\n".join(lines))

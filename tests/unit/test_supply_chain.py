@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -118,3 +119,24 @@ def test_an_audit_says_what_is_known_and_what_could_not_be_asked(
 ) -> None:
     lines, ended = audit.judge({"dependencies": packages})
     assert ended == code and told in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "told"),
+    [
+        ("raise SystemExit('ConnectionError: nobody answers at pypi.org')", 3, "Nothing was looked up, so nothing is"),
+        ("raise SystemExit(1)", 3, "pip-audit said nothing"),
+        (f"print({json.dumps({'dependencies': [SAFE]})!r})", 0, "1 of 1 packages were looked up"),
+        (f"print({json.dumps({'dependencies': [HURT]})!r}); raise SystemExit(1)", 1, "CVE-2026-1"),
+    ],
+)
+def test_without_a_network_the_audit_says_that_nothing_was_asked(
+    program: str, code: int, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pip_audit.py").write_text(program)
+    command = [sys.executable, str(PROJECT / ".ci" / "audit.py"), "requirements.txt"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code and told in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
