@@ -184,8 +184,8 @@ def test_unknown_tasks_and_garbage_do_not_stop_the_worker(home: Home, scan: Path
 
 
 def test_a_flood_of_messages_delays_no_scan_of_the_folder(home: Home) -> None:
-    """Hundreds of copies and of large strangers of the same priority wait; the scan is read among the first."""
-    copies = [_message([{"uri": "/nowhere", "id": str(uuid.uuid4())}], str(uuid.uuid4()), "icr.read_scan")] * 300
+    """Thousands of copies and hundreds of large strangers of the same priority wait; the scan is among the first."""
+    copies = [_message([{"uri": "/nowhere", "id": str(uuid.uuid4())}], str(uuid.uuid4()), "icr.read_scan")] * 3000
     large = [_message([{"uri": "/" + "x" * 30_000}], str(uuid.uuid4()), "icr.read_scan") for _ in range(300)]
     for each in (*copies, *large):
         each["properties"]["priority"] = 4  # that of a job of the folder

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.fair_time import FairTime
@@ -30,6 +31,12 @@ RESULTS = """
 IN_LINE = 80
 """Jobs that may be open before more is handed in."""
 
+TRY_S = 0.2
+"""Pause before a fault is thrown again that found nothing, as while a process is being started."""
+
+CLOSED_S = 20.0
+"""How long the server that runs has to clear what closed connections left; what a killed one left needs a day."""
+
 STUCK_S = 60.0
 """The promise: as long after the end of the last fault, everything that was handed in has ended."""
 
@@ -40,6 +47,7 @@ class Plan:
 
     Scans are handed in by rounds. In a round ``faults`` are thrown, on average, while its scans come in; then there is
     none until all have ended, and what that takes is measured. After ``most_s`` seconds no other round begins.
+    Where kinds of faults are named to be thrown ``in_turn``, each is thrown once, spread over the rounds.
     """
 
     scans: int
@@ -53,6 +61,12 @@ class Plan:
     patience_s: float = 600.0
     most_s: float = math.inf
     long_faults: bool = False
+    in_turn: tuple[str, ...] = ()
+
+    @property
+    def rounds(self) -> int:
+        """The number of rounds."""
+        return -(-self.total // self.round)
 
     @property
     def total(self) -> int:
@@ -106,6 +120,7 @@ class _Run:
         self._faults = system.faults
         if plan.long_faults:
             self._faults = (*system.faults, *system.faults, *system.long_faults)
+        self._in_turn = iter(plan.in_turn)
         self._beside = system.home.folder.parent
         self._messages = Messages(system, self._beside / "outbox", self._dice)
         self._handed: dict[str, Scan] = {}
@@ -130,17 +145,17 @@ class _Run:
         """End the senders that stall; let a day pass for what killed servers were receiving, and start another one."""
         self.posts.close()
         coming = self.system.home.inbox / COMING
-        if self._is_emptied(coming):
+        if self._is_emptied(coming, CLOSED_S):
             return
         for path in _find_scans(coming, ""):
             os.utime(path, (time.time() - 2 * LEFT_AFTER_S,) * 2)
         for pid in self.system.pids("server"):
             os.kill(pid, signal.SIGKILL)
-        self._is_emptied(coming)
+        self._is_emptied(coming, self.plan.stuck_s)
 
-    def _is_emptied(self, folder: Path) -> bool:
-        """Wait until a folder is empty; False if it never is."""
-        given_up_at = time.monotonic() + self.plan.stuck_s
+    def _is_emptied(self, folder: Path, within_s: float) -> bool:
+        """Wait until a folder is empty; False if it is not in time."""
+        given_up_at = time.monotonic() + within_s
         while (left := any(_find_scans(folder, ""))) and time.monotonic() < given_up_at:
             self.system.supervise()
             time.sleep(0.2)
@@ -167,8 +182,12 @@ class _Run:
     def _draw_faults(self, scans: int) -> Iterator[float]:
         """Draw after how many ended scans faults come: by work done, so that a slow machine gets on.
 
-        Every fourth comes at once, into the recovery from the one before.
+        Every fourth comes at once, into the recovery from the one before. Those that come in turn are spread evenly.
         """
+        if self.plan.in_turn:
+            each = -(-len(self.plan.in_turn) // self.plan.rounds)
+            yield from (scans * (number + 1) / (each + 1) for number in range(each))
+            return
         ended = 0.0
         while (ended := ended + self._dice.expovariate(self.plan.faults / scans)) < 0.9 * scans:
             yield ended
@@ -176,14 +195,21 @@ class _Run:
                 yield ended
 
     def _throw(self) -> None:
-        for _ in range(5):
-            fault = self._dice.choice(self._faults)
+        """Throw one fault, if there is something to throw it at soon; one that comes in turn waits for that."""
+        if self.plan.in_turn and (fault := next(self._in_turn, None)) is not None:
+            self._throw_one(partial(str, fault), tries=round(self.plan.patience_s / TRY_S))
+        elif not self.plan.in_turn:
+            self._throw_one(partial(self._dice.choice, self._faults), tries=5)
+
+    def _throw_one(self, choose: Callable[[], str], *, tries: int) -> None:
+        for _ in range(tries):
+            fault = choose()
             over = throw(fault, self.system, self._dice, self.plan.freeze_s)
             if over is not None:
                 self.figures.faults[fault] += 1
                 self._fault_over, self._thrown = max(over, self._fault_over), fault
                 return
-            time.sleep(0.2)
+            time.sleep(TRY_S)
             self.system.supervise()
 
     def _recover(self) -> bool:

@@ -41,6 +41,23 @@ def test_a_process_of_another_machine_with_our_host_name_is_not_taken_for_dead(m
     assert not is_dead(ours), "its process ids are not ours to see"
 
 
+def test_a_machine_is_named_by_its_boot_and_its_space_of_process_ids(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Clones differ in the boot, and containers on the host's network in the space."""
+    told = {"/proc/sys/kernel/random/boot_id": tmp_path / "boot", "/proc/self/ns/pid": tmp_path / "space"}
+    monkeypatch.setattr(process_identity, "Path", lambda path: Path(told.get(path, path)))
+    names = []
+    for boot, space in (("one", "a"), ("another", "a"), ("one", "b")):
+        (tmp_path / "boot").write_text(f"{boot}-boot\n")
+        (tmp_path / space).touch()
+        told["/proc/self/ns/pid"] = tmp_path / space
+        names.append(process_identity._machine.__wrapped__())
+    assert len(set(names)) == 3 and all(name.startswith(os.uname().nodename + "~") for name in names)
+    told["/proc/self/ns/pid"] = tmp_path / "missing"
+    assert process_identity._machine.__wrapped__() == os.uname().nodename
+
+
 def test_two_workers_of_one_host_name_have_names_of_their_own(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -62,8 +63,14 @@ def test_a_pdf_whose_pages_poppler_does_not_count_soon_is_left_to_a_worker(
             prober.check(tmp_path / "a.pdf")
 
 
-def test_slow_files_come_one_a_round_and_are_taken_without_another_try(tmp_path: Path) -> None:
+def test_slow_files_come_one_a_round_and_are_taken_without_another_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried: list[str] = []
+    began = time.time()
+    clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: began + now[0])
+    now = [1.0]
+    monkeypatch.setattr("worker.inbox.stability.time", clock)
 
     def check(path: Path) -> None:
         tried.append(path.name)
@@ -72,12 +79,13 @@ def test_slow_files_come_one_a_round_and_are_taken_without_another_try(tmp_path:
 
     for name in ("slow1.tif", "slow2.tif", "slow3.tif", "z.png"):
         (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (began + 1, began + 1))
     watch = StabilityWatch(tmp_path, stable_s=0.01, capacity=9, check=check, incomplete_s=1.0)
     watch.look()
-    time.sleep(0.05)
+    now[0] += 0.05
     rounds = [[ready.name.name for ready in watch.ready()] for _ in range(4)]
     assert rounds.count(["z.png"]) >= 1 and len(tried) - tried.count("z.png") == 3
-    time.sleep(1.1)
+    now[0] += 1.1
     taken = {ready.name.name: ready.damage for ready in watch.ready()}
     assert {name for name in taken if name != "z.png"} == {"slow1.tif", "slow2.tif", "slow3.tif"}
     assert taken["slow1.tif"] == "decoding takes more than 3 s"

@@ -199,8 +199,10 @@ def test_waiting_that_is_cut_off_by_the_time_limit_ends_as_what_was_away() -> No
         _patiently(lambda: _raise(SoftTimeLimitExceeded()), time.monotonic() + 10)
 
 
-def test_storage_that_does_not_answer_is_left_alone_for_a_while() -> None:
+def test_storage_that_does_not_answer_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
+    now = [100.0]
+    monkeypatch.setattr("worker.sources.places.time.monotonic", lambda: now[0])
 
     class Storage:
         def fetch(self, uri: str) -> ScanFile:
@@ -214,10 +216,10 @@ def test_storage_that_does_not_answer_is_left_alone_for_a_while() -> None:
         with pytest.raises(StorageUnavailableError, match="away"):
             storage.fetch(uri)
     assert asked == ["/a"]
-    time.sleep(0.25)
+    now[0] += 0.25
     with pytest.raises(StorageUnavailableError):
         storage.fetch("/a")
-    time.sleep(0.25)
+    now[0] += 0.25
     assert [storage.fetch(uri).path for uri in ("/a", "/b")] == [Path("/a"), Path("/b")]
 
 

@@ -14,15 +14,23 @@ from worker.cli import COMMANDS
 from worker.settings import Settings
 
 BLOCKS = re.findall(r"^```ini\n(.*?)^```", (PROJECT / "docs/how-to/operate.md").read_text(), re.MULTILINE | re.DOTALL)
+TEXT = "\n".join(BLOCKS)
 UNITS = [block for block in BLOCKS if block.startswith("[Unit]")]
 (MORE,) = [block for block in BLOCKS if not block.startswith("[Unit]")]
 
 
 def test_commands_and_settings_of_the_units_exist() -> None:
-    text = "\n".join(BLOCKS)
-    assert set(re.findall(r"/bin/icr (\w+)", text)) <= set(COMMANDS)
-    named = {name.removeprefix("ICR_").lower() for name in re.findall(r"ICR_[A-Z_]+", text)}
-    assert named | set(re.findall(r"LoadCredential=icr_(\w+):", text)) <= set(Settings.model_fields)
+    assert set(re.findall(r"/bin/icr (\w+)", TEXT)) <= set(COMMANDS)
+    named = {name.removeprefix("ICR_").lower() for name in re.findall(r"ICR_[A-Z_]+", TEXT)}
+    assert named | set(re.findall(r"LoadCredential=icr_(\w+):", TEXT)) <= set(Settings.model_fields)
+
+
+def test_every_folder_that_a_unit_names_is_made_before() -> None:
+    """The backup of the first night failed for want of its folder."""
+    guide = (PROJECT / "docs/how-to/operate.md").read_text()
+    made = set(" ".join(re.findall(r"^install -d (.*)$", guide, re.MULTILINE)).split())
+    named = {path.rpartition("/")[0] if "icr-" in path else path for path in re.findall(r"/srv/icr[^\s']*", TEXT)}
+    assert {"/srv/icr/inbox", "/srv/icr/backups"} <= named <= made
 
 
 def test_a_stop_waits_longer_than_a_scan_in_hand_may_take() -> None:
@@ -36,7 +44,8 @@ def test_systemd_takes_the_units(unit: str, tmp_path: Path) -> None:
     program = tmp_path / "icr"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    path = tmp_path / "icr.service"
+    path = tmp_path / ("icr.timer" if "[Timer]" in unit else "icr.service")
+    (tmp_path / "icr.service").write_text("[Service]\nExecStart=/bin/true\n")
     path.write_text(unit.replace("/opt/icr/.venv/bin/icr", str(program)))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)],
@@ -44,7 +53,7 @@ def test_systemd_takes_the_units(unit: str, tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
-    about_it = [line for line in (done.stdout + done.stderr).splitlines() if "icr.service" in line]
+    about_it = [line for line in (done.stdout + done.stderr).splitlines() if path.name in line]
     assert done.returncode == 0 and about_it == [], done.stderr
 
 
