@@ -117,6 +117,7 @@ def test_a_redis_that_refuses_for_lack_of_memory_loses_nothing(home: Home, broke
     wait_until(lambda: home.listed("done") == ["a.png"], 60, home.said)
 
 
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize(
     ("system", "faults"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from schemas.scan_job import ScanJob
 from tests.support.readings import PAGE, claim
 from worker.bootstrap import build_runtime
-from worker.errors import BrokerUnavailableError
+from worker.errors import BrokerUnavailableError, FolderUnavailableError
 from worker.inbox import folder, watcher
 from worker.inbox.reopening import reopen_scan
 from worker.inbox.watcher import Watcher
@@ -154,3 +154,49 @@ def test_two_watchers_whose_lock_does_not_hold_take_each_scan_once(publisher: Pu
             break
     assert set(lying(publisher)) == {f"done/{name}" for name in names}
     assert queue_summary(engine).counts[JobState.DONE] == len(names)
+
+
+@pytest.mark.parametrize("trouble", ["cannot be moved", "cannot be read"])
+def test_files_in_trouble_keep_no_place_of_those_in_flight(
+    trouble: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many of them as ICR_INBOX_IN_FLIGHT stopped the inbox for good, while health said ok."""
+    runtime = publisher.runtime
+    settings = runtime.settings.model_copy(update={"inbox_in_flight": 2})
+    few = Publisher(replace(runtime, settings=settings))
+    folder.prepare(runtime.inbox)
+    watch = Watcher(few, cast(Any, SimpleNamespace(check=lambda path: None)))
+    enqueue = Publisher.enqueue_scan
+
+    def refuse(self: Publisher, job: ScanJob, path: Path, *, source: str) -> Any:
+        if path.name.startswith("bad"):
+            raise FolderUnavailableError("Input/output error")
+        return enqueue(self, job, path, source=source)
+
+    if trouble == "cannot be read":
+        monkeypatch.setattr(Publisher, "enqueue_scan", refuse)
+    for name in ("bad-1.png", "bad-2.png"):
+        (runtime.inbox / name).write_bytes(name.encode())
+    _turn(watch, lambda: len(list((runtime.inbox / folder.WORKING).iterdir())) == 2)
+    if trouble == "cannot be moved":
+        (runtime.inbox / "done").write_bytes(b"in the way")
+        for job_id in _jobs(runtime.engine()):
+            read(runtime.engine(), job_id)
+        _turn(watch, lambda: watch.stuck == 2)
+    (runtime.inbox / "good.png").write_bytes(b"good")
+    _turn(watch, lambda: any("good" in str(path) for path in (runtime.inbox / folder.WORKING).rglob("*.png")))
+    assert watch.stuck == 2
+
+
+def _jobs(engine: Engine) -> list[str]:
+    with reading(engine) as connection:
+        return list(connection.execute(text("SELECT id FROM jobs")).scalars())
+
+
+def _turn(watch: Watcher, is_there: Callable[[], bool]) -> None:
+    for _ in range(300):
+        watch.look()
+        watch.step()
+        if is_there():
+            return
+    raise AssertionError("it does not come to that")
