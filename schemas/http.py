@@ -22,11 +22,29 @@ class FailureOut(_Answer):
     reason: str
 
 
+class DocumentOut(_Answer):
+    """Pages of a scan that belong together, from the first to the last, counted from 0, with their own reference."""
+
+    first_page: int
+    last_page: int
+    template: str | None
+    reference: str | None
+
+
+class LetterOut(_Answer):
+    """What the message said that a scan came with, which nobody has checked."""
+
+    sender: str
+    subject: str
+    received_at: datetime
+
+
 class ScanOut(_Answer):
     """One scan that was sent.
 
     ``awaiting`` counts the pages and fields that a person must look at: the scan is complete when it has ended and
-    nothing awaits. ``duplicate_of`` is the scan of the same bytes that was read in its place.
+    nothing awaits. ``duplicate_of`` is the scan of the same bytes that was read in its place. ``documents`` are
+    those of a scan that was split; ``letter`` is there if it came by mail.
     """
 
     id: str
@@ -41,6 +59,8 @@ class ScanOut(_Answer):
     failure: FailureOut | None
     awaiting: int
     complete: bool
+    documents: list[DocumentOut] = []
+    letter: LetterOut | None = None
 
 
 class ResultOut(_Answer):

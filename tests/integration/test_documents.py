@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.support.http import served
-from tests.support.readings import claim, register
+from tests.support.readings import claim, make_field, register
 from tests.support.scan_files import drawing, tiff
 from worker.bootstrap import Runtime, build_runtime
 from worker.errors import InvalidReviewError, StaleReviewError
@@ -22,13 +22,24 @@ from worker.queue import reading_job, tasks
 from worker.queue.publishing import Publisher
 from worker.separators import draw_sheet
 from worker.settings import Settings
+from worker.store import webhooks
 from worker.store.awaiting import count_awaiting
 from worker.store.documents import accept_split, list_proposals, load_proposal
 from worker.store.jobs import get_job, store_readings
+from worker.store.page_work import list_waiting_pages
 from worker.store.purge import plan_purge
-from worker.store.results import Selection, _page_query, iter_pages
+from worker.store.results import (
+    Selection,
+    _page_query,
+    iter_pages,
+    list_low_confidence,
+    list_page_review_queue,
+    list_review_queue,
+)
+from worker.store.review_queue import Wanted, take_fields
+from worker.store.reviews import correct_field, settle_page
 from worker.system.local_token import read_local_token
-from worker.values import Page, PageReading, Separator
+from worker.values import FieldStatus, Page, PageReading, Separator
 
 
 def pages(*sheets: tuple[int, str]) -> list[PageReading]:
@@ -36,12 +47,13 @@ def pages(*sheets: tuple[int, str]) -> list[PageReading]:
     return [PageReading(page=n, width_px=10, height_px=10, separator=said.get(n)) for n in range(6)]
 
 
+DOUBTED = make_field("sum", "17", FieldStatus.REVIEW, 0.6)
 BATCH = pages((0, "A"), (3, "B"))
 """A sheet, two pages, a sheet, two pages."""
 
 
-def store(engine: Engine, batch: list[PageReading], *, trusts: bool = False) -> str:
-    held = claim(engine, register(engine))
+def store(engine: Engine, batch: list[PageReading], *, trusts: bool = False, reference: str | None = None) -> str:
+    held = claim(engine, register(engine, reference=reference))
     assert held and store_readings(engine, held, held.scan, batch, trusts_sheets=trusts)
     return held.id
 
@@ -65,6 +77,42 @@ def test_a_split_changes_nothing_before_somebody_agrees(engine: Engine) -> None:
     assert plan_purge(engine, timedelta(0)).awaiting_jobs == 0
     with pytest.raises(StaleReviewError):
         accept_split(engine, job, {1: "C"}, who="noor")
+
+
+def test_every_list_names_the_document_of_a_page(engine: Engine) -> None:
+    """The reference of the scan stays in the views, beside that of the document: an index finds it."""
+    webhooks.add_endpoint(engine, "https://example.org", [])
+    batch = [replace(page, fields=() if page.separator else (DOUBTED,)) for page in BATCH]
+    batch[2] = replace(batch[2], problem="no form was found")
+    job = store(engine, batch, reference="box 3")
+    said = {1: "box 3", 2: "box 3", 4: "box 3", 5: "box 3"}
+    assert {row.page: row.reference for row in list_review_queue(engine, limit=9)} == said
+    accept_split(engine, job, {1: "A", 4: "B"}, who="mira")
+    said = {1: "A", 2: "A", 4: "B", 5: "B"}
+    fields = list_review_queue(engine, limit=9)
+    assert {row.page: row.reference for row in fields} == said
+    assert {row.page: row.reference for row in list_low_confidence(engine, below=0.95, limit=99)} == said
+    assert [row.reference for row in list_page_review_queue(engine, limit=9)] == ["A"]
+    assert {row.number: row.reference for row in list_waiting_pages(engine, limit=9)} == said
+    leased = take_fields(engine, Wanted(), who="anna", station="station-anna", count=8, lease_s=60)
+    assert {each.field.number: each.field.reference for each in leased} == said
+    with engine.connect() as connection:
+        views = ("final_fields", "review_queue", "page_review_queue", "low_confidence_digits")
+        for view in views:
+            rows = connection.exec_driver_sql(f"SELECT DISTINCT page, reference, document FROM {view}").all()
+            assert {row.page: row.document for row in rows}.items() <= said.items(), view
+            assert {row.reference for row in rows} == {"box 3"}
+    for row in fields:
+        correct_field(engine, row.field_id, "11", who="anna")
+    settle_page(engine, fields[1].page_id, who="anna")
+    told = [each.payload["data"] for each in webhooks.take_due(engine, limit=20)]
+    reviewed = {data["page"]: data["document"] for data in told if "action" in data}
+    assert reviewed == said
+    complete = next(data for data in told if data.get("documents"))
+    assert complete["documents"] == [
+        {"first_page": 1, "last_page": 2, "reference": "A"},
+        {"first_page": 4, "last_page": 5, "reference": "B"},
+    ]
 
 
 def test_a_person_may_change_it(engine: Engine) -> None:
@@ -157,6 +205,11 @@ def test_a_batch_from_its_sheets_to_the_references_of_its_documents(
         assert client.post(f"/splits/{job_id}", data=agreed).status_code == 409, "somebody was faster"
         assert "is split" in client.get(f"/splits/{job_id}").text and job_id not in client.get("/splits").text
         assert client.get("/splits/none").status_code == 404
+        told = client.get(f"/v1/scans/{job_id}").json()["documents"]
+        assert [(each["first_page"], each["template"], each["reference"]) for each in told] == [
+            (1, "meter-card", "Ward 7a"),
+            (4, "gone", "Ward 8"),
+        ]
     assert found(engine, "Ward 7a") == [1, 2] and found(engine, "Ward 8") == [4]
     assert found(engine, "box 3") == [0, 1, 2, 3, 4], "the whole scan keeps its own"
     engine.dispose()

@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -15,18 +16,23 @@ import trustme
 from PIL import Image
 from pydantic import SecretStr
 from pypdf import PdfWriter
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, func, select
 
+from tests.support.http import client_of
 from tests.support.mail import PASSWORD, USER, deliver, mail_server, subjects, texts
 from tests.support.system import wait_until
 from worker.bootstrap import Runtime, build_runtime
 from worker.errors import MailUnavailableError, SettingsError
 from worker.inbox.posted import POSTED
-from worker.mail.intake import SOURCE, Intake
+from worker.mail.intake import Intake
 from worker.mail.mailbox import Mailbox, check_settings
 from worker.mail.watching import take_in_once, watch_mailbox
 from worker.queue.publishing import Publisher
 from worker.settings import Settings
+from worker.store.engine import writing
+from worker.store.letters import MAIL, find_letter, forget_letters
+from worker.store.page_work import list_failed_scans
+from worker.store.service_tables import LetterRow
 from worker.store.tables import JobRow
 
 
@@ -103,7 +109,7 @@ def test_each_kind_of_message_ends_in_its_folder_with_its_reason(runtime: Runtim
     rows = jobs(runtime.engine())
     read = [row for row in rows if row.scan_id]
     assert [row.reference for row in read] == ["mail:two-scans@example.org"] * 2 + ["mail:an-archive@example.org"]
-    assert {row.source for row in rows} == {SOURCE} and all(row.state == "queued" for row in read)
+    assert {row.source for row in rows} == {MAIL} and all(row.state == "queued" for row in read)
     kept = [path for path in (runtime.inbox / POSTED).rglob("*") if path.is_file()]
     assert len(kept) == 3 and all(path.name.isprintable() for path in kept), "nothing is left of what was refused"
     reasons = {row.reference: row.error_reason for row in rows if not row.scan_id}
@@ -122,6 +128,36 @@ def test_each_kind_of_message_ends_in_its_folder_with_its_reason(runtime: Runtim
         assert words[:60] in " ".join(notes.split()), "the mailbox says it, too"
     for subject in failed:
         assert subject in subjects(port, "icr-failed")
+
+
+def test_who_sent_a_scan_is_kept_shown_and_purged_with_it(runtime: Runtime, port: int, tmp_path: Path) -> None:
+    """A message that is laid back into the inbox is the same letter."""
+    engine, raw = (
+        runtime.engine(),
+        message("Ward 7: readings", ("a.png", draw(tmp_path / "a.png", 7)), ("b.zip", b"PK")),
+    )
+    for _ in range(2):
+        deliver(port, raw)
+        take_in_once(runtime)
+    rows = jobs(engine)
+    for row in rows:
+        letter = find_letter(engine, row.id)
+        assert letter is not None and (letter.sender, letter.subject) == ("ward@example.org", "Ward 7: readings")
+    with client_of(runtime) as client:
+        read = next(row.id for row in rows if row.scan_id)
+        told = client.get(f"/v1/scans/{read}").json()["letter"]
+        assert (told["sender"], told["subject"]) == ("ward@example.org", "Ward 7: readings")
+        assert "from ward@example.org: Ward 7: readings" in client.get("/pages").text, "of what was refused"
+        other = client.post("/v1/scans", params={"reference": rows[0].reference}, content=draw(tmp_path / "c.png", 3))
+        assert other.json()["letter"] is None, "a reference alone is no letter"
+    assert [row.subject for row in list_failed_scans(engine, limit=9)] == ["Ward 7: readings"]
+    with writing(engine) as connection:
+        later = rows[0].created_at + timedelta(days=1)
+        forget_letters(connection, later)
+        assert connection.execute(select(func.count()).select_from(LetterRow)).scalar_one() == 1, "its scans are kept"
+        connection.execute(delete(JobRow))
+        forget_letters(connection, later)
+        assert connection.execute(select(func.count()).select_from(LetterRow)).scalar_one() == 0
 
 
 def test_a_plug_pulled_between_the_rows_and_the_move_loses_and_doubles_nothing(

@@ -89,6 +89,7 @@ def test_the_life_of_a_scan_is_told_once_each_and_holds_no_number(runtime: Runti
     assert told["scan.read"] == {
         **{"scan": job, "reference": "order 7", "template": None, "duplicate_of": None},
         "awaiting": 1,
+        "documents": [],
     }
     assert told["field.reviewed"]["field_id"] == field.field_id and told["field.reviewed"]["who"] == "anna"
     assert not any(number in body for _, body in receiver.got for number in ('"39"', '"38"', '"701"'))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import Engine
@@ -121,13 +121,13 @@ class Station:
         return f"{self.address}/enter?token={read_local_token(self.runtime.home)}"
 
 
-def make_runtime(folder: Path, database: Path) -> Runtime:
+def make_runtime(folder: Path, database: Path, **settings: Any) -> Runtime:
     """Return a runtime with a database of its own and the sample cards in its inbox."""
     (folder / "inbox").mkdir(parents=True)
     shutil.copy(database, folder / "icr.db")
     for path in CARDS.glob("*.png"):
         shutil.copy(path, folder / "inbox")
-    return build_runtime(Settings(home=folder))
+    return build_runtime(Settings(home=folder, **settings))
 
 
 def fill_with_cards(runtime: Runtime) -> list[str]:

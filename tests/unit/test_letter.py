@@ -57,6 +57,24 @@ def test_what_cannot_be_taken_is_refused_with_its_reason(content: bytes, kind: s
     assert told in str(refusal) and len(letter.attachments) == 1, "the other attachment is taken"
 
 
+@pytest.mark.parametrize(
+    ("stated", "kept"),
+    [
+        ("=?utf-8?q?Z=C3=A4hler?= 7", "Zähler 7"),
+        ("two\r\n lines", "two lines"),
+        ("=?nowhere?q?x?=", "=?nowhere?q?x?="),
+        ("\x1b[31mred\x1b[0m", None),
+        ("x" * 999, "x" * 200),
+        ("", ""),
+    ],
+)
+def test_sender_and_subject_are_one_harmless_line(stated: str, kept: str | None) -> None:
+    raw = f"From: {stated}\r\nSubject: {stated}\r\nMessage-ID: <a@b>\r\n\r\nnothing\r\n".encode()
+    letter = opened(raw)
+    assert letter.sender == letter.subject and letter.subject.isprintable() and len(letter.subject) <= 200
+    assert kept is None or letter.subject == kept
+
+
 def test_text_signatures_and_logos_were_not_sent_to_be_read() -> None:
     made = message()
     made.add_alternative('<p>Hello</p><img src="cid:logo@example.org">', subtype="html")

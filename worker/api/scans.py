@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from schemas.form_template import FORMLESS
-from schemas.http import FailureOut, ResultOut, ScanOut
+from schemas.http import DocumentOut, FailureOut, LetterOut, ResultOut, ScanOut
 from schemas.scan_job import MAX_REFERENCE, ScanJob
 from worker.api.access import OurRuntime, Submitter, Viewer
 from worker.api.problems import problem_answers
@@ -27,7 +27,9 @@ from worker.queue.publishing import Publisher
 from worker.sources.beneath import hash_scan, open_scan
 from worker.sources.file_uris import display_name
 from worker.store.awaiting import count_awaiting
+from worker.store.documents import list_documents
 from worker.store.jobs import get_job
+from worker.store.letters import MAIL, find_letter
 from worker.store.records import JobRecord
 from worker.store.results import Selection, iter_pages
 from worker.store.tables import JobState
@@ -172,7 +174,21 @@ def scan_out(runtime: Runtime, record: JobRecord) -> ScanOut:
         failure=failure,
         awaiting=awaiting,
         complete=state is JobState.DONE and not awaiting,
+        documents=_documents_out(runtime, record),
+        letter=_letter_out(runtime, record),
     )
+
+
+def _documents_out(runtime: Runtime, record: JobRecord) -> list[DocumentOut]:
+    if record.state in (JobState.QUEUED, JobState.RUNNING):
+        return []
+    rows = list_documents(runtime.engine(), record.duplicate_of or record.id)
+    return [DocumentOut(**{name: getattr(row, name) for name in DocumentOut.model_fields}) for row in rows]
+
+
+def _letter_out(runtime: Runtime, record: JobRecord) -> LetterOut | None:
+    row = find_letter(runtime.engine(), record.id) if record.source == MAIL else None
+    return row and LetterOut(sender=row.sender, subject=row.subject, received_at=row.received_at)
 
 
 def _result_out(runtime: Runtime, scan: ScanOut) -> ResultOut:

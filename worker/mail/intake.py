@@ -12,6 +12,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
@@ -27,10 +28,10 @@ from worker.mail.mailbox import Mailbox
 from worker.mail.opening import Opener
 from worker.queue.publishing import Publisher
 from worker.store.jobs import get_job, record_invalid_job
+from worker.store.letters import MAIL, keep_letter
 
 log = structlog.get_logger(__name__)
 
-SOURCE = "mail"
 BY_MAIL = uuid.UUID("0f2f1c8e-6b61-5b0a-9a35-6f7a4a3c1d57")
 """Namespace of the ids of jobs that came by mail."""
 
@@ -80,7 +81,9 @@ class Intake:
         return moved
 
     def take(self, letter: Letter) -> list[Refusal]:
-        """Keep the attachments and write their rows, and a row of what was refused; return what was refused."""
+        """Keep who sent it and the attachments, write their rows, and one of what was refused; return what was."""
+        engine = self._publisher.runtime.engine()
+        keep_letter(engine, letter.reference, sender=letter.sender, subject=letter.subject)
         refused = list(letter.refusals)
         for attachment in letter.attachments:
             if (refusal := self._take_scan(letter, attachment)) is not None:
@@ -89,12 +92,12 @@ class Intake:
             told = json.dumps({"message": letter.reference, "attachment": refusal.name})
             job_id = uuid.uuid5(BY_MAIL, f"{letter.reference}\n{refusal}")
             record_invalid_job(
-                self._publisher.runtime.engine(),
+                engine,
                 told,
                 str(refusal),
                 job_id=str(job_id),
                 reference=letter.reference,
-                source=SOURCE,
+                source=MAIL,
             )
         log.info("mail taken in", reference=letter.reference, scans=len(letter.attachments), refused=len(refused))
         return refused
@@ -111,7 +114,7 @@ class Intake:
         if size <= most:
             return letter
         limit = Refusal("", f"{size / 2**20:.1f} MB; the limit is {self._settings.mail_max_mb:g} (ICR_MAIL_MAX_MB)")
-        return Letter(letter.reference, refusals=(limit,))
+        return replace(letter, attachments=(), refusals=(limit,))
 
     def _take_scan(self, letter: Letter, attachment: Attachment) -> Refusal | None:
         """Keep an attachment, write its row and publish it; return why it was not taken."""
@@ -129,7 +132,7 @@ class Intake:
                 template=self._settings.mail_template,
                 reference=letter.reference,
             )
-            self._publisher.enqueue_scan(job, place, source=SOURCE)
+            self._publisher.enqueue_scan(job, place, source=MAIL)
         except (UnreadableScanError, InvalidJobError) as error:
             return Refusal(attachment.name, str(error))
         except BrokerUnavailableError as error:

@@ -30,6 +30,8 @@ MAX_LINES_OF_PARTS = 5_000
 """Lines that may begin a part: one object a part would let a message of 50 MB fill the memory."""
 
 LONGEST_NAME = 80
+LONGEST_HEADER = 200
+"""Characters that are kept of a sender and of a subject."""
 _HEAD_BYTES = 1024
 _MESSAGE_ID = re.compile(r"<([!-;=?-~]{1,150})>")
 """RFC 5322, 3.6.4: printable ASCII in angle brackets; a longer one is hashed."""
@@ -63,11 +65,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message taken apart; the same message has the same ``reference`` whenever it is fetched."""
+    """A message taken apart; the same message has the same ``reference`` whenever it is fetched.
+
+    ``sender`` and ``subject`` are what it says of itself, which nobody has checked.
+    """
 
     reference: str
     attachments: tuple[Attachment, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    sender: str = ""
+    subject: str = ""
 
 
 def open_letter(raw: bytes, *, max_file_mb: float) -> Letter:
@@ -85,7 +92,7 @@ def open_letter(raw: bytes, *, max_file_mb: float) -> Letter:
     refusals = tuple(each for each in found if isinstance(each, Refusal))
     if not attachments and not refusals:
         refusals = (Refusal("", "no file is attached that could be a scan"),)
-    return Letter(reference, attachments, refusals)
+    return Letter(reference, attachments, refusals, _header(message, "From"), _header(message, "Subject"))
 
 
 def name_message(message: Message | None, raw: bytes) -> str:
@@ -148,7 +155,15 @@ def _is_shown_in_text(part: Message) -> bool:
 
 
 def _name_of(part: Message) -> str:
-    stated = part.get_filename() or ""
+    return _decoded(part.get_filename() or "")[:LONGEST_NAME] or "an attachment without a name"
+
+
+def _header(message: Message, name: str) -> str:
+    return _decoded(str(message.get(name, "")))[:LONGEST_HEADER]
+
+
+def _decoded(stated: str) -> str:
+    """Return the text of a header in one harmless line."""
     with contextlib.suppress(LookupError, ValueError, MessageError):
         stated = str(make_header(decode_header(stated)))
-    return make_harmless(" ".join(stated.split()))[:LONGEST_NAME] or "an attachment without a name"
+    return make_harmless(" ".join(stated.split()))

@@ -21,6 +21,7 @@ from worker.review.items import Picture, find_label, show_field
 from worker.review.rules import broken_rules
 from worker.review.showing import GAP
 from worker.store.held_rules import UNREADABLE
+from worker.store.letters import find_letter
 from worker.store.page_work import (
     WholePage,
     list_failed_scans,
@@ -73,6 +74,13 @@ class Line:
 def make_page_desk(desk: Desk) -> APIRouter:
     """Return the routes of pages and scans."""
     router = APIRouter()
+    add_pages(router, desk)
+    add_rereading(router, desk)
+    return router
+
+
+def add_pages(router: APIRouter, desk: Desk) -> None:
+    """Add the routes that show pages, and the one that settles a page."""
 
     @router.get("/pages")
     def pages(user: Reviewer, after: int = 0, before: datetime | None = None) -> HTMLResponse:
@@ -96,6 +104,7 @@ def make_page_desk(desk: Desk) -> APIRouter:
             user,
             here="pages",
             page=whole.row,
+            letter=find_letter(desk.engine, whole.row.job_id),
             words=whole.words.get(None, []),
             lines=_make_lines(desk, whole),
             templates=sorted(desk.runtime.templates()),
@@ -114,43 +123,43 @@ def make_page_desk(desk: Desk) -> APIRouter:
     def settle(page_id: int, user: Reviewer) -> Outcome:
         return Outcome(words=f"settled: {settle_page(desk.engine, page_id, who=user.name)}")
 
+
+def add_rereading(router: APIRouter, desk: Desk) -> None:
+    """Add the routes by which a scan is read again: as another form, by corners placed by hand, or after a failure."""
+
     @router.get("/forms/{name}/outline")
     def outline(name: str) -> FormOutline:
         return outline_form(find_template(name, desk.runtime.templates()))
 
     @router.post("/pages/{page_id}/corners")
     def corners(page_id: int, choice: CornersChoice, user: Reviewer) -> Outcome:
-        from worker.queue.publishing import Publisher
-
         template, page = find_template(choice.template, desk.runtime.templates()), _load(desk, page_id).row
         placed = check_corners(choice, template, width_px=page.width_px, height_px=page.height_px)
         job_id = read_again_by_corners(desk.engine, page_id, placed, who=user.name)
-        trouble = Publisher(desk.runtime).publish_again(job_id)
-        return Outcome(words=trouble or f"The page is read again as {choice.template}, by the corners that you placed.")
+        return _publish(desk, job_id, f"The page is read again as {choice.template}, by the corners that you placed.")
 
     @router.post("/pages/{page_id}/read-again")
     def read_again(page_id: int, choice: FormChoice, user: Reviewer) -> Outcome:
-        from worker.queue.publishing import Publisher
-
         find_form(choice.template, desk.runtime.templates())
         job_id = read_again_as(desk.engine, page_id, choice.template, who=user.name)
-        trouble = Publisher(desk.runtime).publish_again(job_id)
-        return Outcome(words=trouble or f"The scan is read again as {choice.template}.")
+        return _publish(desk, job_id, f"The scan is read again as {choice.template}.")
 
     @router.post("/scans/{job_id}/retry")
     def retry(job_id: str, _user: Reviewer) -> Outcome:
         from worker.inbox.reopening import reopen_scan
-        from worker.queue.publishing import Publisher
         from worker.store.jobs import retry_jobs
 
-        tickets = retry_jobs(desk.engine, [job_id])
-        if not tickets:
+        if not retry_jobs(desk.engine, [job_id]):
             raise HTTPException(409, "the scan did not fail, or is being read again already")
         reopen_scan(desk.runtime.inbox, desk.engine, job_id)
-        trouble = Publisher(desk.runtime).publish_again(job_id)
-        return Outcome(words=trouble or "The scan is queued again.")
+        return _publish(desk, job_id, "The scan is queued again.")
 
-    return router
+
+def _publish(desk: Desk, job_id: str, words: str) -> Outcome:
+    """Publish a job that was queued again; say ``words``, or what keeps it."""
+    from worker.queue.publishing import Publisher
+
+    return Outcome(words=Publisher(desk.runtime).publish_again(job_id) or words)
 
 
 def _load(desk: Desk, page_id: int) -> WholePage:

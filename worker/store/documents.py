@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Label, Row, Select, and_, delete, exists, func, insert, select
+from sqlalchemy import Connection, Engine, Row, delete, exists, func, insert, select
 
 from worker.errors import InvalidReviewError, StaleReviewError
 from worker.separators import LONGEST_REFERENCE, Document, split_documents
 from worker.store.engine import database_now, reading, writing
 from worker.store.outbox import announce_if_complete
+from worker.store.page_documents import accepted_documents
 from worker.store.tables import DocumentRow, JobRow, PageRow
 from worker.values import PageReading
 
@@ -70,6 +71,12 @@ def load_proposal(engine: Engine, job_id: str) -> Proposal | None:
         return _load(connection, job_id)
 
 
+def list_documents(engine: Engine, job_id: str) -> Sequence[AnyRow]:
+    """Return the documents of a scan that is split, in order; none before somebody has agreed."""
+    with reading(engine) as connection:
+        return connection.execute(accepted_documents(job_id)).all()
+
+
 def accept_split(engine: Engine, job_id: str, references: dict[int, str | None], *, who: str) -> None:
     """Split a scan as a person says: a document begins at each page of ``references``, by its number, with that one.
 
@@ -91,30 +98,6 @@ def accept_split(engine: Engine, job_id: str, references: dict[int, str | None],
         accepted = {"accepted_by": who, "accepted_at": database_now(connection)}
         _replace(connection, job_id, documents, accepted)
         announce_if_complete(connection, job_id)
-
-
-def reference_of_page() -> Label[str | None]:
-    """Return the reference of a page in a query of pages and jobs: its document's, else its job's."""
-    of_page = select(DocumentRow.reference).where(_covers_page()).scalar_subquery()
-    return func.coalesce(of_page, JobRow.reference).label("reference")
-
-
-def jobs_with_document(reference: str) -> Select[str]:
-    """Return the query of the jobs with an accepted document of this reference."""
-    return select(DocumentRow.job_id).where(DocumentRow.reference == reference, DocumentRow.accepted_at.is_not(None))
-
-
-def holds_reference(reference: str) -> ColumnElement[bool]:
-    """Return the condition that a page is of an accepted document with this reference."""
-    return exists().where(_covers_page(), DocumentRow.reference == reference)
-
-
-def _covers_page() -> ColumnElement[bool]:
-    return and_(
-        DocumentRow.job_id == PageRow.job_id,
-        DocumentRow.accepted_at.is_not(None),
-        PageRow.number.between(DocumentRow.first_page, DocumentRow.last_page),
-    )
 
 
 def _cut(proposal: Proposal, references: dict[int, str | None]) -> list[Document]:

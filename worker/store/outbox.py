@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from worker.store.awaiting import awaiting_of
 from worker.store.engine import database_now
+from worker.store.page_documents import accepted_documents
 from worker.store.service_tables import WebhookEndpointRow, WebhookMessageRow
 from worker.store.tables import JobRow, JobState, PageRow
 
@@ -39,9 +40,9 @@ def announce_read(connection: Connection, job_id: str) -> None:
         return
     awaiting = awaiting_of(connection, job_id)
     for job in _with_duplicates(connection, job_id):
-        _tell(connection, listeners, Event.SCAN_READ, _of_job(job) | {"awaiting": awaiting})
+        _tell(connection, listeners, Event.SCAN_READ, _of_scan(connection, job) | {"awaiting": awaiting})
         if not awaiting:
-            _tell(connection, listeners, Event.SCAN_COMPLETE, _of_job(job))
+            _tell(connection, listeners, Event.SCAN_COMPLETE, _of_scan(connection, job))
 
 
 def announce_duplicate(connection: Connection, job_id: str, original: str) -> None:
@@ -52,9 +53,9 @@ def announce_duplicate(connection: Connection, job_id: str, original: str) -> No
         return
     awaiting = awaiting_of(connection, original)
     job = connection.execute(_jobs().where(JobRow.id == job_id)).one()
-    _tell(connection, listeners, Event.SCAN_READ, _of_job(job) | {"awaiting": awaiting})
+    _tell(connection, listeners, Event.SCAN_READ, _of_scan(connection, job) | {"awaiting": awaiting})
     if not awaiting:
-        _tell(connection, listeners, Event.SCAN_COMPLETE, _of_job(job))
+        _tell(connection, listeners, Event.SCAN_COMPLETE, _of_scan(connection, job))
 
 
 def announce_failed(connection: Connection, job_id: str, kind: str, reason: str) -> None:
@@ -71,7 +72,9 @@ def announce_review(connection: Connection, field: AnyRow, review: Any, *, corre
         return
     page = connection.execute(select(PageRow).where(PageRow.id == field.page_id)).one()
     job = connection.execute(_jobs().where(JobRow.id == page.job_id)).one()
+    within = [each for each in _documents(connection, job) if each["first_page"] <= page.number <= each["last_page"]]
     told = {"field_id": field.id, "name": field.name, "page": page.number, "action": review.action, "who": review.who}
+    told["document"] = within[0]["reference"] if within else None
     _tell(connection, listeners, Event.FIELD_REVIEWED, _of_job(job) | told)
     if corrects_accepted:
         _tell(connection, listeners, Event.FIELD_CORRECTED_AFTER_ACCEPTANCE, _of_job(job) | told)
@@ -85,7 +88,7 @@ def announce_if_complete(connection: Connection, job_id: str) -> None:
     if not listeners or awaiting_of(connection, job_id):
         return
     for job in _with_duplicates(connection, job_id):
-        _tell(connection, listeners, Event.SCAN_COMPLETE, _of_job(job))
+        _tell(connection, listeners, Event.SCAN_COMPLETE, _of_scan(connection, job))
 
 
 def forget_messages(connection: Connection, older_than: datetime) -> None:
@@ -130,6 +133,16 @@ def _with_duplicates(connection: Connection, job_id: str) -> Sequence[AnyRow]:
     same = (JobRow.id == job_id) | (JobRow.duplicate_of == job_id)
     rows: Sequence[AnyRow] = connection.execute(_jobs().where(same).order_by(JobRow.created_at)).all()
     return rows
+
+
+def _of_scan(connection: Connection, job: AnyRow) -> dict[str, Any]:
+    return _of_job(job) | {"documents": _documents(connection, job)}
+
+
+def _documents(connection: Connection, job: AnyRow) -> list[dict[str, Any]]:
+    """Return the documents of the scan that was read for a job, once somebody has agreed to its split."""
+    rows = connection.execute(accepted_documents(job.duplicate_of or job.id)).all()
+    return [{name: getattr(row, name) for name in ("first_page", "last_page", "reference")} for row in rows]
 
 
 def _of_job(job: AnyRow) -> dict[str, Any]:

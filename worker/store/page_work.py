@@ -12,8 +12,11 @@ from sqlalchemy import Connection, Engine, Row, func, select, update
 from worker.errors import InvalidReviewError
 from worker.store.corners import PlacedCorners, write_corners
 from worker.store.engine import database_now, reading, writing
+from worker.store.letters import brought
+from worker.store.page_documents import reference_of_page
 from worker.store.retrying import queue_anew
 from worker.store.review_queue import Leased, find_page, load_fields
+from worker.store.service_tables import LetterRow
 from worker.store.tables import DoubtRow, FieldRow, JobRow, JobState, PageRow
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -33,7 +36,7 @@ def list_waiting_pages(engine: Engine, *, limit: int, after: int = 0) -> Sequenc
     counted = select(FieldRow.page_id, func.count().label("waiting"))
     counted = counted.where(FieldRow.final_text.is_(None), FieldRow.page_id > after)
     few = counted.group_by(FieldRow.page_id).order_by(FieldRow.page_id).limit(limit).subquery()
-    columns = (PageRow.id, PageRow.number, PageRow.template, JobRow.uri, JobRow.reference, JobRow.finished_at)
+    columns = (PageRow.id, PageRow.number, PageRow.template, JobRow.uri, reference_of_page(), JobRow.finished_at)
     query = select(*columns, few.c.waiting).join(few, few.c.page_id == PageRow.id).join(JobRow)
     with reading(engine) as connection:
         return connection.execute(query.order_by(PageRow.id)).all()
@@ -61,9 +64,12 @@ def next_waiting_page(engine: Engine, after: int) -> int | None:
 
 
 def list_failed_scans(engine: Engine, *, limit: int, before: datetime | None = None) -> Sequence[AnyRow]:
-    """Return one list of the scans that failed or died, the latest first, with the reasons."""
+    """Return one list of the scans that failed or died, the latest first, with the reasons and who sent them."""
     columns = (JobRow.id, JobRow.uri, JobRow.state, JobRow.template, JobRow.reference, JobRow.finished_at)
-    query = select(*columns, JobRow.error_kind, JobRow.error_reason, JobRow.scan_id)
+    query = select(
+        *columns, JobRow.error_kind, JobRow.error_reason, JobRow.scan_id, LetterRow.sender, LetterRow.subject
+    )
+    query = query.outerjoin(LetterRow, brought())
     if before is not None:
         query = query.where(JobRow.finished_at < before)
     latest = query.order_by(JobRow.finished_at.desc()).limit(limit)

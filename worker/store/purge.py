@@ -26,6 +26,7 @@ from sqlalchemy.orm import aliased
 
 from worker.store.audits import forget_audited_fields
 from worker.store.engine import database_now, reading, writing
+from worker.store.letters import forget_letters
 from worker.store.outbox import forget_messages
 from worker.store.review_tables import DigitCheckRow, ReviewTaskRow
 from worker.store.tables import (
@@ -131,6 +132,7 @@ def purge_older_than(
         after = (batch[-1][1], batch[-1][0])
     with writing(engine) as connection:
         forget_messages(connection, now - age)
+        forget_letters(connection, now - age)
         done = {"finished_at": database_now(connection)}
         connection.execute(update(PurgeRow).where(PurgeRow.id == purge_id).values(done))
         if not with_review:

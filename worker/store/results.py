@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, exists, func, or_, select, tuple_, union
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, exists, func, or_, select, tuple_, union
 from sqlalchemy.orm import aliased
 
 from schemas.reading import AlternativeOut, DigitOut, DoubtOut, MoneyOut, StoredField, StoredPage
-from worker.store.documents import holds_reference, jobs_with_document, reference_of_page
 from worker.store.engine import reading
+from worker.store.page_documents import holds_reference, jobs_with_document, reference_of_page
 from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow
 from worker.store.views import low_confidence_digits, page_review_queue, review_queue
 
@@ -89,7 +89,7 @@ def list_low_confidence(
     """
     view = low_confidence_digits.c
     key = (view.confidence, view.field_id, view.position)
-    query = select(low_confidence_digits).where(view.confidence < below).order_by(*key).limit(limit)
+    query = _with_reference(low_confidence_digits).where(view.confidence < below).order_by(*key).limit(limit)
     if after is not None:
         query = query.where(tuple_(*key) > tuple_(*after))
     with reading(engine) as connection:
@@ -107,7 +107,7 @@ def iter_low_confidence(engine: Engine, *, below: float) -> Iterator[AnyRow]:
 def list_review_queue(engine: Engine, *, limit: int, after: int = 0) -> Sequence[AnyRow]:
     """Return one page of the fields that await review, the longest waiting first, beyond the id ``after``."""
     view = review_queue.c
-    query = select(review_queue).where(view.field_id > after).order_by(view.field_id).limit(limit)
+    query = _with_reference(review_queue).where(view.field_id > after).order_by(view.field_id).limit(limit)
     with reading(engine) as connection:
         return connection.execute(query).all()
 
@@ -122,7 +122,7 @@ def iter_review_queue(engine: Engine) -> Iterator[AnyRow]:
 def list_page_review_queue(engine: Engine, *, limit: int, after: int = 0) -> Sequence[AnyRow]:
     """Return one page of the pages that await review, the longest waiting first, beyond the id ``after``."""
     view = page_review_queue.c
-    query = select(page_review_queue).where(view.page_id > after).order_by(view.page_id).limit(limit)
+    query = _with_reference(page_review_queue).where(view.page_id > after).order_by(view.page_id).limit(limit)
     with reading(engine) as connection:
         return connection.execute(query).all()
 
@@ -132,6 +132,12 @@ def iter_page_review_queue(engine: Engine) -> Iterator[AnyRow]:
     return _iter_batches(
         lambda after: list_page_review_queue(engine, limit=BATCH, after=after or 0), lambda row: row.page_id
     )
+
+
+def _with_reference(view: Table) -> Select[*tuple[Any, ...]]:
+    """Return the query of a view whose ``reference`` is that of the page's document, else that of its scan."""
+    others = [column for column in view.c if column.name not in ("document", "reference")]
+    return select(*others, func.coalesce(view.c.document, view.c.reference).label("reference"))
 
 
 def _iter_batches(fetch: Callable[[Any], Sequence[AnyRow]], key: Callable[[AnyRow], Any]) -> Iterator[AnyRow]:

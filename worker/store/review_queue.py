@@ -31,6 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from worker.store.double_keying import was_keyed_by
 from worker.store.engine import database_now, reading, writing
 from worker.store.jobs import CLOCK_STEP
+from worker.store.page_documents import reference_of_page
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import FREE, Review, ReviewClaim, Seen, lock_field, record_act
 from worker.store.service_tables import AuditRow
@@ -172,8 +173,9 @@ def digits_of_page(engine: Engine, page_id: int) -> Sequence[AnyRow]:
 
 
 def find_page(engine: Engine, page_id: int) -> AnyRow | None:
-    """Return a page with the place of its scan; None where there is none of that id."""
-    query = select(PageRow, JobRow.uri, JobRow.reference).join(JobRow, JobRow.id == PageRow.job_id)
+    """Return a page with its reference and the place of its scan; None where there is none."""
+    query = select(PageRow, JobRow.uri, reference_of_page())
+    query = query.join(JobRow, JobRow.id == PageRow.job_id)
     with reading(engine) as connection:
         return connection.execute(query.where(PageRow.id == page_id)).one_or_none()
 
@@ -260,7 +262,7 @@ def load_fields(engine: Engine, tokens: Mapping[int, int | None]) -> list[Leased
 
     ``tokens`` are those of their leases, None for a field that is only looked at.
     """
-    of_page = (PageRow.number, PageRow.template, PageRow.width_px, PageRow.height_px, JobRow.uri, JobRow.reference)
+    of_page = (PageRow.number, PageRow.template, PageRow.width_px, PageRow.height_px, JobRow.uri, reference_of_page())
     version = select(func.coalesce(func.max(ReviewRow.id), 0)).where(ReviewRow.field_id == FieldRow.id)
     query = select(FieldRow, *of_page, version.scalar_subquery().label("version"))
     query = query.join(PageRow, PageRow.id == FieldRow.page_id).join(JobRow, JobRow.id == PageRow.job_id)

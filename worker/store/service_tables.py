@@ -1,4 +1,4 @@
-"""The tables of what is served beside the readings: users, what they sign in with, webhooks, and audits.
+"""The tables of what is kept beside the readings: users, what they sign in with, webhooks, audits, and letters.
 
 Secrets that somebody shows are kept as hashes only. The secret of a webhook signs, so it is kept as it is.
 """
@@ -142,3 +142,14 @@ class AuditRow(Base):
     drawn_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]
     wrong: Mapped[bool | None]
+
+
+class LetterRow(Base):
+    """One message that scans came with, by their ``reference``: what it said of its sender, and its subject."""
+
+    __tablename__ = "letters"
+
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    sender: Mapped[str]
+    subject: Mapped[str]
+    received_at: Mapped[datetime]

@@ -18,6 +18,7 @@ def _page_columns() -> list[Column[object]]:
         Column("uri", Text),
         Column("reference", Text),
         Column("read_at", UtcDateTime),
+        Column("document", Text),
     ]
 
 
