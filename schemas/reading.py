@@ -72,11 +72,20 @@ class FieldOut(_Frozen):
     unit: str | None = None
 
 
+class SeparatorOut(_Frozen):
+    """What a page says of the document that begins: on a ``sheet`` before it, or by a barcode on its first page."""
+
+    template: str | None
+    reference: str | None
+    sheet: bool
+
+
 class PageOut(_Frozen):
     """One page of one file: ``error`` says why it could not be read, ``doubt`` why a person should look at it.
 
     A page with a ``doubt`` was read: nothing was found on it, or its file is damaged. ``doubts`` are the same by kind.
-    A ``blank`` page is empty paper.
+    A ``blank`` page is empty paper. ``reference`` is that of the page's document, or of its scan. ``separator`` is told
+    while a file is read.
     """
 
     source: str
@@ -87,6 +96,8 @@ class PageOut(_Frozen):
     doubt: str | None = None
     doubts: list[DoubtOut] = []
     blank: bool = False
+    separator: SeparatorOut | None = None
+    reference: str | None = None
     fields: list[FieldOut] = []
 
 
@@ -114,7 +125,6 @@ class StoredPage(PageOut):
     settled_by: str | None = None
     job: str
     duplicate_of: str | None = None
-    reference: str | None = None
     read_at: datetime
     template_version: str | None = None
     model_versions: dict[str, str] = {}

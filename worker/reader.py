@@ -7,8 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from worker.batches import Batch
 from worker.bootstrap import Runtime, build_runtime
 from worker.errors import UnreadableScanError
+from worker.separators import Documents
 from worker.settings import Settings
 
 if TYPE_CHECKING:  # OpenCV and ONNX Runtime load when the first page is read
@@ -84,20 +86,23 @@ def read_file(
     """
     from schemas.reading import PageOut
     from worker.output.page_json import to_page_out
-    from worker.pipeline import excuse_blank_backs, read_page
+    from worker.pipeline import excuse_blank_backs
     from worker.rasterizer import open_pages
     from worker.values import Page
 
+    batch, documents = Batch(runtime, kind), Documents()
+
     def read_pages() -> Iterator[tuple[Page | None, PageReading]]:
         for page in open_pages(path, scan_id=path.name, limits=runtime.limits()):
-            reading = read_page(page, kind, runtime.recognizers(), runtime.accept_policy)
+            reading = batch.read(page)
             yield (page if isinstance(page, Page) and not reading.blank else None), reading
 
     number = 0
     read = excuse_blank_backs(read_pages()) if runtime.settings.blank_pages == "skip" else read_pages()
     try:
         for page, reading in read:
-            yield page, reading, to_page_out(reading, str(path))
+            document = documents.add(reading.page, reading.separator)
+            yield page, reading, to_page_out(reading, str(path), document.reference if document else None)
             number = reading.page + 1
     except UnreadableScanError as error:
         yield None, None, PageOut(source=str(path), page=number, error=str(error))

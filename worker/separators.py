@@ -1,7 +1,7 @@
-"""Separator sheets: printed pages whose code begins a new document among the pages of one scan.
+"""Where documents begin among the pages of one scan: behind a printed sheet, or at a page with a barcode.
 
-The code is a QR code (ISO/IEC 18004) of ``icr-separator:1:TEMPLATE:REFERENCE``; either may be empty. It is read and
-drawn by zxing-cpp (the extra ``barcodes``), on the pixels of a page that was decoded within its limits.
+The code of a sheet is a QR code (ISO/IEC 18004) of ``icr-separator:1:TEMPLATE:REFERENCE``; either may be empty. Codes
+are read and drawn by zxing-cpp (the extra ``barcodes``), on the pixels of a page that was decoded within its limits.
 """
 
 from __future__ import annotations
@@ -24,10 +24,19 @@ SHEET_DPI = 150
 LONGEST_REFERENCE = 200
 """Characters, as in ``schemas.scan_job``."""
 
+LONGEST_CODE = 1000
+"""Characters of a barcode that are looked at."""
+
+_SHEET_FORMAT = "QRCode"
+_FORMATS = "QRCode,DataMatrix,PDF417,Aztec,Code128,Code39,EAN13"
+"""Those of labels and forms. Others, such as ITF, have no check digit, and a part of one is read as a shorter one."""
 _CODE = re.compile(r"icr-separator:1:([a-z0-9][a-z0-9-]{0,62})?:(.{0,200})")
 _A4_PX = round(8.27 * SHEET_DPI), round(11.69 * SHEET_DPI)
 _LONG_SIDE_PX = 1800
 """A page is looked at at most this large: of the largest code, 110 mm wide, a module then has 7 pixels."""
+
+_LONG_SIDE_OF_LABELS_PX = 6000
+"""The thin bars of a label are 0.25 mm: 3 pixels at 300 dpi, and lost where every second pixel is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +68,66 @@ def parse_code(text: str) -> Separator | None:
     return Separator(found[1] or None, found[2].strip() or None)
 
 
-def find_separator(grey: Grey) -> Separator | None:
-    """Return what a page says if it is a separator sheet, however it lies; (H, W) uint8, 0 = ink."""
+def find_separator(grey: Grey, barcodes: re.Pattern[str] | None = None) -> Separator | None:
+    """Return what a page says of the document that begins, however it lies; (H, W) uint8, 0 = ink.
+
+    A sheet goes before any other code. Of codes whose whole text matches ``barcodes``, the text is the reference, or
+    its first group; where two of them differ, a document begins without one.
+    """
     import numpy as np
     import zxingcpp
 
-    step = max(1, math.ceil(max(grey.shape) / _LONG_SIDE_PX))
+    step = max(1, math.ceil(max(grey.shape) / (_LONG_SIDE_PX if barcodes is None else _LONG_SIDE_OF_LABELS_PX)))
     small = np.ascontiguousarray(grey[::step, ::step])
-    codes = zxingcpp.read_barcodes(small, formats=zxingcpp.barcode_formats_from_str("QRCode"), try_invert=False)
-    return next((said for code in codes if (said := parse_code(code.text)) is not None), None)
+    formats = zxingcpp.barcode_formats_from_str(_SHEET_FORMAT if barcodes is None else _FORMATS)
+    texts = [code.text[:LONGEST_CODE] for code in zxingcpp.read_barcodes(small, formats=formats, try_invert=False)]
+    sheet = next((said for text in texts if (said := parse_code(text)) is not None), None)
+    return sheet if sheet is not None or barcodes is None else parse_barcodes(texts, barcodes)
+
+
+def parse_barcodes(texts: Sequence[str], barcodes: re.Pattern[str]) -> Separator | None:
+    """Return the beginning of a document that the codes of a page tell of; None where none matches ``barcodes``."""
+    matches = [found for text in texts if text.isprintable() and (found := barcodes.fullmatch(text)) is not None]
+    said = {(found[1] if barcodes.groups else found[0] or "").strip()[:LONGEST_REFERENCE] for found in matches}
+    if not said:
+        return None
+    return Separator(reference=(said.pop() or None) if len(said) == 1 else None, is_sheet=False)
+
+
+class Documents:
+    """The documents of a scan, page by page, in ``found``."""
+
+    def __init__(self) -> None:
+        self.found: list[Document] = []
+        self._sheet, self._code, self._begins = Separator(), "", True
+
+    def add(self, number: int, mark: Separator | None) -> Document | None:
+        """Take the next page with what it says; return its document as far as it goes, None for a sheet.
+
+        Pages that bear one code one after the other are one document.
+        """
+        if mark is not None and mark.is_sheet:
+            self._sheet, self._code, self._begins = mark, "", True
+            return None
+        if mark is not None and (mark.reference is None or mark.reference != self._code):
+            if not self._begins:
+                self._sheet, self._begins = replace(self._sheet, reference=None), True
+            self._code = mark.reference or ""
+        if self._begins:
+            reference = self._sheet.reference or self._code or None
+            self.found.append(Document(number, number, self._sheet.template, reference))
+        else:
+            self.found[-1] = replace(self.found[-1], last_page=number)
+        self._begins = False
+        return self.found[-1]
 
 
 def split_documents(pages: Sequence[PageReading]) -> tuple[Document, ...]:
-    """Return the documents of a scan, each behind its sheet; the first may have none. Without any sheet: none."""
-    if not any(page.separator for page in pages):
-        return ()
-    found: list[Document] = []
-    sheet, begins = Separator(), True
+    """Return the documents of a scan; the first may have no sheet and no code. Without any of these: none."""
+    documents = Documents()
     for page in pages:
-        if page.separator is not None:
-            sheet, begins = page.separator, True
-        elif begins:
-            found.append(Document(page.page, page.page, sheet.template, sheet.reference))
-            begins = False
-        else:
-            found[-1] = replace(found[-1], last_page=page.page)
-    return tuple(found)
+        documents.add(page.page, page.separator)
+    return tuple(documents.found) if any(page.separator for page in pages) else ()
 
 
 def draw_sheet(separator: Separator) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -158,6 +159,13 @@ class Settings(BaseSettings):
         Literal["off", "ask", "trust"],
         Field(description="Whether separator sheets begin new documents: never, once a person agrees, or at once"),
     ] = "off"
+    barcodes: Annotated[
+        re.Pattern[str] | None,
+        Field(
+            description="Regular expression: a page with a barcode whose whole text it matches begins a document, with "
+            "the text, or its first group, as reference; needs ICR_SEPARATORS",
+        ),
+    ] = None
     mail_host: Annotated[
         str | None, Field(description="IMAP server of the mailbox whose attachments are scans; empty: none is watched")
     ] = None

@@ -290,10 +290,14 @@ class FieldReading:
 
 @dataclass(frozen=True, slots=True)
 class Separator:
-    """What a separator sheet says of the pages behind it: the template to read them by, and their reference."""
+    """What a page says of the document that begins: its reference, and the template to read its pages by.
+
+    A sheet (``is_sheet``) lies before the document; a page with a barcode is the first one of it.
+    """
 
     template: str | None = None
     reference: str | None = None
+    is_sheet: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +305,8 @@ class PageReading:
     """All that was read on one page; ``problem`` says why a page could not be read, as one line for a person.
 
     ``doubts`` say why a person should look at a page that was read: nothing was found on it, or it is damaged.
-    ``blank`` tells empty paper: no stroke, however faint. A page that is a ``separator`` sheet has no fields.
+    ``blank`` tells empty paper: no stroke, however faint. A page with a ``separator`` begins a document, or is
+    the sheet before one, which has no fields.
     """
 
     page: int

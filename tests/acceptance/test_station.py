@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import cv2
-import httpx
 import pytest
 from sqlalchemy import func, select
 
@@ -18,12 +12,8 @@ from tests.support.station import (
     Station,
     card_page,
     card_truth,
-    chromium,
-    fill_with_cards,
-    make_runtime,
     open_page,
     read_file,
-    serve_station,
 )
 from tests.support.system import PATIENCE, wait_until
 from worker.queue.reading_job import read_scan_pages
@@ -32,7 +22,6 @@ from worker.store.jobs import fail_job, get_job, store_readings
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import correct_field
 from worker.store.tables import FieldRow, PageRow, PlacedCornersRow, ReviewRow
-from worker.store.users import add_token, add_user
 from worker.system.local_token import login_name
 from worker.telemetry.stages import Stopwatch
 from worker.values import FieldStatus
@@ -42,20 +31,6 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 pytestmark = pytest.mark.timeout(120)
 expect.set_options(timeout=20_000 * PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def station(tmp_path: Path, sqlite_template: Path) -> Iterator[Station]:
-    runtime = make_runtime(tmp_path / "home", sqlite_template)
-    fill_with_cards(runtime)
-    with serve_station(runtime) as served:
-        yield served
 
 
 def acts(station: Station) -> list[tuple[str, str, str, str | None]]:
@@ -342,131 +317,4 @@ def test_a_click_before_the_script_listens_is_not_lost(browser: Browser, station
     page.get_by_role("button", name="Read again").click()
     expect(page.locator("#message")).to_contain_text("the job is kept")
     assert "?" not in page.url, "the browser did not send the form by itself"
-    page.close()
-
-
-def start_design(station: Station, fields: list[dict[str, object]] | None = None) -> Path:
-    """Put a template in the making where the designer looks for it; return its folder."""
-    folder = station.runtime.home / "designs" / "own"
-    folder.mkdir(parents=True)
-    shutil.copy(CARDS / "card-1.png", folder / "page.png")
-    fields = fields or [{"name": "first", "box_mm": [16, 28, 58, 8]}, {"name": "second", "box_mm": [84, 28, 52, 8]}]
-    (folder / "template.json").write_text(json.dumps({"name": "own", "page_mm": [210, 148], "fields": fields}))
-    return folder
-
-
-def test_a_form_is_designed_by_drawing_moving_and_naming(browser: Browser, station: Station) -> None:
-    start_design(station)
-    page = open_page(browser, station, "/templates/own")
-    page.get_by_role("button", name="second").first.focus()
-    page.keyboard.press("Shift+ArrowLeft")
-    page.keyboard.press("ArrowDown")
-    sheet = page.locator("#sheet").bounding_box()
-    assert sheet
-    mm = sheet["width"] / 210
-    page.mouse.move(sheet["x"] + 150 * mm, sheet["y"] + 100 * mm)
-    page.mouse.down()
-    page.mouse.move(sheet["x"] + 176 * mm, sheet["y"] + 110 * mm, steps=3)
-    page.mouse.up()
-    page.fill("#f-name", "first")
-    page.get_by_role("button", name="Save").click()
-    expect(page.locator("#problems")).to_contain_text("field names must differ: first")
-    page.fill("#f-name", "reader")
-    page.select_option("#f-verify", "double")
-    page.fill("#f-digits", "1-4")
-    page.get_by_role("button", name="Save").click()
-    expect(page.locator("#message")).to_contain_text("Saved as own.json")
-    saved = station.runtime.templates()["own"].fields
-    assert saved[1].box_mm == (84, 28.5, 51.5, 8)
-    assert (saved[2].name, saved[2].verify, saved[2].digit_range) == ("reader", "double", (1, 4))
-    assert saved[2].box_mm == pytest.approx((150, 100, 26, 10), abs=0.5)
-    page.close()
-
-
-def test_fields_that_repeat_are_merged_into_rows_and_split_again(browser: Browser, station: Station) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    columns = (("days", 16, "number"), ("sum", 60, "amount"))
-    fields = [
-        {"name": f"{name}{row}", "box_mm": [x, 60 + 9 * row, 30, 8], "kind": kind}
-        for row in (1, 2, 3)
-        for name, x, kind in columns
-    ]
-    start_design(station, [*fields, {"name": "code", "box_mm": [120, 28, 52, 8]}])
-    page = open_page(browser, station, "/templates/own")
-    merge, message = page.get_by_role("button", name="Merge into rows"), page.locator("#message")
-    page.get_by_role("checkbox", name="Select days1").focus()
-    page.keyboard.press("Space")
-    expect(page.locator("#selected")).to_have_text("1 selected")
-    page.locator("#sheet").get_by_role("button", name="code").focus()
-    page.keyboard.press("Shift+Space")
-    expect(page.locator("#sheet").get_by_role("button", name="code", pressed=True)).to_be_focused()
-    merge.click()
-    expect(message).to_contain_text("These are no rows: row 1 has no field in the column of days1")
-    page.get_by_role("checkbox", name="Select code").uncheck()
-    sheet = page.locator("#sheet").bounding_box()
-    assert sheet
-    mm = sheet["width"] / 210
-    page.keyboard.down("Shift")
-    page.mouse.move(sheet["x"] + 10 * mm, sheet["y"] + 64 * mm)
-    page.mouse.down()
-    page.mouse.move(sheet["x"] + 100 * mm, sheet["y"] + 100 * mm, steps=3)
-    page.mouse.up()
-    page.mouse.click(sheet["x"] + 30 * mm, sheet["y"] + 73 * mm)
-    expect(page.locator("#selected")).to_have_text("5 selected")
-    page.mouse.click(sheet["x"] + 30 * mm, sheet["y"] + 73 * mm)
-    page.keyboard.up("Shift")
-    expect(page.locator("#selected")).to_have_text("6 selected")
-    merge.click()
-    expect(message).to_have_text("Merged into 3 rows of 2 fields, 9 mm apart.")
-    page.get_by_role("button", name="Split into fields").click()
-    expect(message).to_have_text("Split into 6 fields.")
-    merge.click()
-    expect(message).to_have_text("Merged into 3 rows of 2 fields, 9 mm apart.")
-    page.fill("#r-count", "4")
-    page.fill("#r-pitch", "9.5")
-    expect(page.locator("#sheet .box")).to_have_count(1 + 2 * 4)
-    page.locator("#fields").get_by_role("button", name="row 1 to 4: sum").click()
-    expect(page.locator("#f-from")).to_be_hidden()
-    page.select_option("#f-verify", "double")
-    page.fill("#f-from", "100000")
-    results = axe.run(page)
-    assert results.violations_count == 0, results.generate_report()
-    page.get_by_role("button", name="Save").click()
-    expect(message).to_contain_text("Saved as own.json")
-    page.close()
-    saved = {field.name: field for field in station.runtime.templates()["own"].fields}
-    assert list(saved) == ["code", *(f"row{row}.{name}" for row in (1, 2, 3, 4) for name in ("days", "sum"))]
-    assert saved["row4.sum"].box_mm == (60, 69 + 3 * 9.5, 30, 8)
-    assert (saved["row4.sum"].verify, saved["row4.sum"].verify_from) == ("double", 100_000)
-
-
-def test_a_token_that_may_only_send_scans_decides_nothing(station: Station) -> None:
-    engine = station.engine
-    add_user(engine, "robot", "admin", None)
-    token = add_token(engine, "robot", "for sending", ["scans:write"], life=None)
-    headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=station.address, headers=headers) as client:
-        for path in ("/review", "/overview", "/templates"):
-            assert client.get(path).status_code == 403
-        assert client.post("/review/take", json={"station": "of-a-robot"}).status_code == 403
-
-
-PATHS = (
-    *("/login", "/nothing-here", "/review", "/groups", "/pages", "/pages/1"),
-    *("/overview", "/templates", "/templates/own", "/capture", "/splits"),
-)
-
-
-def test_no_page_has_a_violation_of_accessibility_or_asks_another_host(browser: Browser, station: Station) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = open_page(browser, station)
-    start_design(station)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    for path in PATHS:
-        page.goto(station.address + path)
-        page.wait_for_load_state("networkidle")
-        results = axe.run(page)
-        assert results.violations_count == 0, f"{path}: {results.generate_report()}"
-    assert {url.partition("?")[0].startswith(station.address) for url in asked} == {True}
     page.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,28 +11,16 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.http import Stage, client_of
+from tests.support.http import Stage
 from tests.support.readings import CHECK, PAGE, make_field, make_page, read
 from worker.bootstrap import Runtime
 from worker.commands.result_lines import field_lines
 from worker.output.csv_lines import csv_lines
-from worker.settings import Settings
 from worker.store.results import Selection
 from worker.store.reviews import correct_field
 from worker.values import FieldStatus, PageReading
 
 CHECK_2 = replace(CHECK, page=1)
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    return Stage(Settings(home=tmp_path_factory.mktemp("stage")))
-
-
-@pytest.fixture(scope="module")
-def staged(stage: Stage) -> Iterator[httpx.Client]:
-    with client_of(stage.runtime) as client:
-        yield client
 
 
 @pytest.fixture

@@ -48,12 +48,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Stage:
     return Stage(Settings(home=home, max_file_mb=0.2, broker_url=broker_url))
 
 
-@pytest.fixture(scope="module")
-def staged(stage: Stage) -> Iterator[httpx.Client]:
-    with client_of(stage.runtime) as client:
-        yield client
-
-
 @pytest.fixture
 def runtime(stage: Stage, engine: Engine) -> Runtime:
     stage.enter(engine)

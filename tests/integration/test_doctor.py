@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.mail import PASSWORD, USER, mail_server
+from worker.bootstrap import build_runtime
+from worker.commands.doctor import check_barcodes, check_mailbox
+from worker.errors import SettingsError
 from worker.rasterizer import find_poppler
+from worker.settings import Settings
 from worker.system.private_redis import PrivateRedis
 
 
@@ -80,6 +85,29 @@ def test_each_fault_is_named_with_what_to_do_and_no_secret(tmp_path: Path) -> No
     assert any("is not a folder" in line for line in lines["folder"])
     assert any("ICR_SCAN_ROOTS" in line for line in lines["folder"])
     assert "hush" not in str(lines)
+
+
+def test_the_mailbox_and_the_reader_of_codes_are_asked(tmp_path: Path) -> None:
+    with mail_server() as port:
+        settings = {"HOST": "127.0.0.1", "PORT": str(port), "SECURITY": "none", "USER": USER, "PASSWORD": PASSWORD}
+        named = {f"ICR_MAIL_{name}": value for name, value in settings.items()}
+        code, lines = run_doctor(tmp_path / "var", ICR_SEPARATORS="ask", **named)
+        assert lines["mailbox"] == [f"ok 127.0.0.1 lets {USER} in; 0 messages wait in INBOX"]
+        assert lines["barcodes"] == ["ok codes of separator sheets can be read"]
+        assert code == 0, lines
+        code, lines = run_doctor(tmp_path / "var", **{**named, "ICR_MAIL_PASSWORD": "hush-wrong"})
+        assert code == 1 and lines["mailbox"][0].startswith("bad") and "hush" not in str(lines)
+        assert "barcodes" not in lines, "nobody asked for it"
+
+
+def test_without_their_extras_the_doctor_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = build_runtime(Settings(home=tmp_path, mail_host="m.example", mail_user="u", mail_password="p"))
+    monkeypatch.setitem(sys.modules, "imap_tools", None)
+    with pytest.raises(SettingsError, match=r"pip install '.\[mail\]'"):
+        check_mailbox(runtime)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(SettingsError, match=r"pip install '.\[barcodes\]'"):
+        check_barcodes()
 
 
 def test_a_setting_that_does_not_exist_is_found(tmp_path: Path) -> None:

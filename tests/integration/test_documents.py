@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from dataclasses import replace
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import zxingcpp
+from PIL import Image
 from sqlalchemy import Engine
 
 from tests.support.http import served
@@ -18,8 +22,11 @@ from tests.support.readings import claim, make_field, register
 from tests.support.scan_files import drawing, tiff
 from worker.bootstrap import Runtime, build_runtime
 from worker.errors import InvalidReviewError, StaleReviewError
+from worker.output.page_json import print_page
+from worker.page_kinds import FreePage
 from worker.queue import reading_job, tasks
 from worker.queue.publishing import Publisher
+from worker.reader import read_file
 from worker.separators import draw_sheet
 from worker.settings import Settings
 from worker.store import webhooks
@@ -213,3 +220,27 @@ def test_a_batch_from_its_sheets_to_the_references_of_its_documents(
     assert found(engine, "Ward 7a") == [1, 2] and found(engine, "Ward 8") == [4]
     assert found(engine, "box 3") == [0, 1, 2, 3, 4], "the whole scan keeps its own"
     engine.dispose()
+
+
+def test_a_file_that_is_read_alone_tells_of_sheets_and_barcodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("worker.pipeline.read_page", lambda page, *_: PageReading(page.number, 300, 200))
+    made = build_runtime(Settings(home=tmp_path, separators="ask", barcodes=re.compile(r"ASN(\d+)")))
+    label = zxingcpp.create_barcode("ASN0042", zxingcpp.BarcodeFormat.Code128).to_image(scale=3, add_quiet_zones=True)
+    sheet = draw_sheet(Separator("meter-card", "Ward 7")).convert("1")
+    path = tmp_path / "batch.tif"
+    path.write_bytes(tiff([drawing(1), sheet, drawing(2), Image.fromarray(np.array(label)).convert("1"), drawing(3)]))
+    outs = [out for *_, out in read_file(replace(made, recognizers=lambda: None), path, FreePage())]  # type: ignore[arg-type,return-value]
+    assert [out.reference for out in outs] == [None, None, "Ward 7", "0042", "0042"]
+    assert [out.separator and (out.separator.sheet, out.separator.reference) for out in outs] == [
+        None,
+        (True, "Ward 7"),
+        None,
+        (False, "0042"),
+        None,
+    ]
+    print_page(outs[1])
+    print_page(outs[2])
+    said = capsys.readouterr().out
+    assert "separator sheet" in said and "page 3, Ward 7" in said

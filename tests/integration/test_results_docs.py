@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,10 +12,11 @@ from sqlalchemy import Engine
 from tests.support.data import PROJECT
 from tests.support.readings import CHECK, PAGE, claim, make_field, make_page, read, register
 from worker.store import jobs
+from worker.store.letters import MAIL, keep_letter
 from worker.store.purge import purge_older_than
 from worker.store.results import list_review_queue
 from worker.store.reviews import correct_field
-from worker.values import FieldStatus, PageReading
+from worker.values import FieldStatus, PageReading, Separator
 
 TEXT = (PROJECT / "docs" / "reference" / "results.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"```sql\n(.*?)\n```", TEXT, re.DOTALL)
@@ -30,6 +32,10 @@ def filled(engine: Engine) -> Engine:
     read(engine, PageReading(0, 10, 20, problem="does not register"))
     read(engine, PAGE, sha256="ab" * 32)
     register(engine, sha256="ab" * 32)
+    said = replace(PAGE, separator=Separator(reference="Ward 7", is_sheet=False))
+    batch = claim(engine, register(engine, reference="mail:a@b", source=MAIL))
+    assert batch is not None and jobs.store_readings(engine, batch, batch.scan, [said], trusts_sheets=True)
+    keep_letter(engine, "mail:a@b", sender="ward@example.org", subject="readings of Monday")
     failing = claim(engine, register(engine))
     assert failing is not None
     jobs.fail_job(engine, failing, kind="unreadable_scan", reason="truncated JPEG")

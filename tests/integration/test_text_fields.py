@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 from sqlalchemy import Engine
 
 from schemas.form_template import FieldGrammar
-from tests.support.http import Stage, client_of
+from tests.support.http import Stage
 from tests.support.readings import make_field, make_page, read
 from worker.errors import InvalidReviewError
-from worker.settings import Settings
 from worker.store.figures import count_latest_fields
 from worker.store.reviews import correct_field
 from worker.values import Box, FieldReading, FieldStatus
 
 REMARK = FieldReading("remark", "", 0.0, FieldStatus.NOT_READ, Box(40, 90, 500, 60), grammar=FieldGrammar(kind="text"))
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    return Stage(Settings(home=tmp_path_factory.mktemp("stage")))
-
-
-@pytest.fixture(scope="module")
-def staged(stage: Stage) -> Iterator[httpx.Client]:
-    with client_of(stage.runtime) as client:
-        yield client
 
 
 @pytest.fixture

@@ -181,9 +181,9 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def open_page(browser: Browser, station: Station, path: str = "/review") -> Page:
-    """Sign in with a browser profile of its own and open a page of the station."""
-    page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
+def open_page(browser: Browser, station: Station, path: str = "/review", **device: Any) -> Page:
+    """Sign in with a browser profile of its own and open a page of the station; ``device`` says on what."""
+    page = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, **device}).new_page()
     page.set_default_timeout(30_000 * PATIENCE)
     page.context.request.get(station.way_in)  # signs in without a page, which would take fields in hand
     page.goto(station.address + path)

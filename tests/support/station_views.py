@@ -25,7 +25,6 @@ from tests.support.station import (
     card_truth,
     fill_with_cards,
     make_runtime,
-    open_page,
     read_file,
 )
 from tests.support.system import wait_until
@@ -135,14 +134,13 @@ def _walk(routes: Iterable[Any]) -> Iterator[APIRoute]:
             yield from _walk(inner.routes)
 
 
-def open_view(browser: Browser, station: Station, view: View) -> Page:
-    """Open a page as a person would, and wait until all that is on the screen is there."""
+def open_view(browser: Browser, station: Station, view: View, asked: list[str] | None = None) -> Page:
+    """Open a page as a person would, and wait until all of it is on the screen; ``asked`` gets what it loads."""
+    page = browser.new_context(viewport={"width": WIDTH_PX, "height": view.height_px}).new_page()
+    page.on("request", lambda request: None if asked is None else asked.append(request.url))
     if view.signed_in:
-        page = open_page(browser, station, view.path)
-    else:
-        page = browser.new_context().new_page()
-        page.goto(station.address + view.path)
-    page.set_viewport_size({"width": WIDTH_PX, "height": view.height_px})
+        page.context.request.get(station.way_in)
+    page.goto(station.address + view.path)
     wait_until_shown(page, view)
     view.prepare(page)
     wait_until_shown(page, view)

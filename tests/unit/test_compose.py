@@ -28,7 +28,7 @@ PROJECT = Path(__file__).parents[2]
 TEXT = (PROJECT / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 COMPOSERS = (("docker", "compose"), ("docker-compose",))
-OURS = ("migrate", "worker", "watcher", "station", "metrics")
+OURS = ("migrate", "worker", "watcher", "station", "mail", "metrics")
 TOLD = sorted(
     path
     for pattern in (
@@ -138,13 +138,13 @@ def test_every_command_of_the_command_line_can_be_loaded(name: str) -> None:
 def test_services_wait_for_what_they_need() -> None:
     services = COMPOSE["services"]
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
-    for name in ("worker", "watcher", "station", "metrics"):
+    for name in ("worker", "watcher", "station", "mail", "metrics"):
         assert services[name]["depends_on"] == {
             "redis": {"condition": "service_healthy"},
             "postgres": {"condition": "service_healthy"},
             "migrate": {"condition": "service_completed_successfully"},
         }
-    for name in ("redis", "postgres", "worker", "watcher", "station", "metrics"):
+    for name in ("redis", "postgres", "worker", "watcher", "station", "mail", "metrics"):
         assert services[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
     assert services["migrate"]["restart"] == "no"
 
@@ -161,6 +161,17 @@ def test_the_station_is_reached_from_this_machine_only_and_asks_who_comes() -> N
     assert station["ports"] == ["127.0.0.1:8017:8017"]
     assert not is_loopback(station["environment"]["ICR_SERVE_HOST"]), "else a token would do instead of a password"
     assert is_loopback(Settings().serve_host)
+
+
+def test_the_mailbox_is_watched_only_where_somebody_asks_for_it_by_an_image_with_its_extra() -> None:
+    mail, image = COMPOSE["services"]["mail"], COMPOSE["services"]["worker"]["build"]
+    assert mail["profiles"] == ["mail"] and mail["command"] == ["icr", "mail", "watch"]
+    assert "icr_mail_password" in mail["secrets"] and "icr_database_url" in mail["secrets"]
+    assert [name for name in OURS if "icr_mail_password" in COMPOSE["services"][name]["secrets"]] == ["mail"]
+    assert image["args"] == {"REQUIREMENTS": "${REQUIREMENTS:-requirements.txt}"}
+    everything = (PROJECT / "requirements-all.txt").read_text()
+    assert "imap-tools==" in everything and "zxing-cpp==" in everything
+    assert {COMPOSE["services"][name]["environment"]["ICR_SEPARATORS"] for name in OURS} == {"${ICR_SEPARATORS:-off}"}
 
 
 def test_redis_neither_forgets_nor_drops_jobs() -> None:
@@ -209,7 +220,10 @@ def test_a_setting_may_stand_in_a_file_and_the_environment_goes_before(
 
 def test_memory_and_connections_are_enough_for_what_the_settings_allow() -> None:
     services, settings = COMPOSE["services"], Settings()
-    children = dict.fromkeys(("watcher", "station"), 1) | {"worker": int(_environment("worker")["ICR_CONCURRENCY"])}
+    children = dict.fromkeys(("watcher", "station"), 1) | {
+        "mail": 2,
+        "worker": int(_environment("worker")["ICR_CONCURRENCY"]),
+    }
     for name, count in children.items():
         assert _megabytes(services[name]["mem_limit"]) >= count * settings.job_memory_mb + 512
     assert all("mem_limit" in services[name] for name in services if name != "migrate")
@@ -225,7 +239,7 @@ def test_memory_and_connections_are_enough_for_what_the_settings_allow() -> None
 
 def test_probes_start_no_python_and_ask_where_the_parts_answer() -> None:
     beat = _environment("worker")["ICR_BEAT_FILE"]
-    for name in ("worker", "watcher"):
+    for name in ("worker", "watcher", "mail"):
         probe = COMPOSE["services"][name]["healthcheck"]["test"][1]
         assert f"find {beat} " in probe
         assert int(re.findall(r"-mmin -(\d+)", probe)[0]) * 60 > silence_limit_s(Settings())

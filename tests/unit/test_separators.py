@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 import cv2
 import numpy as np
 import pytest
+import zxingcpp
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.errors import SettingsError
-from worker.separators import Document, draw_sheet, find_separator, parse_code, require_barcodes, split_documents
+from worker.separators import (
+    Document,
+    Documents,
+    draw_sheet,
+    find_separator,
+    parse_barcodes,
+    parse_code,
+    require_barcodes,
+    split_documents,
+)
 from worker.values import PageReading, Separator
 
+MARKS = [Separator("petty-cash", "S"), *(Separator(reference=text, is_sheet=False) for text in (None, "A", "B"))]
 SHEET = Separator("petty-cash", "Ward 7 / 2026-11-30 ä")
 
 
@@ -60,6 +75,44 @@ def test_a_page_without_a_code_is_none() -> None:
     assert find_separator(np.random.default_rng(5).integers(0, 255, (900, 700)).astype(np.uint8)) is None
 
 
+def labelled(text: str, kind: str, *, angle_deg: int = 0) -> np.ndarray:
+    """Return an A4 page of 200 dpi with a printed barcode near its top right corner."""
+    code = zxingcpp.create_barcode(text, zxingcpp.barcode_format_from_str(kind))
+    drawn = np.asarray(code.to_image(scale=3, add_quiet_zones=True))
+    sheet = np.full((2338, 1654), 245, np.uint8)
+    height, width = drawn.shape
+    sheet[80 : 80 + height, -80 - width : -80] = drawn
+    return np.ascontiguousarray(np.rot90(sheet, angle_deg // 90))
+
+
+@pytest.mark.parametrize("kind", ["Code128", "Code39", "QRCode", "DataMatrix", "PDF417", "Aztec"])
+@pytest.mark.parametrize("angle_deg", [0, 90, 180])
+def test_a_page_with_a_barcode_that_matches_begins_a_document(kind: str, angle_deg: int) -> None:
+    sheet = labelled("ASN00471", kind, angle_deg=angle_deg)
+    assert find_separator(sheet) is None, "nobody asked for barcodes"
+    assert find_separator(sheet, re.compile(r"ASN\d+")) == Separator(reference="ASN00471", is_sheet=False)
+    assert find_separator(sheet, re.compile(r"ASN0*(\d+)")) == Separator(reference="471", is_sheet=False)
+    assert find_separator(sheet, re.compile(r"SN\d+")) is None, "the whole text counts"
+
+
+def test_a_sheet_goes_before_any_other_code() -> None:
+    assert find_separator(np.asarray(draw_sheet(SHEET)), re.compile(".*")) == SHEET
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["A1", "A1", "4006381333931"], Separator(reference="A1", is_sheet=False)),
+        (["A1", "A2"], Separator(is_sheet=False)),
+        (["x"], None),
+        ([], None),
+        (["A1\x1b"], None),
+    ],
+)
+def test_codes_that_differ_leave_the_reference_to_a_person(texts: list[str], said: Separator | None) -> None:
+    assert parse_barcodes(texts, re.compile(r"A[\d\x1b]*")) == said
+
+
 def page(number: int, separator: Separator | None = None) -> PageReading:
     return PageReading(page=number, width_px=10, height_px=10, separator=separator)
 
@@ -73,6 +126,34 @@ def test_documents_begin_behind_sheets_and_pages_keep_their_numbers() -> None:
     )
     assert split_documents([page(0), page(1, one), page(2)]) == (Document(0, 0), Document(2, 2, "petty-cash", "A"))
     assert split_documents([page(0, one), page(1, two), page(2), page(3, one)]) == (Document(2, 2, None, "B"),)
+
+
+def test_documents_begin_at_barcodes_and_equal_ones_go_on() -> None:
+    a, b = (Separator(reference=text, is_sheet=False) for text in "AB")
+    unsure, sheet = Separator(is_sheet=False), Separator("petty-cash", "S")
+    told = [(each.first_page, each.last_page, each.reference) for each in split([a, a, None, b, b, a])]
+    assert told == [(0, 2, "A"), (3, 4, "B"), (5, 5, "A")]
+    told = [(each.first_page, each.last_page, each.reference) for each in split([None, unsure, unsure, b])]
+    assert told == [(0, 0, None), (1, 1, None), (2, 2, None), (3, 3, "B")]
+    assert split([Separator("petty-cash"), a, None, b]) == (
+        Document(1, 2, "petty-cash", "A"),
+        Document(3, 3, "petty-cash", "B"),
+    )
+    assert split([sheet, a, b]) == (Document(1, 1, "petty-cash", "S"), Document(2, 2, "petty-cash", "B"))
+
+
+@given(marks=st.lists(st.sampled_from([None, *MARKS]), min_size=1, max_size=12))
+def test_every_page_but_sheets_is_of_one_document(marks: list[Separator | None]) -> None:
+    documents = split(marks)
+    of = [n for each in documents for n in range(each.first_page, each.last_page + 1)]
+    content = [n for n, mark in enumerate(marks) if mark is None or not mark.is_sheet]
+    assert of == sorted(set(of)) and (of == content or not any(marks))
+    begun = Documents()
+    assert [begun.add(n, mark) is None for n, mark in enumerate(marks)] == [n not in content for n in range(len(marks))]
+
+
+def split(marks: list[Separator | None]) -> tuple[Document, ...]:
+    return split_documents([page(n, mark) for n, mark in enumerate(marks)])
 
 
 def test_the_command_draws_a_sheet_for_each_reference(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -64,6 +65,10 @@ def _checks() -> Iterator[tuple[str, Check]]:
         yield "traces", check_tracing
     if runtime.settings.oidc_issuer is not None:
         yield "sign-in", partial(check_sign_in, runtime)
+    if runtime.settings.separators != "off":
+        yield "barcodes", check_barcodes
+    if runtime.settings.mail_host is not None:
+        yield "mailbox", partial(check_mailbox, runtime)
     yield "folder", partial(check_home, runtime)
     yield "folder", partial(check_folder, runtime.inbox)
     for folder in runtime.scan_roots:
@@ -207,6 +212,24 @@ def check_sign_in(runtime: Runtime) -> str:
     assert provider is not None
     provider.metadata()
     return f"{provider.issuer} answers"
+
+
+def check_barcodes() -> str:
+    """Find the reader of codes without which separator sheets would be taken for pages."""
+    from worker.separators import require_barcodes
+
+    require_barcodes()
+    return "codes of separator sheets can be read"
+
+
+def check_mailbox(runtime: Runtime) -> str:
+    """Sign in to the mailbox, find or make the folders of its outcomes, and count the messages that wait."""
+    from worker.mail.mailbox import Mailbox
+
+    settings = runtime.settings
+    with contextlib.closing(Mailbox(settings)) as mailbox:
+        waiting = len(mailbox.list_messages())
+    return f"{settings.mail_host} lets {settings.mail_user} in; {waiting} messages wait in {settings.mail_folder}"
 
 
 def check_bucket(runtime: Runtime, root: BucketRoot) -> str:

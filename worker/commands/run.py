@@ -178,6 +178,8 @@ def _check_separators(runtime: Runtime) -> None:
         from worker.separators import require_barcodes
 
         require_barcodes()
+    elif runtime.settings.barcodes is not None:
+        raise SettingsError("ICR_BARCODES needs ICR_SEPARATORS=ask or trust, which say what becomes of a barcode")
 
 
 def _wait_for_database(runtime: Runtime) -> None:

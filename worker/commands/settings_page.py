@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -25,6 +26,7 @@ This page is written by `make docs` from `worker/settings.py`, and a test holds 
 _KINDS = {
     Path: "folder",
     str: "text",
+    re.Pattern[str]: "regular expression",
     SecretStr: "secret text",
     int: "whole number",
     float: "number",

@@ -14,7 +14,7 @@ from worker.bootstrap import Runtime
 from worker.errors import IcrError
 from worker.mail.intake import Intake
 from worker.mail.mailbox import Mailbox
-from worker.queue.beats import record_beat
+from worker.queue.beats import record_beat, touch_beat_file
 from worker.queue.publishing import Publisher
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,7 @@ def watch_mailbox(runtime: Runtime, *, stop: threading.Event, name: str) -> None
     def beat() -> None:
         with contextlib.suppress(redis.RedisError):
             record_beat(runtime.redis_client(), name)
+        touch_beat_file(runtime.settings.beat_file)
 
     with contextlib.closing(Intake(Publisher(runtime))) as intake:
         while not stop.is_set():

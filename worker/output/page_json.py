@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.reading import AlternativeOut, DigitOut, DoubtOut, FieldOut, MoneyOut, PageOut
+from schemas.reading import AlternativeOut, DigitOut, DoubtOut, FieldOut, MoneyOut, PageOut, SeparatorOut
 from worker.doubts import Doubt, describe_doubt
 from worker.grammar.meaning import spell_value
 from worker.output.tables import STYLES, TableRow, print_note, print_table, show_confidence
-from worker.values import Box, FieldReading, Money, PageReading, Value
+from worker.values import Box, FieldReading, Money, PageReading, Separator, Value
 
 
-def to_page_out(reading: PageReading, source: str) -> PageOut:
-    """Return the JSON object of one page of the file ``source``."""
+def to_page_out(reading: PageReading, source: str, reference: str | None = None) -> PageOut:
+    """Return the JSON object of one page of the file ``source``; ``reference`` is that of its document."""
     return PageOut(
         source=source,
         page=reading.page,
@@ -22,6 +22,8 @@ def to_page_out(reading: PageReading, source: str) -> PageOut:
         doubt="; ".join(map(describe_doubt, reading.doubts)) or None,
         doubts=_doubts_out(reading.doubts),
         blank=reading.blank,
+        separator=_separator_out(reading.separator),
+        reference=reference,
         fields=[_field_out(f) for f in reading.fields],
     )
 
@@ -29,11 +31,14 @@ def to_page_out(reading: PageReading, source: str) -> PageOut:
 def print_page(out: PageOut) -> None:
     """Print a page's fields as a table, or why it could not be read."""
     which = f" ({out.template})" if out.template else ""
+    which += f", {out.reference}" if out.reference else ""
     print_note(f"{out.source}, page {out.page + 1}{which}", "bold")
     if out.error:
         print_note(f"    {out.error}", STYLES["failed"])
     if out.blank and not out.error and not out.doubts:
         print_note("    blank page", STYLES["blank"])
+    if out.separator and out.separator.sheet:
+        print_note("    separator sheet", STYLES["blank"])
     for doubt in out.doubts:
         print_note(f"    {doubt.words}", STYLES["review"])
     rows = []
@@ -61,6 +66,10 @@ def _field_out(field: FieldReading) -> FieldOut:
         value=value_out(field.value),
         unit=field.grammar.unit or None,
     )
+
+
+def _separator_out(mark: Separator | None) -> SeparatorOut | None:
+    return None if mark is None else SeparatorOut(template=mark.template, reference=mark.reference, sheet=mark.is_sheet)
 
 
 def _doubts_out(doubts: Sequence[Doubt]) -> list[DoubtOut]:

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from worker.batches import Batch
 from worker.bootstrap import Runtime
 from worker.errors import (
     FolderUnavailableError,
     InvalidJobError,
     MissingScanError,
     ScanContinuesError,
-    UnknownTemplateError,
     UnreadableScanError,
 )
-from worker.separators import find_separator
 from worker.sources.beneath import hash_scan, open_scan
 from worker.sources.copies import copy_scan
 from worker.store.corners import PlacedCorners, load_corners
@@ -24,12 +23,12 @@ from worker.store.jobs import get_job
 from worker.store.parts import hand_back_part, load_parts
 from worker.store.records import ClaimedJob
 from worker.telemetry.stages import Stopwatch
-from worker.values import Page, PageReading, Scan, Separator
+from worker.values import PageReading, Scan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from worker.page_kinds import PageKind, PlacedForm
+    from worker.page_kinds import PlacedForm
 
 log = structlog.get_logger(__name__)
 
@@ -116,40 +115,21 @@ def _as_placed(runtime: Runtime, placed: PlacedCorners) -> PlacedForm:
     return PlacedForm(template, placed.box_mm, placed.corners_px)
 
 
-def _kind_behind(runtime: Runtime, claim: ClaimedJob, sheet: Separator | None) -> PageKind:
-    """Return what pages behind a separator sheet may be: what it names, if that is known, else what the job does."""
-    from worker.forms.templates import find_page_kind
-
-    if sheet and sheet.template:
-        try:
-            return find_page_kind(sheet.template, runtime.templates(), runtime.check_policy)
-        except UnknownTemplateError as error:
-            log.warning("a separator sheet names a template that is not known here", reason=str(error))
-    return find_page_kind(claim.template, runtime.templates(), runtime.check_policy)
-
-
 def _read_file(runtime: Runtime, copy: Path, sha256: str, claim: ClaimedJob, watch: Stopwatch) -> list[PageReading]:
-    from worker.pipeline import excuse_blank_backs, read_page
+    from worker.forms.templates import find_page_kind
+    from worker.pipeline import excuse_blank_backs
     from worker.rasterizer import open_pages
 
     placed = {number: _as_placed(runtime, each) for number, each in load_corners(runtime.engine(), claim.id).items()}
-    policy, began = runtime.accept_policy, time.monotonic()
-    looks_for_sheets = runtime.settings.separators != "off"
-    before = load_parts(runtime.engine(), claim.id, sha256)
-    sheet = next((reading.separator for reading in reversed(before) if reading.separator), None)
-    kind = _kind_behind(runtime, claim, sheet)
+    before, began = load_parts(runtime.engine(), claim.id, sha256), time.monotonic()
+    batch = Batch(runtime, find_page_kind(claim.template, runtime.templates(), runtime.check_policy), before)
     since: list[PageReading] = []
     pages = open_pages(copy, scan_id=claim.scan.id, limits=runtime.limits(), first=len(before))
     for page in watch.each("decode", pages):
         if since and time.monotonic() - began > SLICE * runtime.settings.job_time_limit_s:
             hand_back_part(runtime.engine(), claim, sha256=sha256, first_page=len(before), pages=since)
             raise ScanContinuesError(f"{len(before) + len(since)} pages are read; others go first")
-        if looks_for_sheets and isinstance(page, Page) and (sheet := find_separator(page.grey)) is not None:
-            kind = _kind_behind(runtime, claim, sheet)
-            height, width = page.grey.shape
-            since.append(PageReading(page=page.number, width_px=width, height_px=height, separator=sheet))
-            continue
-        since.append(watch.time("read", read_page, page, placed.get(page.number, kind), runtime.recognizers(), policy))
+        since.append(watch.time("read", batch.read, page, placed.get(page.number)))
     read = [*before, *since]
     if runtime.settings.blank_pages == "skip":
         return [reading for _, reading in excuse_blank_backs((None, reading) for reading in read)]

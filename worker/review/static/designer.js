@@ -1,17 +1,17 @@
 // The template designer: the JSON of the template is the only state; what is on the screen follows from it.
 
 import { get, post } from "./http.js";
+import { listenToRules, putFieldRule, showFieldRule, showRules } from "./rules.js";
+import { MOST_ROWS, drawSpot, makeShape, rectOf, set } from "./shapes.js";
 import { start } from "./start.js";
 
 const by = (id) => document.getElementById(id);
-const SVG = "http://www.w3.org/2000/svg";
 const root = by("designer");
 const base = `/templates/${root.dataset.name}`;
 const sheet = by("sheet");
-const HANDLE_MM = 2.2;
 const STEP_MM = 0.5;
 const LEAST_MM = 2;
-const MOST_ROWS = 200;
+const PAUSE_MS = 1200;
 const VERIFIED_FROM = ["number", "amount"];
 let template = await get(`${base}/template`);
 let chosen = -1;
@@ -41,38 +41,24 @@ function draw() {
   showList();
   showForm();
   showSelected();
+  changed();
+}
+
+// What follows from every change, wherever the focus is.
+function changed() {
+  showRules(template, changed);
   showJson();
+  readAlong();
 }
 
 function drawSheet() {
   const [width, height] = template.page_mm;
   sheet.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const page = document.createElementNS(SVG, "image");
-  set(page, { href: `${base}/page`, width, height });
-  sheet.replaceChildren(page, ...spotsOf().flatMap(drawSpot));
+  const page = makeShape("image", { href: `${base}/page`, width, height });
+  sheet.replaceChildren(page, ...spotsOf().flatMap((spot, at) => drawSpot(spot, at, { label: nameOf(spot), isChosen: at === chosen })));
 }
 
 const showJson = () => (by("json").value = JSON.stringify(template, null, 1));
-
-function set(element, attributes) {
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
-}
-
-function rectOf([x, y, width, height], attributes) {
-  return set(document.createElementNS(SVG, "rect"), { x, y, width, height, rx: 0.6, ...attributes });
-}
-
-function drawSpot({ field, rows }, at) {
-  const here = at === chosen ? " here" : "";
-  const box = rectOf(field.box_mm, { class: `box waits${here}`, "data-at": at, tabindex: 0, role: "button", "aria-label": nameOf({ field, rows }) });
-  const [x, y, w, h] = field.box_mm;
-  const below = Array.from({ length: Math.min(rows?.count ?? 1, MOST_ROWS) - 1 }, (_, i) =>
-    rectOf([x, y + (i + 1) * rows.pitch_mm, w, h], { class: `box accepted${here}`, "data-at": at }),
-  );
-  const handle = rectOf([x + w - HANDLE_MM, y + h - HANDLE_MM, HANDLE_MM, HANDLE_MM], { class: "handle", "data-at": at, "data-resize": "" });
-  return here ? [box, ...below, handle] : [box, ...below];
-}
 
 function readingOf({ field, rows }) {
   if (!rows) return readings[field.name] ?? "";
@@ -136,6 +122,7 @@ function showForm() {
   by("f-verify").value = field.verify ?? "single";
   by("f-from").value = field.verify_from ?? "";
   by("f-required").checked = field.optional === false;
+  showFieldRule(field);
   showVerifyFrom(field);
 }
 
@@ -168,9 +155,10 @@ by("one").addEventListener("input", () => {
   put("verify", by("f-verify").value, "single");
   put("verify_from", (mayVerifyFrom(field) && Number(by("f-from").value)) || 0, 0);
   put("optional", !by("f-required").checked, true);
+  putFieldRule(field);
   showVerifyFrom(field);
   showList();
-  showJson();
+  changed();
 });
 by("one").addEventListener("submit", (event) => event.preventDefault());
 
@@ -244,7 +232,7 @@ by("repeat").addEventListener("input", () => {
   drawSheet();
   showSelected();
   showList();
-  showJson();
+  changed();
 });
 by("repeat").addEventListener("change", showForm);
 by("repeat").addEventListener("submit", (event) => event.preventDefault());
@@ -364,11 +352,23 @@ function showProblems(problems) {
   );
 }
 
-by("read").addEventListener("click", async () => {
-  by("read").disabled = true;
+let isReading = false;
+let readNext = 0;
+
+// Reading takes some seconds: it begins when somebody pauses, and one at a time.
+function readAlong() {
+  clearTimeout(readNext);
+  if (!by("reads-along").checked) return;
+  readNext = setTimeout(() => (isReading ? readAlong() : read()), PAUSE_MS);
+}
+by("reads-along").addEventListener("change", readAlong);
+by("read").addEventListener("click", () => read());
+
+async function read() {
+  isReading = by("read").disabled = true;
   say("Reading …", true);
   const result = await post(`${base}/read`, { template });
-  by("read").disabled = false;
+  isReading = by("read").disabled = false;
   if (!result.ok) return say(result.detail);
   showProblems(result.data.problems);
   const page = result.data.page;
@@ -376,7 +376,7 @@ by("read").addEventListener("click", async () => {
   say(page.error ?? "This is what is read.", !page.error);
   readings = Object.fromEntries(page.fields.map((field) => [field.name, `${field.written || field.text || "–"} ${field.status === "review" ? "?" : ""}`]));
   showList();
-});
+}
 
 by("save").addEventListener("click", async () => {
   const result = await post(`${base}/save`, { template });
@@ -404,5 +404,6 @@ by("apply").addEventListener("click", () => {
   }
 });
 
+listenToRules(() => template, changed);
 start();
 draw();
