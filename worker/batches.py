@@ -48,11 +48,13 @@ class Batch:
         """Read the next page, as ``placed`` if a person has said what it is; a sheet itself is not read."""
         from worker.pipeline import read_page
 
-        mark = find_separator(page.grey, self._barcodes) if self._looks and isinstance(page, Page) else None
-        if mark is not None and mark.is_sheet:
-            self._kind = self._kind_behind(mark)
-            height, width = page.grey.shape
-            return PageReading(page=page.number, width_px=width, height_px=height, separator=mark)
+        mark = None
+        if self._looks and isinstance(page, Page):
+            mark = find_separator(page.grey, self._barcodes)
+            if mark is not None and mark.is_sheet:
+                self._kind = self._kind_behind(mark)
+                height, width = page.grey.shape
+                return PageReading(page=page.number, width_px=width, height_px=height, separator=mark)
         kind = self._kind if placed is None else placed
         reading = read_page(page, kind, self._runtime.recognizers(), self._runtime.accept_policy)
         return reading if mark is None else replace(reading, separator=mark)

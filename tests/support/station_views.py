@@ -109,7 +109,7 @@ VIEWS = {
     "batch": View("/splits/{job_id}", f"/splits/{BATCH}"),
     "overview": View("/overview", "/overview", height_px=1320),
     "forms": View("/templates", "/templates"),
-    "form": View("/templates/{name}", f"/templates/{FORM}", "#sheet .box"),
+    "form": View("/templates/{name}", f"/templates/{FORM}", "#sheet .box", height_px=1180),
     "photographs": View("/capture", "/capture", prepare=send_photographs),
 }
 """By the name of the picture, ``docs/images/station-NAME.png``. What decides fields for good stands last."""
