@@ -138,9 +138,9 @@ def test_from_a_posted_scan_to_a_signed_webhook_and_a_value_in_sql(home: Home, a
         waiting = {field["field_id"] for field in result["pages"][0]["fields"] if field["final"] is None}
         assert waiting, "a number of free writing awaits a person, unless this one is read for sure"
         with chromium() as browser:
-            page = browser.new_page()
-            page.goto(f"{address}/enter?token={(home.folder / FILE).read_text()}")
-            key_what_waits(page, client, "305779")
+            screen = browser.new_page()
+            screen.goto(f"{address}/enter?token={(home.folder / FILE).read_text()}")
+            key_what_waits(screen, client, "305779")
         for page in client.get("/v1/pages").json()["items"]:
             home.icr("settle", str(page["page_id"]), "--by", "anna")
         wait_until(lambda: receiver.got, 30, home.said)
