@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from worker.batches import Batch
 from worker.bootstrap import Runtime, build_runtime
 from worker.errors import UnreadableScanError
 from worker.separators import Documents
@@ -85,6 +84,7 @@ def read_file(
     The page itself is None where it is blank, or could not be decoded.
     """
     from schemas.reading import PageOut
+    from worker.batches import Batch
     from worker.output.page_json import to_page_out
     from worker.pipeline import excuse_blank_backs
     from worker.rasterizer import open_pages
