@@ -85,6 +85,23 @@ def test_a_digit_that_lies_over_a_rule_of_a_table_sends_both_cells_to_a_person()
     assert set(incomplete) <= {"r1c1", "r1c2"}
 
 
+@pytest.mark.parametrize("lost", range(6))
+def test_a_row_of_a_table_that_is_not_found_is_named_by_the_page(lost: int) -> None:
+    """Whatever hides its dividers, what stands in it is in a field or in the doubt of the page."""
+    grey = sheet({(20 + 100 * k, 75 + 80 * row): str(k) for k in range(0, 8, 2) for row in range(6) if row != lost})
+    for k in range(9):
+        cv2.line(grey, (4 + 99 * k, 10), (4 + 99 * k, 490), 60, 2)
+    cv2.rectangle(grey, (8, 14 + 80 * lost), (792, 86 + 80 * lost), 225, -1)
+    for row in range(7):
+        cv2.line(grey, (4, 10 + 80 * row), (796, 10 + 80 * row), 60, 2)
+    cv2.putText(grey, "57", (240, 89 + 80 * lost), cv2.FONT_HERSHEY_SIMPLEX, 2, 40, 4, cv2.LINE_AA)
+    writing = find_free_writing(Page("s", 0, grey))
+    places = [Box(*map(float, place)) for doubt in writing.doubts for place in doubt.places_px]
+    boxes = [*places, *(crop.box_px for crop in writing.fields)]
+    for x in (258, 298):  # the middle of either digit
+        assert any(b.x <= x <= b.x + b.w and b.y <= 66 + 80 * lost <= b.y + b.h for b in boxes), (x, boxes)
+
+
 def test_a_column_of_printed_words_gives_no_fields_and_is_named_by_the_page() -> None:
     grey = sheet({(20 + 100 * k, 75 + 80 * row): str(k) for k in range(2, 8, 2) for row in range(6)})
     for row, word in enumerate(["Bread", "Butter", "Salt", "Honey", "Dill", "Salad"]):
@@ -172,6 +189,29 @@ def test_a_digit_of_a_broad_pen_is_no_blob_and_a_blot_is() -> None:
     cv2.circle(grey, (600, 310), 24, 40, -1)
     (crop,) = find_free_fields(Page("s", 0, grey))
     assert crop.box_px.x + crop.box_px.w == pytest.approx(214, abs=6)
+
+
+@pytest.mark.parametrize("ruled", [False, True])
+def test_a_dash_between_two_numbers_parts_none_that_is_complete(ruled: bool) -> None:
+    """Paper with rules has its marks painted over no more."""
+    grey = sheet({(90, 330): "4567", (350, 330): "890"})
+    for y in range(78, 600, 130 if ruled else 1000):
+        cv2.line(grey, (0, y), (799, y), 130 if ruled else 225, 2)
+    assert all(crop.complete for crop in find_free_fields(Page("s", 0, grey)))
+    cv2.line(grey, (268, 310), (310, 310), 40, 4)
+    crops = find_free_fields(Page("s", 0, grey))
+    assert [crop.spec.name for crop in crops] == ["line1_1", "line1_2"]
+    assert not any(crop.complete for crop in crops)
+
+
+def test_a_point_between_digits_on_ruled_paper_is_cut_with_its_number() -> None:
+    grey = sheet({(90, 330): "45", (188, 330): "67"})
+    for y in range(78, 600, 130):
+        cv2.line(grey, (0, y), (799, y), 130, 2)
+    cv2.circle(grey, (178, 326), 5, 40, -1)
+    (crop,) = find_free_fields(Page("s", 0, grey))
+    x, y = (np.linalg.inv(crop.page_from_crop) @ (178, 326, 1))[:2]
+    assert crop.grey[round(y), round(x)] < 120
 
 
 def test_a_tilted_number_is_cut_upright() -> None:

@@ -29,6 +29,8 @@ def around(*others: Number, **more: object) -> Surroundings:
     told = {
         "over_a_rule": (),
         "loose": (),
+        "marks": (),
+        "on_rules": (),
         "underlines": (),
         "covered": np.zeros((H, W), np.uint8),
         "usual_gap": 0.2,
@@ -53,6 +55,24 @@ def test_the_rim_counts_where_one_more_digit_would_lie_off_the_page() -> None:
     spaced = number(W - 120, W - 50)
     assert may_be_part(spaced, around())
     assert not may_be_part(number(W - 140, W - 90), around())
+
+
+def test_a_dash_before_a_number_or_to_the_next_makes_it_a_part() -> None:
+    """`-595` was accepted as 595, and 273-7576 as 273 and 7576."""
+    three = number(200, 240, 280)  # from 200 to 310, 50 high
+    for left in (150, 170, 315, 350):
+        assert may_be_part(three, around(marks=(line(left, left + 20, 124),))), left
+    assert not may_be_part(three, around(marks=(line(315, 335, 148),))), "a line at its feet"
+    assert not may_be_part(three, around(marks=(line(60, 80, 124),))), "too far"
+    assert not may_be_part(three, around(marks=(line(315, 318, 124),))), "a speck"
+
+
+def test_a_point_that_went_with_a_rule_makes_a_number_a_part() -> None:
+    def point(left: int) -> InkPart:
+        return InkPart(left, 146, np.ones((6, 6), np.uint8))
+
+    assert may_be_part(number(200, 260, 320), around(on_rules=(point(242),)))
+    assert not may_be_part(number(200, 260, 320), around(on_rules=(point(500),)))
 
 
 def test_an_underline_that_runs_on_tells_of_more() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
 from worker.fields.cutting.segmentation import InkPart, ink_parts
-from worker.fields.free_pages.glyphs import other_ink
+from worker.fields.free_pages.glyphs import like_the_darkest, other_ink, place_of
 from worker.fields.free_pages.sketch import Sketch
 from worker.fields.free_pages.wholeness import (
     Surroundings,
@@ -33,6 +33,9 @@ TALLEST_DIGIT_PX = 160
 
 _MARGIN_SHARE = 0.35
 
+_POINT = 0.07
+"""Least thickness of a point on a rule, in heights of digits; remains of rules are thinner."""
+
 
 def cut_numbers(
     page: Page,
@@ -50,6 +53,8 @@ def cut_numbers(
     numbers = [number for _, number in named]
     taken = [part for number in (*numbers, *(outside or ())) for glyph in number for part in glyph.parts]
     loose = [part for part in ink_parts(other_ink(sketch.bare, taken)) if part.width >= 3 or part.height >= 3]
+    marks = _marks(sketch, taken, loose)
+    on_rules = _points_on_rules(sketch, taken)
     lines = [*_underlines(sketch, numbers), *(part for part in loose if part.width > 3 * part.height)]
     usual, wide = usual_gaps(numbers)
     doubtful = [*strange, *find_pieces_of_digits(numbers), *(n for n in numbers if _is_ringed(n))]
@@ -57,9 +62,11 @@ def cut_numbers(
     for name, number in named:
         neighbours = [other for other in numbers if other is not number]
         others, over_a_rule = ([*neighbours, *left_out], []) if outside is None else (outside, neighbours)
-        around = Surroundings(others, over_a_rule, loose, lines, sketch.covered, usual, wide, sketch.bare.shape)
+        around = Surroundings(
+            others, over_a_rule, loose, marks, on_rules, lines, sketch.covered, usual, wide, sketch.bare.shape
+        )
         is_part = sketch.hides_strokes or number in doubtful or may_be_part(number, around)
-        crop = _number_field(page, sketch, number, name, _small_beside(sketch, loose, number))
+        crop = _number_field(page, sketch, number, name, _small_beside(marks, number))
         is_single = outside is not None or not may_be_two(number, usual)
         fields.append(replace(crop, complete=not is_part, single=is_single))
     return tuple(fields)
@@ -78,12 +85,39 @@ def _underlines(sketch: Sketch, numbers: Sequence[Number]) -> list[InkPart]:
     return ink_parts(np.asarray(cv2.morphologyEx(thick, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8)), np.uint8))
 
 
-def _small_beside(sketch: Sketch, loose: Sequence[InkPart], number: Number) -> list[InkPart]:
-    """Return the small ink beside a number, which is cut with it where the page has no rules."""
-    if (sketch.ink != sketch.bare).any():
+def _marks(sketch: Sketch, taken: Sequence[InkPart], loose: Sequence[InkPart]) -> list[InkPart]:
+    """Return the ink of no number that may be marks: where a page has rules, no remains of these.
+
+    Remains touch what was taken out and are thin, or are much paler than the pen.
+    """
+    gone = np.asarray(sketch.ink & (1 - sketch.bare), np.uint8)
+    if not gone.any():
+        return list(loose)
+    near = np.asarray(cv2.dilate(gone, np.ones((3, 3), np.uint8)), np.uint8)
+    thick = _POINT * float(np.median([part.height for part in taken])) if taken else np.inf
+
+    def stands_apart(part: InkPart) -> bool:
+        return min(part.width, part.height) >= thick or not (near[place_of(part, 0, 0)] & part.mask).any()
+
+    apart = [part for part in loose if stands_apart(part)]
+    dark = set(like_the_darkest([*taken, *apart], sketch.grey, sketch.background))
+    return [part for part in apart if part in dark]
+
+
+def _points_on_rules(sketch: Sketch, taken: Sequence[InkPart]) -> list[InkPart]:
+    """Return the thick pieces of what went with rules and touch no stroke: points are written on the line."""
+    if not taken or not sketch.covered.any():
         return []
+    thick = _POINT * float(np.median([part.height for part in taken]))
+    strokes = np.asarray(cv2.dilate(sketch.bare, np.ones((3, 3), np.uint8)), np.uint8)
+    pieces = [part for part in ink_parts(sketch.covered) if min(part.width, part.height) >= max(3.0, thick)]
+    return [part for part in pieces if not (strokes[place_of(part, 0, 0)] & part.mask).any()]
+
+
+def _small_beside(marks: Sequence[InkPart], number: Number) -> list[InkPart]:
+    """Return the small ink beside a number, which is cut with it."""
     box = box_of(number)
-    return [part for part in loose if max(part.width, part.height) < 2 * box.h and lies_beside(part, box)]
+    return [part for part in marks if max(part.width, part.height) < 2 * box.h and lies_beside(part, box)]
 
 
 def _number_field(page: Page, sketch: Sketch, number: Number, name: str, beside: Sequence[InkPart]) -> FieldCrop:

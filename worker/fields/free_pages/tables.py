@@ -44,16 +44,16 @@ _OVER_A_RULE_PX = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Form:
-    """A page's printed rows and tables: their fields, and the glyphs that stand outside of them on ``sketch``.
+    """A page's printed rows and tables on ``sketch``, and their fields.
 
-    ``labels`` is the ink of a table's columns of printed words, which are no fields.
+    ``no_fields`` are the ink of a table's columns of printed words, and numbers beside its cells, those of a row that
+    was not found, too.
     """
 
     sketch: Sketch
     fields: tuple[FieldCrop, ...] = ()
-    outside: tuple[Glyph, ...] = ()
     rows: tuple[CellRow, ...] = ()
-    labels: tuple[Number, ...] = ()
+    no_fields: tuple[Number, ...] = ()
 
 
 def find_printed_rows(page: Page, sketch: Sketch, recognizers: Recognizers | None) -> Form:
@@ -88,10 +88,8 @@ def _cell_rows(page: Page, sketch: Sketch) -> Form:
     alone = [_row_field(page, sketch, row, n) for n, row in enumerate((r for r in rows if r not in stacked), start=1)]
     if not rows:
         return Form(sketch)
-    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
-    in_table, labels = _table_fields(page, sketch, stacked)
-    fields = (*alone, *in_table)
-    return Form(sketch, fields, tuple(_outside_of(rows, glyphs)), tuple(rows), tuple(labels))
+    in_table, others = _table_fields(page, sketch, stacked)
+    return Form(sketch, (*alone, *in_table), tuple(rows), tuple(others))
 
 
 def _outside_of(rows: list[CellRow], glyphs: list[Glyph]) -> list[Glyph]:
@@ -103,7 +101,7 @@ def _outside_of(rows: list[CellRow], glyphs: list[Glyph]) -> list[Glyph]:
 def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[tuple[FieldCrop, ...], list[Number]]:
     """Return a field for each cell of a table that holds ink, named by its row and column: ``r3c2``.
 
-    Columns of printed words are no fields: what stands in their cells comes apart.
+    Columns of printed words are no fields: what stands in their cells comes apart, with what stands beside the table.
     """
     if not rows:
         return (), []
@@ -132,7 +130,7 @@ def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[tupl
     labels = [cells.pop(place) for place in _printed_places(cells)]
     named = [(f"r{r}c{c}", cells[r, c]) for r, c in sorted(cells)]
     around = [number for row in outside for number in row]
-    return cut_numbers(page, sketch, named, [*broken.values(), *cut], around), labels
+    return cut_numbers(page, sketch, named, [*broken.values(), *cut], around), [*labels, *around]
 
 
 def _printed_places(cells: Mapping[tuple[int, int], Number]) -> list[tuple[int, int]]:

@@ -38,6 +38,12 @@ STACKED, AS_HIGH = 0.3, 1.6
 """Two glyphs are pieces of one digit if they part, or overlap, by less than this share of the lower one's height, and
 both together are at most so many times as high as the page's median glyph."""
 
+FLAT, LEAST_DASH, LONGEST_DASH = 1.6, 0.12, 1.5
+"""A dash is so many times as wide as high; its length, in heights of digits."""
+
+NEAR_DASH, DASH_LEVEL = 1.0, (0.2, 0.85)
+"""How near a dash stands to what it belongs to, and where its middle lies between the digits' tops and feet."""
+
 FEWEST_GAPS = 3
 """From so many gaps on, the usual one of a number or a page is known."""
 
@@ -54,7 +60,8 @@ class Surroundings:
     """What a number of a page stands among.
 
     ``others`` are the page's other numbers, ``over_a_rule`` those of them that a printed rule parts from it. ``loose``
-    is ink of no number, ``underlines`` lines under numbers, ``covered`` ink like a pen's that went with the rules.
+    is ink of no number, ``marks`` those pieces of it that are no remains of rules, ``on_rules`` pieces like points that
+    went with them, ``underlines`` lines under numbers, ``covered`` ink like a pen's that went with the rules.
     ``usual_gap`` and ``wide_gap`` are the page's median gap between digits and one wider than nine in ten, in their
     height; ``shape`` is (height, width) of the image on which all lie.
     """
@@ -62,6 +69,8 @@ class Surroundings:
     others: Sequence[Number]
     over_a_rule: Sequence[Number]
     loose: Sequence[InkPart]
+    marks: Sequence[InkPart]
+    on_rules: Sequence[InkPart]
     underlines: Sequence[InkPart]
     covered: Mask
     usual_gap: float
@@ -106,6 +115,10 @@ def may_be_part(number: Number, around: Surroundings) -> bool:
     beside = [part for part in around.loose if lies_beside(part, box)]
     if any(part.height >= DIGIT_LIKE * h or not is_inside(part, around.shape) for part in beside):
         return True
+    if any(_is_dash_beside(mark, box) for mark in around.marks):
+        return True
+    if any(x - BESIDE * h < point.x and point.right < x + w and lies_beside(point, box) for point in around.on_rules):
+        return True
     gap = max(around.usual_gap, float(gaps_of(number).max(initial=0.0)))
     if min(x, around.shape[1] - x - w) < gap * h:
         return True  # a digit more at such a gap would lie off the image
@@ -143,6 +156,15 @@ def lies_beside(part: InkPart, box: Box) -> bool:
     shared = min(y + h, part.y + part.height) - max(y, part.y)
     beside = max(part.width, part.height) >= 0.08 * h and (y - 0.1 * h < level < y + 1.2 * h or shared > 0.5 * h)
     return beside and _has_ink_near(part, box)
+
+
+def _is_dash_beside(part: InkPart, box: Box) -> bool:
+    """Tell whether ink may be a minus sign before a number, or a dash that joins it to another one."""
+    x, y, w, h = box
+    flat = part.width >= FLAT * part.height and LEAST_DASH * h <= part.width <= LONGEST_DASH * h
+    level = (part.y + part.height / 2 - y) / h
+    off = max(x - part.right, part.x - x - w)
+    return flat and DASH_LEVEL[0] < level < DASH_LEVEL[1] and -0.2 * h < off < NEAR_DASH * h
 
 
 def _has_ink_near(part: InkPart, box: Box) -> bool:

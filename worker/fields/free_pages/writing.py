@@ -81,9 +81,9 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     form = find_printed_rows(page, sketch, recognizers)
     if form.fields:
         outside = replace(form.sketch, bare=paint_out_rows(form.sketch.bare, form.rows))
-        rows, _, left_out = _numbers(outside, list(form.outside), recognizers)
-        left_out += form.labels
-        left_out += _overlooked(outside, find_glyphs(outside.grey, outside.background, outside.bare))
+        glyphs = find_glyphs(outside.grey, outside.background, outside.bare)
+        rows, _, left_out = _numbers(outside, glyphs, recognizers)
+        left_out += [*form.no_fields, *_overlooked(outside, glyphs)]
         return FreeWriting(form.fields, _doubt_places(outside, [*(n for row in rows for n in row), *left_out]))
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     turn = _find_turn(page, sketch, glyphs, recognizers) if recognizers and glyphs else Turn()
