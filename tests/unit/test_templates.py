@@ -305,3 +305,11 @@ def test_a_missing_reference_picture_is_named_with_its_line(tmp_path: Path) -> N
     with pytest.raises(InvalidTemplateError, match=r"small\.json, line \d+: reference: .*none\.png") as caught:
         load_template(path)
     assert '"reference"' in path.read_text().splitlines()[line_of(caught.value) - 1]
+
+
+def test_a_template_in_a_file_of_its_own_is_called_by_its_name(tmp_path: Path) -> None:
+    """So that what a person is told of a page names no folder of the server."""
+    field = {"name": "a", "box_mm": [10, 10, 40, 8]}
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps({"name": "own", "page_mm": [210, 148], "fields": [field]}))
+    assert find_form(str(path), load_templates(None)).form == "own"

@@ -82,13 +82,15 @@ def find_form(name_or_file: str, known: dict[str, FormTemplate]) -> FormPages:
         No form and no template has that name; names the known ones.
     """
     pages = tuple(sorted((t for t in known.values() if t.form == name_or_file), key=lambda t: t.page or 0))
+    form = name_or_file
     if not pages:
         try:
             pages = (find_template(name_or_file, known),)
+            form = pages[0].name  # what people read: not where a file lies
         except UnknownTemplateError as error:
             forms = sorted({t.form for t in known.values() if t.form})
             raise UnknownTemplateError(f"{error}" + (f"; forms: {', '.join(forms)}" if forms else "")) from error
-    return FormPages(pages, name_or_file, tuple(t for t in known.values() if t not in pages))
+    return FormPages(pages, form, tuple(t for t in known.values() if t not in pages))
 
 
 def load_template(path: Path) -> FormTemplate:
