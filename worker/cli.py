@@ -49,6 +49,7 @@ COMMANDS = {
     "train-fields": "worker.commands.fields_lab:train_fields",
     "train-general-reader": "worker.commands.fields_lab:train_general_reader",
     "train-readers": "worker.commands.fields_lab:train_readers",
+    "train-alterations": "worker.commands.alterations_lab:train_alterations",
     "evaluate-fields": "worker.commands.fields_lab:evaluate_fields",
     "calibrate": "worker.commands.fields_lab:calibrate",
     "calibrate-pages": "worker.commands.fields_lab:calibrate_pages",

@@ -166,7 +166,7 @@ _WORDS = {
     DoubtKind.MISSING_MARK: "a mark is missing that the field expects: {first} in {second}",
     DoubtKind.UNSURE_TICK: "the box may be ticked, and may not: ink covers {found} of it",
     DoubtKind.UNSURE_MARK: "a mark is not sure: it may say {either}",
-    DoubtKind.STRUCK_DIGIT: "digit {position} may be struck out",
+    DoubtKind.STRUCK_DIGIT: "digit {position} may be struck out or written over another",
     DoubtKind.EMPTY_CELL: "cell {position} is empty between digits",
     DoubtKind.DIGITS_FAR_APART: "digits stand far apart: one by one they read {first}, as a line {second}",
     DoubtKind.MUST_BE_FILLED: "empty, but must be filled",

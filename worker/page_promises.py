@@ -15,6 +15,14 @@ from typing import Any
 
 from worker.calibration import Promise, ReadersCalibration, keep_calibration
 
+ONLY_DOUBT = frozenset({"alterations"})
+"""Models that change no reading and no confidence, and only send fields to a person.
+
+The promises hold with any version of them: none accepts a field that was not accepted without it. The rate of wrong
+fields among the accepted could grow by the share of right ones that they send to a person: a fiftieth of itself
+(docs/reference/accuracy.md).
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class PagePromises:
@@ -42,7 +50,7 @@ NO_PAGE_PROMISES = PagePromises()
 def parse_page_promises(
     kept: Mapping[str, Any], versions: Mapping[str, str], calibration: ReadersCalibration
 ) -> PagePromises:
-    """Read page promises as ``keep_page_promises`` wrote them; none if they were shown with other models.
+    """Read page promises as ``keep_page_promises`` wrote them; none if they were shown with other readers.
 
     Raises
     ------
@@ -50,7 +58,7 @@ def parse_page_promises(
         They are none.
     """
     free, cells = (tuple(Promise(**promise) for promise in kept[layout]) for layout in ("free", "cells"))
-    same = kept["models"] == dict(versions) and kept["evidence"] == digest_evidence(calibration)
+    same = _readers_of(kept["models"]) == _readers_of(versions) and kept["evidence"] == digest_evidence(calibration)
     return PagePromises(free, cells) if same else NO_PAGE_PROMISES
 
 
@@ -73,6 +81,10 @@ def keep_page_promises(
         "free": [dataclasses.asdict(promise) for promise in free],
         "cells": [dataclasses.asdict(promise) for promise in cells],
     }
+
+
+def _readers_of(versions: Mapping[str, str]) -> dict[str, str]:
+    return {name: version for name, version in versions.items() if name not in ONLY_DOUBT}
 
 
 def digest_evidence(calibration: ReadersCalibration) -> str:

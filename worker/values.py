@@ -338,7 +338,9 @@ class Recognizers:
     ``calibration`` turns the evidence of a reading into a confidence, and says which confidence is accepted.
     ``transcribe_general`` takes the raw grey lines of ``worker.fields.line_reader.general_line``, (48, W_i) uint8 with
     0 = ink, and gives for each (W_i / 8, C) float32 log-probabilities of the line reader's classes. ``page_promises``
-    say which confidence is accepted on a page without a form.
+    say which confidence is accepted on a page without a form. ``see_alterations`` takes (N, 32, 32) uint8 digits of
+    ``worker.digits.framing``, and gives (N, 10) float32: from 0.5, what is read as that digit may be struck out or
+    written over.
     """
 
     classify_digits: DigitClassifier
@@ -347,3 +349,4 @@ class Recognizers:
     calibration: ReadersCalibration = UNCALIBRATED
     transcribe_general: SequenceTranscriber | None = None
     page_promises: PagePromises = NO_PAGE_PROMISES
+    see_alterations: DigitClassifier | None = None

@@ -72,3 +72,10 @@ def test_boxes_lead_back_to_the_page() -> None:
     assert in_crop == Box(12, 8, 4, 10)
     turned = np.array([[0.0, -1, 100], [1, 0, 50], [0, 0, 1]])  # a quarter turn and a shift
     assert to_page_box(in_crop, turned) == Box(82, 62, 10, 4)
+
+
+def test_two_symbols_in_one_column_crash_nothing() -> None:
+    line = np.zeros((40, 40), np.uint8)
+    line[8:32, 8:30] = 255
+    cuts = cut_symbols(line, [Symbol(sign, 4, 5, 4) for sign in "111"])
+    assert len(cuts) == 3 and all(cut.ink.size for cut in cuts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -21,7 +23,9 @@ from worker.values import Box, FieldCrop, FieldStatus, Grey, Recognizers
 
 @pytest.fixture(scope="module")
 def recognizers() -> Recognizers:
-    return load_recognizers()
+    return replace(
+        load_recognizers(), see_alterations=None
+    )  # the ink's own witnesses are asked here, without that network
 
 
 def kinds(grey: Grey, recognizers: Recognizers) -> set[DoubtKind]:

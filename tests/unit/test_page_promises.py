@@ -49,8 +49,17 @@ def test_promises_are_kept_and_parsed_back() -> None:
 def test_other_models_and_other_weights_make_them_void() -> None:
     kept = keep_page_promises((SHOWN,), (), VERSIONS, UNCALIBRATED)
     assert parse_page_promises(kept, {**VERSIONS, "fields": "3"}, UNCALIBRATED) == NO_PAGE_PROMISES
+    assert parse_page_promises(kept, {**VERSIONS, "another_reader": "1"}, UNCALIBRATED) == NO_PAGE_PROMISES
     other = replace(UNCALIBRATED, free=replace(UNCALIBRATED.free, bias=0.5))
     assert parse_page_promises(kept, VERSIONS, other) == NO_PAGE_PROMISES
+
+
+def test_a_model_that_only_doubts_leaves_the_promises_as_they_were_shown() -> None:
+    kept = keep_page_promises((SHOWN,), (), VERSIONS, UNCALIBRATED)
+    for version in ("1", "2"):
+        assert parse_page_promises(kept, {**VERSIONS, "alterations": version}, UNCALIBRATED).free == (SHOWN,)
+    kept = keep_page_promises((SHOWN,), (), {**VERSIONS, "alterations": "1"}, UNCALIBRATED)
+    assert parse_page_promises(kept, VERSIONS, UNCALIBRATED).free == (SHOWN,)
 
 
 def test_only_what_was_shown_and_is_strict_enough_gives_a_threshold() -> None:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from worker.calibration import FieldCalibration
 from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.judging.confidence import list_alternatives, list_doubts
+from worker.fields.judging.confidence import doubt_alterations, list_alternatives, list_doubts
 from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.judging.evidence import FLOOR, FieldEvidence, gather_evidence, log_odds
+from worker.fields.judging.overlooked_marks import find_altered
 from worker.fields.line_reader.reading import describe_unread
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.locating.cell_ink import segment_cells
@@ -127,7 +128,11 @@ def describe_row(row: CellRowReading, calibration: FieldCalibration) -> RawReadi
         box_px=crop.box_px,
         digits=row.digits,
         alternatives=others,
-        doubts=(*_gaps(row), *(() if calibration.is_enough(confidence) else _differences(row))),
+        doubts=(
+            *_gaps(row),
+            *doubt_alterations(find_altered(row.line)),
+            *(() if calibration.is_enough(confidence) else _differences(row)),
+        ),
         registration=crop.registration,
         accept_threshold=calibration.accept_threshold,
         marks=row.line.gap_marks,

@@ -28,6 +28,7 @@ MODELS_DIR = Path(__file__).parent
 DIGITS = "digits.onnx"
 LINE_READER = "fields.onnx"
 GENERAL = "general.onnx"
+ALTERATIONS = "alterations.onnx"
 PAGE_PROMISES = "pages.json"
 
 DEFAULT_SUBSTITUTION_RATE = 0.005
@@ -62,9 +63,14 @@ def load_recognizers(
         general_session, general_card = _open_session(folder / GENERAL)
         versions[general_card.name] = general_card.version
         general = _make_transcriber(general_session)
+    see_alterations: DigitClassifier | None = None
+    if (folder / ALTERATIONS).exists():
+        witness, witness_card = _open_session(folder / ALTERATIONS)
+        versions[witness_card.name] = witness_card.version
+        see_alterations = _make_classifier(witness, len(witness_card.classes))
     promised = kept.promising(max_substitution_rate)
     pages = _read_page_promises(folder / PAGE_PROMISES, versions, promised).promising(max_substitution_rate)
-    return Recognizers(classify, _make_transcriber(line_session), versions, promised, general, pages)
+    return Recognizers(classify, _make_transcriber(line_session), versions, promised, general, pages, see_alterations)
 
 
 def verify_models(models_dir: Path | None = None) -> list[ModelCard]:

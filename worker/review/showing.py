@@ -40,7 +40,7 @@ HARMLESS = frozenset(
     }
 )
 """Doubts whose digits may be shown, the doubtful ones left out. With any other, as two readers that differ, a struck
-digit, ink that was not read or a broken rule, a suggestion would mislead."""
+or overwritten digit, ink that was not read or a broken rule, a suggestion would mislead."""
 
 
 @dataclass(frozen=True, slots=True)

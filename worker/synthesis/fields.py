@@ -114,9 +114,20 @@ def _strike_run(rng: np.random.Generator, text: str, line: WrittenLine) -> tuple
     return text[:start] + "#" * count + text[start + count :], replace(line, extra=extra)
 
 
-def draw_line_on_paper(rng: np.random.Generator, text: str, line: WrittenLine) -> FieldSample:
-    """Draw a line that is already written, as a field: with a pen, on paper with print, scanned."""
-    return _photograph(rng, text, line, draw_pen(rng), 0.0, clean=False)
+def draw_line_on_paper(
+    rng: np.random.Generator,
+    text: str,
+    line: WrittenLine,
+    pen: Pen | None = None,
+    *,
+    pitch: float = 0.0,
+    row_share: float = ROW_SHARE,
+) -> FieldSample:
+    """Draw a line that is already written, as a field: with a pen, on paper with print, scanned.
+
+    ``pitch`` is that of its cells, in unit heights, 0 without; ``row_share`` how often rows above and below reach in.
+    """
+    return _photograph(rng, text, line, pen or draw_pen(rng), pitch, clean=False, row_share=row_share)
 
 
 def draw_blank_field(rng: np.random.Generator, *, cells: int = 0) -> Grey:
@@ -321,7 +332,13 @@ def _underline(rng: np.random.Generator, width: float) -> Shape:
 
 
 def _photograph(
-    rng: np.random.Generator, text: str, line: WrittenLine, pen: Pen, pitch: float, clean: bool
+    rng: np.random.Generator,
+    text: str,
+    line: WrittenLine,
+    pen: Pen,
+    pitch: float,
+    clean: bool,
+    row_share: float = ROW_SHARE,
 ) -> FieldSample:
     """Put a written line on paper at a random size and give back pixels and boxes."""
     low, high = _extent_of(line)
@@ -350,7 +367,7 @@ def _photograph(
     strokes = np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING
     if not clean and rng.random() < 0.12:
         strokes = np.concatenate([strokes, _intruders(rng, (H, W), height_px)])
-    if not clean and rng.random() < ROW_SHARE:
+    if not clean and rng.random() < row_share:
         strokes = np.concatenate([strokes, _neighbouring_rows(rng, _bounds(line, origin, height_px), (H, W))])
     ink = draw_ink(rng, strokes, (H, W), pen, height_px)
     unrest = float(cv2.meanStdDev(paper)[1][0, 0]) / 80  # faint ink on busy paper cannot be read by anyone

@@ -63,14 +63,18 @@ def _read_pixels(model: onnx.ModelProto, side: int) -> onnx.ModelProto:
 
 def export_torch(net: nn.Module) -> bytes:
     """Return a network of (N, 28, 28) uint8 images to logits as ONNX bytes that give probabilities."""
-    model = nn.Sequential(net, nn.Softmax(dim=1)).eval().cpu()
+    return export_whole(nn.Sequential(net, nn.Softmax(dim=1)), output="probabilities")
+
+
+def export_whole(model: nn.Module, *, side: int = SIZE, output: str) -> bytes:
+    """Return a module of (N, side, side) uint8 ``images`` as ONNX bytes, its output named."""
     program = torch.onnx.export(
-        model,
-        (torch.zeros(2, SIZE, SIZE, dtype=torch.uint8),),
+        model.eval().cpu(),
+        (torch.zeros(2, side, side, dtype=torch.uint8),),
         dynamo=True,
         dynamic_shapes=({0: torch.export.Dim("N")},),
         input_names=["images"],
-        output_names=["probabilities"],
+        output_names=[output],
         opset_version=18,
         verbose=False,
     )

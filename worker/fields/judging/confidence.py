@@ -6,13 +6,13 @@ whole field is right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from worker.calibration import FieldCalibration
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.evidence import gather_evidence
 from worker.fields.judging.loose_marks import changes_meaning
-from worker.fields.judging.overlooked_marks import find_struck, finds_point
+from worker.fields.judging.overlooked_marks import find_altered, find_struck, finds_point
 from worker.fields.judging.printed_digits import look_printed, number_a_box
 from worker.fields.judging.rim import is_cut_by_rim
 from worker.fields.line_reader.decoding import Candidate
@@ -36,11 +36,11 @@ def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     """Return what is doubted of a line however sure its readers are.
 
     Ink as high as its digits that nobody read, a lone digit that the crop's rim cuts, a mark beside them that nobody
-    read, a slash taken for a 1, a line through a digit; and on a form that does not say what is printed in the field,
-    digits in the shape or place of print.
+    read, a slash taken for a 1, a digit that is struck out or written over; and on a form that does not say what is
+    printed in the field, digits in the shape or place of print.
     """
     doubts = [Doubt(DoubtKind.UNREAD_INK)] if seen.line.left_out or seen.passed_over else []
-    doubts += [Doubt(DoubtKind.STRUCK_DIGIT, position=position) for position in find_struck(seen)]
+    doubts += doubt_alterations({*find_struck(seen), *find_altered(seen)})
     if is_cut_by_rim(seen):
         doubts.append(Doubt(DoubtKind.MAY_BE_PART))
     if finds_point(seen) or changes_meaning(seen):
@@ -57,6 +57,11 @@ def _doubt_slashes(seen: Transcript) -> list[Doubt]:
     if "/" not in seen.slashed:
         return []
     return [Doubt(DoubtKind.UNSURE_MARK, readings=(seen.text, seen.slashed))]
+
+
+def doubt_alterations(positions: Iterable[int]) -> list[Doubt]:
+    """Return the doubts of digits at ``positions``, from 1, that may be struck out or written over."""
+    return [Doubt(DoubtKind.STRUCK_DIGIT, position=position) for position in sorted(positions)]
 
 
 def list_doubts(seen: Transcript) -> tuple[Doubt, ...]:

@@ -33,6 +33,8 @@ MIDDLE = (0.25, 0.75)
 """Where it lies, between the digit's top and foot."""
 WITH_BAR = "472"
 """Digits that have a flat bar of their own, or end in one."""
+ALTERED = 0.5
+"""The witness's answer from which a digit is doubted; its export puts its threshold here."""
 
 
 def finds_point(seen: Transcript) -> bool:
@@ -56,6 +58,11 @@ def finds_point(seen: Transcript) -> bool:
     inside = any(b.x < x + w / 2 < b.x + b.w and b.y < y + h / 2 < b.y + b.h for b in taken)
     level = (y + h / 2 - top) / height
     return not inside and 0 <= left - (x + w) < NEAR_POINT * height and FOOT[0] < level < FOOT[1]
+
+
+def find_altered(seen: Transcript) -> tuple[int, ...]:
+    """Return the positions, from 1, of digits that the witness takes for struck out or written over."""
+    return tuple(int(i) + 1 for i in np.flatnonzero(seen.altered >= ALTERED))
 
 
 def find_struck(seen: Transcript) -> tuple[int, ...]:

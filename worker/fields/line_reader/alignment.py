@@ -187,6 +187,8 @@ def _main_ink(part: Pixels, centre: float) -> tuple[Pixels, Box | None]:
 
     Specks and remnants of rules that lie away from the main ink are dropped.
     """
+    if not part.size:  # two symbols in one column; OpenCV crashes on an empty array
+        return np.zeros((8, 8), np.uint8), None
     labels, stats, centres = find_pieces((part > INK).view(np.uint8))
     count = len(stats)
     if count == 1:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
 from worker.calibration import Pooling
+from worker.digits.framing import frame_digits
 from worker.digits.normalization import normalize_digits
 from worker.fields.cutting.cleaning import clean_field
 from worker.fields.line_reader.alignment import Cut, cut_lines, to_crop_box, to_page_box
@@ -74,6 +75,7 @@ class Transcript:
     currency sign among them, ``¤`` where it cannot be told from others, '' without one. ``marks`` are the cuts of what
     is no digit; ``cuts`` and ``digits`` run in step, one for each digit; ``alone`` (n, 11) are the probabilities of the
     digit model. ``passed_over`` counts the pieces of a tall crop that are as high as its digits and in no digit's box.
+    ``altered`` (n,) is how much each digit of the text looks struck out or written over, from 0 to 1.
     """
 
     crop: FieldCrop
@@ -93,6 +95,7 @@ class Transcript:
     digits: tuple[DigitReading, ...]
     alone: Floats
     passed_over: int
+    altered: Floats
 
     @property
     def votes(self) -> tuple[Vote, ...]:
@@ -168,10 +171,13 @@ def _transcribe(looks: Sequence[_Look], recognizers: Recognizers, cells: Sequenc
     decoded = [replace(one, cuts=tuple(own)) for one, own in zip(decoded, cuts, strict=True)]
     inks = [cut.ink for one in decoded for cut in one.cuts if cut.symbol.character.isdigit()]
     alone = recognizers.classify_digits(normalize_digits(inks)) if inks else np.zeros((0, 11), np.float32)
+    see_alterations = recognizers.see_alterations
+    altered = see_alterations(frame_digits(inks)) if inks and see_alterations else np.zeros((len(inks), 10), np.float32)
     transcripts, at = [], 0
     for look, one in zip(looks, decoded, strict=True):
         length = sum(s.character.isdigit() for s in one.symbols)
-        transcripts.append(_join(look, one, alone[at : at + length], pooling))
+        own = slice(at, at + length)
+        transcripts.append(_join(look, one, alone[own], altered[own], pooling))
         at += length
     return transcripts
 
@@ -234,7 +240,7 @@ def choose_string(ballot: Ballot, count: int, spec: FieldSpec) -> list[Candidate
     return [best, *(c for c in fitting if c is not best)]
 
 
-def _join(look: _Look, seen: _Decoded, alone: Floats, pooling: Pooling) -> Transcript:
+def _join(look: _Look, seen: _Decoded, alone: Floats, altered: Floats, pooling: Pooling) -> Transcript:
     """Let the digit model have its say on the digits as they were cut; the likeliest string is the text.
 
     The text keeps the number of digits that were cut out.
@@ -272,6 +278,7 @@ def _join(look: _Look, seen: _Decoded, alone: Floats, pooling: Pooling) -> Trans
         digits=digits,
         alone=alone,
         passed_over=_count_passed_over(look, seen.cuts),
+        altered=altered[np.arange(count), [int(digit) for digit in best.digits]],
     )
 
 

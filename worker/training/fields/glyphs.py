@@ -74,7 +74,7 @@ def load_shape_bank(data_dir: Path, cache: Path) -> ShapeBank:
 
 
 def _write_shapes(data_dir: Path, cache: Path) -> None:
-    images, labels, writers = _read_sets(data_dir)
+    images, labels, writers = read_sets(data_dir)
     shapes = [shape_of_image(image) for image in images]
     stretched, known = _read_stretched(data_dir)
     shapes += _unstretch([shape_of_image(image) for image in stretched], known, _widths(shapes, labels))
@@ -93,7 +93,8 @@ def _write_shapes(data_dir: Path, cache: Path) -> None:
     partial.replace(cache)
 
 
-def _read_sets(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], NDArray[np.int64]]:
+def read_sets(data_dir: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the sets' digits, (h, w) uint8 white on black, with their labels and writers, ``UNNAMED`` of some."""
     folder = data_dir / "digits"
     with np.load(folder / "mnist.npz", allow_pickle=False) as mnist:
         named = mnist["writer_train"].astype(np.int64)
