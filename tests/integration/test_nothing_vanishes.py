@@ -121,16 +121,23 @@ def test_a_file_that_is_no_database_is_waited_for(tmp_path: Path) -> None:
         pass
 
 
-def test_a_mistake_of_the_program_is_a_failed_job(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["choose_key", "parse_message", "get_job", "claim_arrival", "hash_scan"])
+def test_a_mistake_of_the_program_is_a_failed_job(
+    place: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever on the way of the message: before it is understood, before it has a row, under its claim."""
+
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tasks, "hash_scan", fail)
+    monkeypatch.setattr(tasks, place, fail)
     (publisher.runtime.inbox / "a.png").write_bytes(b"x")
     sent = message(publisher, "a.png")
     send(publisher, sent)
-    record = jobs.get_job(publisher.runtime.engine(), sent["id"])
-    assert record is not None and record.error_reason == "a mistake in the program: ZeroDivisionError"
+    with reading(publisher.runtime.engine()) as connection:
+        ((job_id, state, reason),) = connection.execute(text("SELECT id, state, error_reason FROM jobs"))
+    assert (state, reason) == ("failed", "a mistake in the program: ZeroDivisionError")
+    assert job_id == sent["id"] or place == "choose_key", "its sender finds it by its id"
 
 
 def claimed(runtime: Runtime, name: str) -> ClaimedJob:
@@ -207,7 +214,10 @@ def test_a_terabyte_is_refused_by_its_size_alone(tmp_path: Path) -> None:
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(InvalidJobError, match="ICR_MAX_FILE_MB"), (tmp_path / "huge").open("rb") as file:
-        hash_scan(file, max_file_mb=100)
+        try:
+            hash_scan(file, max_file_mb=100)
+        finally:
+            assert file.tell() == 0, "not a byte of it is read"
 
 
 BYTES = "ab" * 32

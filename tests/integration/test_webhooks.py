@@ -247,7 +247,8 @@ def test_a_receiver_that_never_ends_its_answer_holds_up_no_other(
 ) -> None:
     """It sent a byte now and then, which is an answer to each wait: eight calls to it, and nobody was told anything."""
     engine, dripping = runtime.engine(), DrippingReceiver()
-    monkeypatch.setattr("worker.api.delivering.TIMEOUT_S", 1.0)
+    monkeypatch.setattr("worker.api.delivering.TIMEOUT_S", 4.0)
+    monkeypatch.setattr("worker.api.delivering.LEFT_ALONE_S", 3600.0)  # however long this machine takes
     webhooks.add_endpoint(engine, dripping.url, ["scan.read"])
     for _ in range(3 * AT_ONCE):
         read(engine, PAGE)
