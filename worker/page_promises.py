@@ -19,8 +19,8 @@ ONLY_DOUBT = frozenset({"alterations"})
 """Models that change no reading and no confidence, and only send fields to a person.
 
 The promises hold with any version of them: none accepts a field that was not accepted without it. The rate of wrong
-fields among the accepted could grow by the share of right ones that they send to a person: a fiftieth of itself
-(docs/reference/accuracy.md).
+fields among the accepted could grow by the share of right ones that they send to a person: a fiftieth of itself for
+free fields, a twentieth for rows of cells (docs/reference/accuracy.md).
 """
 
 
