@@ -66,13 +66,17 @@ class _Ink(NamedTuple):
 def changes_meaning(seen: Transcript) -> bool:
     """Tell whether a mark that nobody read gives a line another meaning.
 
-    Points of thousands do not change an amount. Others matter before its digits, and among them where its decimals may
-    be left out; where they may not, one that is missing is told by itself.
+    The digits of dates and times tell what is meant. Points of thousands do not change a number or an amount. Others
+    matter before its digits, and between them where decimals may be left out or none belong; where there must be some,
+    one that is missing is told by itself. In a code any mark matters.
     """
-    marks, spec = find_loose_marks(seen), seen.crop.spec
-    if spec.kind != "amount":
+    spec = seen.crop.spec
+    if spec.kind in ("date", "time"):
+        return False
+    marks = find_loose_marks(seen)
+    if spec.kind not in ("number", "amount"):
         return bool(marks)
-    may_part = spec.cents == "optional"
+    may_part = spec.cents == "optional" or (spec.kind == "number" and not spec.decimal_places)
     return any(m.place is Place.BEFORE or (may_part and m.place is Place.BETWEEN and m.behind % 3) for m in marks)
 
 
