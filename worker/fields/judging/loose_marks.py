@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.fields.cutting.cleaning import remove_print
+from worker.fields.cutting.cleaning import erase_print, printed_rules
 from worker.fields.line_reader.alignment import to_crop_box
 from worker.fields.line_reader.transcription import Transcript
-from worker.imaging.binarization import stroke_width
+from worker.imaging.binarization import flatten_background, ink_mask, stroke_width
 from worker.imaging.pieces import find_pieces
 from worker.values import Box
 
+AS_A_DIGIT = 1.6
+"""No digit is longer, in heights of the line's digits; a piece of ink that is longer may be a rule, or hang on one."""
 LARGEST = 0.4
 """Longest side of a mark, in heights of a digit; what is larger counts as a stroke that was not read."""
 THINNEST, LEAST_AREA = 0.5, 0.4
@@ -84,10 +86,25 @@ def find_loose_marks(seen: Transcript) -> list[LooseMark]:
     """Return the small pieces of ink beside a line's digits that may be marks and that nobody read."""
     if not seen.cuts or min(seen.crop.grey.shape) < 8:
         return []
-    flat, ink = remove_print(seen.crop.grey)
     digits = [to_crop_box(cut.box, seen.line) for cut in seen.cuts]
+    flat = flatten_background(seen.crop.grey)
+    ink = ink_mask(flat)
+    if not _may_hold_marks(ink, digits):
+        return []
+    rules = printed_rules(ink)
+    flat, ink = erase_print(flat, ink, rules, frame=rules)
     taken = [to_crop_box(cut.box, seen.line) for cut in seen.marks]
     return _find(_Ink(ink, np.asarray(255 - flat, np.float32), digits), taken)
+
+
+def _may_hold_marks(mask: NDArray[np.uint8], digits: list[Box]) -> bool:
+    """Tell whether a closer look is worth its time: small ink stands where marks do, or a rule may hide some."""
+    height = statistics.median(box.h for box in digits)
+    stats = find_pieces(mask).stats[1:]
+    longest = stats[:, 2:4].max(axis=1, initial=0)
+    if (longest > AS_A_DIGIT * height).any():
+        return True
+    return any(_place(piece, digits, height) for piece in stats[longest <= LARGEST * height])
 
 
 def _find(ink: _Ink, taken: list[Box]) -> list[LooseMark]:
