@@ -14,15 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.fields.cutting.cleaning import erase_print, printed_rules
+from worker.fields.cutting.cleaning import remove_print
 from worker.fields.line_reader.alignment import to_crop_box
 from worker.fields.line_reader.transcription import Transcript
-from worker.imaging.binarization import flatten_background, ink_mask, stroke_width
+from worker.imaging.binarization import stroke_width
 from worker.imaging.pieces import find_pieces
 from worker.values import Box
 
-AS_A_DIGIT = 1.6
-"""No digit is longer, in heights of the line's digits; a piece of ink that is longer may be a rule, or hang on one."""
 LARGEST = 0.4
 """Longest side of a mark, in heights of a digit; what is larger counts as a stroke that was not read."""
 THINNEST, LEAST_AREA = 0.5, 0.4
@@ -87,24 +85,17 @@ def find_loose_marks(seen: Transcript) -> list[LooseMark]:
     if not seen.cuts or min(seen.crop.grey.shape) < 8:
         return []
     digits = [to_crop_box(cut.box, seen.line) for cut in seen.cuts]
-    flat = flatten_background(seen.crop.grey)
-    ink = ink_mask(flat)
-    if not _may_hold_marks(ink, digits):
+    if not _may_hold_marks(seen.line.pieces, digits):
         return []
-    rules = printed_rules(ink)
-    flat, ink = erase_print(flat, ink, rules, frame=rules)
+    flat, ink = remove_print(seen.crop.grey)
     taken = [to_crop_box(cut.box, seen.line) for cut in seen.marks]
     return _find(_Ink(ink, np.asarray(255 - flat, np.float32), digits), taken)
 
 
-def _may_hold_marks(mask: NDArray[np.uint8], digits: list[Box]) -> bool:
-    """Tell whether a closer look is worth its time: small ink stands where marks do, or a rule may hide some."""
-    height = statistics.median(box.h for box in digits)
-    stats = find_pieces(mask).stats[1:]
-    longest = stats[:, 2:4].max(axis=1, initial=0)
-    if (longest > AS_A_DIGIT * height).any():
-        return True
-    return any(_place(piece, digits, height) for piece in stats[longest <= LARGEST * height])
+def _may_hold_marks(pieces: NDArray[np.float64], digits: list[Box]) -> bool:
+    """Tell from the ink as the line reader saw it whether a closer look is worth its time."""
+    small = pieces[pieces[:, 2:].max(axis=1, initial=0) <= LARGEST * statistics.median(box.h for box in digits)]
+    return any(_place(piece, digits) for piece in small)
 
 
 def _find(ink: _Ink, taken: list[Box]) -> list[LooseMark]:
@@ -130,7 +121,7 @@ def _find(ink: _Ink, taken: list[Box]) -> list[LooseMark]:
     found = []
     for i in np.flatnonzero(solid):
         on_its_row = small & (np.abs(y - y[i]) < 0.1 * height)
-        mark = _place(stats[i], ink.digits, height)
+        mark = _place(stats[i], ink.digits)
         if mark and mark.place is not Place.BEFORE and weight[i] < DARK * dark * area[i]:
             continue
         if mark and on_its_row.sum() <= MOST_ON_A_ROW and not _stands_over(labels, stats[i], mains):
@@ -146,8 +137,9 @@ def _main_piece(labels: NDArray[Any], box: Box) -> int:
     return int(counts.argmax())
 
 
-def _place(piece: NDArray[np.int32], digits: list[Box], height: float) -> LooseMark | None:
+def _place(piece: NDArray[Any], digits: list[Box]) -> LooseMark | None:
     """Return where a piece stands among digits, None where no mark that matters does."""
+    height = statistics.median(box.h for box in digits)
     left, top, w, h = (int(v) for v in piece[:4])
     x = left + w / 2
     before = sum(digit.x + digit.w / 2 < x for digit in digits)

@@ -6,7 +6,7 @@ Training and the worker call the same function, so the reader never sees a pictu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -46,6 +46,7 @@ class Line:
     ``x0`` and ``y0`` are the crop pixels at the line's top left, so that ``crop = line / scale + (x0, y0)``.
     ``ink`` is the number of ink pixels, at ``WORKING_HEIGHT``, that belong to the line: 0 on an empty field.
     ``left_out`` counts the pieces of ink that are as high as its digits and lie outside, in the rest of the crop.
+    ``pieces`` (n, 4) are left, top, width and height of all connected ink of the crop but rules, in crop pixels.
     """
 
     image: NDArray[np.uint8]
@@ -54,6 +55,7 @@ class Line:
     y0: float
     ink: int
     left_out: int = 0
+    pieces: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
 
     def to_crop_x(self, x: float) -> float:
         """Return the crop column of a line column."""
@@ -64,12 +66,14 @@ class _Pieces(NamedTuple):
     """Connected ink: the ``boxes`` (n, 5) and ``centres`` (n, 2) of writing, and the boxes of what may be ``dashes``.
 
     Rules, frames and specks are not writing; short rules may be dashes, and ``dabs`` no higher than wide minus signs.
+    ``every`` (n, 4) has the boxes of specks, too.
     """
 
     boxes: NDArray[Any]
     centres: NDArray[Any]
     dashes: NDArray[Any]
     dabs: NDArray[Any]
+    every: NDArray[Any]
 
 
 def normalize_line(grey: Grey) -> Line:
@@ -102,7 +106,7 @@ def normalize_line(grey: Grey) -> Line:
         inner = normalize_line(grey[y:y2, x:x2]) if (y2 - y) < height else None
         if inner is not None and inner.ink:
             found = replace(inner, x0=inner.x0 + x, y0=inner.y0 + y)
-            return replace(found, left_out=_count_left_out(pieces, found, working))
+            return replace(found, left_out=_count_left_out(pieces, found, working), pieces=pieces.every / working)
     scale = DIGIT_HEIGHT / (bottom - top)
     margin = (LINE_HEIGHT - DIGIT_HEIGHT) / 2 / scale
     cut = _cut(darkness, (left - margin, top - margin, right + margin), scale)
@@ -110,7 +114,7 @@ def normalize_line(grey: Grey) -> Line:
     image[:, EMPTY_LEFT:] = cut
     x0 = left - margin - EMPTY_LEFT / scale
     line = Line(image, scale * working, x0 / working, (top - margin) / working, ink)
-    return replace(line, left_out=_count_left_out(pieces, line, working))
+    return replace(line, left_out=_count_left_out(pieces, line, working), pieces=pieces.every / working)
 
 
 def flatten(grey: Grey) -> Grey:
@@ -146,7 +150,7 @@ def _find_writing(darkness: Grey) -> _Pieces:
     either = np.concatenate([boxes, find_pieces(rules).stats[1:]]) if rules.any() else boxes  # long dashes, too
     either = either[either[:, cv2.CC_STAT_AREA] >= 6]
     flatness = either[:, cv2.CC_STAT_WIDTH] / either[:, cv2.CC_STAT_HEIGHT]
-    return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], either[flatness >= 1])
+    return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], either[flatness >= 1], boxes[:, :4])
 
 
 def _reach_dashes(dashes: NDArray[Any], top: float, bottom: float, right: float) -> float:
