@@ -167,6 +167,12 @@ def test_faint_marks_count_where_they_would_change_what_is_meant(
     assert (meaning.rival is not None) == doubted
 
 
+def test_a_mark_that_only_one_network_sees_counts_where_the_form_asks_for_it() -> None:
+    seen = reading("125", ("", "", "", ""), **{"_|.|_|_": 0.5})
+    assert find_meaning(grammar(**EUR), seen).value == Money(125, "EUR")
+    assert find_meaning(grammar(**EUR), seen).written == "1.25"
+
+
 @pytest.mark.parametrize("kind", ["number", "amount"])
 @pytest.mark.parametrize("mark", [".", ",", "-", "/"])
 def test_a_mark_that_was_seen_within_a_number_is_not_left_out_for_the_grammar(kind: str, mark: str) -> None:
