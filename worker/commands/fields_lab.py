@@ -137,6 +137,13 @@ def train_general_reader(
 @click.option("--seed", default=0, show_default=True, help="Of the drawings and their order.")
 @click.option("--drawers", default=15, show_default=True, help="Processes that draw fields: one a core but one.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/readers"), show_default=True)
+@click.option(
+    "--start",
+    type=click.Choice(["published", "shipped"]),
+    default="published",
+    show_default=True,
+    help="The general reader's weights at the start; from the shipped ones it learns at a lower rate.",
+)
 @click.option("--ship-only", is_flag=True, help="Export and calibrate the weights that --folder holds; train nothing.")
 @click.option(
     "--models",
@@ -149,13 +156,13 @@ def train_readers(
     seed: int,
     drawers: int,
     folder: Path,
+    start: str,
     ship_only: bool,
     models: Path | None,
 ) -> None:
     """Train the general reader and the line reader together on one stream of drawn fields: for a machine with a GPU.
 
-    The general reader begins with the published weights, the line reader's networks with the shipped ones. The weights
-    are kept in --folder, so that one machine can train and another export and calibrate them (--ship-only).
+    The line reader's networks begin with the shipped weights, the general reader as --start says. The weights are kept in --folder, so that one machine can train and another export and calibrate them (--ship-only).
     """
     try:
         from worker.training.general.net import load_pretrained

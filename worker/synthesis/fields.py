@@ -196,6 +196,8 @@ def write_line(rng: np.random.Generator, hand: Hand, text: str, pen_width: float
         if before.isdigit() and sign.isdigit():
             gap = max(gap, -DEEPEST_OVERLAP * min(right - left, width))
         gap, width = gap + 0.8 * pen_width, right - left
+        if i == 1 and before in ".,":
+            gap = min(gap, float(rng.uniform(0.1, 0.6)))  # a point far before the number would be a speck
         if i == 1 and len(printed):
             gap = float(rng.uniform(0.0, 1.5))
         if script.closing and i == len(text) - 1:  # the dash keeps its place by the slash
@@ -278,9 +280,9 @@ def _raised_from(rng: np.random.Generator, text: str) -> int:
 
 def _gap(rng: np.random.Generator, hand: Hand, sign: str, before: str) -> float:
     gap = hand.gap + hand.gap_jitter * rng.standard_normal()
-    if sign in ".,":
-        return float(rng.normal(0.06, 0.08))
-    if before and before in ".,":
+    if sign in ".,'°":
+        return max(0.0, float(rng.normal(0.06, 0.08)))  # a point within a digit's ink could not be seen
+    if before and before in ".,'":
         return float(gap + rng.uniform(-0.05, 0.35))
     if before + sign == "0/" and rng.random() < 0.4:  # the last zero runs into the slash
         return float(rng.uniform(-0.2, 0.1))

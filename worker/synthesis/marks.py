@@ -50,6 +50,20 @@ def draw_comma(rng: np.random.Generator) -> Shape:
     return segments_of(np.array([points[0], middle[0], points[1], middle[1], points[2]], np.float32))
 
 
+def draw_apostrophe(rng: np.random.Generator) -> Shape:
+    """Draw an apostrophe: a comma at the digits' tops."""
+    comma = draw_comma(rng)
+    return comma * np.float32(0.8) - np.array([0, rng.normal(0.72, 0.06)], np.float32)
+
+
+def draw_degree(rng: np.random.Generator) -> Shape:
+    """Draw a degree sign: a small ring at the digits' tops, often open."""
+    size, turns = rng.uniform(0.12, 0.28), rng.uniform(0.85, 1.1)
+    angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * turns * np.linspace(0, 1, 9)
+    ring = np.stack([np.cos(angles), np.sin(angles) * rng.uniform(0.8, 1.3)], axis=1) * size / 2
+    return segments_of((ring + np.array([size / 2, rng.normal(0.08, 0.07)])).astype(np.float32))
+
+
 def draw_dash(rng: np.random.Generator) -> Shape:
     """Draw a dash, short to very long, level, rising or wavy."""
     length = rng.uniform(0.15, 0.5) if rng.random() < 0.7 else rng.uniform(0.4, 1.6)
@@ -200,5 +214,8 @@ MARKS: dict[str, Callable[[np.random.Generator], Shape]] = {
     "k": _drawn("6,0 6,100 | 44,40 8,72! 46,100"),
     "g": _drawn("44,44 20,38 6,60 14,84 40,76 44,44! 42,120 20,132 4,120"),
     "l": _drawn("16,0 14,80 24,98 34,88"),
+    "h": _drawn("6,0 6,100 | 6,56 22,40 36,48 38,100"),
+    "'": draw_apostrophe,
+    "°": draw_degree,
 }
 """Every sign that is drawn, by its name in a text; the line reader has names for those of its alphabet only."""

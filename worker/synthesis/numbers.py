@@ -113,6 +113,55 @@ _KINDS: tuple[tuple[float, Callable[[np.random.Generator], str]], ...] = (
 )
 
 
+def _decimal(rng: np.random.Generator) -> str:
+    """Draw a number with decimals: 12.5, 0,75, .75, -3.125."""
+    whole = ("", "0", _digits(rng, 1, 1), _digits(rng, 2, 4))[pick(rng, (0.3, 0.1, 0.2, 0.4))]
+    places = 1 + pick(rng, (0.5, 0.35, 0.15))
+    return f"{_sign(rng)}{whole}{'.' if rng.random() < 0.6 else ','}{_digits(rng, places, places)}"
+
+
+def _signed(rng: np.random.Generator) -> str:
+    return f"-{_digits(rng, 1, 5)}"
+
+
+def _grouped(rng: np.random.Generator) -> str:
+    """Draw digits in two or three groups: a range, a fraction, a time, thousands behind apostrophes."""
+    mark = ("-", "/", ":", "'", ".", ",")[pick(rng, (0.22, 0.18, 0.25, 0.15, 0.1, 0.1))]
+    if mark == "'":
+        return group_thousands(_amount(rng), mark)
+    groups = 2 if mark == ":" or rng.random() < 0.75 else 3
+    return mark.join(_digits(rng, 1, 2 if mark == ":" else 3) for _ in range(groups))
+
+
+def _with_unit(rng: np.random.Generator) -> str:
+    """Draw a number with its unit behind it."""
+    unit = UNITS[int(rng.integers(len(UNITS)))]
+    return (_digits(rng, 1, 4) if rng.random() < 0.6 else _decimal(rng)) + unit
+
+
+def _sign(rng: np.random.Generator) -> str:
+    return "-" if rng.random() < 0.15 else ""
+
+
+UNITS = ("%", "m", "kg", "km", "l", "h", "°", "°")
+_MEASURED: tuple[tuple[float, Callable[[np.random.Generator], str]], ...] = (
+    (0.42, _decimal),
+    (0.16, _signed),
+    (0.28, _grouped),
+    (0.14, _with_unit),
+)
+
+
+def draw_measured(rng: np.random.Generator) -> str:
+    """Draw a number whose marks carry its meaning; some have signs that are not in ``ALPHABET``."""
+    return _MEASURED[pick(rng, [share for share, _ in _MEASURED])][1](rng)
+
+
+def named(sign: str) -> str:
+    """Return what the readers call a sign that is drawn: itself, or ``#`` where they have no name for it."""
+    return sign if sign in ALPHABET else "#"
+
+
 def draw_number(rng: np.random.Generator) -> str:
     """Draw the text of one field."""
     return _KINDS[pick(rng, [share for share, _ in _KINDS])][1](rng)

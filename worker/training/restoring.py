@@ -1,4 +1,4 @@
-"""Bring shipped 8-bit networks back to trainable ones."""
+"""Bring shipped networks back to trainable ones: the line reader and the digit model from 8 bits, the general reader from 16."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from worker.training.digits.net import DigitNet
 from worker.training.digits.production import NOT_A_DIGIT_SHIFT
 from worker.training.fields.net import FieldsNet
+from worker.training.general.net import GeneralNet
 from worker.values import NOT_A_DIGIT
 
 Filters = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -40,6 +41,26 @@ def restore_digit_net(graph: Path, temperature: float) -> DigitNet:
     bias = bias * np.float32(temperature)
     bias[NOT_A_DIGIT] -= NOT_A_DIGIT_SHIFT
     _fill(net, [*filters, (weight * np.float32(temperature), bias)])
+    return net
+
+
+@torch.no_grad()
+def restore_general(graph: Path) -> GeneralNet:
+    """Return the general reader's network; its linear layers' weights have no names in the graph, but an order.
+
+    Raises ValueError where the graph is not that of a general reader.
+    """
+    values = {
+        each.name.removesuffix("_16").removeprefix("net."): numpy_helper.to_array(each).astype(np.float32)
+        for each in onnx.load(graph).graph.initializer
+    }
+    nameless = [values[name].T for name in sorted(values) if name.startswith("onnx::MatMul_")]
+    net = GeneralNet()
+    linear = [name for name, layer in net.named_modules() if isinstance(layer, nn.Linear)]
+    if len(linear) != len(nameless):
+        raise ValueError(f"the graph has {len(nameless)} linear layers, the network has {len(linear)}")
+    values |= {f"{name}.weight": weight for name, weight in zip(linear, nameless, strict=True)}
+    net.load_state_dict({name: torch.from_numpy(values[name].copy()) for name in net.state_dict()})
     return net
 
 

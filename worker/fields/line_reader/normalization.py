@@ -35,8 +35,11 @@ DASH_ASPECT = 1.8
 """A piece at least this many times as wide as high may be a dash."""
 DASH_GAP, FARTHEST_DASH = 0.8, 1.2
 """In heights of the line: the space before a dash that belongs to it, and how much of one is worth reading."""
-LEAST_MINUS = 0.07
-"""In heights of the line: a shorter dab before the digits is a speck."""
+LEAST_MINUS, LEAST_POINT = 0.07, 0.05
+"""In heights of the line: a shorter dab before the digits is a speck, and so is a smaller point at their feet."""
+SMALLEST_DAB_PX = 3
+HIGHEST_POINT, POINT_LEVELS = 0.5, (0.55, 1.35)
+"""In heights of the line: how high a point or comma before the digits may be, and where its middle lies."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +68,7 @@ class Line:
 class _Pieces(NamedTuple):
     """Connected ink: the ``boxes`` (n, 5) and ``centres`` (n, 2) of writing, and the boxes of what may be ``dashes``.
 
-    Rules, frames and specks are not writing; short rules may be dashes, and ``dabs`` no higher than wide minus signs.
+    Rules, frames and specks are not writing; short rules may be dashes, and ``dabs`` minus signs and points.
     ``every`` (n, 4) has the boxes of specks, too.
     """
 
@@ -98,7 +101,7 @@ def normalize_line(grey: Grey) -> Line:
     if extent is None:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
     top, bottom, left, right, ink = extent
-    left, right = _reach_minus(pieces.dabs, top, bottom, left), _reach_dashes(pieces.dashes, top, bottom, right)
+    left, right = _reach_before(pieces.dabs, top, bottom, left), _reach_dashes(pieces.dashes, top, bottom, right)
     if working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT:  # small writing in a large crop: look closer
         margin = 0.6 * (bottom - top)
         y, x = (max(0, int((v - margin) / working)) for v in (top, left))
@@ -148,9 +151,10 @@ def _find_writing(darkness: Grey) -> _Pieces:
     boxes, centres = stats[1:], centres[1:]
     keep = _is_writing(boxes, darkness.shape)
     either = np.concatenate([boxes, find_pieces(rules).stats[1:]]) if rules.any() else boxes  # long dashes, too
+    dabs = either[either[:, cv2.CC_STAT_AREA] >= SMALLEST_DAB_PX]
     either = either[either[:, cv2.CC_STAT_AREA] >= 6]
     flatness = either[:, cv2.CC_STAT_WIDTH] / either[:, cv2.CC_STAT_HEIGHT]
-    return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], either[flatness >= 1], boxes[:, :4])
+    return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], dabs, boxes[:, :4])
 
 
 def _reach_dashes(dashes: NDArray[Any], top: float, bottom: float, right: float) -> float:
@@ -164,12 +168,15 @@ def _reach_dashes(dashes: NDArray[Any], top: float, bottom: float, right: float)
     return reached
 
 
-def _reach_minus(dabs: NDArray[Any], top: float, bottom: float, left: float) -> float:
-    """Return a line's left end with the minus sign before its first digit, which may be no longer than a dab."""
+def _reach_before(dabs: NDArray[Any], top: float, bottom: float, left: float) -> float:
+    """Return a line's left end with the minus sign or the point before its first digit."""
     height, start = bottom - top, left
     for first, upper, width, thickness, _ in dabs.tolist():
         level, gap = (upper + thickness / 2 - top) / height, left - first - width
-        if 0.1 < level < 1.1 and -0.3 * height < gap < DASH_GAP * height and LEAST_MINUS * height < width < 3 * height:
+        is_minus = width >= thickness and 0.1 < level < 1.1 and LEAST_MINUS * height < width < 3 * height
+        is_small = LEAST_POINT * height < max(width, thickness) < HIGHEST_POINT * height
+        is_point = is_small and POINT_LEVELS[0] < level < POINT_LEVELS[1]
+        if (is_minus or is_point) and -0.3 * height < gap < DASH_GAP * height:
             start = min(start, max(first, left - FARTHEST_DASH * height))
     return start
 

@@ -21,7 +21,7 @@ from worker.fields.line_reader.decoding import ALPHABET
 from worker.fields.line_reader.normalization import LINE_HEIGHT, WIDTH_STRIDE, Line, normalize_line
 from worker.synthesis.fields import FieldSample, draw_blank_field, draw_field
 from worker.synthesis.glyphs import GlyphSource
-from worker.synthesis.numbers import draw_number
+from worker.synthesis.numbers import draw_measured, draw_number, named
 from worker.training.fields.glyphs import load_shape_bank
 
 Lines = NDArray[np.uint8]
@@ -35,6 +35,8 @@ LEAST_OF_DIGIT, LEAST_OF_MARK = 0.65, 0.25
 """Least share of a character's width and height in the line to be in the target; the stub of a dash is a dash."""
 STRUCK_SHARE = 0.03
 """Share of fields with struck digits, beside those that the texts themselves spoil."""
+MEASURED_SHARE = 0.3
+"""Share of texts whose marks carry their meaning: decimals, signs, times, units."""
 BLANK_SHARE = 0.16
 """Share of empty fields that are drawn; about half of them show nothing that looks like ink and are left out."""
 
@@ -72,7 +74,7 @@ def line_of(sample: FieldSample, line: Line) -> LineSample | None:
     """Return a drawn field's normalized line with the characters it shows; None where it is not fit to train on."""
     image = line.image
     shown = find_shown(line, sample)
-    target = np.array([ALPHABET.index(c) for c, kept in zip(sample.text, shown, strict=True) if kept], np.int64)
+    target = np.array([ALPHABET.index(named(c)) for c, kept in zip(sample.text, shown, strict=True) if kept], np.int64)
     repeats = int((target[1:] == target[:-1]).sum())
     if image.shape[1] > MAX_TRAINING_WIDTH or image.shape[1] // WIDTH_STRIDE < len(target) + repeats:
         return None
@@ -102,6 +104,8 @@ def _draw_blank_line(rng: np.random.Generator) -> LineSample | None:
 
 def draw_text(rng: np.random.Generator) -> str:
     """Draw a text; long and spoilt ones and those with hundredths are rarer, because they cost most and occur least."""
+    if rng.random() < MEASURED_SHARE:
+        return draw_measured(rng)
     text = draw_number(rng)
     rare = "#" in text or "/100" in text or sum(c.isdigit() for c in text) > 8
     return draw_number(rng) if rare and rng.random() < 0.6 else text

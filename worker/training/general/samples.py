@@ -22,6 +22,7 @@ from worker.fields.line_reader.normalization import Line, normalize_line
 from worker.synthesis.fields import FieldSample, draw_blank_field, draw_field
 from worker.synthesis.glyphs import GlyphSource
 from worker.synthesis.pens import draw_written_number
+from worker.synthesis.numbers import named
 from worker.training.fields.glyphs import load_shape_bank
 from worker.training.fields.samples import STRUCK_SHARE, Drawer, LineSample, draw_text
 from worker.training.general.pens import PenBank, load_pen_bank
@@ -88,7 +89,7 @@ def cut_sample(rng: np.random.Generator, sample: FieldSample, line: Line) -> Lin
     shown = _find_shown(sample, extent, scale)
     if shown is None or not GENERAL_STRIDE < width < MOST_TRAINING_WIDTH:
         return None
-    target = np.array([ALPHABET.index(c) for c, kept in zip(sample.text, shown, strict=True) if kept], np.int64)
+    target = np.array([ALPHABET.index(named(c)) for c, kept in zip(sample.text, shown, strict=True) if kept], np.int64)
     repeats = int((target[1:] == target[:-1]).sum())
     cut = cut_extent(sample.grey, extent)[:, : round(width)]
     if width // GENERAL_STRIDE < len(target) + repeats or cut.std() < LEAST_CONTRAST:

@@ -56,6 +56,21 @@ class ReadersPlan:
     capacity: int = 1_000_000
     line_batches: int = 5
 
+    @classmethod
+    def going_on(cls, minutes: float, seed: int, drawers: int) -> ReadersPlan:
+        """Return a plan that starts from shipped weights of both readers, on a machine without a GPU."""
+        return cls(
+            minutes,
+            seed,
+            drawers,
+            batch=96,
+            rate=1.5e-4,
+            head_rate=3e-4,
+            line_rate=5e-4,
+            warmup_steps=50,
+            most_uses=2.0,
+        )
+
 
 class GeneralLearner:
     """The general reader, its running average and AdamW."""
