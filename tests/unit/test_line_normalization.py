@@ -162,3 +162,17 @@ def test_a_line_reaches_to_the_dash_behind_its_last_digit(length: float) -> None
 def test_a_line_does_not_reach_to_what_is_far_below_or_is_a_rule() -> None:
     for far in ((1.5, 0.6, 0.5), (0.4, 0.6, 1.15), (0.2, 5.0, 0.5)):
         assert _reach(*_with_strokes(far)) < 0.3, far
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.15])
+def test_a_line_reaches_to_the_point_or_comma_before_its_first_digit(drop: float) -> None:
+    """The reader saw `.75` from the 7 on, and read 75."""
+    grey = cv2.copyMakeBorder(draw_clean(), 0, 0, 400, 0, cv2.BORDER_CONSTANT, value=250)
+    sample = draw_field(np.random.default_rng(0), "407283", clean=True)
+    left, height = 400 + float(sample.boxes[:, 0].min()), float(sample.boxes[:, 3].max())
+    foot, size = float(sample.boxes[:, 1].min()) + height, 0.1 * height
+    before = normalize_line(grey)
+    x, y = round(left - 0.4 * height), round(foot - size / 2)
+    cv2.line(grey, (x, y), (x, round(y + drop * height)), 30, round(size))
+    reached = normalize_line(grey)
+    assert before.to_crop_x(0) - reached.to_crop_x(0) == pytest.approx(0.4 * height, abs=0.15 * height)

@@ -17,19 +17,24 @@ from worker.fields.line_reader.decoding import ALPHABET  # noqa: E402
 from worker.fields.line_reader.general_line import FILL  # noqa: E402
 from worker.fields.line_reader.normalization import normalize_line  # noqa: E402
 from worker.models.card import card_path, read_card  # noqa: E402
-from worker.models.runtime import DIGITS, LINE_READER, MODELS_DIR  # noqa: E402
+from worker.models.runtime import DIGITS, GENERAL, LINE_READER, MODELS_DIR  # noqa: E402
 from worker.synthesis.fields import draw_field  # noqa: E402
 from worker.training.digits.production import calibrated  # noqa: E402
 from worker.training.fields.net import FieldsNet  # noqa: E402
 from worker.training.fields.samples import LineSample, line_of, stack_lines  # noqa: E402
 from worker.training.fields.train import UNREADABLE, ctc_loss  # noqa: E402
-from worker.training.general.net import GeneralNet  # noqa: E402
+from worker.training.general.net import GeneralNet, Shipped  # noqa: E402
 from worker.training.general.samples import cut_sample  # noqa: E402
 from worker.training.readers import train  # noqa: E402
 from worker.training.readers.bank import Bank  # noqa: E402
 from worker.training.readers.drawing import CONTENT_WIDTHS, MOST_TARGETS, Chunk, View, pack  # noqa: E402
 from worker.training.readers.variation import vary_cuts, vary_lines  # noqa: E402
-from worker.training.restoring import fill_normalizations, restore_digit_net, restore_networks  # noqa: E402
+from worker.training.restoring import (  # noqa: E402
+    fill_normalizations,
+    restore_digit_net,
+    restore_general,
+    restore_networks,
+)
 
 pytestmark = pytest.mark.train
 CPU = torch.device("cpu")
@@ -127,7 +132,32 @@ def test_the_shipped_networks_come_back_as_they_read() -> None:
         assert all(float(norm.running_var.max()) < 1e4 and float(norm.weight.detach().std()) > 0 for norm in norms)
 
 
+def test_the_shipped_general_reader_comes_back_as_it_reads() -> None:
+    from onnxruntime import InferenceSession
+
+    cuts = np.random.default_rng(0).integers(0, 255, (2, 48, 160), dtype=np.uint8)
+    shipped = InferenceSession(MODELS_DIR / GENERAL).run(None, {"lines": cuts})[0]
+    with torch.no_grad():
+        answers = Shipped(restore_general(MODELS_DIR / GENERAL)).eval()(torch.from_numpy(cuts)).numpy()
+    assert np.abs(answers - shipped).max() < 1e-3
+
+
+def test_a_training_that_goes_on_keeps_the_first_layers_of_the_general_reader() -> None:
+    cuts, _ = _pairs(4)
+    plan = train.ReadersPlan.going_on(1.0, 0, 1)
+    learner = train.GeneralLearner(GeneralNet(), plan, CPU)
+    before = {name: weights.clone() for name, weights in learner.net.state_dict().items()}
+    train.take_step(
+        learner, _bank("general", cuts).batch(np.random.default_rng(0), 2), 1.0, plan, train.ReadersState([])
+    )
+    moved = {name for name, weights in learner.net.state_dict().items() if not torch.equal(weights, before[name])}
+    assert any(name.startswith("backbone.12") for name in moved) and "head.weight" in moved
+    assert not {name for name in moved if name.startswith(tuple(f"backbone.{i}." for i in range(11)))}
+
+
 def test_a_graph_of_other_networks_is_refused() -> None:
+    with pytest.raises(ValueError, match="linear layers"):
+        restore_general(MODELS_DIR / LINE_READER)
     with pytest.raises(ValueError, match="layers with weights"):
         restore_networks(MODELS_DIR / LINE_READER, count=3)
     with pytest.raises(ValueError, match="layers with weights"):

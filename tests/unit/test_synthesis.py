@@ -13,7 +13,7 @@ from worker.synthesis.allographs import ALLOGRAPHS, LETTERS
 from worker.synthesis.digits import add_remnants, draw_digit, draw_non_digit
 from worker.synthesis.fields import DEEPEST_OVERLAP, _neighbouring_rows, _tilt, draw_field, write_line
 from worker.synthesis.glyphs import draw_chain, draw_hand, shape_from_strokes
-from worker.synthesis.numbers import ALPHABET, draw_number, group_lakhs, group_thousands
+from worker.synthesis.numbers import ALPHABET, draw_measured, draw_number, group_lakhs, group_thousands, named
 from worker.synthesis.pen import GlyphBank, Pen, draw_ink, repen, shape_of_image, thin
 
 
@@ -229,3 +229,17 @@ def test_rows_above_and_below_reach_into_a_field_beside_its_line() -> None:
         beside += list((inside[:, 1] < box[1]) | (inside[:, 1] > box[3]))
     assert reaching > 30
     assert np.mean(beside) > 0.8  # tall digits and tails may touch the line, as on paper
+
+
+def test_measured_numbers_are_drawn_with_every_sign_and_named_by_the_readers_alphabet() -> None:
+    rng = np.random.default_rng(4)
+    texts = [draw_measured(rng) for _ in range(400)]
+    assert {sign for text in texts for sign in text} == set("0123456789.,-/:'%°mkglh")
+    assert {named(sign) for text in texts for sign in text} == set("0123456789.,-/#")
+    assert any(text[0] in ".," for text in texts) and any(text[0] == "-" for text in texts)
+    for text in texts[:30]:
+        sample = draw_field(rng, text, clean=True)
+        assert sample.text == text and len(sample.boxes) == len(text)
+        for sign, (x, y, w, h) in zip(text, sample.boxes.round().astype(int).tolist(), strict=True):
+            ink = sample.grey[max(0, y) : y + h, max(0, x) : x + w]
+            assert ink.min() < np.median(sample.grey) - 25, (text, sign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,7 +163,8 @@ def train_readers(
 ) -> None:
     """Train the general reader and the line reader together on one stream of drawn fields: for a machine with a GPU.
 
-    The line reader's networks begin with the shipped weights, the general reader as --start says. The weights are kept in --folder, so that one machine can train and another export and calibrate them (--ship-only).
+    The line reader's networks begin with the shipped weights, the general reader as --start says. The weights are
+    kept in --folder, so that one machine can train and another export and calibrate them (--ship-only).
     """
     try:
         from worker.training.general.net import load_pretrained
@@ -170,22 +172,22 @@ def train_readers(
         from worker.training.readers.model import ship_readers
         from worker.training.readers.train import ReadersPlan
         from worker.training.readers.train import train_readers as train
-        from worker.training.restoring import restore_networks
+        from worker.training.restoring import restore_general, restore_networks
     except ModuleNotFoundError as error:
         raise IcrError(NEEDS.format(error.name)) from error
-    from worker.models.runtime import LINE_READER, MODELS_DIR
+    from worker.models.runtime import GENERAL, LINE_READER, MODELS_DIR
 
     found, models_dir = _data_dir(data_dir), models or MODELS_DIR
-    graph = fetch_pretrained(folder)
+    goes_on = start == "shipped"
+    begin = restore_general(models_dir / GENERAL) if goes_on else load_pretrained(fetch_pretrained(folder))
     if not ship_only:
-        plan = ReadersPlan(minutes=minutes, seed=seed, drawers=drawers)
-        lines = restore_networks(models_dir / LINE_READER)
-        train(plan, load_pretrained(graph), lines, found, folder, report=click.echo)
+        plan = (ReadersPlan.going_on if goes_on else ReadersPlan)(minutes, seed, drawers)
+        train(plan, copy.deepcopy(begin), restore_networks(models_dir / LINE_READER), found, folder, report=click.echo)
     weights = folder / "readers.pt"
     if not weights.exists():
         raise IcrError(f"there are no trained weights in {folder}: leave --ship-only out")
     general, fields = ship_readers(
-        weights, load_pretrained(graph), data_dir=found, models_dir=models_dir, report=click.echo
+        weights, begin, begins_shipped=goes_on, data_dir=found, models_dir=models_dir, report=click.echo
     )
     click.echo(f"general {general.version}")
     _print_promise(fields)

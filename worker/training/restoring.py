@@ -1,4 +1,4 @@
-"""Bring shipped networks back to trainable ones: the line reader and the digit model from 8 bits, the general reader from 16."""
+"""Bring shipped networks, which keep their weights in 8 or 16 bits, back to trainable ones."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from worker.fields.line_reader.general_line import (
 from worker.fields.line_reader.normalization import Line, normalize_line
 from worker.synthesis.fields import FieldSample, draw_blank_field, draw_field
 from worker.synthesis.glyphs import GlyphSource
-from worker.synthesis.pens import draw_written_number
 from worker.synthesis.numbers import named
+from worker.synthesis.pens import draw_written_number
 from worker.training.fields.glyphs import load_shape_bank
 from worker.training.fields.samples import STRUCK_SHARE, Drawer, LineSample, draw_text
 from worker.training.general.pens import PenBank, load_pen_bank

@@ -9,41 +9,48 @@ from typing import Any
 import torch
 
 from worker.models.card import ModelCard, card_path, read_card
-from worker.models.runtime import LINE_READER, MODELS_DIR
+from worker.models.runtime import GENERAL, LINE_READER, MODELS_DIR
 from worker.training.fields.model import TrainedNet, make_model
 from worker.training.fields.net import FieldsNet
 from worker.training.general.model import make_general_model
 from worker.training.general.net import GeneralNet
 from worker.training.general.train import SHARE_OF_TUNED, follow
 
+SHARE_GONE_ON = 1.0
+"""Where the shipped weights lie between those of the version before and the trained ones."""
+
 
 def ship_readers(
     weights: Path,
-    published: GeneralNet,
+    begin: GeneralNet,
     *,
+    begins_shipped: bool,
     data_dir: Path,
     models_dir: Path = MODELS_DIR,
     report: Callable[[str], None] = print,
 ) -> tuple[ModelCard, ModelCard]:
     """Export both readers, calibrate them, and write their models and cards; the former card tells what went before.
 
-    The general reader lies ``SHARE_OF_TUNED`` of the way from the published weights to the trained ones.
+    The general reader lies between the weights that it began with, published or shipped, and the trained ones.
     """
     content = torch.load(weights, weights_only=True, map_location="cpu")
     first, *others = content["averaged"]
-    general = _general_to_ship(published, first)
+    general = _general_to_ship(begin, first, SHARE_GONE_ON if begins_shipped else SHARE_OF_TUNED)
     counts = {"lines": content["lines"]["general"], "drawn": content["drawn"]["general"]}
     settings = {**counts, "minutes": round(content["minutes"], 1), "device": content["device"]}
+    if begins_shipped:
+        former = read_card(card_path(models_dir / GENERAL))
+        settings["before"] = {"version": former.version, **former.settings}
     card = make_general_model(general, settings, models_dir=models_dir, report=report)
     trained = _line_networks(others, content, read_card(card_path(models_dir / LINE_READER)))
     return card, make_model(trained, data_dir=data_dir, models_dir=models_dir, report=report)
 
 
-def _general_to_ship(published: GeneralNet, weights: dict[str, torch.Tensor]) -> GeneralNet:
+def _general_to_ship(begin: GeneralNet, weights: dict[str, torch.Tensor], share: float) -> GeneralNet:
     tuned = GeneralNet()
     tuned.load_state_dict(weights)
-    shipped = published.requires_grad_(False).eval()
-    follow(shipped, tuned, 1 - SHARE_OF_TUNED)
+    shipped = begin.requires_grad_(False).eval()
+    follow(shipped, tuned, 1 - share)
     return shipped
 
 

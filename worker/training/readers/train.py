@@ -40,7 +40,7 @@ class ReadersPlan:
 
     ``most_uses`` is how often a picture is used on average at most, with another variation each time; training waits
     for drawings before it uses them oftener. ``line_batches`` is how many batches the line reader's networks take for
-    ten of the general reader's. ``kept_layers`` of the general reader's backbone keep their weights: with 11 of 15, a step
+    ten of the general reader's. The first ``kept_layers`` of its backbone keep their weights: with 11 of 15, a step
     takes half the time.
     """
 
