@@ -13,8 +13,9 @@ from worker.fields.judging.loose_marks import Place, changes_meaning, find_loose
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.reading import read_fields
 from worker.models.runtime import load_recognizers
-from worker.synthesis.fields import draw_field, write_line
+from worker.synthesis.fields import draw_field
 from worker.synthesis.glyphs import draw_hand
+from worker.synthesis.lines import write_line
 from worker.synthesis.pen import Pen, draw_ink
 from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Grey, Recognizers
 

@@ -11,8 +11,9 @@ import pytest
 
 from worker.synthesis.allographs import ALLOGRAPHS, LETTERS
 from worker.synthesis.digits import add_remnants, draw_digit, draw_non_digit
-from worker.synthesis.fields import DEEPEST_OVERLAP, _neighbouring_rows, _tilt, draw_field, write_line
+from worker.synthesis.fields import _neighbouring_rows, _tilt, draw_field
 from worker.synthesis.glyphs import draw_chain, draw_hand, shape_from_strokes
+from worker.synthesis.lines import DEEPEST_OVERLAP, write_line
 from worker.synthesis.numbers import ALPHABET, draw_measured, draw_number, group_lakhs, group_thousands, named
 from worker.synthesis.pen import GlyphBank, Pen, draw_ink, repen, shape_of_image, thin
 

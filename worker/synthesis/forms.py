@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from schemas.rules import DateRule
 from worker.registration.fiducials import marker_picture
-from worker.synthesis.fields import NOTHING, WrittenLine, write_cells, write_line
 from worker.synthesis.glyphs import Hand, shape_from_strokes
+from worker.synthesis.lines import NOTHING, WrittenLine, write_cells, write_line
 from worker.synthesis.paper import add_ink
 from worker.synthesis.pen import Pen, draw_ink
 from worker.values import Grey

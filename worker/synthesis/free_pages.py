@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.synthesis.fields import WrittenLine, write_cells, write_line
 from worker.synthesis.forms import write_on
 from worker.synthesis.glyphs import GlyphSource, Hand, draw_hand, pick
+from worker.synthesis.lines import WrittenLine, write_cells, write_line
 from worker.synthesis.pages import photograph
 from worker.synthesis.paper import binarize, cut_texture
 from worker.synthesis.pen import Pen

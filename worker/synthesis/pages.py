@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.synthesis.fields import write_line
 from worker.synthesis.forms import FormSample, write_on
 from worker.synthesis.glyphs import Hand
+from worker.synthesis.lines import write_line
 from worker.synthesis.paper import add_shadow, cut_texture
 from worker.synthesis.pen import Pen
 from worker.values import Grey

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.synthesis.fields import NOTHING, FieldSample, WrittenLine, draw_line_on_paper
+from worker.synthesis.fields import FieldSample, draw_line_on_paper
 from worker.synthesis.glyphs import Shape, segments_of, warp
+from worker.synthesis.lines import NOTHING, WrittenLine
 
 Points = NDArray[Any]
 """(n, 2) float32: x right, y down."""

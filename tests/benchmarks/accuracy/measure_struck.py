@@ -16,9 +16,9 @@ import numpy as np
 from tests.benchmarks.accuracy.measure_blanks import read
 from worker.bootstrap import build_runtime
 from worker.synthesis.alterations import lean
-from worker.synthesis.fields import WrittenLine, write_line
 from worker.synthesis.forms import write_on
 from worker.synthesis.glyphs import Hand, Shape
+from worker.synthesis.lines import WrittenLine, write_line
 from worker.synthesis.pen import Pen
 from worker.synthesis.samples import draw_writer
 from worker.values import FieldStatus, Grey

@@ -15,8 +15,9 @@ from worker.fields.line_reader.alignment import cut_symbols
 from worker.fields.line_reader.decoding import Symbol
 from worker.fields.line_reader.normalization import WIDTH_STRIDE, normalize_line
 from worker.synthesis.alterations import OFF_PLACE, OFF_SIZE, alter_digit, curl_zero, lay_over
-from worker.synthesis.fields import FieldSample, WrittenLine, draw_line_on_paper, write_cells, write_line
+from worker.synthesis.fields import FieldSample, draw_line_on_paper
 from worker.synthesis.glyphs import GlyphSource, draw_hand
+from worker.synthesis.lines import WrittenLine, write_cells, write_line
 from worker.synthesis.paper import add_ink, degrade, draw_paper
 from worker.synthesis.pen import draw_pen
 from worker.synthesis.pens import draw_written_number
