@@ -55,7 +55,7 @@ _KEYS_OF_KINDS: dict[str, tuple[FieldKind, ...]] = {
     "unit": ("number",),
     "currency": ("amount",),
     "cents": ("number", "amount"),
-    "filled": ("amount",),
+    "filled": ("code", "number", "amount"),
     "verify_from": ("number", "amount"),
     "order": ("date",),
 }
@@ -74,8 +74,8 @@ class FieldGrammar(_Strict):
     up to ``decimals`` places, below nothing only if ``signed``, perhaps with a ``unit`` behind it. ``amount`` is money
     in ``currency`` (ISO 4217). ``cents`` says of the decimals of both whether they must be written, may be left out, or
     are the last digits without a mark (``implied``). ``separator`` is the decimal mark; where it is ``either``, the
-    lengths of the groups tell. An amount that is ``filled`` has lines and signs on both sides that only fill its space,
-    as on checks. ``date`` and ``time`` follow ``order`` and the 24 hours. ``mark`` is a tick box, and
+    lengths of the groups tell. What is ``filled`` has lines, signs or crossed cells on both sides that only fill its
+    space, as on checks and tally sheets. ``date`` and ``time`` follow ``order`` and the 24 hours. ``mark`` is a tick box, and
     ``text`` is never read. ``digits`` is the number of digits that are written, or a range; None leaves it open. With
     ``verify`` ``double`` no field is accepted unseen: two keyers must agree, the machine being the first where it is
     sure. With ``verify_from`` that holds for values from there on only, whatever their sign; amounts in minor units.

@@ -10,7 +10,7 @@ from decimal import Decimal
 from schemas.form_template import FieldGrammar
 from schemas.rules import DateRule
 from worker.grammar.misfit import Misfit, MisfitKind, no_value, unexpected
-from worker.grammar.numbers import parse_amount, parse_number
+from worker.grammar.numbers import LINE_FILL, parse_amount, parse_number
 from worker.grammar.times import parse_time, parse_written_date
 from worker.values import Marks, Money, RawReading, RivalMarks, Tick, Value, spell_marks
 
@@ -42,7 +42,7 @@ def parse_written(grammar: FieldGrammar, written: str) -> Value | Misfit | None:
     ``written`` is over the line reader's alphabet. A date of unknown order has no value, and no misfit.
     """
     if grammar.kind == "code":
-        return _parse_code(written)
+        return _parse_code(written, grammar)
     if grammar.kind == "number":
         return parse_number(written, grammar)
     if grammar.kind == "amount":
@@ -74,9 +74,12 @@ def parse_typed(grammar: FieldGrammar, typed: str) -> Value | Misfit | None:
     return parse_written(grammar, text)
 
 
-def _parse_code(written: str) -> str | Misfit:
-    """Return the digits of a code; a point or comma behind them ends a sentence, any other mark is a misfit."""
-    core = written.rstrip(".,")
+def _parse_code(written: str, grammar: FieldGrammar) -> str | Misfit:
+    """Return the digits of a code; a point or comma behind them ends a sentence, any other mark is a misfit.
+
+    In a ``filled`` field, lines, signs and crossed cells on both sides only fill its space.
+    """
+    core = written.strip(LINE_FILL).rstrip(".,") if grammar.filled else written.rstrip(".,")
     if core.isdigit():
         return core
     stray = re.search(r"[^0-9]", core)

@@ -16,7 +16,8 @@ from worker.values import Money
 
 _HUNDREDTHS = re.compile(r"(\d[\d.,]*?)[.,\-#]?(\d\d)/1[0o]{2}")
 """Cents over a hundred: 25 50/100."""
-_LINE_FILL = "$#=-*"
+LINE_FILL = "$#=-*"
+"""Signs that only fill the space of a ``filled`` field, on both sides of its digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _take_apart(written: str, grammar: FieldGrammar) -> _Parts | Misfit:
 def _split_sign(text: str, grammar: FieldGrammar) -> tuple[bool, str]:
     """Return whether a minus sign leads, and the rest; a line that leads may only fill."""
     if grammar.filled:
-        return False, text.lstrip(_LINE_FILL)
+        return False, text.lstrip(LINE_FILL)
     if text.startswith("-") and grammar.signed:
         return True, text[1:].lstrip("$")
     return False, text

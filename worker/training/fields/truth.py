@@ -108,7 +108,7 @@ class _Cutter:
         return self._last[1]
 
 
-def _spec(*, kind: str = "code", cells: int | None = None, digits: Any = None) -> FieldSpec:
+def _spec(*, kind: str = "code", cells: int | None = None, digits: Any = None, filled: bool = False) -> FieldSpec:
     return FieldSpec.model_validate(
         {
             "name": "field",
@@ -117,6 +117,7 @@ def _spec(*, kind: str = "code", cells: int | None = None, digits: Any = None) -
             "layout": "cells" if cells else "free",
             "cells": cells,
             "digits": digits,
+            "filled": filled,
         }
     )
 
@@ -149,10 +150,10 @@ SOURCES: dict[str, tuple[str, Callable[[Row], bool], Callable[[Row, str], FieldS
     "forms_misc_rough_boxes": ("forms_misc", lambda row: "approximate" in row["note"], _comb),
     "parish_row_ids": ("parish_row_ids", _always, lambda _, __: _spec()),
     "weather_tables": ("weather_tables", _always, lambda _, __: _spec()),
-    "comb_forms_photos": ("comb_forms_photos", _always, lambda _, __: _spec(cells=3)),
-    "comb_forms_small": ("comb_forms_small", _always, lambda _, __: _spec(cells=3)),
+    "comb_forms_photos": ("comb_forms_photos", _always, lambda _, __: _spec(cells=3, filled=True)),
+    "comb_forms_small": ("comb_forms_small", _always, lambda _, __: _spec(cells=3, filled=True)),
 }
-"""Name -> folder, which of its rows, and what a reader is told about a field."""
+"""Name -> folder, which of its rows, and what a reader is told about a field: comb forms have a cross for nothing."""
 
 
 def split(fields: Iterable[LabelledField], *, development: bool) -> Iterator[LabelledField]:
