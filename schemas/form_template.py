@@ -70,16 +70,16 @@ _MINOR_DIGITS = {
 class FieldGrammar(_Strict):
     """What may be written in a field, and what it means.
 
-    ``code`` is digits that name something: leading zeros count, and any mark is a doubt. ``number`` is a quantity with
-    up to ``decimals`` places, below nothing only if ``signed``, perhaps with a ``unit`` behind it. ``amount`` is money
-    in ``currency`` (ISO 4217). ``cents`` says of the decimals of both whether they must be written, may be left out, or
-    are the last digits without a mark (``implied``). ``separator`` is the decimal mark; where it is ``either``, the
-    lengths of the groups tell. What is ``filled`` has lines, signs or crossed cells on both sides that only fill its
-    space, as on checks and tally sheets. ``date`` and ``time`` follow ``order`` and the 24 hours. ``mark`` is a tick
-    box, and ``text`` is never read. ``digits`` is the number of digits that are written, or a range; None leaves it open. With
-    ``verify`` ``double`` no field is accepted unseen: two keyers must agree, the machine being the first where it is
-    sure. With ``verify_from`` that holds for values from there on only, whatever their sign; amounts in minor units.
-    ``rules`` are checks of the value (``schemas.rules``).
+    ``code`` is digits that name something: leading zeros count, and any mark is a doubt. ``number`` is a quantity
+    with up to ``decimals`` places, below nothing only if ``signed``, perhaps with a ``unit`` behind it. ``amount``
+    is money in ``currency`` (ISO 4217). ``cents`` says of the decimals of both whether they must be written, may be
+    left out, or are the last digits without a mark (``implied``). ``separator`` is the decimal mark; where it is
+    ``either``, the lengths of the groups tell. What is ``filled`` has lines, signs or crossed cells on both sides
+    that only fill its space, as on checks and tally sheets. ``date`` and ``time`` follow ``order`` and the 24
+    hours. ``mark`` is a tick box, and ``text`` is never read. ``digits`` is the number of digits that are written,
+    or a range; None leaves it open. With ``verify`` ``double`` no field is accepted unseen: two keyers must agree,
+    the machine being the first where it is sure. With ``verify_from`` that holds for values from there on only,
+    whatever their sign; amounts in minor units. ``rules`` are checks of the value (``schemas.rules``).
     """
 
     kind: FieldKind = "code"
