@@ -67,6 +67,17 @@ def test_a_dab_before_the_digits_is_a_mark(dab: tuple[float, float], recognizers
     assert sum([mark.place for mark in marks] == [Place.BEFORE] for marks in found) >= 6
 
 
+def test_a_dab_on_patterned_paper_is_a_mark(recognizers: Recognizers) -> None:
+    found = []
+    for seed in range(8):
+        grey = write(seed, "75", dab=(-0.3, 0.97))
+        paper = grey.copy()
+        for x, y in ((20, 12), (50, 20), (90, 10), (130, 14), (20, 110), (60, 118), (100, 112), (150, 120)):
+            cv2.circle(paper, (x, y), 4, 130, -1, cv2.LINE_AA)
+        found.append(find_loose_marks(see(np.minimum(grey, paper), recognizers)))
+    assert sum(Place.BEFORE in [mark.place for mark in marks] for marks in found) >= 6
+
+
 def test_a_dab_at_the_top_behind_the_digits_is_a_mark(recognizers: Recognizers) -> None:
     seen = [see(write(seed, "21", dab=(0.25, 0.05), after=2), recognizers) for seed in range(8)]
     assert sum(changes_meaning(one) or "#" in one.written for one in seen) >= 6

@@ -12,7 +12,7 @@ from worker.calibration import FieldCalibration
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.evidence import gather_evidence
 from worker.fields.judging.loose_marks import changes_meaning
-from worker.fields.judging.overlooked_marks import find_altered, find_struck, finds_point
+from worker.fields.judging.overlooked_marks import find_altered, find_struck
 from worker.fields.judging.printed_digits import look_printed, number_a_box
 from worker.fields.judging.rim import is_cut_by_rim
 from worker.fields.line_reader.decoding import Candidate
@@ -43,7 +43,7 @@ def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     doubts += doubt_alterations({*find_struck(seen), *find_altered(seen)})
     if is_cut_by_rim(seen):
         doubts.append(Doubt(DoubtKind.MAY_BE_PART))
-    if finds_point(seen) or changes_meaning(seen):
+    if changes_meaning(seen):
         doubts.append(Doubt(DoubtKind.UNREAD_MARK))
     doubts += _doubt_slashes(seen)
     may_hold_print = seen.crop.registration is not None and seen.crop.spec.print is None

@@ -37,6 +37,8 @@ INNER = 0.15
 """A piece further within a digit than this share of its width is a broken piece of it."""
 MOST_ALIKE, MOST_ON_A_ROW = 3, 2
 """More pieces of a mark's size are grain, and more at one height the dots of a rule."""
+ALIKE_DARK = 0.75
+"""Pieces paler than this share of a mark are the pattern of the paper under it."""
 
 
 class Place(Enum):
@@ -116,10 +118,11 @@ def _find(ink: _Ink, taken: list[Box]) -> list[LooseMark]:
     solid = small & (np.minimum(w, h) >= THINNEST * pen) & (area >= LEAST_AREA * pen**2)
     solid &= (area >= SOLID * w * h) & (weight >= DARK_BEFORE * dark * area)
     solid &= (stats[:, :2] > 0).all(axis=1) & (stats[:, :2] + stats[:, 2:4] < ink.mask.shape[::-1]).all(axis=1)
-    if solid.sum() > MOST_ALIKE:
-        return []
+    darkness = weight / np.maximum(area, 1)
     found = []
     for i in np.flatnonzero(solid):
+        if (solid & (darkness >= ALIKE_DARK * darkness[i])).sum() > MOST_ALIKE:
+            continue
         on_its_row = small & (np.abs(y - y[i]) < 0.1 * height)
         mark = _place(stats[i], ink.digits)
         if mark and mark.place is not Place.BEFORE and weight[i] < DARK * dark * area[i]:

@@ -1,11 +1,9 @@
-"""Find marks by their ink that no reader names: a point before the first digit, a line through one.
+"""Find digits that no longer count by their ink: one with a line through it, and one that was written over.
 
 Readers that were taught on numbers look for digits, and a struck digit is still one to them.
 """
 
 from __future__ import annotations
-
-import statistics
 
 import cv2
 import numpy as np
@@ -13,14 +11,6 @@ from numpy.typing import NDArray
 
 from worker.fields.line_reader.alignment import INK, Cut
 from worker.fields.line_reader.transcription import Transcript
-from worker.imaging.pieces import find_pieces
-
-SMALLEST_POINT, LARGEST_POINT = 0.08, 0.3
-"""Sides of a written point, in heights of a digit."""
-NEAR_POINT = 0.7
-"""A point stands this near before its digit, in heights."""
-FOOT = (0.75, 1.2)
-"""Where its middle lies between the digits' top and foot."""
 
 STRIKE_SHARE, LEAST_RUN, STEEPEST_PX = 0.8, 0.6, 2
 """Least length of a line through a digit, in widths and in heights of it, and its largest rise.
@@ -35,29 +25,6 @@ WITH_BAR = "472"
 """Digits that have a flat bar of their own, or end in one."""
 ALTERED = 0.5
 """The witness's answer from which a digit is doubted; its export puts its threshold here."""
-
-
-def finds_point(seen: Transcript) -> bool:
-    """Tell whether a point stands before the first digit and is in no mark's box: .75 is not 75."""
-    if not seen.cuts:
-        return False
-    ink = (seen.line.image > INK).astype(np.uint8)
-    height = float(statistics.median(cut.box.h for cut in seen.cuts))
-    top = float(statistics.median(cut.box.y for cut in seen.cuts))
-    left = min(cut.box.x for cut in seen.cuts)
-    taken = [cut.box for cut in (*seen.cuts, *seen.marks)]
-    stats = find_pieces(ink).stats
-    points = [
-        (x, y, w, h)
-        for x, y, w, h, area in stats[1:].tolist()
-        if SMALLEST_POINT * height <= min(w, h) and max(w, h) <= LARGEST_POINT * height and area > 0.5 * w * h
-    ]
-    if len(points) != 1:  # dotted rules and grain have many
-        return False
-    ((x, y, w, h),) = points
-    inside = any(b.x < x + w / 2 < b.x + b.w and b.y < y + h / 2 < b.y + b.h for b in taken)
-    level = (y + h / 2 - top) / height
-    return not inside and 0 <= left - (x + w) < NEAR_POINT * height and FOOT[0] < level < FOOT[1]
 
 
 def find_altered(seen: Transcript) -> tuple[int, ...]:
