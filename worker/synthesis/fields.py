@@ -19,9 +19,9 @@ from worker.synthesis.glyphs import (
 from worker.synthesis.lines import NOTHING, WrittenLine, write_cells, write_line
 from worker.synthesis.marks import MARKS, draw_scribble, strike_through
 from worker.synthesis.numbers import draw_number
-from worker.synthesis.paper import Paper, add_ink, degrade, draw_paper
+from worker.synthesis.paper import Paper, add_ink, binarize, degrade, draw_paper
 from worker.synthesis.pen import Pen, draw_ink, draw_pen
-from worker.synthesis.printing import WritingPlace, print_around
+from worker.synthesis.printing import WritingPlace, print_around, print_worn_rule
 from worker.values import Grey
 
 MAX_WIDTH_PX = 1400
@@ -46,6 +46,7 @@ def draw_field(
     in_cells: bool | None = None,
     real_share: float = 0.4,
     struck_share: float = 0.0,
+    worn_share: float = 0.0,
 ) -> FieldSample:
     """Draw one field with its truth.
 
@@ -65,6 +66,8 @@ def draw_field(
         The share of fields that take their digits from ``glyphs``.
     struck_share : float
         The share of fields of which a run of digits, or the whole number, is struck out: ``#`` each in the truth.
+    worn_share : float
+        The share of fields with remnants of a dotted rule at the digits' feet, half of them in black and white.
     """
     text = draw_number(rng) if text is None else text
     digits = "0123456789" if "#" in text else text
@@ -75,7 +78,7 @@ def draw_field(
     line = write_cells(rng, hand, text, pitch) if in_cells else write_line(rng, hand, text, pen.width)
     if struck_share and rng.random() < struck_share:
         text, line = _strike_run(rng, text, line)
-    return _photograph(rng, text, line, pen, pitch, clean)
+    return _photograph(rng, text, line, pen, pitch, clean, worn_share=worn_share)
 
 
 def _strike_run(rng: np.random.Generator, text: str, line: WrittenLine) -> tuple[str, WrittenLine]:
@@ -130,8 +133,10 @@ def _photograph(
     pitch: float,
     clean: bool,
     row_share: float = ROW_SHARE,
+    worn_share: float = 0.0,
 ) -> FieldSample:
     """Put a written line on paper at a random size and give back pixels and boxes."""
+    is_worn = bool(worn_share) and rng.random() < worn_share
     low, high = _extent_of(line)
     margins = rng.uniform(0.02, 0.35, 4) if rng.random() < 0.6 else rng.uniform(0.1, 1.2, 4)
     if rng.random() < 0.05:  # a tall ledger cell
@@ -154,6 +159,8 @@ def _photograph(
         left, top = float(origin[0]), float(origin[1])
         place = WritingPlace(left, top, height_px, width, height_px * pitch, cells)
         print_around(rng, paper, place, frame_share=0.55 if boxed else 0.22)
+        if is_worn:
+            print_worn_rule(rng, paper, place)
     written = [s for s in (*line.shapes, line.extra) if s is not line.printed and len(s)]
     strokes = np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING
     if not clean and rng.random() < 0.12:
@@ -173,7 +180,10 @@ def _photograph(
         return FieldSample(picture.clip(0, 255).astype(np.uint8), text, boxes)
     if rng.random() < 0.25:
         picture, boxes = _tilt(picture, boxes, float(rng.normal(0, 1.5)))
-    return FieldSample(degrade(rng, picture), text, boxes)
+    seen = degrade(rng, picture)
+    if is_worn and rng.random() < 0.5:
+        seen = binarize(rng, seen)
+    return FieldSample(seen, text, boxes)
 
 
 def _bounds(line: WrittenLine, origin: NDArray[np.float32], height_px: float) -> NDArray[np.float32]:

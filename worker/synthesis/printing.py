@@ -161,6 +161,22 @@ def _print_baseline(rng: np.random.Generator, paper: Grey, place: WritingPlace, 
     draw_rule(paper, (rng.uniform(-20, 0.2 * W), y), (W * rng.uniform(0.8, 1.1), y + rng.normal(0, 1.5)), style)
 
 
+def print_worn_rule(rng: np.random.Generator, paper: Grey, place: WritingPlace) -> None:
+    """Print what a threshold left of a dotted or dashed rule at the digits' feet: its dots look like points."""
+    W = paper.shape[1]
+    size = place.height * rng.uniform(0.03, 0.12)
+    pitch = size * rng.uniform(1.3, 4.0)
+    y, rise = place.top + place.height * rng.normal(1.0, 0.08), rng.normal(0, 0.01)
+    kept, tone = rng.uniform(0.2, 1.0), float(paper.mean()) * rng.uniform(0.05, 0.6)
+    steps = np.arange(rng.uniform(-20, 0.2 * W), W * rng.uniform(0.8, 1.05), pitch)
+    gone = rng.random(len(steps)) > kept
+    gone |= np.sin(np.arange(len(steps)) * rng.uniform(0.05, 0.8) + rng.uniform(0, 6)) > rng.uniform(0.0, 1.3)
+    for x in steps[~gone]:
+        axes = np.maximum(1, np.round(16 * size * rng.uniform(0.3, 0.7) * np.array([rng.uniform(0.8, 2.2), 1]))) / 16
+        middle = (x, y + rise * x + rng.normal(0, 0.15 * size))
+        cv2.ellipse(paper, (middle, (2 * axes[0], 2 * axes[1]), 0.0), tone, -1, cv2.LINE_AA)
+
+
 def _print_stray_rules(rng: np.random.Generator, paper: Grey, style: LineStyle) -> None:
     """Print rules of something else, mostly along the borders."""
     H, W = paper.shape

@@ -31,6 +31,10 @@ BLANK_SHARE, CELLS_SHARE, WRITTEN_SHARE = 0.06, 0.12, 0.25
 """Shares of empty fields, of rows of cells, and whole numbers of real pens; the rest is the generator's fields."""
 REAL_SHARE = 0.35
 """Of the generator's fields: those that take their digits from real writers."""
+WORN_SHARE = 0.18
+"""Of the generator's fields: those with remnants of a dotted rule, whose dots are no decimal points."""
+PLAIN_SHARE = 0.6
+"""Of the fields with such remnants: those with digits alone."""
 WHOLE_CROP_SHARE = 0.08
 """Now and then the whole crop is the cut: the line was not found any closer."""
 SLACK = 0.05
@@ -66,10 +70,18 @@ def draw_training_field(rng: np.random.Generator, shapes: GlyphSource, pens: Pen
     if kind < BLANK_SHARE + WRITTEN_SHARE:
         return draw_written_number(rng, pens.pick_number(rng))
     in_cells = kind < BLANK_SHARE + WRITTEN_SHARE + CELLS_SHARE
-    text = _draw_digits(rng) if in_cells else draw_text(rng)
+    is_worn = not in_cells and rng.random() < WORN_SHARE
+    plain = in_cells or (is_worn and rng.random() < PLAIN_SHARE)
+    text = _draw_digits(rng) if plain else draw_text(rng)
     glyphs = pens if rng.random() < 0.5 else shapes
     return draw_field(
-        rng, text, glyphs=glyphs, real_share=REAL_SHARE, in_cells=in_cells or None, struck_share=STRUCK_SHARE
+        rng,
+        text,
+        glyphs=glyphs,
+        real_share=REAL_SHARE,
+        in_cells=in_cells or None,
+        struck_share=STRUCK_SHARE,
+        worn_share=float(is_worn),
     )
 
 
