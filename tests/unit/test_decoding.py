@@ -21,8 +21,8 @@ from worker.fields.line_reader.decoding import (
     merge_symbols,
     prefer_days,
     resolve_slashes,
-    string_log_probabilities,
 )
+from worker.fields.line_reader.forward import MOST_TOGETHER, held_of_lines, string_log_probabilities
 
 BLANK_CLASS = len(ALPHABET)
 
@@ -159,6 +159,21 @@ def test_the_probability_of_a_string_is_that_of_all_its_paths(length: int) -> No
             expected[strings.index(spelled)] += table[:, rows, path].prod(axis=1)
     found = np.exp(string_log_probabilities(np.log(table[:, : min(length, 3)]), strings))
     assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("most", [1, 3000, MOST_TOGETHER])
+def test_lines_side_by_side_hold_what_each_holds_alone_to_the_last_bit(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.fields.line_reader.forward.MOST_TOGETHER", most)
+    rng = np.random.default_rng(5)
+    lines = []
+    for width, readers, count in zip([9, 1, 40, 9, 17], [2, 1, 2, 1, 2], [3, 1, 6, 1, 4], strict=True):
+        shares = rng.dirichlet(np.full(11, 0.2), (readers, width)).astype(np.float32)
+        strings = ["", *(str(rng.integers(1, 10**6)) for _ in range(count - 1))]
+        lines.append((np.log(shares + np.float32(1e-9)), strings))
+    for together, (merged, strings) in zip(held_of_lines(lines), lines, strict=True):
+        assert together.tobytes() == string_log_probabilities(merged, strings).tobytes()
 
 
 def test_surely_blank_columns_between_digits_change_nothing() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
 from worker.calibration import Pooling
-from worker.fields.line_reader.pooling import Ballot, digits_say, hold_ballot
+from worker.fields.line_reader.pooling import Ballot, Seen, digits_say, hold_ballots
 from worker.fields.line_reader.transcription import choose_string
 from worker.values import Box, DigitReading
 
@@ -27,6 +29,10 @@ def networks(*texts: str) -> np.ndarray:
     return np.stack([reader(text) for text in texts])
 
 
+def hold_one(*seen: Any) -> Ballot:
+    return hold_ballots([Seen(*seen)], Pooling())[0]
+
+
 def cell(digit: str, sure: float = 0.99) -> DigitReading:
     probabilities = np.full(10, (1 - sure) / 9, np.float32)
     probabilities[int(digit)] = sure
@@ -34,19 +40,19 @@ def cell(digit: str, sure: float = 0.99) -> DigitReading:
 
 
 def test_every_reader_s_string_is_on_the_ballot_and_shares_add_up() -> None:
-    ballot = hold_ballot(networks("41", "47"), reader("91"), [cell("2"), cell("1")], Pooling())
+    ballot = hold_one(networks("41", "47"), reader("91"), [cell("2"), cell("1")])
     assert {"41", "47", "91", "21"} <= set(ballot.strings)
     assert ballot.log_probabilities.shape == (len(ballot.strings), 3)
     assert ballot.probabilities().sum() == pytest.approx(1)
 
 
 def test_two_readers_that_agree_outweigh_one_that_does_not() -> None:
-    assert hold_ballot(networks("41", "47"), reader("41"), None, Pooling()).candidates()[0].digits == "41"
-    assert hold_ballot(networks("47", "47"), reader("41", "47", 0.6), None, Pooling()).candidates()[0].digits == "47"
+    assert hold_one(networks("41", "47"), reader("41")).candidates()[0].digits == "41"
+    assert hold_one(networks("47", "47"), reader("41", "47", 0.6)).candidates()[0].digits == "47"
 
 
 def test_without_the_general_reader_the_networks_have_the_whole_say() -> None:
-    ballot = hold_ballot(networks("41", "41"), None, None, Pooling())
+    ballot = hold_one(networks("41", "41"))
     assert ballot.log_probabilities.shape[1] == 2 and ballot.candidates()[0].digits == "41"
 
 
@@ -54,7 +60,7 @@ def test_a_row_is_rather_full_than_not() -> None:
     cells = [cell("4"), cell("1"), cell("7")]
     unsure = reader("417")
     unsure[5] = np.log(np.full(11, 1 / 11))
-    assert hold_ballot(unsure[None], unsure, cells, Pooling()).candidates()[0].digits == "417"
+    assert hold_one(unsure[None], unsure, cells).candidates()[0].digits == "417"
 
 
 def test_single_digits_say_nothing_new_of_strings_of_another_length() -> None:

@@ -8,7 +8,6 @@ blank, so the digits' posterior is decoded over eleven classes and the marks are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +27,6 @@ BLANK = 10
 _DIGITS = "0123456789"
 
 BEAM = 8
-IMPOSSIBLE = 1e-300
-SURELY_BLANK = np.log1p(-1e-4)
 LEAST_DAY = 0.05
 """A day is possible whose share is at least this part of that of a string that is none."""
 NEGLIGIBLE = 1e-3
@@ -155,52 +152,6 @@ def prefer_days(candidates: list[Candidate], order: DateOrder | None) -> list[Ca
     if not days or days[0].probability < LEAST_DAY * best.probability:
         return candidates
     return [days[0], *(c for c in candidates if c is not days[0])]
-
-
-def string_log_probabilities(merged: Floats, strings: Sequence[str]) -> NDArray[np.float64]:
-    """Return what several readers of one line hold of strings of digits: log-probabilities, (U, R) float64.
-
-    The forward algorithm of connectionist temporal classification, all strings and readers side by side.
-
-    Parameters
-    ----------
-    merged
-        (R, T, 11) float32 log-probabilities from ``merge_marks``.
-    strings
-        U strings of digits.
-    """
-    longest = max((len(s) for s in strings), default=0)
-    labels = np.full((len(strings), 2 * longest + 1), BLANK)
-    for row, string in zip(labels, strings, strict=True):
-        row[1 : 2 * len(string) : 2] = [int(d) for d in string]
-    may_skip = np.zeros(labels.shape)
-    may_skip[:, 3::2] = labels[:, 3::2] != labels[:, 1:-2:2]
-    likely = np.exp(_without_repeated_blanks(merged).astype(np.float64))
-    emission = likely.swapaxes(0, 1)[:, :, labels]  # (T, R, U, states)
-    forward, reached = np.zeros(emission[0].shape), np.empty(emission[0].shape)
-    forward[..., :2] = emission[0, ..., :2]
-    most = np.ones((*emission.shape[:3], 1))
-    skipped = np.empty(forward[..., 2:].shape)
-    one_on, two_on, from_one, from_two = reached[..., 1:], reached[..., 2:], forward[..., :-1], forward[..., :-2]
-    for emitted, largest in zip(emission[1:], most[1:], strict=True):  # in place: the arrays are small, and many
-        reached[...] = forward
-        one_on += from_one
-        two_on += np.multiply(from_two, may_skip[:, 2:], out=skipped)
-        np.multiply(reached, emitted, out=forward)
-        np.maximum.reduce(forward, axis=-1, keepdims=True, out=largest)
-        largest += IMPOSSIBLE
-        forward /= largest
-    scale = np.log(np.ascontiguousarray(most[..., 0].transpose(1, 2, 0))).cumsum(axis=-1)[..., -1]
-    last = np.array([2 * len(s) for s in strings])
-    rows = np.arange(len(strings))
-    ends = forward[:, rows, last] + np.where(last > 0, forward[:, rows, last - 1], 0)
-    return np.asarray((np.log(ends + IMPOSSIBLE) + scale).T, np.float64)
-
-
-def _without_repeated_blanks(merged: Floats) -> Floats:
-    """Leave out the columns that are surely blank to all readers and follow such a column: they change nothing."""
-    blank = (merged[:, :, BLANK] > SURELY_BLANK).all(axis=0)
-    return merged[:, np.append(True, ~(blank[1:] & blank[:-1]))]
 
 
 def _extend(beams: dict[str, tuple[float, float]], column: list[float]) -> dict[str, tuple[float, float]]:

@@ -24,17 +24,27 @@ class _Gap:
     """The columns between two digits.
 
     ``signs`` are the marks that are the likeliest class of a column, left to right, each with its class, column and
-    probability; ``chances`` (7,) is how likely each mark is to stand anywhere there, ``at`` (7,) where.
+    probability; ``chances`` are how likely each mark, from ``_FIRST`` on, is to stand anywhere there. ``likely`` (n, 7)
+    are the probabilities of the marks on the gap's own columns, of which ``start`` is the first.
     """
 
     signs: tuple[tuple[int, int, float], ...]
-    chances: NDArray[np.float64]
-    at: NDArray[np.intp]
+    chances: tuple[float, ...]
+    likely: NDArray[np.float64]
+    start: int
 
     @property
     def text(self) -> str:
         """The marks that are likeliest."""
         return "".join(ALPHABET[kind] for kind, _, _ in self.signs)
+
+    def chance(self, kind: int) -> float:
+        """Return how likely a mark is to stand in the gap."""
+        return self.chances[kind - _FIRST]
+
+    def place(self, kind: int) -> int:
+        """Return the column on which a mark is likeliest."""
+        return self.start + int(self.likely[:, kind - _FIRST].argmax())
 
 
 def see_marks(
@@ -68,40 +78,54 @@ def see_marks(
 
 
 def _find_gaps(answer: Floats, digits: Sequence[Symbol]) -> list[_Gap]:
+    """Return the gaps before, between and behind digits on a reader's columns; a gap may have no column."""
     edges = [0, *(column for s in digits for column in (s.start, s.stop)), len(answer)]
-    likely = np.exp(answer.astype(np.float64))
+    bounds = list(zip(edges[::2], edges[1::2], strict=True))
+    likely = np.exp(answer[:, _FIRST:_STOP].astype(np.float64))
+    pairs = likely.copy()
+    pairs[:-1] += likely[1:]  # a mark may lie across two columns
+    wide = [(start, stop) for start, stop in bounds if stop > start]
+    last = [stop - 1 for _, stop in wide]
+    pairs[last] = likely[last]
+    parts = [edge for bound in wide for edge in bound if edge < len(answer)]
+    chances = iter(np.minimum(np.maximum.reduceat(pairs, parts)[::2], 1.0).tolist() if wide else ())
     best = answer.argmax(axis=1)
-    return [_look(likely, best, start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+    marked = np.flatnonzero((best >= _FIRST) & (best < _STOP)).tolist()
+    return [
+        _Gap(_signs(pairs, best, marked, start, stop), tuple(next(chances)), likely[start:stop], start)
+        if stop > start
+        else _Gap((), (0.0,) * (_STOP - _FIRST), likely[:0], start)
+        for start, stop in bounds
+    ]
 
 
-def _look(likely: NDArray[np.float64], best: NDArray[np.intp], start: int, stop: int) -> _Gap:
-    if stop <= start:
-        return _Gap((), np.zeros(_STOP - _FIRST), np.zeros(_STOP - _FIRST, np.intp))
-    part = likely[start:stop, _FIRST:_STOP]
-    pairs = part.copy()
-    pairs[:-1] += part[1:]  # a mark may lie across two columns
-    signs = []
-    for i in range(start, stop):
-        kind = int(best[i])
-        if _FIRST <= kind < _STOP and (i == start or best[i - 1] != kind):
-            signs.append((kind, i, float(min(1.0, pairs[i - start :, kind - _FIRST].max()))))
-    return _Gap(tuple(signs), np.minimum(pairs.max(axis=0), 1.0), start + part.argmax(axis=0))
+def _signs(
+    pairs: NDArray[np.float64], best: NDArray[np.intp], marked: Sequence[int], start: int, stop: int
+) -> tuple[tuple[int, int, float], ...]:
+    """Return class, first column and probability of each run of a mark between two columns."""
+    firsts = [i for i in marked if start <= i < stop and (i == start or best[i - 1] != best[i])]
+    kinds = [int(best[i]) for i in firsts]
+    return tuple(
+        (kind, i, float(min(1.0, pairs[i:stop, kind - _FIRST].max()))) for kind, i in zip(kinds, firsts, strict=True)
+    )
 
 
 def _others(gap: _Gap) -> Iterator[tuple[str, float]]:
     """Yield what else may stand in a gap: one of its marks left out or taken for another, or one mark more."""
+    if not gap.signs and max(gap.chances) < LEAST:
+        return
     seen = {kind for kind, _, _ in gap.signs}
     faint = [_FIRST + i for i, p in enumerate(gap.chances) if p >= LEAST and _FIRST + i not in seen]
     for i, (_, _, probability) in enumerate(gap.signs):
         if 1 - probability >= LEAST:
             yield gap.text[:i] + gap.text[i + 1 :], 1 - probability
         for kind in faint:
-            yield gap.text[:i] + ALPHABET[kind] + gap.text[i + 1 :], float(gap.chances[kind - _FIRST])
+            yield gap.text[:i] + ALPHABET[kind] + gap.text[i + 1 :], gap.chance(kind)
     for kind in faint:
         if any(kind in alike and not seen.isdisjoint(alike) for alike in _ALIKE):
             continue  # one mark that looks like both
-        before = sum(at < gap.at[kind - _FIRST] for _, at, _ in gap.signs)
-        yield gap.text[:before] + ALPHABET[kind] + gap.text[before:], float(gap.chances[kind - _FIRST])
+        before = sum(at < gap.place(kind) for _, at, _ in gap.signs)
+        yield gap.text[:before] + ALPHABET[kind] + gap.text[before:], gap.chance(kind)
 
 
 def ask_general(
@@ -117,7 +141,7 @@ def ask_general(
     weighed: dict[Marks, float] = {}
     for rival in rivals:
         held = [
-            max(float(gap.chances[kind - _FIRST]) for kind in _alike(ALPHABET.index(mark)))
+            max(gap.chance(kind) for kind in _alike(ALPHABET.index(mark)))
             for gap, before, after in zip(gaps, seen, rival.marks, strict=True)
             for mark in after
             if mark not in before

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.calibration import Pooling
-from worker.fields.line_reader.decoding import (
-    Candidate,
-    find_candidates,
-    string_log_probabilities,
-)
+from worker.fields.line_reader.decoding import Candidate, find_candidates
+from worker.fields.line_reader.forward import held_of_lines
 from worker.values import DigitReading
 
 Floats = NDArray[np.float32]
@@ -54,40 +52,52 @@ class Ballot:
         return sorted(shares, key=lambda candidate: (-candidate.probability, candidate.digits))
 
 
-def hold_ballot(
-    networks: Floats, general: Floats | None, cells: Sequence[DigitReading | None] | None, pooling: Pooling
-) -> Ballot:
-    """Pool what the readers of one line hold of every string that one of them sees.
+class Seen(NamedTuple):
+    """What is seen in one line: by the networks and, where it was asked, the general reader; and by a row's cells.
 
-    Parameters
-    ----------
-    networks
-        (R, T, 11) float32 log-probabilities of the line reader's networks, marks and blank merged.
-    general
-        (T', 11) of the general reader, or None where it was not asked.
-    cells
-        What each cell of a row reads, or None for a free field.
-    pooling
-        What each reader's word weighs.
+    ``networks`` (R, T, 11) and ``general`` (T', 11) are float32 log-probabilities, marks and blank merged.
     """
-    of_cells = None if cells is None else [digit for digit in cells if digit is not None]
-    found = [find_candidates(one) for one in (*networks, *(() if general is None else (general,)))]
-    strings = {c.digits for vote in found for c in vote if c.probability > LEAST_LIKELY}
-    if of_cells:
-        strings.add("".join(str(digit.digit) for digit in of_cells))
-    listed = tuple(sorted(strings))
-    columns = [string_log_probabilities(networks, listed)]
-    if general is not None:
-        columns.append(string_log_probabilities(general[None], listed))
-    held = np.concatenate(columns, axis=1)
+
+    networks: Floats
+    general: Floats | None = None
+    cells: Sequence[DigitReading | None] | None = None
+
+
+def hold_ballots(lines: Sequence[Seen], pooling: Pooling) -> list[Ballot]:
+    """Pool what the readers of each line hold of every string that one of them sees.
+
+    ``pooling`` says what each reader's word weighs.
+    """
+    listed = [_list_strings(seen) for seen in lines]
+    asked = [i for i, seen in enumerate(lines) if seen.general is not None]
+    votes = [(seen.networks, strings) for seen, strings in zip(lines, listed, strict=True)]
+    votes += [(general[None], listed[i]) for i in asked if (general := lines[i].general) is not None]
+    held = held_of_lines(votes)
+    of_general = dict(zip(asked, held[len(lines) :], strict=True))
+    return [
+        _pool(seen, strings, networks, of_general.get(i), pooling)
+        for i, (seen, strings, networks) in enumerate(zip(lines, listed, held, strict=False))
+    ]
+
+
+def _list_strings(seen: Seen) -> tuple[str, ...]:
+    """Return the strings that a reader holds for likely, and the one that the cells of a row spell, sorted."""
+    readers = (*seen.networks, *(() if seen.general is None else (seen.general,)))
+    strings = {c.digits for one in readers for c in find_candidates(one) if c.probability > LEAST_LIKELY}
+    cells = [str(digit.digit) for digit in seen.cells or () if digit is not None]
+    return tuple(sorted({*strings, "".join(cells)} if cells else strings))
+
+
+def _pool(seen: Seen, strings: tuple[str, ...], networks: Scores, general: Scores | None, pooling: Pooling) -> Ballot:
+    held = networks if general is None else np.concatenate([networks, general], axis=1)
     of_general = 0.0 if general is None else pooling.general
     weights = np.full(held.shape[1], of_general)
-    weights[: len(networks)] = (1 - of_general) / len(networks)
+    weights[: len(seen.networks)] = (1 - of_general) / len(seen.networks)
     scores = np.maximum(held, DOUBTED_MOST) @ weights
-    if cells is not None:
-        scores += pooling.full_row * np.array([len(string) == len(cells) for string in listed])
-        scores += pooling.cells * _cells_say(of_cells or [], listed)
-    return Ballot(listed, held, scores)
+    if seen.cells is not None:
+        scores += pooling.full_row * np.array([len(string) == len(seen.cells) for string in strings])
+        scores += pooling.cells * _cells_say([digit for digit in seen.cells if digit is not None], strings)
+    return Ballot(strings, held, scores)
 
 
 def _cells_say(cells: Sequence[DigitReading], strings: Sequence[str]) -> Scores:

@@ -37,7 +37,7 @@ from worker.fields.line_reader.decoding import (
 from worker.fields.line_reader.general_line import cut_general_line
 from worker.fields.line_reader.marks import ask_general, see_marks
 from worker.fields.line_reader.normalization import Line, count_passed_over, normalize_line
-from worker.fields.line_reader.pooling import Ballot, digits_say, hold_ballot
+from worker.fields.line_reader.pooling import Ballot, Seen, digits_say, hold_ballots
 from worker.grammar.meaning import UNTOLD_SIGN
 from worker.imaging.currency_signs import tell_sign
 from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Marks, Recognizers, RivalMarks
@@ -104,6 +104,21 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Answers:
+    """What the networks, (R, T, C), and the general reader, (T', C), make of a line over all classes.
+
+    ``resolved`` are the networks' answers with lone slashes taken for 1s; ``merged``, (T, 11) each, and
+    ``merged_general`` are the same over digits and no digit. Of a line without ink there are none.
+    """
+
+    networks: Floats
+    general: Floats | None
+    resolved: tuple[Floats, ...] = ()
+    merged: tuple[Floats, ...] = ()
+    merged_general: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Decoded:
     """A line's decoding, before its digits are looked at one by one."""
 
@@ -163,10 +178,9 @@ def _transcribe(looks: Sequence[_Look], recognizers: Recognizers, cells: Sequenc
     networks = recognizers.transcribe_fields([look.line.image for look in looks])
     general = _ask_general(looks, recognizers)
     rows: Sequence[Cells | None] = [None] * len(looks) if cells is None else cells
-    decoded = [
-        _decode(look, seen, other, row, pooling)
-        for look, seen, other, row in zip(looks, networks, general, rows, strict=True)
-    ]
+    answers = [_resolve(*of_line) for of_line in zip(looks, networks, general, strict=True)]
+    ballots = _hold_ballots(answers, rows, pooling)
+    decoded = [_decode(*of_line) for of_line in zip(looks, answers, ballots, strict=True)]
     cuts = cut_lines([look.line.image for look in looks], [list(one.symbols) for one in decoded])
     decoded = [replace(one, cuts=tuple(own)) for one, own in zip(decoded, cuts, strict=True)]
     inks = [cut.ink for one in decoded for cut in one.cuts if cut.symbol.character.isdigit()]
@@ -193,32 +207,47 @@ def _ask_general(looks: Sequence[_Look], recognizers: Recognizers) -> list[Float
     return [answers.get(i) for i in range(len(looks))]
 
 
-def _decode(look: _Look, networks: Floats, general: Floats | None, cells: Cells | None, pooling: Pooling) -> _Decoded:
-    """Decode what the networks, (R, T, C), and the general reader, (T', C), make of a line."""
-    spec = look.crop.spec
+def _resolve(look: _Look, networks: Floats, general: Floats | None) -> _Answers:
+    """Take the lone slashes of what the networks, (R, T, C), and the general reader, (T', C), make of a line for 1s."""
     if not look.line.ink:
-        nothing = Ballot(("",), np.zeros((1, len(networks))), np.zeros(1))
+        return _Answers(networks, general)
+    kind = look.crop.spec.kind
+    resolved = [resolve_slashes(answer, kind) for answer in networks]
+    merged = tuple(merge_marks(answer) for answer in resolved)
+    of_general = None if general is None else merge_marks(resolve_slashes(general, kind))
+    return _Answers(networks, general, tuple(resolved), merged, of_general)
+
+
+def _hold_ballots(answers: Sequence[_Answers], rows: Sequence[Cells | None], pooling: Pooling) -> list[Ballot | None]:
+    """Return the ballot of every line, None of those without ink."""
+    inked = [i for i, answer in enumerate(answers) if answer.merged]
+    seen = [Seen(np.stack(answers[i].merged), answers[i].merged_general, rows[i]) for i in inked]
+    held = dict(zip(inked, hold_ballots(seen, pooling), strict=True))
+    return [held.get(i) for i in range(len(answers))]
+
+
+def _decode(look: _Look, seen: _Answers, ballot: Ballot | None) -> _Decoded:
+    """Decode what was made of a line by the ballot of its strings; without one it is empty."""
+    spec = look.crop.spec
+    if ballot is None:
+        nothing = Ballot(("",), np.zeros((1, len(seen.networks))), np.zeros(1))
         return _Decoded(nothing, (), 0, "", ())
-    resolved = [resolve_slashes(answer, spec.kind) for answer in networks]
-    merged = [merge_marks(answer) for answer in resolved]
-    of_general = None if general is None else merge_marks(resolve_slashes(general, spec.kind))
-    ballot = hold_ballot(np.stack(merged), of_general, cells, pooling)
     text = _fitting(ballot.candidates(), spec)[0].digits
     held = ballot.log_probabilities[ballot.strings.index(text)]
-    surest = int(np.argmax(held[: len(merged)]))
-    aligned = [align(text, one) for one in merged]
-    gap_marks, rival_marks = see_marks(resolved, aligned, surest)
-    if general is not None and of_general is not None:
-        rival_marks = tuple(ask_general(rival_marks, gap_marks, general, align(text, of_general)))
+    surest = int(np.argmax(held[: len(seen.merged)]))
+    aligned = [align(text, one) for one in seen.merged]
+    gap_marks, rival_marks = see_marks(seen.resolved, aligned, surest)
+    if seen.general is not None and seen.merged_general is not None:
+        rival_marks = tuple(ask_general(rival_marks, gap_marks, seen.general, align(text, seen.merged_general)))
     return _Decoded(
         ballot,
-        tuple(merged) if of_general is None else (*merged, of_general),
-        max(len(find_lone_slashes(answer, spec.kind)) for answer in networks),
-        text if spec.kind == "date" else _spell_slashes(aligned[surest], networks),
-        tuple(merge_symbols(aligned[surest], find_marks(resolved[surest]))),
+        seen.merged if seen.merged_general is None else (*seen.merged, seen.merged_general),
+        max(len(find_lone_slashes(answer, spec.kind)) for answer in seen.networks),
+        text if spec.kind == "date" else _spell_slashes(aligned[surest], seen.networks),
+        tuple(merge_symbols(aligned[surest], find_marks(seen.resolved[surest]))),
         gap_marks,
         rival_marks,
-        asked_general=of_general is not None,
+        asked_general=seen.merged_general is not None,
     )
 
 
