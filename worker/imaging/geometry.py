@@ -24,6 +24,8 @@ def project(homography: Array, points: Array) -> Array:
 
 def corners_of(boxes: Array) -> Array:
     """Return the (N, 4, 2) corners of (N, 4) boxes, clockwise from the top left."""
-    x, y, w, h = boxes.T
-    ring = [np.stack([x, y], 1), np.stack([x + w, y], 1), np.stack([x + w, y + h], 1), np.stack([x, y + h], 1)]
-    return np.stack(ring, 1)
+    corners = np.empty((len(boxes), 4, 2), boxes.dtype)
+    corners[:, 0], corners[:, 2] = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    corners[:, 1, 0], corners[:, 1, 1] = corners[:, 2, 0], corners[:, 0, 1]
+    corners[:, 3, 0], corners[:, 3, 1] = corners[:, 0, 0], corners[:, 2, 1]
+    return corners

@@ -30,9 +30,10 @@ class Landmarks:
     """Landmarks in template millimetres.
 
     ``kind`` (M,), ``centre`` (M, 2), ``size`` (M, 2: width, height), ``corners`` (M, 4, 2). A rung is a stretch
-    of printed line of about ``RUNG_MM``, the unit that is searched for: ``samples`` (R, S, 2) lie along it,
-    ``weight`` (R,) is its length and ``owner`` (R,) the landmark it belongs to. ``markers`` are the indices of ArUco
-    markers with their keys, ``corner_marks`` the indices of solid marks that were printed for registration.
+    of printed line of about ``RUNG_MM``, the unit that is searched for: ``samples`` (R, S, 2) lie along it, ``middle``
+    (R, 2) is their mean, ``weight`` (R,) its length and ``owner`` (R,) the landmark it belongs to. ``markers`` are the
+    indices of ArUco markers with their keys, ``corner_marks`` the indices of solid marks that were printed for
+    registration.
     """
 
     kind: NDArray[np.int8]
@@ -40,6 +41,7 @@ class Landmarks:
     size: Array
     corners: Array
     samples: Array
+    middle: Array
     weight: Array
     owner: NDArray[np.intp]
     markers: tuple[tuple[int, MarkerKey], ...] = ()
@@ -48,7 +50,8 @@ class Landmarks:
     def thinned(self, most_rungs: int) -> Landmarks:
         """Return the same landmarks with every n-th rung, at most ``most_rungs`` of them."""
         n = max(1, -(-len(self.samples) // most_rungs))
-        return replace(self, samples=self.samples[::n], weight=self.weight[::n], owner=self.owner[::n])
+        samples, middle = self.samples[::n], self.middle[::n]
+        return replace(self, samples=samples, middle=middle, weight=self.weight[::n], owner=self.owner[::n])
 
 
 @functools.lru_cache(maxsize=64)
@@ -65,7 +68,8 @@ def landmark_arrays(landmarks: tuple[Landmark, ...]) -> Landmarks:
     markers = tuple((i, (m.dictionary, m.number)) for i, m in enumerate(landmarks) if m.number is not None)
     corner_marks = tuple(i for i, m in enumerate(landmarks) if m.kind == "corner_mark")
     corners = corners_of(boxes)
-    return Landmarks(kind, centre, boxes[:, 2:], corners, samples, weight, owner, markers, corner_marks)
+    middle = samples.mean(1)
+    return Landmarks(kind, centre, boxes[:, 2:], corners, samples, middle, weight, owner, markers, corner_marks)
 
 
 def strokes_of(mark: Landmark) -> list[tuple[Array, Array]]:

@@ -131,18 +131,18 @@ def _search(homography: Array, form_print: FormPrint, marks: Landmarks, search_m
     px_per_mm = median(length) / (RUNG_MM * (SAMPLES_PER_RUNG - 1) / SAMPLES_PER_RUNG) if count else 1.0
     reach = float(np.clip(search_mm * px_per_mm, 2.0, 60.0))
     offsets = np.linspace(-reach, reach, 2 * int(np.ceil(reach)) + 1)
-    at = px[:, :, None] + normal[:, None, None] * offsets[None, None, :, None]
-    flat = at.reshape(count * SAMPLES_PER_RUNG, len(offsets), 2).astype(np.float32)
-    across = _sample(form_print.ink, flat).reshape(count, SAMPLES_PER_RUNG, len(offsets)).mean(1)
+    x, y = (px[:, :, None, k] + normal[:, k][:, None, None] * offsets for k in (0, 1))
+    across = _sample(form_print.ink, x.astype(np.float32), y.astype(np.float32)).mean(1)
     offset, ink, flank = _peaks(offsets, across)
     return _Search(px.mean(1), normal, offset, ink, flank, reach)
 
 
-def _sample(ink: NDArray[np.uint8], at: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not len(at):
-        return np.zeros(at.shape[:2], np.float32)
-    x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
-    return np.asarray(cv2.remap(ink, x, y, cv2.INTER_LINEAR, borderValue=0), np.float32)
+def _sample(ink: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the ink at places of any shape."""
+    if not x.size:
+        return np.zeros(x.shape, np.float32)
+    flat = (x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
+    return np.asarray(cv2.remap(ink, *flat, cv2.INTER_LINEAR, borderValue=0), np.float32).reshape(x.shape)
 
 
 def _peaks(offsets: Array, across: NDArray[np.float32]) -> tuple[Array, Array, Array]:
@@ -164,7 +164,7 @@ def _move(homography: Array, search: _Search, marks: Landmarks, fiducials: Fiduc
     if found.sum() + 2 * len(points_mm) < LEAST_RUNGS:
         return homography
     axes = np.repeat(np.eye(2), len(points_mm), 0)
-    mm = np.concatenate([marks.samples.mean(1)[found], points_mm, points_mm])
+    mm = np.concatenate([marks.middle[found], points_mm, points_mm])
     normal = np.concatenate([search.normal[found], axes])
     weight = np.concatenate([marks.weight[found], np.full(len(axes), RUNG_MM)])
     target = search.middle[found] + search.normal[found] * search.offset[found][:, None]
@@ -181,12 +181,13 @@ def _gauss_newton(homography: Array, lines: tuple[Array, Array, Array], weight: 
     unit = np.array([[1 / spread, 0, -middle[0] / spread], [0, 1 / spread, -middle[1] / spread], [0, 0, 1]])
     scaled = homography @ np.linalg.inv(unit)
     scaled = scaled / scaled[2, 2]
-    u = np.c_[(mm - middle) / spread, np.ones(len(mm))]
+    u = np.concatenate([(mm - middle) / spread, np.ones((len(mm), 1))], axis=1)
     p = u @ scaled.T
     q = p[:, :2] / p[:, 2:]
     residual = ((px - q) * normal).sum(1)
     root = np.sqrt(weight / (1 + (residual / width) ** 2))
     toward = (normal * q).sum(1)
-    jacobian = np.c_[normal[:, :1] * u, normal[:, 1:] * u, -toward[:, None] * u[:, :2]] / p[:, 2:]
+    columns = normal[:, :1] * u, normal[:, 1:] * u, -toward[:, None] * u[:, :2]
+    jacobian = np.concatenate(columns, axis=1) / p[:, 2:]
     step = np.linalg.lstsq(root[:, None] * jacobian, root * residual, rcond=1e-6)[0]
     return np.asarray((scaled + np.append(step, 0.0).reshape(3, 3)) @ unit, dtype=np.float64)

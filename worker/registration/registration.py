@@ -17,7 +17,7 @@ from schemas.form_template import FormTemplate
 from worker.imaging.geometry import Array, corners_of, project
 from worker.registration.fiducials import add_markers
 from worker.registration.form_print import FormPrint, detect_print
-from worker.registration.landmarks import landmark_arrays
+from worker.registration.landmarks import Landmarks, landmark_arrays
 from worker.registration.refinement import HOPELESS, Fit, refine
 from worker.registration.seeding import Guess, guess_places
 from worker.values import FormPages, Page, Registration
@@ -63,7 +63,7 @@ def register_page(page: Page, template: FormTemplate) -> Registration:
     """
     form_print = add_markers(detect_print(page.grey), page.grey, [template])
     marks = landmark_arrays(template.landmarks)
-    return _register(form_print, template, guess_places(form_print, marks, template.page_mm))
+    return _register(form_print, template, marks, guess_places(form_print, marks, template.page_mm))
 
 
 def register_by_corners(
@@ -89,9 +89,7 @@ def register_by_corners(
         or np.hypot(*(project(_inverse(refined), px) - mm).T).max() > MOST_MOVED_MM
     ):
         return Registration(template.name, template.version, placed, 0.0)
-    return Registration(
-        template.name, template.version, refined, round(fit.quality, 4), marks.samples.mean(1), fit.found
-    )
+    return Registration(template.name, template.version, refined, round(fit.quality, 4), marks.middle, fit.found)
 
 
 def identify_form(page: Page, sought: FormPages) -> FoundForm:
@@ -140,41 +138,42 @@ def _register_likely(
     """Register the templates, the most promising first; once one is certain, only those as promising as it."""
     ranked = []
     for template in templates:
-        guesses = guess_places(form_print, landmark_arrays(template.landmarks), template.page_mm)
+        marks = landmark_arrays(template.landmarks)
+        guesses = guess_places(form_print, marks, template.page_mm)
         promise = guesses[0].agreeing / len(template.landmarks) if guesses else 0.0
-        ranked.append((promise, template, guesses))
+        ranked.append((promise, template, marks, guesses))
     ranked.sort(key=lambda entry: -entry[0])
     found: list[tuple[Registration, FormTemplate]] = []
     sure_promise = 0.0
-    for promise, template, guesses in ranked:
+    for promise, template, marks, guesses in ranked:
         if promise < RIVAL_SHARE * sure_promise:
             break
-        registration = _register(form_print, template, guesses)
+        registration = _register(form_print, template, marks, guesses)
         found.append((registration, template))
         if registration.quality > SURE and not sure_promise:
             sure_promise = promise
     return found
 
 
-def _register(form_print: FormPrint, template: FormTemplate, guesses: Sequence[Guess]) -> Registration:
-    fits = _distinct_fits(form_print, template, guesses)
+def _register(
+    form_print: FormPrint, template: FormTemplate, marks: Landmarks, guesses: Sequence[Guess]
+) -> Registration:
+    fits = _distinct_fits(form_print, template, marks, guesses)
     if not fits:
         return Registration(template.name, template.version, np.eye(3), 0.0)
     best = fits[0]
-    rivals = [fit.quality for fit in fits[1:] if not _is_refuted(fit, best, template)]
+    rivals = [fit.quality for fit in fits[1:] if not _is_refuted(fit, best, marks)]
     lead = best.quality - max(rivals, default=0.0)
     quality = round(best.quality * min(1.0, lead / RIVAL_MARGIN), 4)
     page_from_mm = _page_from_reduced(form_print.reduction) @ best.homography
-    places_mm = landmark_arrays(template.landmarks).samples.mean(1)
-    return Registration(template.name, template.version, page_from_mm, quality, places_mm, best.found)
+    return Registration(template.name, template.version, page_from_mm, quality, marks.middle, best.found)
 
 
-def _is_refuted(rival: Fit, best: Fit, template: FormTemplate) -> bool:
+def _is_refuted(rival: Fit, best: Fit, marks: Landmarks) -> bool:
     """Tell whether a rival is a table's own place shifted by a row or more: it needs whole rows that are not printed.
 
     The share of a table's print that such a place finds grows with the number of rows, so the share says too little.
     """
-    marks = landmark_arrays(template.landmarks)
     missing = best.found & ~rival.found & ~rival.off_page
     return best.quality >= WHOLE and float(marks.weight[missing].sum()) >= LEAST_MISSING_MM
 
@@ -189,9 +188,10 @@ def _page_from_reduced(reduction: int) -> Array:
     return np.array([[reduction, 0, shift], [0, reduction, shift], [0, 0, 1]], dtype=np.float64)
 
 
-def _distinct_fits(form_print: FormPrint, template: FormTemplate, guesses: Sequence[Guess]) -> list[Fit]:
+def _distinct_fits(
+    form_print: FormPrint, template: FormTemplate, marks: Landmarks, guesses: Sequence[Guess]
+) -> list[Fit]:
     """Return refined fits, the best first, one for each place where the form may lie."""
-    marks = landmark_arrays(template.landmarks)
     corners = _printed_corners(template)
     fits: list[Fit] = []
     seen: list[Array] = []

@@ -31,6 +31,7 @@ MOST_SHAPES, MOST_LANDMARKS, MOST_SEEDS = 150, 40, 4000
 """Only the largest are used, so that a page full of cells costs no more than one of boxes."""
 FEW_LINES = 12
 """A template with fewer boxes and lines is also seeded by its corner marks; with more they only cost time."""
+_TURNED = (np.arange(4) + np.arange(4)[:, None]) % 4
 GROWTH = (0.04, 0.025, 0.012)
 """Largest distance of a shape from its landmark, in picture sides, at each round of growth."""
 
@@ -179,9 +180,10 @@ def _match(
     """Pair each landmark with the nearest shape of its kind and length: indices of shapes and of landmarks."""
     at = project(homography, marks.centre)
     outline = project(homography, marks.corners.reshape(-1, 2)).reshape(-1, 4, 2)
-    sides = np.hypot(*np.moveaxis(outline[:, 1:3] - outline[:, 0:2], 2, 0))
-    longer = np.log(np.maximum(sides.max(1), 1e-3))
-    gap = np.hypot(*np.moveaxis(at[None] - form_print.centre[:, None], 2, 0))
+    sides = outline[:, 1:3] - outline[:, 0:2]
+    longer = np.log(np.maximum(np.hypot(sides[..., 0], sides[..., 1]).max(1), 1e-3))
+    x, y = form_print.centre.T
+    gap = np.hypot(at[:, 0] - x[:, None], at[:, 1] - y[:, None])
     unlike = form_print.kind[:, None] != marks.kind[None]
     unlike |= np.abs(np.log(form_print.size[:, :1]) - longer[None]) > 0.15
     gap = np.where(unlike, np.inf, gap)
@@ -198,7 +200,7 @@ def _shape_corners(homography: Array, form_print: FormPrint, shape: NDArray[np.i
     ring = np.stack([-along - across, along - across, along + across, across - along], 1)
     ring = ring + form_print.centre[shape][:, None]
     expected = project(homography, corners_mm.reshape(-1, 2)).reshape(-1, 4, 2)
-    turned = np.stack([np.roll(ring, -k, 1) for k in range(4)], 1)
+    turned = ring.take(_TURNED, axis=1)
     nearest = np.abs(turned - expected[:, None]).sum((2, 3)).argmin(1)
     return np.asarray(turned[np.arange(len(shape)), nearest], dtype=np.float64)
 
