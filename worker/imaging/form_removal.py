@@ -61,8 +61,8 @@ def remove_forms(crops: Sequence[PrintedCrop]) -> list[Grey]:
     erased = _mark_lines(sheet, rules, np.array(owners, np.intp))
     cleaned = []
     for crop, paper, ink, lines in zip(crops, papers, inks, erased, strict=True):
-        gone = lines | _mark_strangers(np.where(lines > 0, np.uint8(0), ink), crop.inner)
-        cleaned.append(np.where(gone > 0, paper, crop.grey))
+        gone = lines | _mark_strangers(ink & ~lines, crop.inner)
+        cleaned.append(np.asarray(cv2.copyTo(paper, gone, crop.grey.copy()), np.uint8))
     return cleaned
 
 
@@ -75,23 +75,36 @@ class _Sheet:
         self.begins = np.concatenate([[0], np.cumsum(self.heights * self.widths)])
         self.ink = np.concatenate([ink.ravel() for ink in inks]) if inks else np.zeros(0, np.uint8)
 
-    def places(self, crop: Places, upright: NDArray[np.bool_], along: Places, across: Places) -> tuple[Places, Flags]:
-        """Return the indices into ``ink`` of places along and across lines, and which of them lie within their crop."""
-        rows, columns = np.where(upright, along, across), np.where(upright, across, along)
+    def lines_at(self, crop: Places, upright: Flags, along: Places) -> _Across:
+        """Return the lines of pixels across rules, each at a place ``along`` one that lies within its crop."""
         width = self.widths[crop]
-        inside = (rows >= 0) & (rows < self.heights[crop]) & (columns >= 0) & (columns < width)
-        return (self.begins[crop] + rows * width + columns) * inside, np.asarray(inside, bool)
+        begin = self.begins[crop] + along * np.where(upright, width, 1)
+        return _Across(self.ink, begin, np.where(upright, 1, width), np.where(upright, width, self.heights[crop]))
 
-    def has_ink(self, crop: Places, upright: NDArray[np.bool_], along: Places, across: Places) -> Flags:
-        """Tell at which places there is ink; beyond a crop there is none."""
-        at, inside = self.places(crop, upright, along, across)
-        return np.asarray((self.ink[at] > 0) & inside, bool)
+
+class _Across(NamedTuple):
+    """Lines of pixels in the ``ink`` of a sheet, each from ``begin`` on in steps of ``step``, ``length`` of them."""
+
+    ink: Mask
+    begin: Places
+    step: Places
+    length: Places
+
+    def places(self, across: Places) -> tuple[Places, Flags]:
+        """Return the indices into ``ink`` of the pixels ``across``, and which of them lie within their crop."""
+        inside = (across >= 0) & (across < self.length)
+        return (self.begin + across * self.step) * inside, np.asarray(inside, bool)
+
+    def has_ink(self, across: Places) -> Flags:
+        """Tell at which pixels there is ink; beyond a crop there is none."""
+        at, inside = self.places(across)
+        return np.asarray((self.ink.take(at) > 0) & inside, bool)
 
 
 def find_ink(grey: Grey, paper: Grey) -> Mask:
     """Return (h, w) uint8, 1 where a crop is darker than its paper by a share of what its darkest stroke is."""
     darkness = np.asarray(cv2.subtract(paper, grey), np.uint8)
-    return np.asarray(darkness > max(FAINTEST_INK, INK_SHARE * float(darkness.max()))).astype(np.uint8)
+    return np.asarray(darkness > max(FAINTEST_INK, INK_SHARE * float(darkness.max()))).view(np.uint8)
 
 
 def estimate_paper(grey: Grey, px_per_mm: float) -> Grey:
@@ -121,15 +134,15 @@ def _mark_lines(sheet: _Sheet, rules: list[Rule], owners: Places) -> list[Mask]:
         middle = offset[line] + slope[line] * along
         top = np.ceil(middle - half[line]).astype(np.intp)
         bottom = np.floor(middle + half[line]).astype(np.intp)
-        upright, crop = upright_rules[line], owners[line]
-        beside = sheet.has_ink(crop, upright, along, np.stack([top - 2, top - 1, bottom + 1, bottom + 2]))
+        lines = sheet.lines_at(owners[line], upright_rules[line], along)
+        beside = lines.has_ink(np.stack([top - 2, top - 1, bottom + 1, bottom + 2]))
         reach = half.astype(np.intp)[line] + 1
         window = np.maximum(place - reach, begins[line]), np.minimum(place + reach + 1, ends[line])
         crossed = _any_within(beside[0] & beside[1], *window) & _any_within(beside[2] & beside[3], *window)
         top = top - ~beside[1]
         bottom = bottom + ~beside[2]
         across = top + np.arange(int((bottom - top).max()) + 1)[:, None]
-        at, inside = sheet.places(crop, upright, along, across)
+        at, inside = lines.places(across)
         erased[at[(across <= bottom) & ~crossed & inside]] = 1
     parts = zip(sheet.begins, sheet.begins[1:], sheet.heights, strict=False)
     return [erased[begin:end].reshape(height, -1) for begin, end, height in parts]
@@ -204,8 +217,9 @@ def _fit_line(course: _Course, middle: Array, thickness: Array) -> Rule | None:
     if np.count_nonzero(near) < 4:
         return None
     x, y = course.along[near], middle[near]
-    mean_x, mean_y = float(x.mean()), float(y.mean())
-    slope = float(((x - mean_x) * (y - mean_y)).sum() / ((x - mean_x) ** 2).sum())
+    mean_x, mean_y = float(x.sum()) / len(x), float(y.sum()) / len(y)
+    aside = x - mean_x
+    slope = float((aside * (y - mean_y)).sum() / (aside**2).sum())
     return Rule(course.upright, mean_y - slope * mean_x, slope, usual, course.start, course.end)
 
 
@@ -221,7 +235,8 @@ def _runs_near(sheet: _Sheet, courses: list[_Course]) -> tuple[Array, Array]:
     counts = [len(c.along) for c in courses]
     upright = np.repeat([c.upright for c in courses], counts)
     crop = np.repeat([c.crop for c in courses], counts)
-    window = sheet.has_ink(crop[:, None], upright[:, None], along[:, None], expected[:, None] + offsets)
+    lines = sheet.lines_at(crop[:, None], upright[:, None], along[:, None])
+    window = lines.has_ink(expected[:, None] + offsets)
     by_nearness = reach + np.argsort(np.abs(offsets[reach:-reach]), kind="stable")
     nearest = by_nearness[window[:, by_nearness].argmax(1)]
     steps = np.arange(len(offsets))

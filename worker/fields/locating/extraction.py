@@ -83,7 +83,8 @@ def _as_printed(crop: FieldCrop, strokes_mm: NDArray[np.float64]) -> PrintedCrop
     x, y, w, _ = crop.spec.box_mm
     scale = width / (w + 2 * MARGIN_MM)
     px = (strokes_mm - (x - MARGIN_MM, y - MARGIN_MM)) * scale
-    near = (px.max(1) > 0).all(1) & (px.min(1) < (width, height)).all(1)
+    high, low = np.maximum(px[:, 0], px[:, 1]), np.minimum(px[:, 0], px[:, 1])
+    near = (high[:, 0] > 0) & (high[:, 1] > 0) & (low[:, 0] < width) & (low[:, 1] < height)
     return PrintedCrop(crop.grey, [(start, end) for start, end in px[near]], _inner_px(crop.spec, scale), scale)
 
 
@@ -116,11 +117,13 @@ def _local_quality(spec: FieldSpec, registration: Registration) -> float:
     if registration.print_mm is None or registration.print_found is None:
         return registration.quality
     x, y, w, h = spec.box_mm
-    from_middle = np.abs(registration.print_mm - (x + w / 2, y + h / 2))
-    beside = (from_middle < (w / 2 + BESIDE_MM, h / 2 + BESIDE_MM)).all(1)
-    if beside.sum() < FEWEST_BESIDE:
+    print_x, print_y = registration.print_mm.T
+    beside = np.abs(print_x - (x + w / 2)) < w / 2 + BESIDE_MM
+    beside &= np.abs(print_y - (y + h / 2)) < h / 2 + BESIDE_MM
+    count = np.count_nonzero(beside)
+    if count < FEWEST_BESIDE:
         return registration.quality
-    return float(registration.print_found[beside].mean())
+    return float(np.count_nonzero(registration.print_found & beside) / count)
 
 
 def share_on_page(spec: FieldSpec, page: Page, page_from_mm: NDArray[np.float64]) -> float:
