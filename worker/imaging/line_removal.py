@@ -89,8 +89,10 @@ def _find_flat(ink: Mask, least_length: float) -> list[Rule]:
     if ink.shape[1] < max(least_length, 8):
         return []
     pieces = _flat_pieces(ink, int(np.clip(least_length / 8, 10, 24)))
-    votes = _Votes(pieces)
     rules: list[Rule] = []
+    if pieces[:, _WIDTH].sum() <= _LEAST_COVERAGE * least_length:
+        return rules
+    votes = _Votes(pieces)
     while pieces[votes.waiting, _WIDTH].sum() > _LEAST_COVERAGE * least_length:
         members = votes.take_strongest()
         if pieces[members, _WIDTH].sum() <= _LEAST_COVERAGE * least_length:

@@ -28,7 +28,7 @@ def darken_ink(grey: Grey) -> Grey:
 
 def has_light_ink(grey: Grey) -> bool:
     """Tell whether what stands out from the paper around it is light: the paper is the median nearby."""
-    if min(grey.shape) < 8 or np.median(grey) > LIGHTEST_DARK_PAPER:
+    if min(grey.shape) < 8 or _is_mostly_light(grey):
         return False
     scale = min(1.0, LOOKED_AT_PX / max(grey.shape))
     size = [max(1, round(scale * side)) for side in grey.shape[::-1]]
@@ -40,3 +40,9 @@ def has_light_ink(grey: Grey) -> bool:
     inside = paper[around // 2 :, around // 2 :][: small.shape[0], : small.shape[1]]
     darkest, lightest = np.percentile(small.astype(np.int16) - inside, (100 - STROKES_SHARE, STROKES_SHARE))
     return bool(lightest > CLEAR_STROKES and lightest > CLEARLY * -darkest)
+
+
+def _is_mostly_light(grey: Grey) -> bool:
+    """Tell whether the median of a picture is too light for dark paper; counting is faster than sorting its pixels."""
+    light = int(np.count_nonzero(grey > LIGHTEST_DARK_PAPER))
+    return 2 * light > grey.size or bool(np.median(grey) > LIGHTEST_DARK_PAPER)

@@ -80,10 +80,10 @@ def printed_rules(ink: Mask) -> list[Rule]:
     height, width = ink.shape
     flat_length = 0.65 * width if width < 1.5 * height else max(0.4 * width, 1.2 * height)
     rules = find_rules(ink, flat_length=flat_length, upright_length=0.55 * height)
-    pen = stroke_width(ink)
     flats = [r for r in rules if not r.upright and not (_is_amid(r, ink.shape) and width > height)]
-    uprights = [r for r in rules if r.upright and _is_divider(r, flats, ink.shape, pen)]
-    return flats + uprights
+    uprights = [r for r in rules if r.upright]
+    pen = stroke_width(ink) if uprights else 0.0
+    return flats + [r for r in uprights if _is_divider(r, flats, ink.shape, pen)]
 
 
 def writing_line(ink: Mask) -> Mask:

@@ -60,10 +60,8 @@ def _is_struck(cut: Cut, digit: str) -> bool:
 def _run_from(ink: NDArray[np.bool_], start: int) -> int:
     """Return how far a straight line that begins at the left, in row ``start``, stays on ink, in columns."""
     height, width = ink.shape
-    columns = np.arange(width)
-    best = 0
-    for rise in range(-STEEPEST_PX, STEEPEST_PX + 1):
-        rows = np.rint(start + rise * columns / max(width - 1, 1)).astype(int).clip(0, height - 1)
-        gaps = np.flatnonzero(~ink[rows, columns])
-        best = max(best, int(gaps[0]) if len(gaps) else width)
-    return best
+    columns, rises = np.arange(width), np.arange(-STEEPEST_PX, STEEPEST_PX + 1)[:, None]
+    rows = np.rint(start + rises * columns / max(width - 1, 1)).astype(int).clip(0, height - 1)
+    on_ink = ink[rows, columns]
+    lengths = np.where(on_ink.all(axis=1), width, on_ink.argmin(axis=1))
+    return int(lengths.max())

@@ -27,6 +27,8 @@ def tallest_unread_stroke(seen: Transcript) -> float:
     for cut in (*seen.cuts, *seen.marks):
         x, y, right, bottom = (round(v) for v in (cut.box.x, cut.box.y, cut.box.x + cut.box.w, cut.box.y + cut.box.h))
         unread[max(0, y) : bottom, max(0, x) : right] = 0
+    if not unread.any():
+        return 0.0
     stats = find_pieces(unread).stats
     height = float(statistics.median(cut.box.h for cut in seen.cuts))
     heights, widths = stats[1:, cv2.CC_STAT_HEIGHT], stats[1:, cv2.CC_STAT_WIDTH]

@@ -147,10 +147,10 @@ def flatten(grey: Grey) -> Grey:
 def _find_writing(darkness: Grey) -> _Pieces:
     mask = (darkness > 127).view(np.uint8)
     rules = _rules(mask)
-    _, stats, centres = find_pieces(cv2.subtract(mask, rules))
+    _, stats, centres = find_pieces(mask if rules is None else cv2.subtract(mask, rules))
     boxes, centres = stats[1:], centres[1:]
     keep = _is_writing(boxes, darkness.shape)
-    either = np.concatenate([boxes, find_pieces(rules).stats[1:]]) if rules.any() else boxes  # long dashes, too
+    either = boxes if rules is None else np.concatenate([boxes, find_pieces(rules).stats[1:]])  # long dashes, too
     dabs = either[either[:, cv2.CC_STAT_AREA] >= SMALLEST_DAB_PX]
     either = either[either[:, cv2.CC_STAT_AREA] >= 6]
     flatness = either[:, cv2.CC_STAT_WIDTH] / either[:, cv2.CC_STAT_HEIGHT]
@@ -249,8 +249,8 @@ def _solid_areas(grey: Grey) -> NDArray[np.uint8] | None:
     bright = _percentile_bin(_count_levels(grey), 95)
     size = max(9, height // 5)
     dark = (grey < GUTTER_TONE * bright).view(np.uint8)
-    solid = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
-    if not solid.any():
+    solid = _open(dark, (size, size))
+    if solid is None:
         return None
     gutters = np.zeros((height, width), np.uint8)
     gutters[:, (solid[:, 0].mean() > 0.6) * solid.mean(axis=0) > 0.6] = 1
@@ -261,15 +261,23 @@ def _solid_areas(grey: Grey) -> NDArray[np.uint8] | None:
     return np.asarray(cv2.dilate(gutters, np.ones((rim, rim), np.uint8)), np.uint8)
 
 
-def _rules(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the long straight runs of a mask: ruled lines and frames."""
+def _open(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """Return the places of a mask that hold a rectangle of ``size``, (h, w); None without any."""
+    kernel = np.ones(size, np.uint8)
+    eroded = cv2.erode(mask, kernel)
+    return np.asarray(cv2.dilate(eroded, kernel), np.uint8) if cv2.countNonZero(eroded) else None
+
+
+def _rules(mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return the long straight runs of a mask, ruled lines and frames; None without any."""
     height, width = mask.shape
     flat_run = int(max(20, min(0.6 * height, 0.5 * width)))
     upright_run = int(max(12, (0.93 if width > height else 0.35) * height))
-    flat = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, flat_run), np.uint8))
-    upright = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((upright_run, 1), np.uint8))
-    thicker = cv2.dilate(flat, np.ones((3, 1), np.uint8))
-    return np.asarray(cv2.bitwise_or(thicker, upright), np.uint8)
+    flat, upright = _open(mask, (1, flat_run)), _open(mask, (upright_run, 1))
+    if flat is None:
+        return upright
+    thicker = np.asarray(cv2.dilate(flat, np.ones((3, 1), np.uint8)), np.uint8)
+    return thicker if upright is None else np.asarray(cv2.bitwise_or(thicker, upright), np.uint8)
 
 
 def _is_writing(boxes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
