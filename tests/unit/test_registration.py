@@ -131,6 +131,27 @@ def test_a_ladder_of_equal_boxes_that_fits_in_two_places_is_doubted() -> None:
     assert register_page(Page("", 0, page), nine).quality < LIMIT
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(25, 8), (40, 5), (12, 16)])
+def test_a_large_table_of_equal_cells_is_found_in_its_own_rows(rows: int, columns: int) -> None:
+    """The first rows of a table fit all others as well: boxes and guesses are sampled from the whole page."""
+    boxes = [[15.0 + 11.0 * c, 30.0 + 6.2 * r, 11.0, 6.2] for r in range(rows) for c in range(columns)]
+    table = FormTemplate.model_validate(
+        {
+            "name": "table",
+            "page_mm": [210, 297],
+            "fields": [
+                {"name": f"f{i:03d}", "box_mm": [x + 0.5, y + 0.5, 10.0, 5.2]} for i, (x, y, _, _) in enumerate(boxes)
+            ],
+            "landmarks": [{"kind": "box", "box_mm": b} for b in boxes[:200]],
+        }
+    )
+    found = register_page(Page("", 0, draw_form(table)), table)
+    assert found.quality > 0.9
+    corners = np.array([[15.0, 30.0], [15.0 + 11.0 * columns, 30.0], [15.0, 30.0 + 6.2 * rows]])
+    px_per_mm = project(found.page_from_mm, np.array([[0.0, 0.0], [100.0, 0.0]]))[1, 0] / 100
+    assert np.abs(project(found.page_from_mm, corners) - corners * px_per_mm).max() < 1.0 * px_per_mm
+
+
 def test_each_page_finds_its_own_form_among_several(nist: FormTemplate) -> None:
     first = shifted_rows("first", [30.0, 60.0, 75.0, 120.0])
     second = shifted_rows("second", [30.0, 45.0, 90.0, 120.0, 150.0])

@@ -20,6 +20,7 @@ from worker.registration.form_print import FormPrint, detect_print
 from worker.registration.landmarks import Landmarks, landmark_arrays
 from worker.registration.refinement import HOPELESS, Fit, refine
 from worker.registration.seeding import Guess, guess_places
+from worker.registration.shifts import find_shifts, shifted
 from worker.values import FormPages, Page, Registration
 
 RIVAL_MARGIN = 0.15
@@ -31,14 +32,21 @@ SURE = 0.9
 IDENTIFIED = 0.6
 """Least quality of a page whose form nobody named: of twelve forms, pages of other kinds reached 0.51, pages of the
 forms 0.8 (docs/reference/accuracy.md)."""
-WHOLE = 0.95
-"""A fit of this quality finds all of the form's print, so print that a rival place does not find is not there."""
+NEARLY_WHOLE = 0.9
+"""A fit of this quality finds the form's print but for what shadow and paper hide: what a rival does not find is not
+all hidden. A page drafted from its own photo reaches 0.93 (the boxes of a draft are upright)."""
+MOST_EXTRA = 0.25
+"""Print that only the rival finds, as a share of what only the best place finds; a refuted rival has nearly none."""
 LEAST_MISSING_MM = 100.0
 """Printed line that a rival place must miss to be refuted: a table's row has more, one cell of a lone row has less."""
 MOST_STRETCH, MOST_LEAN = 1.5, 2.2
 """A sheet photographed at 40 degrees is shortened by 1.3 in one direction and has twice the scale at its near edge."""
 SAME_PLACE = 0.02
 """Two fits whose corners differ by less than this share of the form's longer side are one."""
+MOST_STEPS = 60
+"""Rows by which a first fit of a table may be wrong; the largest tables have about so many."""
+NEAR_A_ROW = 0.25
+"""Share of a row within which two places are one; a fit that slid to nothing in particular lies further off."""
 
 MOST_MOVED_MM = 5.0
 """A person places a corner within some millimetres; a fit that moves one farther has found other print, as the next row
@@ -174,8 +182,9 @@ def _is_refuted(rival: Fit, best: Fit, marks: Landmarks) -> bool:
 
     The share of a table's print that such a place finds grows with the number of rows, so the share says too little.
     """
-    missing = best.found & ~rival.found & ~rival.off_page
-    return best.quality >= WHOLE and float(marks.weight[missing].sum()) >= LEAST_MISSING_MM
+    missing = float(marks.weight[best.found & ~rival.found & ~rival.off_page].sum())
+    extra = float(marks.weight[rival.found & ~best.found].sum())
+    return best.quality >= NEARLY_WHOLE and missing >= LEAST_MISSING_MM and extra <= MOST_EXTRA * missing
 
 
 def _inverse(homography: Array) -> Array:
@@ -207,7 +216,29 @@ def _distinct_fits(
         if not _is_known(place, seen):
             fits.append(fit)
             seen.append(place)
-    return sorted(fits, key=lambda fit: -fit.quality)
+    return _climb(form_print, marks, corners, sorted(fits, key=lambda fit: -fit.quality)) if fits else []
+
+
+def _climb(form_print: FormPrint, marks: Landmarks, corners: Array, fits: list[Fit]) -> list[Fit]:
+    """Add the places a row or a column beside the best fit, and beside a better one that is found there."""
+    moves = find_shifts(marks)
+    seen = [project(fit.homography, corners) for fit in fits]
+    for _ in range(MOST_STEPS):
+        best = fits[0]
+        for move in moves:
+            moved = shifted(best.homography, move)
+            near = NEAR_A_ROW * float(np.abs(project(moved, corners) - project(best.homography, corners)).max())
+            if any(np.abs(project(moved, corners) - place).max() < near for place in seen):
+                continue
+            fit = refine(moved, form_print, marks)
+            place = project(fit.homography, corners)
+            if is_plausible(fit.homography, corners) and not any(np.abs(place - other).max() < near for other in seen):
+                fits.append(fit)
+                seen.append(place)
+        fits.sort(key=lambda fit: -fit.quality)
+        if fits[0] is best:
+            break
+    return fits
 
 
 def is_plausible(homography: Array, corners: Array) -> bool:

@@ -9,6 +9,7 @@ the page give its place. Corner marks seed in pairs if boxes and lines are too f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,9 +30,14 @@ PROPORTIONS = 0.35
 """Largest difference between the log aspects of a shape and its landmark: perspective shortens one side."""
 MOST_SHAPES, MOST_LANDMARKS, MOST_SEEDS = 150, 40, 4000
 """Only the largest are used, so that a page full of cells costs no more than one of boxes."""
+EQUAL_SIZE = 0.05
+"""Sizes in one such step of their logarithm are equal. Of equal ones the sample is spread over the page, because the
+first rows of a table lie as well on any other rows."""
 FEW_LINES = 12
 """A template with fewer boxes and lines is also seeded by its corner marks; with more they only cost time."""
 _TURNED = (np.arange(4) + np.arange(4)[:, None]) % 4
+_GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, without their whole parts, fill the unit interval evenly at any count (Weyl)."""
 GROWTH = (0.04, 0.025, 0.012)
 """Largest distance of a shape from its landmark, in picture sides, at each round of growth."""
 
@@ -59,7 +65,7 @@ class _Seeds:
 
 def guess_places(form_print: FormPrint, marks: Landmarks, page_mm: tuple[float, float]) -> list[Guess]:
     """Return the places where the template may lie, the one with the most agreeing shapes first."""
-    large = np.argsort(-marks.size.max(1), kind="stable")[:MOST_LANDMARKS]
+    large = _choose_largest(marks.size.max(1), MOST_LANDMARKS)
     by_markers = _guess_by_markers(form_print, marks)
     if len(seen_markers(form_print, marks)) > 1:
         return by_markers
@@ -78,6 +84,18 @@ def guess_places(form_print: FormPrint, marks: Landmarks, page_mm: tuple[float, 
     return sorted(grown, key=lambda g: -g.agreeing)
 
 
+def _choose_largest(size: NDArray[Any], most: int) -> NDArray[np.intp]:
+    """Return the indices of the ``most`` largest, the largest first; of equal ones a sample spread over their order."""
+    step = np.round(np.log(np.maximum(size, 1e-3)) / EQUAL_SIZE)
+    spread = np.arange(len(size)) * _GOLDEN % 1.0
+    return np.lexsort((spread, -step))[:most]
+
+
+def _thin_out(values: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return at most so many of the values, spread over their order."""
+    return values if len(values) <= most else values[np.linspace(0, len(values) - 1, most).astype(np.intp)]
+
+
 def _guess_by_markers(form_print: FormPrint, marks: Landmarks) -> list[Guess]:
     """Return the place that the markers give, if any was seen; one marker alone is not enough to extrapolate from."""
     homography = guess_by_markers(form_print, marks)
@@ -94,7 +112,7 @@ def _guess_by_markers(form_print: FormPrint, marks: Landmarks) -> list[Guess]:
 def _find_seeds(
     form_print: FormPrint, marks: Landmarks, large: NDArray[np.intp], page_mm: tuple[float, float]
 ) -> _Seeds:
-    shapes = np.argsort(-form_print.size[:, 0], kind="stable")[:MOST_SHAPES]
+    shapes = _choose_largest(form_print.size[:, 0], MOST_SHAPES)
     fill = max(form_print.ink.shape) / max(page_mm)
     found = []
     for quarter in range(4):
@@ -107,7 +125,7 @@ def _find_seeds(
         keep = (scale > SCALE_RANGE[0] * fill) & (scale < SCALE_RANGE[1] * fill)
         turn = form_print.angle[shape].astype(np.float64) + quarter * np.pi / 2
         found.append((turn[keep], scale[keep], form_print.centre[shape][keep], marks.centre[mark][keep]))
-    turn, scale, at, centre = (np.concatenate(parts)[:MOST_SEEDS] for parts in zip(*found, strict=True))
+    turn, scale, at, centre = (_thin_out(np.concatenate(parts), MOST_SEEDS) for parts in zip(*found, strict=True))
     shift = at - _rotate(centre, turn) * scale[:, None]
     if (marks.kind[large] != MARK).sum() < FEW_LINES:
         more = seeds_by_corner_marks(form_print, marks)
@@ -144,7 +162,7 @@ def _count_agreeing(
     longer = (np.log(marks.size[large].max(1))[None] + np.log(seeds.scale)[:, None]).astype(np.float32)
     near = 0.03 * max(form_print.ink.shape)
     met = np.zeros(at_x.shape, dtype=np.bool_)
-    for n in np.argsort(-form_print.size[:, 0], kind="stable")[:MOST_SHAPES]:
+    for n in _choose_largest(form_print.size[:, 0], MOST_SHAPES):
         here = np.abs(at_x - form_print.centre[n, 0]) < near
         here &= np.abs(at_y - form_print.centre[n, 1]) < near
         here &= np.abs(longer - np.log(form_print.size[n, 0])) < 0.2

@@ -1,0 +1,54 @@
+"""The places where a table fits a row or a column further: a form of equal boxes lies nearly as well there.
+
+Guesses are few, and of a large table they may all be wrong by some rows. So the places around the best fit are tried as
+well, until none is better: what is best then is the table's own place, and the others are its rivals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from worker.imaging.geometry import Array
+from worker.registration.landmarks import Landmarks
+
+LEAST_OVERLAP = 0.7
+"""Least share of the landmarks that a shift brings onto others of their size; with less its place is no rival, because
+what it does not explain costs quality."""
+SAME_SIZE = 0.05
+"""Two boxes are alike if the logarithms of their sides differ by less."""
+SAME_PLACE_MM = 1.0
+
+
+def find_shifts(marks: Landmarks) -> list[tuple[float, float]]:
+    """Return the moves (x, y) mm, at most one row up and down and one column to each side, onto equal boxes."""
+    if len(marks.kind) < 3:
+        return []
+    apart = marks.centre[None] - marks.centre[:, None]
+    sizes = np.log(np.maximum(marks.size, 1e-3))
+    alike = (np.abs(sizes[None] - sizes[:, None]).max(2) < SAME_SIZE) & (marks.kind[None] == marks.kind[:, None])
+    shifts = []
+    for axis in (0, 1):
+        beside = alike & (np.abs(apart[..., 1 - axis]) < SAME_PLACE_MM) & (apart[..., axis] > SAME_PLACE_MM)
+        steps = np.where(beside, apart[..., axis], np.inf).min(1)
+        known = steps[np.isfinite(steps)]
+        if not len(known):
+            continue
+        move = np.zeros(2)
+        move[axis] = np.median(known)
+        if _overlap(apart, alike, move) >= LEAST_OVERLAP:
+            shifts += [(float(move[0]), float(move[1])), (-float(move[0]), -float(move[1]))]
+    return shifts
+
+
+def _overlap(apart: Array, alike: Array, move: Array) -> float:
+    """Return the share of the landmarks that a move brings onto others like them."""
+    met = alike & (np.abs(apart - move).max(2) < SAME_PLACE_MM)
+    return float(met.any(1).mean())
+
+
+def shifted(homography: Array, move: Sequence[float]) -> Array:
+    """Return the map that lays the template where ``homography`` does, moved by (x, y) mm."""
+    x, y = move
+    return np.asarray(homography @ np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]]), dtype=np.float64)
