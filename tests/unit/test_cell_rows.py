@@ -114,3 +114,22 @@ def test_every_cell_gives_its_digit_a_place(text: str) -> None:
     assert read.text == text
     boxes = [digit.box_px for digit in read.digits]
     assert all(a.x < b.x for a, b in pairwise(boxes))
+
+
+@pytest.mark.parametrize(
+    ("in_line", "in_cell", "doubted"), [(0.7, 0.1, False), (0.7, 0.9, True), (0.3, 0.8, True), (0.1, 0.95, False)]
+)
+def test_a_digit_of_a_row_is_doubted_where_both_of_its_cuts_look_altered(
+    in_line: float, in_cell: float, doubted: bool
+) -> None:
+    answers = iter((in_line, in_cell))
+
+    def see(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answer = np.zeros((len(frames), 10), np.float32)
+        answer[1] = next(answers, 0.0)
+        return answer
+
+    recognizers = replace(make_recognizers("4071", "4071"), see_alterations=see)
+    (read,) = read_cell_rows([draw_row("4071")], recognizers)
+    struck = [doubt.position for doubt in read.doubts if doubt.kind is DoubtKind.STRUCK_DIGIT]
+    assert struck == ([2] if doubted else [])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.benchmarks.accuracy.measure_blanks import draw, read
+from worker.fields.judging.emptiness import hides_writing
 from worker.models.runtime import load_recognizers
-from worker.values import Recognizers
+from worker.values import FieldStatus, Grey, Recognizers
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +30,31 @@ def test_drawn_written_fields_are_not(cells: int, recognizers: Recognizers) -> N
     rng = np.random.default_rng([42, cells])
     found = [read(draw(rng, cells, written=True), cells, recognizers).status.value for _ in range(30)]
     assert found.count("blank") <= 1
+
+
+def numbered_row(cells: int, *, written: bool) -> Grey:
+    """Draw a row of cells with their numbers printed under them, and perhaps the same numbers written into them."""
+    grey = np.full((125, 20 + 72 * cells), 200, np.uint8)
+    for k in range(cells):
+        cv2.rectangle(grey, (10 + 72 * k, 30), (82 + 72 * k, 95), 130, 1)
+        cv2.putText(grey, str(k + 1), (40 + 72 * k, 118), cv2.FONT_HERSHEY_DUPLEX, 0.6, 90, 2, cv2.LINE_AA)
+        if written:
+            cv2.putText(grey, str(k + 1), (30 + 72 * k, 85), cv2.FONT_HERSHEY_SIMPLEX, 1.4, 60, 3, cv2.LINE_AA)
+    return grey
+
+
+@pytest.mark.parametrize("cells", [3, 5, 8])
+def test_the_numbers_of_cells_are_no_writing(cells: int, recognizers: Recognizers) -> None:
+    assert read(numbered_row(cells, written=False), cells, recognizers).status is FieldStatus.BLANK
+    assert read(numbered_row(cells, written=True), cells, recognizers).status is not FieldStatus.BLANK
+
+
+@pytest.mark.parametrize("cells", [0, 3])
+def test_black_that_hides_what_is_written_is_not_blank(cells: int, recognizers: Recognizers) -> None:
+    black = np.zeros((15, 39), np.uint8)
+    for x in (6, 17, 29):
+        black[5:12, x : x + 6 : 3] = 255
+    assert hides_writing(black)
+    assert read(black, cells, recognizers).status is FieldStatus.REVIEW
+    assert not hides_writing(np.full((30, 90), 40, np.uint8) + np.arange(90, dtype=np.uint8))
+    assert not hides_writing(np.full((30, 90), 255, np.uint8))

@@ -107,6 +107,19 @@ def test_dividers_are_print_and_a_stroke_between_them_is_not() -> None:
     assert leftover(row((62, 16, 66, 44)), cells=6) is Leftover.STROKES
 
 
+@pytest.mark.parametrize("thick", [2, 4, 5, 6])
+def test_a_divider_that_came_out_thicker_than_its_like_is_print(thick: int) -> None:
+    grey = np.full((31, 196), 205, np.uint8)
+    for y in (2, 26):
+        grey[y : y + 4, 8:188] = 110
+    for k in range(9):
+        left, right = (3, 4) if k == thick else (2, 3)
+        grey[2:30, 10 + 22 * k - left : 10 + 22 * k + right] = 110
+    assert leftover(grey, cells=8) is Leftover.NOTHING
+    cv2.line(grey, (42, 10), (40, 22), 40, 2, cv2.LINE_AA)
+    assert leftover(grey, cells=8) is Leftover.STROKES
+
+
 def test_ones_and_two_lines_await_review(recognizers: Recognizers) -> None:
     two_lines = box(size=(90, 240))
     for text, y in (("512", 42), ("384", 78)):

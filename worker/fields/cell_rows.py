@@ -14,16 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.calibration import FieldCalibration
+from worker.digits.framing import frame_digits
 from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.confidence import doubt_alterations, list_alternatives, list_doubts
 from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.judging.evidence import FLOOR, FieldEvidence, gather_evidence, log_odds
 from worker.fields.judging.overlooked_marks import find_altered
+from worker.fields.judging.printed_digits import numbers_its_cells
 from worker.fields.line_reader.reading import describe_unread
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.locating.cell_ink import segment_cells
 from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, RawReading, Recognizers
+
+Floats = NDArray[np.float32]
+CutRow = Sequence[DigitCrop | None]
+"""What was cut out of each cell of a row; None is an empty cell."""
+
+WORTH_A_LOOK = 0.2
+"""A row of which no digit looks so altered in its line has none in its cells, either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +52,15 @@ class RowEvidence(FieldEvidence):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellRowReading:
-    """What was made of one row: ``cells`` has a digit a cell, None where it is empty; ``line`` is what all read."""
+    """What was made of one row: ``cells`` has a digit a cell, None where it is empty; ``line`` is what all read.
+
+    ``altered`` (n,) is how much each digit of the text looks struck out or written over, from 0 to 1: in the cut of the
+    line and that of its cell, on average.
+    """
 
     cells: tuple[DigitReading | None, ...]
     line: Transcript
+    altered: Floats
 
     @property
     def text(self) -> str:
@@ -75,17 +89,32 @@ def read_cell_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list
 
 def look_at_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[CellRowReading]:
     """Return what both readers see in each row, and the digits that follow from it."""
-    cells = read_cells(crops, recognizers)
+    cut = [segment_cells(crop, crop.spec.cells or 1) for crop in crops]
+    cells = _read_cells(cut, recognizers)
     lines = transcribe(crops, recognizers, cells)
-    return [CellRowReading(tuple(own), line) for own, line in zip(cells, lines, strict=True)]
+    altered = [_see_altered(row, line, recognizers) for row, line in zip(cut, lines, strict=True)]
+    rows = zip(cells, lines, altered, strict=True)
+    return [CellRowReading(tuple(own), line, answer) for own, line, answer in rows]
 
 
-def read_cells(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[list[DigitReading | None]]:
-    """Cut every row at its dividers and classify the digits of all rows in one batch; None is an empty cell."""
-    rows = [segment_cells(crop, crop.spec.cells or 1) for crop in crops]
+def _read_cells(rows: Sequence[CutRow], recognizers: Recognizers) -> list[list[DigitReading | None]]:
+    """Classify the digits that were cut out of all rows in one batch; None is an empty cell."""
     inks = [cell.ink for row in rows for cell in row if cell is not None]
     answers = iter(recognizers.classify_digits(normalize_digits(inks)) if inks else ())
     return [[None if cell is None else read_digit(cell, next(answers)) for cell in row] for row in rows]
+
+
+def _see_altered(row: CutRow, line: Transcript, recognizers: Recognizers) -> Floats:
+    """Return how altered each digit of a line looks, (n,): the mean of two cuts, where as many cells were cut out.
+
+    The two cuts part digits and print unlike each other, and bits of print make a digit look altered in one of them.
+    """
+    inks = [cell.ink for cell in row if cell is not None]
+    if recognizers.see_alterations is None or len(inks) != len(line.text) or line.altered.max(initial=0) < WORTH_A_LOOK:
+        return line.altered
+    answers = recognizers.see_alterations(frame_digits(inks))
+    own = answers[np.arange(len(inks)), [int(digit) for digit in line.text]]
+    return np.asarray((line.altered + own) / 2, np.float32)
 
 
 def gather_row_evidence(row: CellRowReading) -> RowEvidence:
@@ -113,7 +142,8 @@ def _is_same_ink(a: Box, b: Box) -> bool:
 def describe_row(row: CellRowReading, calibration: FieldCalibration) -> RawReading:
     """Return a row as the decision wants it, with its doubts where it is not sure enough."""
     crop = row.line.crop
-    empty = None if _cells_look_written(row) else judge_emptiness(row.line)
+    are_numbers = not any(row.cells) and numbers_its_cells(row.line)
+    empty = None if _cells_look_written(row) else judge_emptiness(row.line, is_print=are_numbers)
     if empty is not None:
         return RawReading("", empty, crop.box_px, blank=True, registration=crop.registration)
     if not row.digits:
@@ -130,7 +160,7 @@ def describe_row(row: CellRowReading, calibration: FieldCalibration) -> RawReadi
         alternatives=others,
         doubts=(
             *_gaps(row),
-            *doubt_alterations(find_altered(row.line)),
+            *doubt_alterations(find_altered(row.altered)),
             *(() if calibration.is_enough(confidence) else _differences(row)),
         ),
         registration=crop.registration,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.cell_rows import read_cell_rows
 from worker.fields.cutting.apart import read_apart
+from worker.fields.judging.emptiness import hides_writing
 from worker.fields.judging.second_look import see_digits
 from worker.fields.line_reader.reading import read_sequence
 from worker.fields.tick_boxes import read_tick_box
@@ -21,6 +22,7 @@ from worker.values import FieldCrop, RawReading, Recognizers
 
 def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
     """Read every crop with the reader for its kind and layout, in their order. Ink may be light on dark."""
+    hidden = [crop.spec.kind != "mark" and hides_writing(crop.grey) for crop in crops]
     by_index = {i: read_tick_box(crop) for i, crop in enumerate(crops) if crop.spec.kind == "mark"}
     crops = [replace(crop, grey=darken_ink(crop.grey)) for crop in crops]
     for layout, read in (("free", _read_free), ("cells", read_cell_rows)):
@@ -28,7 +30,8 @@ def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Ra
         reads = read([crops[i] for i in chosen], recognizers) if chosen else []
         by_index.update(zip(chosen, reads, strict=True))
         _look_again(crops, by_index, chosen, recognizers)
-    return [_doubt_place(crop, by_index[i]) for i, crop in enumerate(crops)]
+    reads = [_doubt_blank(by_index[i]) if hidden[i] else by_index[i] for i in range(len(crops))]
+    return [_doubt_place(crop, read) for crop, read in zip(crops, reads, strict=True)]
 
 
 def _look_again(
@@ -38,8 +41,14 @@ def _look_again(
     blank = [i for i in chosen if reads[i].blank]
     for i, is_seen in zip(blank, see_digits([crops[i] for i in blank], recognizers), strict=True):
         if is_seen:
-            unread = Doubt(DoubtKind.UNREAD_INK)
-            reads[i] = replace(reads[i], blank=False, confidence=0.0, doubts=(*reads[i].doubts, unread))
+            reads[i] = _doubt_blank(reads[i])
+
+
+def _doubt_blank(read: RawReading) -> RawReading:
+    """Return a reading that is not blank: writing may be there that nobody read."""
+    if not read.blank:
+        return read
+    return replace(read, blank=False, confidence=0.0, doubts=(*read.doubts, Doubt(DoubtKind.UNREAD_INK)))
 
 
 def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:

@@ -40,7 +40,7 @@ def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     printed in the field, digits in the shape or place of print.
     """
     doubts = [Doubt(DoubtKind.UNREAD_INK)] if seen.line.left_out or seen.passed_over else []
-    doubts += doubt_alterations({*find_struck(seen), *find_altered(seen)})
+    doubts += doubt_alterations({*find_struck(seen), *find_altered(seen.altered)})
     if is_cut_by_rim(seen):
         doubts.append(Doubt(DoubtKind.MAY_BE_PART))
     if changes_meaning(seen):

@@ -27,9 +27,9 @@ ALTERED = 0.5
 """The witness's answer from which a digit is doubted; its export puts its threshold here."""
 
 
-def find_altered(seen: Transcript) -> tuple[int, ...]:
-    """Return the positions, from 1, of digits that the witness takes for struck out or written over."""
-    return tuple(int(i) + 1 for i in np.flatnonzero(seen.altered >= ALTERED))
+def find_altered(altered: NDArray[np.float32]) -> tuple[int, ...]:
+    """Return the positions, from 1, of digits that look struck out or written over; each answer is from 0 to 1."""
+    return tuple(int(i) + 1 for i in np.flatnonzero(altered >= ALTERED))
 
 
 def find_struck(seen: Transcript) -> tuple[int, ...]:

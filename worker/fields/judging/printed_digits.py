@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from worker.fields.line_reader.alignment import to_crop_box
 from worker.fields.line_reader.transcription import Transcript
 from worker.fields.locating.extraction import inner_box_px
 
@@ -59,6 +60,19 @@ def number_a_box(seen: Transcript) -> bool:
     (left, top), (right, bottom) = places.min(axis=0), places.max(axis=0)
     at_side = min(left - inner.x, inner.x + inner.w - right) < CORNER * inner.w
     return bool(at_side and bottom - top < SMALL * inner.h and bottom < inner.y + UPPER * inner.h)
+
+
+def number_cells(text: str, cells: int) -> bool:
+    """Tell whether a text is the numbers from 1 to that of a row's cells, as forms print them under the cells."""
+    return cells > 1 and text == "".join(map(str, range(1, cells + 1)))
+
+
+def numbers_its_cells(seen: Transcript) -> bool:
+    """Tell whether what a reader sees of a row is the numbers of its cells, and all of it lies in its lower half."""
+    texts = (seen.text, *(vote.reading for vote in seen.networks))
+    return any(number_cells(text, seen.crop.spec.cells or 0) for text in texts) and all(
+        to_crop_box(cut.box, seen.line).y > seen.crop.grey.shape[0] / 2 for cut in seen.cuts
+    )
 
 
 def _likeness(ink: NDArray[np.uint8], digit: int) -> float:

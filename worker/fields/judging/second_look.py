@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from worker.fields.judging.printed_digits import number_cells
+from worker.fields.line_reader.decoding import merge_marks, spell_greedily
 from worker.fields.line_reader.general_line import Extent, cut_extent
 from worker.values import FieldCrop, Recognizers
 
@@ -27,8 +30,15 @@ def see_digits(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[boo
     if ask is None or not crops:
         return [False] * len(crops)
     looks = [cut_extent(crop.grey, extent) for crop in crops for extent in _extents(crop)]
-    seen = [bool(np.exp(answer[:, :DIGITS]).sum(axis=1).max() > LEAST_DIGIT) for answer in ask(looks)]
+    cells = [crop.spec.cells or 0 for crop in crops for _ in range(2)]
+    seen = [_holds_digit(answer, count) for answer, count in zip(ask(looks), cells, strict=True)]
     return [whole or middle for whole, middle in zip(seen[::2], seen[1::2], strict=True)]
+
+
+def _holds_digit(answer: NDArray[np.float32], cells: int) -> bool:
+    """Tell whether the reader, (T, C), sees a digit that is not of the numbers printed under so many cells."""
+    is_seen = np.exp(answer[:, :DIGITS]).sum(axis=1).max() > LEAST_DIGIT
+    return bool(is_seen) and not number_cells(spell_greedily(merge_marks(answer)), cells)
 
 
 def _extents(crop: FieldCrop) -> tuple[Extent, Extent]:

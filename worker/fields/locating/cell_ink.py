@@ -33,8 +33,14 @@ _LIKE_REACH = 0.06
 _FEWEST_ALIKE = 3
 """This many straight uprights of the same height are print, not a row of 1s."""
 
+_ON_PRINT = 0.8
+"""A piece of ink with this share of it on what most cells share is a remnant of print."""
+
 _SIDE_SHARE = 0.2
 """A part narrower than this share of a pitch, and as near to a divider, is a side of a cell."""
+
+_END_SHARE, _THIN_SHARE = 0.28, 0.15
+"""The same at both ends of a row, where a comb that fits the dividers may lie off the outer side, for thinner parts."""
 
 _CUT_WEIGHT, _PRIOR_WEIGHT = 0.7, 0.3
 """Cost of a comb for cutting ink, and for lying a cell off its expected place, in heights of upright print."""
@@ -52,22 +58,34 @@ def segment_cells(crop: FieldCrop, count: int) -> list[DigitCrop | None]:
 def remove_cells(crop: FieldCrop, count: int) -> tuple[Grey, Mask]:
     """Return a row of ``count`` cells side by side, flattened, and its ink, both without what most cells share.
 
-    They share their print and patterns of the paper: the median of the cells, within a shift of a few pixels.
+    They share their print and patterns of the paper: the median of the cells, within a shift of a few pixels. A piece
+    of ink that lies on such print is what was left of it in one cell, as a divider that no other cell has any longer.
     """
     row = _remove_row_print(crop, count)
     flat, bare_ink = remove_rules(row.flat, row.ink, _like_uprights(row.crop.grey))
     pitch = max(8, round(float(np.median(np.diff(row.dividers)))))
     contrast = _side_by_side(np.asarray(255 - flat, np.uint8), row.dividers, pitch)
     ink = _side_by_side(bare_ink * np.uint8(255), row.dividers, pitch) > 127
-    reach = max(3, round(_LIKE_REACH * pitch)) | 1
-    alike = cv2.dilate(np.median(contrast, axis=0).astype(np.uint8), np.ones((reach, reach), np.uint8))
-    own = np.where(ink & (alike < 0.5 * contrast), contrast, 0).astype(np.uint8)
+    own = np.where(ink & ~_is_alike(contrast, contrast), contrast, 0).astype(np.uint8)
+    printed = _side_by_side(np.asarray(255 - row.printed, np.uint8), row.dividers, pitch)
+    on_print = np.concatenate(list(_is_alike(printed, contrast)), axis=1)
     bare = np.concatenate(list(own), axis=1)
     labels, stats, middles = find_pieces((bare > 0).view(np.uint8))
     off = np.abs(middles[:, 0] / pitch - np.rint(middles[:, 0] / pitch))
     side = (off < _SIDE_SHARE) & (stats[:, cv2.CC_STAT_WIDTH] < _SIDE_SHARE * pitch)
+    from_end = np.minimum(middles[:, 0], bare.shape[1] - middles[:, 0]) / pitch
+    side |= (from_end < _END_SHARE) & (stats[:, cv2.CC_STAT_WIDTH] < _THIN_SHARE * pitch)
+    area = stats[:, cv2.CC_STAT_AREA]
+    side |= np.bincount(labels.ravel(), weights=on_print.ravel(), minlength=len(stats)) > _ON_PRINT * area
     bare[side[labels]] = 0
     return np.asarray(255 - bare, np.uint8), np.asarray(bare > 0, np.uint8)
+
+
+def _is_alike(cells: Grey, contrast: Grey) -> NDArray[np.bool_]:
+    """Tell where the median of ``cells`` (n, H, pitch) nearby is at least half as dark as each cell's ``contrast``."""
+    reach = max(3, round(_LIKE_REACH * cells.shape[2])) | 1
+    alike = cv2.dilate(np.median(cells, axis=0).astype(np.uint8), np.ones((reach, reach), np.uint8))
+    return np.asarray(alike >= 0.5 * contrast, bool)
 
 
 def _like_uprights(grey: Grey) -> list[Rule]:
@@ -93,9 +111,13 @@ def _side_by_side(image: Grey, dividers: NDArray[np.float64], pitch: int) -> Gre
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _BareRow:
-    """A row of cells without its print: the crop, straight and flattened, its ink, and the x of its dividers."""
+    """A row of cells without its print: the crop, straight and flattened, its ink, and the x of its dividers.
+
+    ``printed`` is the flattened crop with its print.
+    """
 
     crop: FieldCrop
+    printed: Grey
     flat: Grey
     ink: Mask
     dividers: NDArray[np.float64]
@@ -107,13 +129,13 @@ def _remove_row_print(crop: FieldCrop, count: int) -> _BareRow:
     if row is not None and row.count == count:
         crop = straighten_row(crop, row)
         expected = margin_px(row), crop.grey.shape[1] - margin_px(row)
-    flat = flatten_background(crop.grey)
-    ink = ink_mask(flat)
+    printed = flatten_background(crop.grey)
+    ink = ink_mask(printed)
     dividers = snap_dividers(ink, count, expected)
     rules = _row_rules(ink, dividers)
-    flat, ink = remove_rules(flat, ink, rules)
+    flat, ink = remove_rules(printed, ink, rules)
     outside = outside_of_frame(ink, [rule for rule in rules if not rule.upright])
-    return _BareRow(crop, flat, np.where(outside > 0, np.uint8(0), ink), dividers)
+    return _BareRow(crop, printed, flat, np.where(outside > 0, np.uint8(0), ink), dividers)
 
 
 def _expected_ends(crop: FieldCrop) -> tuple[float, float]:
