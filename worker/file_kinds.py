@@ -15,11 +15,22 @@ _MAGIC = {
 
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"), "HEIC"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIC"),
 }
-"""Major brands of an ISO base media file that is a picture (ISO/IEC 23008-12, annex B; AV1 Image File Format, 6.2)."""
+"""Brands of an ISO base media file that is a picture (ISO/IEC 23008-12, annex B; AV1 Image File Format, 6.2)."""
+_ANY_PICTURE = (b"mif1", b"msf1", b"miaf")
+"""Brands that do not tell how the picture is coded; another brand beside them does."""
+_RAW_BRAND = b"crx "
 
 _OTHERS = {
+    b"8BPS": "a Photoshop picture",
+    b"AT&TFORM": "a DjVu document",
+    b"II\xbc\x01": "a JPEG XR picture",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML document or drawing",
+    b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
+    b"\xc5\xd0\xd3\xc6": "a PostScript file",
     b"GIF8": "a GIF picture",
     b"BM": "a BMP picture",
     b"PK\x03\x04": "an archive or an office document",
@@ -55,9 +66,9 @@ def sniff_type(head: bytes) -> str:
     if not head.strip(b"\0"):
         raise UnreadableScanError("the file begins with zeros only", incomplete=True)
     for magic, kind in _OTHERS.items():
-        if head.startswith(magic):
+        if head.startswith(magic) or (magic.startswith(b"<") and head.lower().startswith(magic.lower())):
             raise UnreadableScanError(f"not a {_KNOWN}: it is {kind}; save it as PDF or PNG")
-    raise UnreadableScanError(f"not a {_KNOWN}", incomplete=len(head) < 16)
+    raise UnreadableScanError(f"not a {_KNOWN}; save it as PDF or PNG", incomplete=len(head) < 16)
 
 
 def _media_type(head: bytes) -> str:
@@ -67,4 +78,8 @@ def _media_type(head: bytes) -> str:
     for brand in brands:
         if brand in _BRANDS:
             return _BRANDS[brand]
+    if any(brand in _ANY_PICTURE for brand in brands):
+        return "HEIC"
+    if _RAW_BRAND in brands:
+        raise UnreadableScanError(f"not a {_KNOWN}: it is a raw photo of a camera; save it as JPEG")
     raise UnreadableScanError(f"not a {_KNOWN}: it is a film; take a photo instead")

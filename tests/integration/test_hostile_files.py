@@ -29,7 +29,7 @@ from worker.imaging.polarity import darken_ink
 from worker.pipeline import read_page
 from worker.rasterizer import RasterLimits, find_poppler, open_pages, sniff_type
 from worker.rasterizer.pictures import check_jpeg, check_png
-from worker.rasterizer.tiff import count_directories
+from worker.rasterizer.tiff import follow_directories
 from worker.values import FieldStatus, Page, freeze
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
@@ -172,7 +172,7 @@ MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0
 CHECKS = {
     "PNG": check_png,
     "JPEG": check_jpeg,
-    "TIFF": lambda content: count_directories(content, RasterLimits()),
+    "TIFF": lambda content: follow_directories(content, RasterLimits()),
     "PDF": len,
 }
 

@@ -211,6 +211,40 @@ def test_a_picture_out_of_the_ordinary_is_drawn(case: str, tmp_path: Path) -> No
     assert read(tmp_path, scan_pdf(ODD[case]())).dpi == 150
 
 
+def _altered(parts: Parts, at: float) -> Parts:
+    """Return the picture with a byte of its pixels altered so that they inflate to others."""
+    said, coded = parts
+    pixels = bytearray(zlib.decompress(coded))
+    pixels[int(len(pixels) * at)] ^= 64
+    return said, zlib.compress(bytes(pixels))[:-4] + coded[-4:]
+
+
+def _cut(parts: Parts, share: float) -> Parts:
+    return parts[0], parts[1][: int(len(parts[1]) * share)]
+
+
+WOUNDED = {
+    "a JPEG that ends early": lambda: _cut(KINDS["grey JPEG"](), 0.8),
+    "a JPEG without its end mark": lambda: (KINDS["grey JPEG"]()[0], KINDS["grey JPEG"]()[1][:-2]),
+    "another checksum": lambda: _altered(KINDS["Flate, grey"](), 0.5),
+    "another checksum, predicted": lambda: _altered(with_predictor(), 0.5),
+    "fewer rows than it says": ODD["cut short"],
+    "deflated pixels that end early": lambda: _cut(KINDS["Flate, grey"](), 0.6),
+}
+
+
+@needs_poppler
+@pytest.mark.parametrize("case", WOUNDED)
+def test_a_page_whose_picture_is_known_to_be_damaged_says_so_though_poppler_draws_it(case: str, tmp_path: Path) -> None:
+    assert read(tmp_path, scan_pdf(WOUNDED[case]())).damage is not None
+
+
+@needs_poppler
+@pytest.mark.parametrize("case", ["inverted", "a mask", "four colours", "another size"])
+def test_a_sound_picture_that_must_be_drawn_is_not_called_damaged(case: str, tmp_path: Path) -> None:
+    assert read(tmp_path, scan_pdf(ODD[case]())).damage is None
+
+
 @needs_poppler
 @pytest.mark.parametrize("kids", [b"3 0 R " * 2, b"3 0 R " * 300_000, b"2 0 R"], ids=["two", "300,000", "a loop"])
 def test_a_tree_of_pages_that_holds_other_than_it_says_is_popplers(kids: bytes, tmp_path: Path) -> None:

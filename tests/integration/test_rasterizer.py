@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from tests.support.scan_files import (
     SIZE,
@@ -64,10 +64,31 @@ def film() -> bytes:
     return b"\0\0\0\x18ftypmp42" + np.random.default_rng(5).bytes(200_000) + b"\xff\xda\xff\xd8" * 100
 
 
+def narrow(image: Image.Image, bits: int) -> Image.Image:
+    """Return a picture of 16 bits of which a camera filled the lowest."""
+    return Image.fromarray(np.asarray(image).astype(np.uint16) << (bits - 8))
+
+
+def light_on_clear(image: Image.Image) -> Image.Image:
+    """Return the ink in white on clear ground, as tablets save strokes."""
+    return Image.merge("RGBA", [*[Image.new("L", image.size, 255)] * 3, image.point(lambda v: 255 - v)])
+
+
+def any_brand(content: bytes) -> bytes:
+    """Return a photo whose major brand does not tell how it is coded (ISO/IEC 23008-12, 10.2)."""
+    return content[:8] + b"mif1" + content[12:]
+
+
 GOOD = {
     "png 1 bit": lambda: encoded(drawing().convert("1"), "PNG"),
     "png grey": lambda: encoded(drawing(), "PNG"),
     "png 16 bit": lambda: encoded(sixteen_bits(drawing()), "PNG"),
+    "png 16 bit with 8 bits in use": lambda: encoded(narrow(drawing(), 8), "PNG"),
+    "png 16 bit with 10 bits in use": lambda: encoded(narrow(drawing(), 10), "PNG"),
+    "png 16 bit with 12 bits in use": lambda: encoded(narrow(drawing(), 12), "PNG"),
+    "tiff 16 bit with 14 bits in use": lambda: encoded(narrow(drawing(), 14), "TIFF"),
+    "png, light ink on clear ground": lambda: encoded(light_on_clear(drawing()), "PNG"),
+    "webp, light ink on clear ground": lambda: encoded(light_on_clear(drawing()), "WEBP", lossless=True),
     "png palette": lambda: encoded(drawing().convert("P"), "PNG"),
     "png rgb": lambda: encoded(drawing().convert("RGB"), "PNG"),
     "png alpha": lambda: encoded(over_transparent(drawing()), "PNG"),
@@ -89,6 +110,8 @@ GOOD = {
     "webp alpha": lambda: encoded(over_transparent(drawing()), "WEBP", lossless=True),
     "webp with bytes behind its end": lambda: encoded(drawing().convert("RGB"), "WEBP", quality=95) + b"\0" * 99,
     "avif": lambda: encoded(drawing().convert("RGB"), "AVIF", quality=95),
+    "avif of the brand of any picture": lambda: any_brand(encoded(drawing().convert("RGB"), "AVIF", quality=95)),
+    "heic of the brand of any picture": lambda: any_brand(encoded(drawing().convert("RGB"), "HEIF", quality=95)),
     "heic": lambda: encoded(drawing().convert("RGB"), "HEIF", quality=95),
     "heic with a film behind it": lambda: encoded(drawing().convert("RGB"), "HEIF", quality=95) + film(),
     "tiff with bytes behind its end": lambda: encoded(drawing(), "TIFF") + film(),
@@ -259,6 +282,42 @@ def test_padding_behind_the_end_of_a_pdf_is_passed_over(kind: str, length: int, 
 
 
 @needs_poppler
+@pytest.mark.parametrize("make", [pdf, packed_pdf])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n%", b"\r\n%%E", b"\n%%EO\n"])
+def test_a_pdf_that_lacks_its_last_mark_only_is_whole(end: bytes, make, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (bare,) = pages_of(tmp_path, make())
+    (page,) = pages_of(tmp_path, make().rstrip().removesuffix(b"%%EOF").rstrip() + end)
+    assert np.array_equal(page.grey, bare.grey)
+    assert page.damage is None
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_pdf_that_ends_in_the_place_of_its_table_is_truncated(cut: int, tmp_path: Path) -> None:
+    """Its writer may be at work: a place with a digit too few leads to no table."""
+    content = pdf(3).rstrip().removesuffix(b"%%EOF").rstrip()[:-cut]
+    with pytest.raises(UnreadableScanError, match="truncated PDF") as caught:
+        probe(write(tmp_path, "scan.pdf", content), LIMITS)
+    assert caught.value.incomplete
+
+
+def test_the_pages_before_the_cut_of_a_tiff_are_read(tmp_path: Path) -> None:
+    """Programs that write a page's directory behind its pixels leave whole pages before the cut."""
+    content = tiff([drawing(0), drawing(1), drawing(2)], compression="raw")
+    places = [struct.unpack_from("<I", content, 4)[0]]
+    for _ in range(2):
+        entries = struct.unpack_from("<H", content, places[-1])[0]
+        places.append(struct.unpack_from("<I", content, places[-1] + 2 + 12 * entries)[0])
+    path = write(tmp_path, "scan.tif", content[: places[2] + 20])
+    first, second, third = open_pages(path, scan_id="s", limits=LIMITS)
+    assert isinstance(first, Page) and differs(first.grey, 0) < 2
+    assert isinstance(second, Page) and differs(second.grey, 1) < 2
+    assert isinstance(third, UnreadablePage) and third.incomplete and "truncated TIFF" in third.problem
+    with pytest.raises(UnreadableScanError, match="page 3: truncated TIFF") as caught:
+        probe(path, LIMITS)
+    assert caught.value.incomplete
+
+
+@needs_poppler
 @pytest.mark.parametrize("cut", [1, 3, 8, 20, 60, 150, 300])
 def test_a_pdf_whose_last_revision_is_cut_is_truncated_though_an_older_end_is_there(cut: int, tmp_path: Path) -> None:
     first = pdf(2)
@@ -334,6 +393,12 @@ BAD = {
     "too large": (lambda: b"\xff\xd8\xff" + b"\0" * 2**20, "ICR_MAX_FILE_MB"),
     "zeros": (lambda: b"\0" * 5000, "zeros only"),
     "office": (lambda: b"PK\x03\x04" + b"x" * 99, "archive or an office document; save it as PDF"),
+    "raw photo": (lambda: b"\0\0\0\x18ftypcrx \0\0\0\0crx isom" + b"x" * 99, "raw photo of a camera; save it as JPEG"),
+    "dng": (
+        lambda: encoded(drawing(), "TIFF", tiffinfo=digital_negative()),
+        "no page but thumbnails; if it is a raw photo of a camera, save it as JPEG",
+    ),
+    "web page": (lambda: b"<!doctype html><p>no scan</p>" * 9, "it is a web page"),
     "film": (lambda: b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"x" * 99, "it is a film"),
     "truncated webp": (lambda: encoded(drawing().convert("RGB"), "WEBP")[:-50], "truncated WebP"),
     "truncated heic": (lambda: encoded(drawing().convert("RGB"), "HEIF")[:-50], "truncated HEIC"),
@@ -355,6 +420,14 @@ BAD = {
     "huge jpeg": (lambda: huge_jpeg(), "60000 x 60000 pixels"),
     "png shorter than its header": (lambda: huge_png(900, 900), "decoded|damaged"),
 }
+
+
+def digital_negative() -> TiffImagePlugin.ImageFileDirectory_v2:
+    """Return the tags of a raw photo's thumbnail."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[254], tags[50706] = 1, b"\1\4\0\0"
+    tags.tagtype[50706] = 1
+    return tags
 
 
 def flipped(content: bytes, at: int) -> bytes:

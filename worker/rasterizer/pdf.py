@@ -36,6 +36,10 @@ _OBJECT = re.compile(rb"(?<!\d)\d+\s+\d+\s+obj\b|\A\s*\d[\d\s]*o?b?\Z")
 _LINEARIZED = re.compile(rb"/Linearized\b[^>]*?/L\s+(\d+)")
 """ISO 32000-1, F.2: a linearized PDF says its own length in its first object, and has an %%EOF near its beginning."""
 
+_LAST_PLACE = re.compile(rb"startxref\s+(\d{1,12})\s*%{0,2}E?O?\s*\Z")
+_TABLE = re.compile(rb"xref\b|\d+\s+\d+\s+obj\b")
+"""ISO 32000-1, 7.5.5: the last lines of a PDF say where its table of objects begins; it may be an object itself."""
+
 _END_MARK = b"%%EOF"
 _MOST_PADDING = 1024
 """Where readers look for the end of a PDF (Acrobat, after ISO 32000-1, implementation note 18)."""
@@ -71,15 +75,18 @@ def pdf_pages(
         count = pictures.count_pages(limits.max_pages)
         numbers = range(_count_pages(whole, limits) if count is None else count)
         for number in numbers[first:] if only is None else [only] if only in numbers else []:
-            lifted = pictures.lift_page(number, scan_id, limits)
-            yield lifted or page_or_problem(partial(_make_page, whole, number, scan_id, limits), scan_id, number)
+            lifted, damage = pictures.lift_page(number, scan_id, limits)
+            yield lifted or page_or_problem(
+                partial(_make_page, whole, number, scan_id, limits, damage), scan_id, number
+            )
 
 
-def _make_page(path: Path, number: int, scan_id: str, limits: RasterLimits) -> Page:
+def _make_page(path: Path, number: int, scan_id: str, limits: RasterLimits, damage: str | None) -> Page:
+    """Draw a page; ``damage`` is what is known of its picture, of which poppler may say nothing."""
     points, turned = _page_points(path, number, limits)
     dpi, size = _drawing_size(points, limits)
-    pixels, damage = _draw_page(path, number, dpi=dpi, size=size, turned=turned, timeout_s=limits.page_timeout_s)
-    return make_page(pixels, scan_id=scan_id, number=number, limits=limits, dpi=(dpi, dpi), damage=damage)
+    pixels, complaint = _draw_page(path, number, dpi=dpi, size=size, turned=turned, timeout_s=limits.page_timeout_s)
+    return make_page(pixels, scan_id=scan_id, number=number, limits=limits, dpi=(dpi, dpi), damage=complaint or damage)
 
 
 def count_pdf_pages(path: Path, limits: RasterLimits) -> int:
@@ -107,15 +114,23 @@ def _without_padding(path: Path) -> Iterator[Path]:
     content = path.read_bytes()
     end = content.rfind(_END_MARK)
     stated = _LINEARIZED.search(content, 0, 1024 + max(0, content.find(b"%PDF-")))
-    if end < 0 or _OBJECT.search(content[end + len(_END_MARK) :]) or (stated and int(stated[1]) > len(content)):
+    is_cut = end < 0 or _OBJECT.search(content[end + len(_END_MARK) :])
+    lacks_mark = bool(is_cut) and _ends_with_table(content)
+    if (is_cut and not lacks_mark) or (stated and int(stated[1]) > len(content)):
         raise UnreadableScanError("truncated PDF: it ends before its %%EOF mark", incomplete=True)
-    if len(content) - end <= _MOST_PADDING:
+    if not lacks_mark and len(content) - end <= _MOST_PADDING:
         yield path
         return
     with tempfile.NamedTemporaryFile(suffix=".pdf") as copy:
-        copy.write(content[: end + len(_END_MARK)] + b"\n")
+        copy.write(content + b"\n%%EOF\n" if lacks_mark else content[: end + len(_END_MARK)] + b"\n")
         copy.flush()
         yield Path(copy.name)
+
+
+def _ends_with_table(content: bytes) -> bool:
+    """Tell a PDF that lacks its last mark, or a part of it, and nothing else: it ends with where its table lies."""
+    told = _LAST_PLACE.search(content, max(0, len(content) - _MOST_PADDING))
+    return bool(told) and bool(_TABLE.match(content, int(told[1])))  # type: ignore[index]
 
 
 def _pdfinfo(path: Path, limits: RasterLimits, page: int | None = None) -> dict[str, Any]:

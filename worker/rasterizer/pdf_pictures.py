@@ -74,15 +74,16 @@ class PdfPictures:
             self._reader = None
         return count or None
 
-    def lift_page(self, number: int, scan_id: str, limits: RasterLimits) -> Page | None:
-        """Return a page by its one picture, None where the page must be drawn."""
+    def lift_page(self, number: int, scan_id: str, limits: RasterLimits) -> tuple[Page | None, str | None]:
+        """Return a page by its one picture; None where the page must be drawn, with the damage of its picture."""
         if self._reader is None:
-            return None
+            return None, None
+        picture = None
         try:
             picture = find_picture(self._reader.pages[number])
-            return picture and self._make_page(picture, number, scan_id, limits)
+            return picture and self._make_page(picture, number, scan_id, limits), None
         except (PyPdfError, UnreadableScanError, subprocess.TimeoutExpired, *DECODER_ERRORS):
-            return None
+            return None, picture and _find_damage(picture.stream, limits)
 
     def _make_page(self, picture: PagePicture, number: int, scan_id: str, limits: RasterLimits) -> Page | None:
         stream = picture.stream
@@ -124,6 +125,49 @@ class PdfPictures:
             raise UnreadableScanError("not decoded as a fax")
         black = np.frombuffer(content, np.uint8, offset=len(head)).reshape(height, row)
         return np.unpackbits(~black, axis=1, count=width) * np.uint8(255)
+
+
+def _find_damage(stream: StreamObject, limits: RasterLimits) -> str | None:
+    """Return why a picture is known to be damaged: poppler draws what is there of it, and may not complain."""
+    try:
+        coding = _only(stream.get("/Filter"))
+        if coding == "/DCTDecode":
+            check_jpeg(_coded(stream))
+        elif coding == "/FlateDecode":
+            _check_deflated(_coded(stream), _count_bytes(stream), most=int(4e6 * limits.max_megapixels))
+    except UnreadableScanError as error:
+        return str(error) if error.incomplete else None
+    except zlib.error as error:
+        return f"its pixels do not add up: {error}"
+    except (PyPdfError, *DECODER_ERRORS):
+        pass
+    return None
+
+
+def _check_deflated(coded: bytes, least: int, *, most: int) -> None:
+    """Inflate up to ``most`` bytes and forget them.
+
+    Raises
+    ------
+    UnreadableScanError
+        There are fewer than the picture has.
+    zlib.error
+        They are damaged, or do not agree with the checksum at their end.
+    """
+    unpacked, length = zlib.decompressobj(), 0
+    while coded and not unpacked.eof and length < most:
+        length += len(unpacked.decompress(coded, 2**20))
+        coded = unpacked.unconsumed_tail
+    if length < least:
+        raise UnreadableScanError(f"truncated: {length} of {least} bytes of pixels are there", incomplete=True)
+
+
+def _count_bytes(stream: StreamObject) -> int:
+    """Return how many bytes the samples of a picture take at least."""
+    space = stream.get("/ColorSpace")
+    channels = 1 if space is None or _palette(space) is not None else _channels(space)
+    width, height, bits = (int(str(stream[name])) for name in ("/Width", "/Height", "/BitsPerComponent"))
+    return -(-width * channels * bits // 8) * height
 
 
 def _walk_tree(reader: PdfReader, most: int) -> int | None:
@@ -214,6 +258,7 @@ def _unpack(stream: StreamObject, size: tuple[int, int], bits: int, channels: in
         told = [int(parameters.get(name, default)) for name, default in _ROW]
         if told != [width, channels, bits]:
             raise UnreadableScanError("rows of another length")
+        _check_deflated(_coded(stream), 0, most=2 * width * height * channels)  # Pillow does not look at the checksum
         with Image.open(io.BytesIO(_as_png(_coded(stream), size, bits, channels)), formats=["PNG"]) as image:
             return np.asarray(image, np.uint8)  # one bit is False or True
     if int(parameters.get("/Predictor", 1)) != 1:

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from worker.errors import UnreadableScanError
 from worker.rasterizer.limits import RasterLimits
@@ -21,6 +21,10 @@ _MOST_STRETCH = 4.5
 """Largest ratio of the two resolutions: a fax of 408 x 98 dots an inch (ITU-T T.4) has 4.2; a larger one is wrong."""
 _DPI_UNKNOWN = 72.0
 """EXIF 2.32, XResolution: 'when the image resolution is unknown, 72 [dpi] shall be designated'."""
+
+_SAMPLE_BITS = (8, 10, 12, 14, 16)
+_HALF, _LIGHT = 127, 200
+"""Opacity from which ink counts as shown; brightness above which it cannot be seen on white paper."""
 
 _WHITE_IS_ZERO = 0
 _PHOTOMETRIC_TAG = 262
@@ -59,13 +63,18 @@ def make_page(
 
 
 def pillow_pixels(image: Image.Image) -> UInt8:
-    """Return a loaded Pillow image of any mode as (H, W) grey or (H, W, 3) RGB, alpha over white."""
+    """Return a loaded Pillow image of any mode as (H, W) grey or (H, W, 3) RGB.
+
+    What is clear becomes white; light ink on clear ground becomes dark.
+    """
     if image.mode.startswith("I"):
         return _eight_bits(image)
     if image.mode == "F":
         raise UnreadableScanError("pixels of floating-point numbers are not a scan")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
+        if _is_light_ink(layer):
+            layer = Image.merge("RGBA", [*ImageOps.invert(layer.convert("RGB")).split(), layer.getchannel("A")])
         paper = Image.new("RGBA", layer.size, "white")
         return np.asarray(Image.alpha_composite(paper, layer).convert("RGB"))
     if image.mode in ("1", "L"):
@@ -93,9 +102,22 @@ def plausible_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None
     return (across, down) if low <= across <= high and low <= down <= high else None
 
 
+def _is_light_ink(layer: Image.Image) -> bool:
+    """Tell strokes of light ink on clear ground, as tablets save them: over white they would vanish."""
+    grey, alpha = np.asarray(layer.convert("L")), np.asarray(layer.getchannel("A"))
+    shown = grey[alpha > _HALF]
+    return bool(0 < shown.size < _HALF / 255 * grey.size and np.quantile(shown, 0.05) > _LIGHT)
+
+
 def _eight_bits(image: Image.Image) -> UInt8:
-    """Return the high byte of 16-bit pixels; Pillow leaves white-is-zero as it is at this depth."""
-    pixels: UInt8 = (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)
+    """Return the high byte of 16-bit pixels; Pillow leaves white-is-zero as it is at this depth.
+
+    Cameras store samples of 8, 10, 12 or 14 bits as they are: the fewest such bits that hold the brightest are taken.
+    """
+    wide = np.clip(np.asarray(image), 0, 65535)
+    brightest = int(wide.max(initial=0))
+    bits = next((b for b in _SAMPLE_BITS if 0 < brightest < 1 << b), 16)
+    pixels: UInt8 = (wide >> (bits - 8)).astype(np.uint8)
     tags = getattr(image, "tag_v2", {})
     return np.invert(pixels) if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO else pixels
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from itertools import zip_longest
+from typing import Any
 
 from PIL import Image
 
@@ -23,6 +24,8 @@ _THUMBNAIL_OR_MASK = 0b101
 """TIFF 6.0, NewSubfileType: bit 0 is a reduced picture, bit 2 a transparency mask."""
 
 _COMPRESSION_TAG = 259
+_DNG_TAG = 50706
+"""DNGVersion (Digital Negative Specification 1.7): the photo lies beside its thumbnail, in a form that is not read."""
 _PLACE_TAGS = ((273, 279), (324, 325))
 """TIFF 6.0: where strips lie and how long they are; the same of tiles."""
 
@@ -31,7 +34,7 @@ def tiff_pages(
     content: bytes, scan_id: str, limits: RasterLimits, *, first: int = 0
 ) -> Iterator[Page | UnreadablePage]:
     """Yield the pages of a TIFF from the ``first`` on; thumbnails and masks beside them are not pages."""
-    directories = count_directories(content, limits)
+    directories, cut = follow_directories(content, limits)
     limits.check_page_count(directories)
     silence()
     number = 0
@@ -48,7 +51,10 @@ def tiff_pages(
                 yield page_or_problem(make, scan_id, number)
             number += 1
     if number == 0:
-        raise UnreadableScanError("the TIFF holds no page")
+        raw = "; if it is a raw photo of a camera, save it as JPEG" if _DNG_TAG in _tags(image) else ""
+        raise UnreadableScanError(f"the TIFF holds no page but thumbnails{raw}")
+    if cut is not None:
+        yield UnreadablePage(scan_id, number, str(cut), cut.incomplete)
 
 
 def _go_to(image: Image.Image, directory: int) -> UnreadableScanError | None:
@@ -93,17 +99,22 @@ def _check_places(image: Image.Image, size: int) -> None:
             raise UnreadableScanError("truncated TIFF: its pixels lie beyond its end", incomplete=True)
 
 
+def _tags(image: Image.Image) -> Mapping[int, Any]:
+    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+    return tags
+
+
 def _tag(image: Image.Image, tag: int) -> int:
-    return int(getattr(image, "tag_v2", {}).get(tag, 0))
+    return int(_tags(image).get(tag, 0))
 
 
-def count_directories(content: bytes, limits: RasterLimits) -> int:
-    """Follow a TIFF's chain of image directories without decoding; one past the page limit is far enough.
+def follow_directories(content: bytes, limits: RasterLimits) -> tuple[int, UnreadableScanError | None]:
+    """Follow the chain of image directories, and return with their number why it broke off behind the last one.
 
     Raises
     ------
     UnreadableScanError
-        The chain loops or leaves the file.
+        The chain loops, or the first directory lies beyond the end of the file.
     """
     order = "<" if content[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", content, 2)[0] == 43
@@ -113,11 +124,15 @@ def count_directories(content: bytes, limits: RasterLimits) -> int:
     while at and len(seen) <= limits.max_pages:
         if at in seen:
             raise UnreadableScanError("damaged TIFF: its page directories run in a loop")
-        seen.add(at)
         try:
             entries = struct.unpack_from(order + count_format, content, at)[0]
             link = at + struct.calcsize(order + count_format) + entries * entry_size
-            at = struct.unpack_from(order + link_format, content, link)[0]
+            following = struct.unpack_from(order + link_format, content, link)[0]
         except struct.error:
-            raise UnreadableScanError("truncated TIFF: a page directory lies beyond its end", incomplete=True) from None
-    return len(seen)
+            cut = UnreadableScanError("truncated TIFF: a page directory lies beyond its end", incomplete=True)
+            if not seen:
+                raise cut from None
+            return len(seen), cut
+        seen.add(at)
+        at = following
+    return len(seen), None
