@@ -17,11 +17,13 @@ from tests.benchmarks.accuracy.measure_two_rules import (
     WRONG_DIGITS,
     WRONG_MARKS,
     DrawnField,
+    can_be_seen,
     draw_any_field,
     judge_field,
     read_drawn,
 )
 from worker.models.runtime import load_recognizers
+from worker.synthesis.fields import draw_field
 from worker.values import FieldReading, FieldStatus
 
 FIELDS, SEED = 96, 8
@@ -59,3 +61,13 @@ def test_what_breaks_a_rule_is_told(read: list[tuple[DrawnField, FieldReading]])
     assert judge_field(longer, found) == FRAGMENT
     blank = next(f for _, f in read if f.status is FieldStatus.BLANK)
     assert judge_field(one, blank) == SILENT
+
+
+def test_writing_that_the_scan_lost_is_told_from_writing_that_can_be_seen() -> None:
+    seen = []
+    for seed in range(20):
+        sample = draw_field(np.random.default_rng(seed), "4071", in_cells=False)
+        bare = draw_field(np.random.default_rng(seed), "4071", in_cells=False, inked=False)
+        seen.append(can_be_seen(sample, bare.grey))
+        assert not can_be_seen(bare, bare.grey)
+    assert all(seen)

@@ -47,6 +47,7 @@ def draw_field(
     real_share: float = 0.4,
     struck_share: float = 0.0,
     worn_share: float = 0.0,
+    inked: bool = True,
 ) -> FieldSample:
     """Draw one field with its truth.
 
@@ -68,6 +69,8 @@ def draw_field(
         The share of fields of which a run of digits, or the whole number, is struck out: ``#`` each in the truth.
     worn_share : float
         The share of fields with remnants of a dotted rule at the digits' feet, half of them in black and white.
+    inked : bool
+        Whether the pen leaves ink; without, the field that the same state of ``rng`` draws, as if nobody had written.
     """
     text = draw_number(rng) if text is None else text
     digits = "0123456789" if "#" in text else text
@@ -78,7 +81,7 @@ def draw_field(
     line = write_cells(rng, hand, text, pitch) if in_cells else write_line(rng, hand, text, pen.width)
     if struck_share and rng.random() < struck_share:
         text, line = _strike_run(rng, text, line)
-    return _photograph(rng, text, line, pen, pitch, clean, worn_share=worn_share)
+    return _photograph(rng, text, line, pen, pitch, clean, worn_share=worn_share, inked=inked)
 
 
 def _strike_run(rng: np.random.Generator, text: str, line: WrittenLine) -> tuple[str, WrittenLine]:
@@ -134,6 +137,7 @@ def _photograph(
     clean: bool,
     row_share: float = ROW_SHARE,
     worn_share: float = 0.0,
+    inked: bool = True,
 ) -> FieldSample:
     """Put a written line on paper at a random size and give back pixels and boxes."""
     is_worn = bool(worn_share) and rng.random() < worn_share
@@ -170,7 +174,7 @@ def _photograph(
     ink = draw_ink(rng, strokes, (H, W), pen, height_px)
     unrest = float(cv2.meanStdDev(paper)[1][0, 0]) / 80  # faint ink on busy paper cannot be read by anyone
     darkness = min(0.95, unrest + (rng.uniform(0.55, 0.95) if rng.random() < 0.75 else rng.uniform(0.25, 0.6)))
-    picture = add_ink(paper, ink, darkness)
+    picture = add_ink(paper, ink, darkness if inked else 0.0)
     if len(line.printed):
         bold = replace(pen, width=float(rng.uniform(0.07, 0.14)), grain=0.0, gaps=0.0, blobs=0.0)
         print_ = draw_ink(rng, line.printed * np.float32(height_px) + origin, (H, W), bold, height_px)
