@@ -2,7 +2,8 @@
 
 ``python -m tests.benchmarks.accuracy.measure_blanks [--fields 500]``
 
-No handwriting set holds empty boxes with their print.
+No handwriting set holds empty boxes with their print. How many of the crops are black and white and so black that
+writing could not be seen is printed, too: these belong in review.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from schemas.form_template import FieldSpec
 from worker.bootstrap import build_runtime
 from worker.decision.fields import AcceptPolicy, decide_field
+from worker.fields.judging.emptiness import hides_writing
 from worker.fields.reading import read_fields
 from worker.synthesis.fields import draw_blank_field, draw_field
 from worker.values import Box, FieldCrop, FieldReading, Grey, Recognizers
@@ -49,8 +51,10 @@ def main() -> None:
         for written in (False, True):
             rng = np.random.default_rng([31, in_cells, written])
             cells = [int(rng.integers(3, 10)) if in_cells else 0 for _ in range(count)]
-            found = Counter(read(draw(rng, n, written=written), n, recognizers).status.value for n in cells)
+            crops = [draw(rng, n, written=written) for n in cells]
+            found = Counter(read(grey, n, recognizers).status.value for grey, n in zip(crops, cells, strict=True))
             parts = [f"{status} {found[status] / count:6.1%}" for status in STATUSES]
+            parts.append(f"hidden by black {sum(map(hides_writing, crops)) / count:6.1%}")
             print(f"{'written' if written else 'empty':<8}{name:<16}" + "   ".join(parts))
 
 
