@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine, select, update
 
 from schemas.form_template import FieldGrammar
+from schemas.scan_job import MAX_REFERENCE
 from tests.support.data import PROJECT
 from tests.support.readings import CHECK, PAGE, make_field, make_page, read
 from worker.bootstrap import build_runtime
@@ -124,6 +125,26 @@ def test_a_refused_job_is_shown_with_its_reason(engine: Engine, run: Run) -> Non
     (row,) = csv.DictReader(io.StringIO(run("results", "--job", "own", "--format", "csv").stdout))
     assert row["error"] == "template: no such name"
     assert "nothing there" in run("results").stdout
+
+
+@pytest.mark.parametrize("asked", [str.upper, lambda i: i.replace("-", ""), "{{{}}}".format, "urn:uuid:{}".format, str])
+def test_a_job_is_found_however_its_id_is_written(engine: Engine, run: Run, asked: Callable[[str], str]) -> None:
+    own = "07da9d84-0f3a-4a6e-9a53-5d2a8f1d7e11"
+    record_invalid_job(engine, "bad", "template: no such name", job_id=own)
+    (line,) = lines(run("results", "--job", asked(own), "--format", "jsonl"))
+    assert line["job"] == own
+
+
+def test_a_refused_message_is_found_by_what_stood_for_its_id_and_by_a_reference_too_long(
+    engine: Engine, run: Run
+) -> None:
+    record_invalid_job(engine, "bad", "id: no UUID", job_id="own", reference="order-7")
+    record_invalid_job(engine, "worse", "reference: too long", job_id="other", reference="x" * MAX_REFERENCE)
+    read(engine, reference="order-7")
+    (line,) = lines(run("results", "--job", "order-7", "--format", "jsonl"))
+    assert line["error"] == "id: no UUID"
+    (line,) = lines(run("results", "--reference", "x" * 600, "--format", "jsonl"))
+    assert line["error"] == "reference: too long"
 
 
 def test_csv_has_the_same_columns_for_pages_fields_and_jobs(engine: Engine, run: Run) -> None:

@@ -64,6 +64,37 @@ def test_dust_an_edge_and_punched_holes_are_no_writing() -> None:
     assert blank >= 24
 
 
+@pytest.mark.parametrize("longer_mm", [210, 297, 420])
+def test_punched_holes_are_no_writing_on_paper_of_any_size(longer_mm: int) -> None:
+    blank = 0
+    for seed in range(20):
+        rng = np.random.default_rng([10, seed])
+        px_per_mm = 200 / 25.4
+        sheet = np.full((round(longer_mm * 0.707 * px_per_mm), round(longer_mm * px_per_mm)), 246, np.float32)
+        for x in (-40, 40):
+            at = round((longer_mm / 2 + x) * px_per_mm), round(12 * px_per_mm)
+            cv2.circle(
+                sheet, at, round(rng.uniform(2.75, 3.25) * px_per_mm), float(rng.uniform(0, 120)), -1, cv2.LINE_AA
+            )
+        blank += is_blank_page(scan(rng, sheet))
+    assert blank >= 19
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_a_streak_from_edge_to_edge_is_no_writing_and_hides_none(down: bool) -> None:
+    """A dirty scanner draws one, and the shadow of a fold is one."""
+    for seed in range(15):
+        rng = np.random.default_rng([11, seed])
+        sheet, at = paper(rng), int(rng.integers(300, 1300))
+        width, contrast = int(rng.integers(1, 6)), np.float32(rng.uniform(12, 120))
+        where = (slice(None), slice(at, at + width)) if down else (slice(at, at + width), slice(None))
+        sheet[where] -= contrast
+        assert is_blank_page(scan(rng, sheet.copy())), seed
+        digit = (slice(700, 745), slice(at + 60, at + 64)) if down else (slice(at + 60, at + 105), slice(800, 804))
+        sheet[digit] -= 60
+        assert not is_blank_page(scan(rng, sheet)), seed
+
+
 @pytest.mark.parametrize("contrast", [8, 16, 40])
 def test_one_faint_number_is_never_blank(contrast: int) -> None:
     for seed in range(25):

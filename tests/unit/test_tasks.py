@@ -60,6 +60,8 @@ KEY = "hush-hush-hush-hush"
         ([{"uri": "/a", "id": OWN_ID, "colour": "red"}], {}, (OWN_ID, None)),
         ([{"uri": "/a", "reference": 7}], {}, ("message", "7")),
         ([{"uri": "/a", "id": "no uuid", "reference": "x" * 300}], {}, ("message", "x" * 200)),
+        ([{"uri": "/a", "id": "order-7"}], {}, ("message", "order-7")),
+        ([{"uri": "/a", "id": 4711}], {}, ("message", "4711")),
         ([], {"uri": "/a", "id": OWN_ID, "reference": "order 7"}, (OWN_ID, "order 7")),
         ([{"uri": "/a", "id": OWN_ID}], {"priority": 1}, (OWN_ID, None)),
         (["no job"], {}, ("message", None)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -13,6 +14,8 @@ from worker.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
     from sqlalchemy import Engine
+
+    from worker.store.results import Selection
 
 HOME_IS_RELATIVE = "ICR_HOME counts from the folder you stand in: stand elsewhere, or set it to a whole path"
 
@@ -67,3 +70,19 @@ def select_pages(command: click.decorators.FC) -> click.decorators.FC:
     ):
         command = click.option(name, help=what)(command)
     return command
+
+
+def choose_pages(job: str | None, reference: str | None, template: str | None) -> Selection:
+    """Return the selection that those options mean, with ids and references as they are kept."""
+    from schemas.scan_job import MAX_REFERENCE
+    from worker.store.results import Selection
+
+    return Selection(job and kept_id(job), reference and reference[:MAX_REFERENCE], template)
+
+
+def kept_id(job: str) -> str:
+    """Return a job's id as it is kept, whatever capitals, dashes or braces it is written with; what is no id stays."""
+    try:
+        return str(uuid.UUID(job))
+    except ValueError:
+        return job

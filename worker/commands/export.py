@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.bootstrap import Runtime
-from worker.commands.entry import pass_runtime, ready_engine, select_pages
+from worker.commands.entry import choose_pages, pass_runtime, ready_engine, select_pages
 from worker.sources.file_uris import display_name
 
 if TYPE_CHECKING:  # SQLAlchemy loads when a command runs, so that `icr --help` does not wait for it
@@ -47,9 +47,7 @@ def export(
     With --wide it is a table for people, one row a form. A field that awaits review is empty there, and named in the
     column 'awaits review'.
     """
-    from worker.store.results import Selection
-
-    selection = Selection(job, reference, template)
+    selection = choose_pages(job, reference, template)
     output = output or ("csv" if wide else "jsonl")
     if wide != (output == "xlsx") and output != "csv":
         raise click.UsageError("--wide is csv or xlsx, and xlsx needs --wide")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.bootstrap import Runtime
-from worker.commands.entry import pass_runtime, ready_engine
+from worker.commands.entry import kept_id, pass_runtime, ready_engine
 from worker.commands.saying import say
 from worker.errors import BrokerUnavailableError, IcrError
 from worker.sources.file_uris import display_name
@@ -88,6 +88,7 @@ def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
     from worker.store.jobs import retry_jobs
 
     engine, publisher = ready_engine(runtime), Publisher(runtime)
+    jobs = tuple(kept_id(job) for job in jobs)
     tickets = retry_jobs(engine, None if everything else list(jobs))
     for ticket in tickets:
         reopen_scan(runtime.inbox, engine, ticket.id)

@@ -11,7 +11,7 @@ from datetime import timedelta
 import click
 
 from worker.bootstrap import Runtime
-from worker.commands.entry import pass_runtime, ready_engine, select_pages
+from worker.commands.entry import choose_pages, pass_runtime, ready_engine, select_pages
 from worker.commands.saying import say
 
 _FORMAT = click.option(
@@ -41,11 +41,10 @@ def results(
     """
     from worker.commands.printing import print_lines
     from worker.commands.result_lines import FIELD_TABLE, field_lines, review_lines, unread_job_lines
-    from worker.store.results import Selection
 
     if review and (job or reference or template):
         raise click.UsageError("--review shows the whole queue: leave out --job, --reference and --template")
-    engine, selection = ready_engine(runtime), Selection(job, reference, template)
+    engine, selection = ready_engine(runtime), choose_pages(job, reference, template)
     answers = itertools.chain(field_lines(engine, selection), unread_job_lines(engine, selection))
     print_lines(review_lines(engine) if review else answers, output, shape=FIELD_TABLE, limit=limit)
 

@@ -30,8 +30,12 @@ _FAINTEST_INK = 4.0
 _EDGE_SHARE = 0.015
 """What is left out along the edges, 4.5 mm of A4: scanners show the sheet's shadow there, and nobody writes."""
 
-_HOLE_SHARES = 0.015, 0.03
-"""Diameter of a punched hole: 5 to 8 mm (ISO 838 has 6), of the longer side of A4 and A5."""
+_HOLE_SHARES = 0.015, 0.042
+"""Diameter of a punched hole: 5 to 8 mm (ISO 838 has 6), of the longer side of A4 and A5, and the blur around it."""
+_STREAK_LENGTH, _STREAK_WIDTH = 0.97, 0.01
+"""A streak of a dirty scanner, or the shadow of a fold, runs from edge to edge of what is looked at and is at most 3 mm
+of A4 wide, its lean included; nobody writes a stroke as long as the page."""
+
 _HOLE_FILLS = 0.68, 0.86
 """How much of its square a disc fills, pi / 4, with room for a coarse scan."""
 _HOLE_MARGIN = 0.08
@@ -50,7 +54,7 @@ def is_blank_page(grey: Grey) -> bool:
     found = stats[1:count]
     extent = found[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1, initial=0)
     strokes = found[extent >= max(4.0, _STROKE_SHARE * longer)]
-    return all(_is_hole(part, ink.shape, longer) for part in strokes)
+    return all(_is_hole(part, ink.shape, longer) or _is_streak(part, ink.shape, longer) for part in strokes)
 
 
 def _reduced(grey: Grey) -> Grey:
@@ -73,6 +77,14 @@ def _darker_than_noise(page: Grey) -> NDArray[np.uint8]:
     noise = 1.4826 * float(np.median(np.abs(contrast[::3, ::3] - usual)))
     ink = (contrast - usual > max(_FAINTEST_INK, _NOISE_SIGMAS * noise)).astype(np.uint8)
     return np.asarray(cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)), np.uint8)
+
+
+def _is_streak(part: NDArray[np.int32], shape: tuple[int, ...], longer: int) -> bool:
+    """Tell a thin straight line over the whole page."""
+    w, h = part[cv2.CC_STAT_WIDTH], part[cv2.CC_STAT_HEIGHT]
+    across = w >= _STREAK_LENGTH * shape[1] and h <= _STREAK_WIDTH * longer
+    down = h >= _STREAK_LENGTH * shape[0] and w <= _STREAK_WIDTH * longer
+    return bool(across or down)
 
 
 def _is_hole(part: NDArray[np.int32], shape: tuple[int, ...], longer: int) -> bool:

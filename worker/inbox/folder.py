@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -67,10 +68,15 @@ class Claimed:
     name: Path
 
     def template_among(self, known: Collection[str]) -> str | None:
-        """Return the template that its folders name: the outermost known one, or the only folder's own name."""
-        folders = self.name.parts[:-1]
-        named = next((folder for folder in folders if folder in known), None)
-        return named or (folders[0] if len(folders) == 1 else None)
+        """Return the template that its folders name, the outermost known one; None where each page finds its form."""
+        plain = {_plain(name): name for name in known}
+        named = (folder if folder in known else plain.get(_plain(folder)) for folder in self.name.parts[:-1])
+        return next((name for name in named if name is not None), None)
+
+
+def _plain(name: str) -> str:
+    """Return a name as it is compared: people write capitals and spaces where a template's name has none."""
+    return "-".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
 def prepare(inbox: Path) -> None:

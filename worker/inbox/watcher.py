@@ -176,12 +176,12 @@ class Watcher:
             record_invalid_job(self._engine, uri, str(error), job_id=claimed.job_id, source="inbox")
 
     def _known_names(self) -> set[str]:
-        """Return what a folder may name; none while a template file cannot be read, which the worker says."""
+        """Return what a folder may name; no template while the file of one cannot be read, which the worker says."""
         try:
             templates = self._publisher.runtime.templates().values()
         except InvalidTemplateError as error:
             log.warning("no folder is taken for a template's", reason=str(error))
-            return set()
+            return set(FORMLESS)
         return {*FORMLESS, *(t.name for t in templates), *(t.form for t in templates if t.form)}
 
     def _has_changed(self, claimed: Claimed, record: JobRecord) -> bool:

@@ -137,8 +137,9 @@ def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = 
 def name_refused(args: Any, kwargs: Any, *, message_id: str, key: str | None = None) -> tuple[str | None, str | None]:
     """Return the job id and the reference by which the sender of a refused message looks for it.
 
-    A job without an id of its own has that of its message. If there is a key, a message that is not signed with it has
-    no names, because anybody could take the id of a future job.
+    A job without an id of its own has that of its message; what stood for its id is its reference if it has none. If
+    there is a key, a message that is not signed with it has no names, because anybody could take the id of a future
+    job.
     """
     sent = args[0] if args and isinstance(args[0], dict) else kwargs
     try:
@@ -148,7 +149,9 @@ def name_refused(args: Any, kwargs: Any, *, message_id: str, key: str | None = N
             return None, None
         job = {}
     own_id, reference = job.get("id"), job.get("reference")
-    job_id = _stable_uuid(own_id if isinstance(own_id, str) and _is_uuid(own_id) else message_id)
+    has_id = isinstance(own_id, str) and _is_uuid(own_id)
+    job_id = _stable_uuid(str(own_id) if has_id else message_id)
+    reference = own_id if reference is None and not has_id else reference
     told = str(reference)[:MAX_REFERENCE] if isinstance(reference, str | int) else None
     return str(job_id), told
 

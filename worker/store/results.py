@@ -10,7 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, exists, func, or_, select, tuple_, union
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Table,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    union,
+)
 from sqlalchemy.orm import aliased
 
 from schemas.reading import AlternativeOut, DigitOut, DoubtOut, MoneyOut, StoredField, StoredPage
@@ -171,8 +185,14 @@ _READ_UNDER = func.coalesce(JobRow.duplicate_of, JobRow.id)
 
 
 def _of_job(selection: Selection) -> list[ColumnElement[bool]]:
-    wanted = {JobRow.id: selection.job, JobRow.reference: selection.reference}
-    return [column == value for column, value in wanted.items() if value is not None]
+    wanted: list[ColumnElement[bool]] = []
+    if selection.job is not None:
+        # A refused message whose id was none is kept under an id of ours, with what stood there as its reference.
+        refused = and_(JobRow.error_kind == "invalid_job", JobRow.reference == selection.job)
+        wanted.append(or_(JobRow.id == selection.job, refused))
+    if selection.reference is not None:
+        wanted.append(JobRow.reference == selection.reference)
+    return wanted
 
 
 def _asked_jobs(connection: Connection, selection: Selection, read_ids: set[str]) -> dict[str, AnyRow]:
