@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from worker.digits.framing import frame_digits
 from worker.fields.line_reader.alignment import cut_lines, cut_symbols, to_crop_box, to_page_box
 from worker.fields.line_reader.decoding import Symbol
 from worker.fields.line_reader.normalization import Line
@@ -52,6 +53,15 @@ def test_lines_cut_together_are_cut_as_each_alone() -> None:
         assert [(c.box, c.touching) for c in row] == [(c.box, c.touching) for c in own]
         assert all(np.array_equal(a.ink, b.ink) for a, b in zip(row, own, strict=True))
     assert together[0][0].touching > 0
+
+
+def test_a_digit_that_is_called_whole_is_framed_as_if_it_were_looked_at() -> None:
+    line = slanted_bars(0.5)
+    cv2.line(line, (45, 3), (60, 3), 255, 2)  # a rule above the second digit
+    cuts = cut_symbols(line, symbols())
+    assert [cut.whole for cut in cuts] == [True, False, True]
+    inks = [cut.ink for cut in cuts]
+    assert np.array_equal(frame_digits(inks, [cut.whole for cut in cuts]), frame_digits(inks))
 
 
 def test_a_mark_keeps_its_ink_from_its_neighbours() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import cv2
@@ -20,12 +21,12 @@ LEAST_BESIDE = 0.5
 Ink = NDArray[np.uint8]
 
 
-def frame_digits(inks: Iterable[Ink]) -> Ink:
+def frame_digits(inks: Iterable[Ink], whole: Iterable[bool] = itertools.repeat(False)) -> Ink:
     """Return the ink of digits, (h, w) uint8 each, white on black and cut close, as (N, 32, 32) uint8 in the middle.
 
-    Pieces above and below the largest one are left out.
+    Pieces above and below the largest one are left out; they are not looked for in a digit that is ``whole``.
     """
-    framed = [_frame(_without_other_rows(ink)) for ink in inks]
+    framed = [_frame(ink if one else _without_other_rows(ink)) for ink, one in zip(inks, whole, strict=False)]
     return np.stack(framed) if framed else np.zeros((0, FRAME, FRAME), np.uint8)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ Array = NDArray[np.float64]
 def median(values: Array) -> float:
     """Return the median of one number or more, NaN where one is; on a few numbers ten times as fast as NumPy's."""
     ranked, half = np.sort(values), len(values) // 2
-    if np.isnan(ranked[-1]):
+    if math.isnan(ranked[-1]):  # NaN is sorted to the end
         return float("nan")
     return float(ranked[half]) if len(values) % 2 else float(ranked[half - 1] + ranked[half]) / 2
 

@@ -121,7 +121,11 @@ def _flat_pieces(ink: Mask, shortest: int) -> NDArray[np.float64]:
     thick = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((_thickest(ink) + 1, 1), np.uint8))
     thin = cv2.copyMakeBorder(cv2.subtract(ink, thick), 0, 0, gap, gap, cv2.BORDER_CONSTANT, value=0)
     joined = cv2.morphologyEx(thin, cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))[:, gap:-gap]
-    runs = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((1, shortest), np.uint8))
+    kernel = np.ones((1, shortest), np.uint8)
+    eroded = cv2.erode(joined, kernel)
+    if not cv2.countNonZero(eroded):
+        return np.zeros((0, 4))
+    runs = cv2.dilate(eroded, kernel)
     runs[:, ::_PIECE_PX] = 0
     _, stats, middles = find_pieces(runs)
     table = np.column_stack([stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_WIDTH], middles[1:]])

@@ -29,13 +29,15 @@ OFF_PATH = 2.0
 class Cut:
     """One symbol's ink cut from its line: (h, w) uint8, white ink on black, and its box in line pixels.
 
-    ``touching`` is the ink that the seams beside it had to cross, in pixels of a line.
+    ``touching`` is the ink that the seams beside it had to cross, in pixels of a line. ``whole`` tells that what is
+    above ``INK`` is known to be one piece.
     """
 
     symbol: Symbol
     ink: Pixels
     box: Box
     touching: float
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,11 +111,11 @@ def _cut_out(line: Pixels, symbol: Symbol, left: _Seam, right: _Seam) -> Cut:
         columns = np.arange(start, stop)
         part = part * ((columns >= left.columns[:, None]) & (columns < right.columns[:, None]))
     centre = _centre(symbol)
-    ink, box = _main_ink(part, centre - start)
+    ink, box, whole = _main_ink(part, centre - start)
     touching = left.crossed + right.crossed
     if box is None:
         return Cut(symbol, ink, Box(centre - 2, 6, 4, 28), touching)
-    return Cut(symbol, ink, box._replace(x=box.x + start), touching)
+    return Cut(symbol, ink, Box(box.x + start, box.y, box.w, box.h), touching, whole)
 
 
 def to_crop_box(box: Box, line: Line) -> Box:
@@ -182,20 +184,20 @@ def _trace(gap: _Gap, step: list[list[int]], end: int) -> _Seam:
     return _Seam(seam, gap.first + min(columns), gap.first + max(columns), crossed)
 
 
-def _main_ink(part: Pixels, centre: float) -> tuple[Pixels, Box | None]:
-    """Return the ink of a symbol, cut close, with its box in the part; None if it has no ink.
+def _main_ink(part: Pixels, centre: float) -> tuple[Pixels, Box | None, bool]:
+    """Return the ink of a symbol, cut close, with its box in the part, None if it has no ink, and whether it is whole.
 
     Specks and remnants of rules that lie away from the main ink are dropped.
     """
     if not part.size:  # two symbols in one column; OpenCV crashes on an empty array
-        return np.zeros((8, 8), np.uint8), None
+        return np.zeros((8, 8), np.uint8), None, False
     labels, stats, centres = find_pieces((part > INK).view(np.uint8))
     count = len(stats)
     if count == 1:
-        return np.zeros((8, 8), np.uint8), None
+        return np.zeros((8, 8), np.uint8), None, False
     if count == 2:
         x, y, w, h = stats[1, :4].tolist()
-        return part[y : y + h, x : x + w], Box(x, y, w, h)
+        return part[y : y + h, x : x + w], Box(x, y, w, h), True
     boxes, areas = stats[1:], stats[1:, cv2.CC_STAT_AREA].astype(np.float64)
     nearness = 1 / (1 + np.abs(centres[1:, 0] - centre) / 8)
     main = int(np.argmax(areas * nearness))
@@ -207,4 +209,5 @@ def _main_ink(part: Pixels, centre: float) -> tuple[Pixels, Box | None]:
     gone = np.concatenate([[False], ~keep])[labels]
     x, y = int(lefts[keep].min()), int(tops[keep].min())
     right, bottom = int((lefts + widths)[keep].max()), int((tops + heights)[keep].max())
-    return np.where(gone, 0, part)[y:bottom, x:right].astype(np.uint8), Box(x, y, right - x, bottom - y)
+    kept = np.where(gone, 0, part)[y:bottom, x:right].astype(np.uint8)
+    return kept, Box(x, y, right - x, bottom - y), False

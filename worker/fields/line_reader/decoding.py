@@ -156,19 +156,23 @@ def prefer_days(candidates: list[Candidate], order: DateOrder | None) -> list[Ca
 
 def _extend(beams: dict[str, tuple[float, float]], column: list[float]) -> dict[str, tuple[float, float]]:
     likely = [(_DIGITS[d], p) for d, p in enumerate(column[:BLANK]) if p > NEGLIGIBLE]
-    grown: dict[str, list[float]] = {}
+    in_blank: dict[str, float] = {}
+    in_digit: dict[str, float] = {}
+    nothing = column[BLANK]
     for prefix, (blank, digit) in beams.items():
         both, last = blank + digit, prefix[-1:]
-        same = grown.setdefault(prefix, [0.0, 0.0])
-        same[0] += both * column[BLANK]
+        in_blank[prefix] = both * nothing
         if last:
-            same[1] += digit * column[int(last)]
+            in_digit[prefix] = in_digit.get(prefix, 0.0) + digit * column[int(last)]
         for d, p in likely:
-            longer = grown.setdefault(prefix + d, [0.0, 0.0])
-            longer[1] += (blank if d == last else both) * p
-    ranked = sorted(((b + d, prefix) for prefix, (b, d) in grown.items()), reverse=True)[:BEAM]
+            longer = prefix + d
+            in_digit[longer] = in_digit.get(longer, 0.0) + (blank if d == last else both) * p
+    grown = [(in_blank.get(prefix, 0.0) + share, prefix) for prefix, share in in_digit.items()]
+    if "" in in_blank:
+        grown.append((in_blank[""], ""))
+    ranked = sorted(grown, reverse=True)[:BEAM]
     scale = sum(weight for weight, _ in ranked)
-    return {prefix: (grown[prefix][0] / scale, grown[prefix][1] / scale) for _, prefix in ranked}
+    return {prefix: (in_blank.get(prefix, 0.0) / scale, in_digit.get(prefix, 0.0) / scale) for _, prefix in ranked}
 
 
 def align(digits: str, merged: Floats) -> list[Symbol]:

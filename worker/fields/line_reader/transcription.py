@@ -183,10 +183,13 @@ def _transcribe(looks: Sequence[_Look], recognizers: Recognizers, cells: Sequenc
     decoded = [_decode(*of_line) for of_line in zip(looks, answers, ballots, strict=True)]
     cuts = cut_lines([look.line.image for look in looks], [list(one.symbols) for one in decoded])
     decoded = [replace(one, cuts=tuple(own)) for one, own in zip(decoded, cuts, strict=True)]
-    inks = [cut.ink for one in decoded for cut in one.cuts if cut.symbol.character.isdigit()]
+    digits = [cut for one in decoded for cut in one.cuts if cut.symbol.character.isdigit()]
+    inks = [cut.ink for cut in digits]
     alone = recognizers.classify_digits(normalize_digits(inks)) if inks else np.zeros((0, 11), np.float32)
     see_alterations = recognizers.see_alterations
-    altered = see_alterations(frame_digits(inks)) if inks and see_alterations else np.zeros((len(inks), 10), np.float32)
+    altered = np.zeros((len(inks), 10), np.float32)
+    if inks and see_alterations:
+        altered = see_alterations(frame_digits(inks, [cut.whole for cut in digits]))
     transcripts, at = [], 0
     for look, one in zip(looks, decoded, strict=True):
         length = sum(s.character.isdigit() for s in one.symbols)
@@ -341,8 +344,10 @@ def _likely_digits(ballot: Ballot, text: str, alone: Floats) -> Floats:
     """Return (n, 10) probabilities of the text's digits: of each, that of the likeliest string that has it there."""
     likely = np.full((len(text), 10), FLOOR * FLOOR)
     likely += FLOOR * alone[:, :NOT_A_DIGIT]
+    rows = likely.tolist()
     for string, share in zip(ballot.strings, ballot.probabilities().tolist(), strict=True):
         if len(string) == len(text):
-            for place, digit in enumerate(string):
-                likely[place, int(digit)] = max(likely[place, int(digit)], share)
-    return np.asarray(likely / likely.sum(axis=1, keepdims=True), np.float32).reshape(-1, 10)
+            for row, digit in zip(rows, string, strict=True):
+                row[int(digit)] = max(row[int(digit)], share)
+    likely = np.array(rows, np.float64).reshape(-1, 10)
+    return np.asarray(likely / likely.sum(axis=1, keepdims=True), np.float32)
