@@ -90,13 +90,16 @@ def _find_flat(ink: Mask, least_length: float) -> list[Rule]:
         return []
     pieces = _flat_pieces(ink, int(np.clip(least_length / 8, 10, 24)))
     rules: list[Rule] = []
-    if pieces[:, _WIDTH].sum() <= _LEAST_COVERAGE * least_length:
+    ends = pieces[:, _LEFT] + pieces[:, _WIDTH]
+    reach = ends.max(initial=0) - pieces[:, _LEFT].min(initial=ink.shape[1])
+    if reach < least_length or pieces[:, _WIDTH].sum() <= _LEAST_COVERAGE * least_length:
         return rules
     votes = _Votes(pieces)
     while pieces[votes.waiting, _WIDTH].sum() > _LEAST_COVERAGE * least_length:
-        members = votes.take_strongest()
+        members = votes.find_strongest()
         if pieces[members, _WIDTH].sum() <= _LEAST_COVERAGE * least_length:
             break
+        votes.withdraw(members)
         rule = _fit_rule(ink, pieces[members], least_length)
         if rule is not None:
             rules.append(rule)
@@ -144,13 +147,15 @@ class _Votes:
         self._levels = int(self._bins.max(initial=0)) + 1
         self._votes = self._count(self.waiting)
 
-    def take_strongest(self) -> NDArray[np.bool_]:
-        """Return which pieces lie on the line that holds the most; they wait no longer."""
+    def find_strongest(self) -> NDArray[np.bool_]:
+        """Return which of the waiting pieces lie on the line that holds the most."""
         best, level = divmod(int(np.argmax(self._votes)), self._levels)
-        members = self.waiting & (np.abs(self._bins[best] - level) <= 1)
+        return np.asarray(self.waiting & (np.abs(self._bins[best] - level) <= 1), bool)
+
+    def withdraw(self, members: NDArray[np.bool_]) -> None:
+        """Let pieces wait no longer."""
         self.waiting &= ~members
         self._votes -= self._count(members)  # exact: widths are whole numbers
-        return np.asarray(members, bool)
 
     def _count(self, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
         lines = self._bins[:, chosen] + self._levels * np.arange(len(_SLOPES))[:, None]
