@@ -80,7 +80,7 @@ def status(runtime: Runtime, output: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="Every job that failed or died.")
 @pass_runtime
 def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
-    """Queue failed jobs again, and named ones on whose scans no field was found; scans of the folder come back."""
+    """Queue failed jobs again, and named ones of whose scans a page was not read; scans of the folder come back."""
     if bool(jobs) == everything:
         raise click.UsageError("name the jobs, or --all")
     from worker.inbox.reopening import reopen_scan
@@ -96,7 +96,7 @@ def retry(runtime: Runtime, jobs: tuple[str, ...], everything: bool) -> None:
         say(f"{ticket.id}  {ticket.state.value}")
     unknown = set(jobs) - {ticket.id for ticket in tickets}
     for job_id in sorted(unknown):
-        say(f"icr: {job_id}: no job that failed, or on whose scan no field was found", err=True)
+        say(f"icr: {job_id}: no job that failed, or of whose scan a page was not read", err=True)
     sys.exit(1 if unknown else 0)
 
 

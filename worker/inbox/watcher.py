@@ -22,7 +22,7 @@ from worker.sources.file_uris import path_of_uri
 from worker.store.holders import find_states
 from worker.store.jobs import get_job, record_invalid_job, record_place
 from worker.store.records import JobRecord
-from worker.store.retrying import find_misplaced, renew_job
+from worker.store.retrying import can_complete, find_misplaced, renew_job
 from worker.store.tables import JobState
 
 log = structlog.get_logger(__name__)
@@ -250,6 +250,8 @@ class Watcher:
         reason = record.error_reason if record else None
         if state is JobState.DUPLICATE and record:
             reason = f"the same scan as job {record.duplicate_of}"
+            if record.duplicate_of and can_complete(self._engine, record.duplicate_of):
+                reason += f"; a page of it was not read: 'icr retry {record.duplicate_of}' reads it again"
         target = folder.place(self._inbox, claimed, _OUTCOME[state])
         try:
             # The new place is written first, so that after a kill in between the scan is still found.

@@ -34,7 +34,7 @@ from worker.store.outbox import announce_duplicate, announce_failed, announce_re
 from worker.store.readings import insert_scan, upsert
 from worker.store.records import ClaimedJob, JobRecord, JobTicket
 from worker.store.rereading import write_readings
-from worker.store.retrying import has_fields, promote_duplicate, queue_anew, settle_superseded
+from worker.store.retrying import has_fields, misses_pages, promote_duplicate, queue_anew, settle_superseded
 from worker.store.summary import IS_OPEN
 from worker.store.tables import JobRow, JobState, ReadingPartRow, ScanRow
 from worker.values import PageReading, Scan
@@ -314,15 +314,15 @@ def find_lost_jobs(
 def retry_jobs(engine: Engine, ids: Sequence[str] | None = None) -> list[JobTicket]:
     """Queue failed and dead jobs again, all of them where ``ids`` is None, and return them as they now are.
 
-    A job of ``ids`` may also be done, if no field was found on its scan (its template may be there by now), or the
-    duplicate of one that did not end well. A message that was no job cannot be retried. A job whose bytes another job
-    has read meanwhile, or is about to, becomes its duplicate.
+    A job of ``ids`` may also be done, if no field was found on its scan or a page of it was not read (the template may
+    be there by now), or the duplicate of one that did not end well; what people decided stays. A message that was no
+    job cannot be retried. A job whose bytes another job has read meanwhile, or is about to, becomes its duplicate.
     """
     with writing(engine) as connection:
         ended: ColumnElement[bool] = JobRow.state.in_([JobState.FAILED, JobState.DEAD])
         if ids is not None:
-            found_nothing = and_(JobRow.state == JobState.DONE, ~has_fields())
-            ended = or_(ended, found_nothing, JobRow.state == JobState.DUPLICATE)
+            incomplete = and_(JobRow.state == JobState.DONE, or_(~has_fields(), misses_pages()))
+            ended = or_(ended, incomplete, JobRow.state == JobState.DUPLICATE)
         names_a_scan = and_(JobRow.uri.is_not(None), JobRow.raw_message.is_(None))
         wanted = [ended, names_a_scan, *([] if ids is None else [JobRow.id.in_(ids)])]
         query = select(JobRow).where(*wanted).order_by(JobRow.created_at).with_for_update(key_share=True)

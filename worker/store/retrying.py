@@ -18,6 +18,12 @@ def has_fields() -> ColumnElement[bool]:
     return exists().where(PageRow.job_id == JobRow.id, FieldRow.page_id == PageRow.id)
 
 
+def misses_pages() -> ColumnElement[bool]:
+    """Return the condition that a page of a job's scan was not read, as one of an unknown form, and awaits review."""
+    waits = PageRow.problem.is_not(None) & PageRow.settled_at.is_(None)
+    return exists().where(PageRow.job_id == JobRow.id, waits)
+
+
 def queue_anew(now: datetime) -> dict[str, Any]:
     """Return the values of a job that is to be read as if it had just come in.
 
@@ -33,6 +39,13 @@ def queue_anew(now: datetime) -> dict[str, Any]:
         "error_kind": None,
         "error_reason": None,
     }
+
+
+def can_complete(engine: Engine, job_id: str) -> bool:
+    """Tell whether a scan that was read holds a page that was not, so that ``icr retry`` may find more on it."""
+    with reading(engine) as connection:
+        query = select(JobRow.id).where(JobRow.id == job_id, JobRow.state == JobState.DONE, misses_pages())
+        return connection.execute(query).one_or_none() is not None
 
 
 def renew_job(engine: Engine, job_id: str) -> bool:
