@@ -118,6 +118,22 @@ def test_a_page_on_its_head_reads_the_same(tmp_path: Path) -> None:
     assert sum(same) >= len(same) - 1
 
 
+def test_a_picture_takes_the_place_of_no_scan_and_of_no_other_picture(form_page: Path, tmp_path: Path) -> None:
+    page = cv2.imread(str(form_page), cv2.IMREAD_GRAYSCALE)
+    assert page is not None
+    crop = page[:200, :400]
+    names = ["a.png", "a-1.png", "a.jpg", "b.png"]
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), crop)
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    icr("read", *(tmp_path / name for name in names), "--layout", "field", "--draw", tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in names} == before
+    assert {path.name for path in tmp_path.iterdir()} - set(names) == {"a-1-2.png", "a-1-1.png", "a-1-3.png", "b-1.png"}
+    done = icr("read", tmp_path / "b.png", "--layout", "field", "--draw", tmp_path / "b.png")
+    assert done.returncode == 2 and "is a scan" in done.stderr
+    assert (tmp_path / "b.png").read_bytes() == before["b.png"]
+
+
 def test_the_readings_are_painted_on_the_page(form_page: Path, tmp_path: Path) -> None:
     target = tmp_path / "drawn.png"
     assert icr("read", form_page, "--draw", target).returncode == 0

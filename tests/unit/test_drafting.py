@@ -4,12 +4,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from schemas.form_template import FormTemplate
 from tests.support.data import DATA_DIR, needs_data
 from tests.unit.test_registration import draw_form
 from worker.commands.template import template
+from worker.errors import IcrError
 from worker.forms.drafting import NothingToDraftError, draft_template, draw_fields, guess_dpi, template_json
 from worker.forms.templates import load_template, load_templates
 from worker.registration.deskew import deskew_page, estimate_skew
@@ -204,6 +205,41 @@ def test_any_file_name_gives_a_template_that_loads(name: str, tmp_path: Path) ->
     done = CliRunner().invoke(template, ["draft", str(scan), "--dpi", str(DPI), "--out", str(tmp_path / name)])
     assert done.exit_code == 0, done.output
     load_template(tmp_path / name)
+
+
+def draft(*arguments: str) -> Result:
+    return CliRunner().invoke(template, ["draft", *arguments])
+
+
+@pytest.mark.parametrize("out", [None, "form.json", "form.png", "form-fields.json"])
+def test_a_draft_writes_over_no_file_that_is_there(out: str | None, tmp_path: Path) -> None:
+    """The picture had the name of the scan, and took its place."""
+    scan = tmp_path / "form.png"
+    cv2.imwrite(str(scan), draw_table(4, 3).grey)
+    before = scan.read_bytes()
+    options = () if out is None else ("--out", str(tmp_path / out))
+    done = draft(str(scan), "--dpi", str(DPI), *options)
+    assert scan.read_bytes() == before
+    assert (done.exit_code == 0) == (out != "form.png"), done.output
+    if out != "form.png":
+        load_template(tmp_path / (out or "form.json"))
+        assert (tmp_path / "form-fields.png").exists()
+    again = draft(str(scan), "--dpi", str(DPI), *options)
+    assert isinstance(again.exception, IcrError) and "is there already" in str(again.exception)
+
+
+@pytest.mark.parametrize("dpi", ["-5", "0", "3", "99999", "nan"])
+def test_a_resolution_that_no_scan_has_is_refused(dpi: str, tmp_path: Path) -> None:
+    """These ended in a traceback, or in a page of any size."""
+    cv2.imwrite(str(tmp_path / "scan.png"), draw_table(2, 2).grey)
+    done = draft(str(tmp_path / "scan.png"), "--dpi", dpi)
+    assert done.exit_code == 2 and "--dpi" in done.output
+
+
+def test_a_name_too_long_for_a_file_is_said(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "scan.png"), draw_table(2, 2).grey)
+    done = draft(str(tmp_path / "scan.png"), "--dpi", str(DPI), "--out", str(tmp_path / ("a" * 300 + ".json")))
+    assert isinstance(done.exception, IcrError) and "too long" in str(done.exception)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,14 +53,18 @@ def read(
         raise click.UsageError("--template and --layout exclude each other")
     if (template or layout not in (None, "field")) and (kind or locale):
         raise click.UsageError("--kind and --locale are for one field: --layout field")
+    scans = {path.resolve() for path in files}
+    if draw and draw.resolve() in scans:
+        raise click.UsageError(f"--draw: {draw} is a scan; name another file, or a folder")
     page_kind = _choose_page_kind(runtime, template, layout, kind, locale)
-    failed = False
+    failed, taken = False, scans
     for path in files:
         for page, reading, out in read_file(runtime, path, page_kind):
             failed |= out.error is not None
             _print_page(out, output)
             if draw and page is not None and reading is not None:
-                _draw_page(page, reading, _picture_path(draw, path, page.number, several=len(files) > 1))
+                target = _free_place(_picture_path(draw, path, page.number, several=len(files) > 1), taken)
+                _draw_page(page, reading, target)
     sys.exit(1 if failed else 0)
 
 
@@ -107,6 +112,14 @@ def _picture_path(draw: Path, source: Path, number: int, *, several: bool) -> Pa
     if draw.is_dir() or several or not draw.suffix:
         return draw / f"{source.stem}-{number + 1}.png"
     return draw if number == 0 else draw.with_stem(f"{draw.stem}-{number + 1}")
+
+
+def _free_place(target: Path, taken: set[Path]) -> Path:
+    """Return where a picture goes without taking the place of a scan or of another scan's picture, and note it."""
+    names = itertools.chain([target], (target.with_stem(f"{target.stem}-{n}") for n in itertools.count(2)))
+    free = next(path for path in names if path.resolve() not in taken)
+    taken.add(free.resolve())
+    return free
 
 
 def _draw_page(page: Page, reading: PageReading, target: Path) -> None:

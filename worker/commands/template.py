@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -36,6 +38,15 @@ def _checked_name(_context: click.Context, _option: click.Parameter, name: str |
         raise click.BadParameter(error.errors()[0]["msg"]) from error
 
 
+_DPI = click.FloatRange(50, 2400)
+
+
+def _checked_dpi(_context: click.Context, _option: click.Parameter, dpi: float | None) -> float | None:
+    if dpi is not None and math.isnan(dpi):
+        raise click.BadParameter("no number")
+    return dpi
+
+
 @click.group()
 def template() -> None:
     """Form templates: where the fields of a form lie, as a JSON file."""
@@ -60,7 +71,12 @@ def list_templates(runtime: Runtime) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The template to write; else NAME.json beside FILE.")
 @click.option("--name", callback=_checked_name, help="Name of the template; else that of the file.")
 @click.option("--page", "number", default=1, show_default=True, help="Which page of the file.")
-@click.option("--dpi", type=float, help="Resolution, where the file does not say it or lies.")
+@click.option(
+    "--dpi",
+    type=click.FloatRange(50, 2400),
+    callback=_checked_dpi,
+    help="Resolution, where the file does not say it or lies.",
+)
 @click.option("--blank/--filled", default=None, help="Nobody has written on it / somebody has; else Tesseract tells.")
 @click.option("--labels/--no-labels", default=True, help="Name fields by the labels beside them (needs Tesseract).")
 @pass_runtime
@@ -86,8 +102,7 @@ def draft(
     page = _page_of(runtime, file, number)
     name = name or _name_from(out or file)
     target = out or file.with_name(f"{name}.json")
-    if target.exists():
-        raise IcrError(f"{target} is there already: name another with --out")
+    picture = _free_picture(target)
     try:
         drafted = draft_template(page, name, dpi=dpi, named=labels, blank=blank)
     except NoOcrError as error:
@@ -95,7 +110,6 @@ def draft(
         drafted = draft_template(page, name, dpi=dpi, blank=blank)
     found = register_page(page, drafted)
     _write(target, template_json(drafted).encode())
-    picture = target.with_suffix(".png")
     _write_picture(picture, draw_fields(page, drafted, found.page_from_mm))
     cells = sum(f.layout == "cells" for f in drafted.fields)
     say(f"{target}: {len(drafted.fields)} fields, {cells} of them in cells, {len(drafted.landmarks)} landmarks")
@@ -174,6 +188,25 @@ def _page_of(runtime: Runtime, path: Path, number: int) -> Page:
 def _name_from(file: Path) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:55] or "form"
     return f"{name}-form" if name in FORMLESS else name
+
+
+def _free_picture(target: Path) -> Path:
+    """Return where the picture beside a new template goes: the page itself may lie there, and stays.
+
+    Raises
+    ------
+    IcrError
+        The template's place, or both places of its picture, are taken or cannot be looked at.
+    """
+    pictures = [target.with_suffix(".png"), target.with_name(f"{target.stem}-fields.png")]
+    try:
+        free = [path for path in pictures if path != target and not os.path.lexists(path)]
+        taken = target if os.path.lexists(target) else pictures[-1]
+    except (OSError, ValueError) as error:
+        raise IcrError(f"cannot write {target}: {error}") from error
+    if taken == target or not free:
+        raise IcrError(f"{taken} is there already: name another with --out")
+    return free[0]
 
 
 def _write(target: Path, content: bytes) -> None:
