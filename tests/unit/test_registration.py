@@ -131,20 +131,35 @@ def test_a_ladder_of_equal_boxes_that_fits_in_two_places_is_doubted() -> None:
     assert register_page(Page("", 0, page), nine).quality < LIMIT
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(25, 8), (40, 5), (12, 16)])
-def test_a_large_table_of_equal_cells_is_found_in_its_own_rows(rows: int, columns: int) -> None:
-    """The first rows of a table fit all others as well: boxes and guesses are sampled from the whole page."""
-    boxes = [[15.0 + 11.0 * c, 30.0 + 6.2 * r, 11.0, 6.2] for r in range(rows) for c in range(columns)]
-    table = FormTemplate.model_validate(
+def draw_table(rows: int, columns: int, *, head: bool) -> FormTemplate:
+    """Return a table of equal cells, perhaps under a box that it has on one side only."""
+    cells = [[15.0 + 11.0 * c, 30.0 + 6.2 * r, 11.0, 6.2] for r in range(rows) for c in range(columns)]
+    boxes = [*([[15.0, 12.0, 60.0, 10.0]] if head else []), *cells][:200]
+    return FormTemplate.model_validate(
         {
             "name": "table",
             "page_mm": [210, 297],
             "fields": [
-                {"name": f"f{i:03d}", "box_mm": [x + 0.5, y + 0.5, 10.0, 5.2]} for i, (x, y, _, _) in enumerate(boxes)
+                {"name": f"f{i:03d}", "box_mm": [x + 0.5, y + 0.5, 10.0, 5.2]} for i, (x, y, _, _) in enumerate(cells)
             ],
-            "landmarks": [{"kind": "box", "box_mm": b} for b in boxes[:200]],
+            "landmarks": [{"kind": "box", "box_mm": b} for b in boxes],
         }
     )
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(6, 4), (12, 5), (25, 8)])
+def test_a_table_that_is_the_same_upside_down_is_doubted(rows: int, columns: int) -> None:
+    """Its cells would be read in the wrong order, 6 as 9, where the sheet lies the other way round."""
+    table = draw_table(rows, columns, head=False)
+    page = draw_form(table)
+    for shown in (page, np.ascontiguousarray(page[::-1, ::-1])):
+        assert register_page(Page("", 0, shown), table).quality < LIMIT
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(25, 8), (40, 5), (12, 16)])
+def test_a_large_table_of_equal_cells_is_found_in_its_own_rows(rows: int, columns: int) -> None:
+    """The first rows of a table fit all others as well: boxes and guesses are sampled from the whole page."""
+    table = draw_table(rows, columns, head=True)
     found = register_page(Page("", 0, draw_form(table)), table)
     assert found.quality > 0.9
     corners = np.array([[15.0, 30.0], [15.0 + 11.0 * columns, 30.0], [15.0, 30.0 + 6.2 * rows]])

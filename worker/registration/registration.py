@@ -20,7 +20,7 @@ from worker.registration.form_print import FormPrint, detect_print
 from worker.registration.landmarks import Landmarks, landmark_arrays
 from worker.registration.refinement import HOPELESS, Fit, refine
 from worker.registration.seeding import Guess, guess_places
-from worker.registration.shifts import find_shifts, shifted
+from worker.registration.shifts import find_half_turn, find_shifts, shifted
 from worker.values import FormPages, Page, Registration
 
 RIVAL_MARGIN = 0.15
@@ -220,7 +220,7 @@ def _distinct_fits(
 
 
 def _climb(form_print: FormPrint, marks: Landmarks, corners: Array, fits: list[Fit]) -> list[Fit]:
-    """Add the places a row or a column beside the best fit, and beside a better one that is found there."""
+    """Add the places a row or a column beside the best fit, and beside a better one found there; then the half turn."""
     moves = find_shifts(marks)
     seen = [project(fit.homography, corners) for fit in fits]
     for _ in range(MOST_STEPS):
@@ -238,7 +238,10 @@ def _climb(form_print: FormPrint, marks: Landmarks, corners: Array, fits: list[F
         fits.sort(key=lambda fit: -fit.quality)
         if fits[0] is best:
             break
-    return fits
+    turn = find_half_turn(marks)
+    if turn is not None:
+        fits.append(refine(np.asarray(fits[0].homography @ turn, dtype=np.float64), form_print, marks))
+    return sorted(fits, key=lambda fit: -fit.quality)
 
 
 def is_plausible(homography: Array, corners: Array) -> bool:

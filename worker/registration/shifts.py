@@ -26,8 +26,7 @@ def find_shifts(marks: Landmarks) -> list[tuple[float, float]]:
     if len(marks.kind) < 3:
         return []
     apart = marks.centre[None] - marks.centre[:, None]
-    sizes = np.log(np.maximum(marks.size, 1e-3))
-    alike = (np.abs(sizes[None] - sizes[:, None]).max(2) < SAME_SIZE) & (marks.kind[None] == marks.kind[:, None])
+    alike = _alike(marks)
     shifts = []
     for axis in (0, 1):
         beside = alike & (np.abs(apart[..., 1 - axis]) < SAME_PLACE_MM) & (apart[..., axis] > SAME_PLACE_MM)
@@ -40,6 +39,24 @@ def find_shifts(marks: Landmarks) -> list[tuple[float, float]]:
         if _overlap(apart, alike, move) >= LEAST_OVERLAP:
             shifts += [(float(move[0]), float(move[1])), (-float(move[0]), -float(move[1]))]
     return shifts
+
+
+def find_half_turn(marks: Landmarks) -> Array | None:
+    """Return the map (3, 3) in mm that turns a form upside down onto itself; None if it is not the same that way."""
+    if len(marks.kind) < 3:
+        return None
+    middle = ((marks.centre - marks.size / 2).min(0) + (marks.centre + marks.size / 2).max(0)) / 2
+    apart = 2 * middle - marks.centre[None] - marks.centre[:, None]
+    if _overlap(apart, _alike(marks), np.zeros(2)) < LEAST_OVERLAP:
+        return None
+    return np.array([[-1.0, 0.0, 2 * middle[0]], [0.0, -1.0, 2 * middle[1]], [0.0, 0.0, 1.0]])
+
+
+def _alike(marks: Landmarks) -> Array:
+    """Return (M, M) which landmarks are of one kind and size."""
+    sizes = np.log(np.maximum(marks.size, 1e-3))
+    alike = np.abs(sizes[None] - sizes[:, None]).max(2) < SAME_SIZE
+    return np.asarray(alike & (marks.kind[None] == marks.kind[:, None]))
 
 
 def _overlap(apart: Array, alike: Array, move: Array) -> float:
