@@ -120,7 +120,7 @@ def draft(
     if found.quality < drafted.min_registration:
         raise IcrError(
             f"the page does not find its own template (registration {found.quality:.2f}): there is too little print, "
-            "or it fits in another place as well, as a lone row of equal cells does, or upside down: add print to the form"
+            "or it fits in another place as well, as a lone row of equal cells does, or upside down: more print tells"
         )
 
 
