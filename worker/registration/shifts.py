@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.imaging.geometry import Array
 from worker.registration.landmarks import Landmarks
@@ -52,14 +53,14 @@ def find_half_turn(marks: Landmarks) -> Array | None:
     return np.array([[-1.0, 0.0, 2 * middle[0]], [0.0, -1.0, 2 * middle[1]], [0.0, 0.0, 1.0]])
 
 
-def _alike(marks: Landmarks) -> Array:
+def _alike(marks: Landmarks) -> NDArray[np.bool_]:
     """Return (M, M) which landmarks are of one kind and size."""
     sizes = np.log(np.maximum(marks.size, 1e-3))
     alike = np.abs(sizes[None] - sizes[:, None]).max(2) < SAME_SIZE
-    return np.asarray(alike & (marks.kind[None] == marks.kind[:, None]))
+    return np.asarray(alike & (marks.kind[None] == marks.kind[:, None]), np.bool_)
 
 
-def _overlap(apart: Array, alike: Array, move: Array) -> float:
+def _overlap(apart: Array, alike: NDArray[np.bool_], move: Array) -> float:
     """Return the share of the landmarks that a move brings onto others like them."""
     met = alike & (np.abs(apart - move).max(2) < SAME_PLACE_MM)
     return float(met.any(1).mean())
