@@ -20,8 +20,8 @@ UNTOLD_SIGN = "¤"
 """Shown for a currency sign that cannot be told from others."""
 ANY_SIGN = "$"
 """What the line reader writes for any currency sign."""
-FAINT_MARK = 0.03
-"""A mark to which networks and general reader together give this may stand there (docs/reference/accuracy.md)."""
+FAINT_MARK = 0.08
+"""A mark to which networks and general reader together give this may stand there (docs/lab-notebook/reading.md)."""
 FAINT_MINUS = 0.01
 """The same for a minus sign before the digits."""
 CLEAR_MARK = 0.3
