@@ -75,6 +75,7 @@ def send_photographs(page: Page) -> None:
 
 def go_to_a_blind_field(page: Page) -> None:
     """Decide two fields, so that one follows that is keyed blind."""
+    page.wait_for_selector("#slot[data-mode]")  # keys typed before that are lost
     page.keyboard.type("42")
     page.keyboard.press("Enter")
     page.wait_for_selector("#slot[data-mode=confirm]")
