@@ -23,8 +23,9 @@ _DPI_UNKNOWN = 72.0
 """EXIF 2.32, XResolution: 'when the image resolution is unknown, 72 [dpi] shall be designated'."""
 
 _SAMPLE_BITS = (8, 10, 12, 14, 16)
-_HALF, _LIGHT = 127, 200
-"""Opacity from which ink counts as shown; brightness above which it cannot be seen on white paper."""
+_OPAQUE, _LIGHT, _MOST_INK = 127, 200, 0.5
+"""Opacity from which ink counts as shown; brightness above which it cannot be seen on white paper; the largest share of
+a picture that ink may cover, because more is a ground of its own."""
 
 _WHITE_IS_ZERO = 0
 _PHOTOMETRIC_TAG = 262
@@ -105,8 +106,8 @@ def plausible_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None
 def _is_light_ink(layer: Image.Image) -> bool:
     """Tell strokes of light ink on clear ground, as tablets save them: over white they would vanish."""
     grey, alpha = np.asarray(layer.convert("L")), np.asarray(layer.getchannel("A"))
-    shown = grey[alpha > _HALF]
-    return bool(0 < shown.size < _HALF / 255 * grey.size and np.quantile(shown, 0.05) > _LIGHT)
+    shown = grey[alpha > _OPAQUE]
+    return bool(0 < shown.size < _MOST_INK * grey.size and np.quantile(shown, 0.05) > _LIGHT)
 
 
 def _eight_bits(image: Image.Image) -> UInt8:

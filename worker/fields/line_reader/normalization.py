@@ -38,6 +38,7 @@ DASH_GAP, FARTHEST_DASH = 0.8, 1.2
 LEAST_MINUS, LEAST_POINT = 0.07, 0.05
 """In heights of the line: a shorter dab before the digits is a speck, and so is a smaller point at their feet."""
 SMALLEST_DAB_PX = 3
+"""Area in pixels of the working height; less is grain."""
 HIGHEST_POINT, POINT_LEVELS = 0.5, (0.55, 1.35)
 """In heights of the line: how high a point or comma before the digits may be, and where its middle lies."""
 

@@ -22,7 +22,8 @@ NOTES = (
     f"Changed from PP-OCRv6_rec_small (PaddleOCR, PaddlePaddle authors, Apache-2.0; {MEMBER} of {PACKAGE}, sha256 "
     f"{SHA256}): the head's 18,710 classes cut to 17 characters and blank, three input channels added into one, batch "
     "normalizations folded into convolutions, all weights fine-tuned on drawn lines and averaged "
-    "with the published ones (2 : 1), stored in 16 bits. It is not known what PP-OCRv6 was trained on: "
+    "with the published ones (2 : 1); where the settings name a version before, gone on from that one's. Stored in 16 "
+    "bits. It is not known what PP-OCRv6 was trained on: "
     "check_amounts_car_a may be part of it."
 )
 SETS = (
