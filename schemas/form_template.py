@@ -26,7 +26,7 @@ OVERLAP_ALLOWED_MM = 0.5
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class DigitRange(_Strict):

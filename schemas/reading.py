@@ -14,7 +14,7 @@ BoxPx = tuple[int, int, int, int]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class DigitOut(_Frozen):

@@ -17,7 +17,7 @@ FieldPattern = Annotated[str, Field(pattern=r"^[A-Za-z*][A-Za-z0-9_.*-]{0,62}$")
 
 
 class _Rule(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class RangeRule(_Rule):

@@ -74,16 +74,20 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         if cmd_name in BRIEF:
-            _spare_collections()
+            _save_time()
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
 
-def _spare_collections() -> None:
-    """Let a process that ends soon not look for garbage: not while it imports, and not once more at its end."""
+def _save_time() -> None:
+    """Let a process that ends soon not look for garbage, neither while it imports nor once more at its end.
+
+    OpenTelemetry's metrics are marked as missing: redis-py would load them, and nobody asks it for metrics here.
+    """
     gc.set_threshold(FEW_COLLECTIONS)
     atexit.register(gc.freeze)
+    sys.modules.setdefault("opentelemetry.sdk.metrics", None)  # type: ignore[arg-type]  # as the import system marks it
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

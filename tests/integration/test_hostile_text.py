@@ -86,7 +86,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Pat
 @pytest.fixture
 def icr(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Return what runs a command in this process and returns all that it says."""
-    monkeypatch.setattr(cli, "_spare_collections", lambda: None)  # this process goes on
+    monkeypatch.setattr(cli, "_save_time", lambda: None)  # this process goes on
     for name in [name for name in os.environ if name.startswith("ICR_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ICR_HOME", str(home))

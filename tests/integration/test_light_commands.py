@@ -17,8 +17,8 @@ from tests.support.system import wait_until
 from worker.system.local_token import read_local_token
 
 HEAVY = {
-    "alembic", "celery", "cv2", "fastapi", "kombu", "numpy", "onnxruntime", "PIL", "redis", "rich", "sqlalchemy",
-    "torch", "watchdog",
+    "alembic", "celery", "cv2", "fastapi", "kombu", "numpy", "onnxruntime", "opentelemetry.sdk.resources", "PIL",
+    "psutil", "redis", "rich", "sqlalchemy", "torch", "watchdog",
 }  # fmt: skip
 TELL = f"""
 import atexit, sys
@@ -33,21 +33,33 @@ main()
     [
         ("--help", set()),
         ("schema reading", set()),
-        ("health", {"redis"}),
-        ("status", {"redis", "sqlalchemy"}),
+        ("health", set()),
+        ("status", {"sqlalchemy"}),
         ("results", {"sqlalchemy"}),
     ],
 )
 def test_a_brief_command_loads_only_what_it_needs(
     command: str, needed: set[str], sqlite_template: Path, tmp_path: Path
 ) -> None:
+    assert _loaded_by(command, sqlite_template, tmp_path) == needed
+
+
+@pytest.mark.parametrize(("command", "needed"), [("health", {"redis"}), ("status", {"redis", "sqlalchemy"})])
+def test_a_command_asks_redis_without_loading_metrics(
+    command: str, needed: set[str], sqlite_template: Path, tmp_path: Path
+) -> None:
+    nobody = {"ICR_BROKER_URL": f"unix://{tmp_path}/nobody.sock"}
+    assert _loaded_by(command, sqlite_template, tmp_path, **nobody) == needed
+
+
+def _loaded_by(command: str, sqlite_template: Path, tmp_path: Path, **settings: str) -> set[str]:
     shutil.copy(sqlite_template, tmp_path / "icr.db")
-    environment = os.environ | {"ICR_HOME": str(tmp_path)}
+    environment = os.environ | {"ICR_HOME": str(tmp_path)} | settings
     ended = subprocess.run(
         [sys.executable, "-c", TELL, *command.split()], env=environment, capture_output=True, text=True, check=False
     )
     (told,) = [line for line in ended.stderr.splitlines() if line.startswith("loaded")]
-    assert set(told.split()[1:]) == needed, ended.stderr
+    return set(told.split()[1:])
 
 
 def test_the_server_shows_its_pages_without_arrays_decoders_or_the_queue(sqlite_template: Path, tmp_path: Path) -> None:

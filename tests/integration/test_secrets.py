@@ -29,7 +29,7 @@ URLS += [
 def test_no_part_of_a_password_is_said(
     name: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "_spare_collections", lambda: None)
+    monkeypatch.setattr(cli, "_save_time", lambda: None)
     for known in [known for known in os.environ if known.startswith("ICR_")]:
         monkeypatch.delenv(known)
     monkeypatch.setenv("ICR_HOME", str(tmp_path))

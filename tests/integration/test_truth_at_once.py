@@ -27,7 +27,7 @@ Run = Callable[..., tuple[int, str]]
 @pytest.fixture
 def icr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Return what runs a command in this process, with a home of its own, and returns its exit code and its words."""
-    monkeypatch.setattr(cli, "_spare_collections", lambda: None)
+    monkeypatch.setattr(cli, "_save_time", lambda: None)
     for name in [name for name in os.environ if name.startswith("ICR_")]:
         monkeypatch.delenv(name)
 

@@ -202,31 +202,18 @@ def _wait_for(engine: Engine, ids: list[str]) -> bool:
 
 def _collect_status(runtime: Runtime) -> dict[str, Any]:
     """Gather the status as plain values; what Redis would tell is None where it does not answer."""
-    import redis
-
     from worker.inbox.folder import find_left
     from worker.monitoring.health import is_started
-    from worker.queue.beats import beat_ages, silence_limit_s
-    from worker.queue.depth import queue_depth
     from worker.store.summary import count_page_review_queue, count_review_queue, queue_summary
 
-    engine, client = ready_engine(runtime), runtime.redis_client()
-    summary, limit_s = queue_summary(engine), silence_limit_s(runtime.settings)
-    workers, depth = None, None
-    try:
-        counted = queue_depth(client)
-        depth = {"waiting": counted.waiting, "in_hand": counted.in_hand}
-        workers = [
-            {"name": name, "last_beat_s": round(age, 1), "alive": age <= limit_s}
-            for name, age in beat_ages(client).items()
-        ]
-    except redis.RedisError:
-        pass
+    engine = ready_engine(runtime)
+    summary, has_redis = queue_summary(engine), is_started(runtime)
+    depth, workers = _ask_redis(runtime) if has_redis else (None, None)
     return {
         "jobs": {state.value: count for state, count in summary.counts.items()},
         "review": {"fields": count_review_queue(engine), "pages": count_page_review_queue(engine)},
         "queue_depth": depth,
-        "is_started": is_started(runtime),
+        "is_started": has_redis,
         "oldest_queued_s": summary.oldest_queued_s,
         "oldest_running_s": summary.oldest_running_s,
         "workers": workers,
@@ -243,6 +230,24 @@ def _collect_status(runtime: Runtime) -> dict[str, Any]:
             for f in summary.failures
         ],
     }
+
+
+def _ask_redis(runtime: Runtime) -> tuple[dict[str, int] | None, list[dict[str, Any]] | None]:
+    """Return the depth of the queue and who is alive; None for what Redis does not tell."""
+    from redis import RedisError
+
+    from worker.queue.beats import beat_ages, silence_limit_s
+    from worker.queue.depth import queue_depth
+
+    client, limit_s = runtime.redis_client(), silence_limit_s(runtime.settings)
+    depth = None
+    try:
+        counted = queue_depth(client)
+        depth = {"waiting": counted.waiting, "in_hand": counted.in_hand}
+        ages = beat_ages(client).items()
+    except RedisError:
+        return depth, None
+    return depth, [{"name": name, "last_beat_s": round(age, 1), "alive": age <= limit_s} for name, age in ages]
 
 
 def _print_status(found: dict[str, Any]) -> None:

@@ -142,8 +142,6 @@ def metrics(runtime: Runtime) -> None:
 @pass_runtime
 def health(runtime: Runtime, ready: bool) -> None:
     """Exit with 0 if what runs on this machine works (a canary came through lately), with 1 if not."""
-    import redis
-
     from worker.monitoring.health import NOTHING_RUNS, ages_here, find_obstacles, is_started
     from worker.queue.beats import silence_limit_s
 
@@ -152,11 +150,14 @@ def health(runtime: Runtime, ready: bool) -> None:
         for line in obstacles or ["ready"]:
             say(line)
         sys.exit(1 if obstacles else 0)
+    if not is_started(runtime):
+        raise BrokerUnavailableError(NOTHING_RUNS)
+    from redis import RedisError
+
     try:
         here = ages_here(runtime.redis_client())
-    except redis.RedisError as error:
-        told = f"Redis does not answer: {error}" if is_started(runtime) else NOTHING_RUNS
-        raise BrokerUnavailableError(told) from error
+    except RedisError as error:
+        raise BrokerUnavailableError(f"Redis does not answer: {error}") from error
     limit_s = silence_limit_s(runtime.settings)
     for name, age in here.items():
         say(f"{'silent' if age > limit_s else 'ok    '}  {name}  {age:.0f} s ago")

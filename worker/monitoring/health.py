@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
-
-import redis
+from typing import TYPE_CHECKING
 
 from worker.bootstrap import Runtime
 from worker.errors import IcrError
 from worker.queue.beats import beat_ages, silence_limit_s
 from worker.system.private_redis import may_answer
+
+if TYPE_CHECKING:  # the client takes a tenth of a second, and is loaded only where there may be a Redis to ask
+    import redis
 
 NOTHING_RUNS = "nothing runs here: start with 'icr up'"
 
@@ -21,10 +23,12 @@ def ages_here(client: redis.Redis) -> dict[str, float]:
 
 def silent_here(runtime: Runtime) -> list[str]:
     """Return which parts of this machine are silent; none while Redis does not answer, because nobody can tell then."""
+    from redis import RedisError
+
     limit_s = silence_limit_s(runtime.settings)
     try:
         return [name for name, age in ages_here(runtime.redis_client()).items() if age > limit_s]
-    except redis.RedisError:
+    except RedisError:
         return []
 
 
@@ -42,12 +46,15 @@ def find_obstacles(runtime: Runtime) -> list[str]:
         require_database(runtime.engine())
     except IcrError as error:
         obstacles.append(str(error))
+    if not is_started(runtime):
+        return [*obstacles, NOTHING_RUNS]
+    from redis import RedisError
+
     limit_s = silence_limit_s(runtime.settings)
     try:
         ages = beat_ages(runtime.redis_client())
         if not any(age <= limit_s for name, age in ages.items() if not name.startswith("watcher")):
             obstacles.append("no worker has been heard of lately")
-    except redis.RedisError as error:
-        told = f"Redis does not answer: {error}" if is_started(runtime) else NOTHING_RUNS
-        obstacles.append(told)
+    except RedisError as error:
+        obstacles.append(f"Redis does not answer: {error}")
     return obstacles

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-import tenacity
 from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -27,6 +26,7 @@ from worker.errors import DatabaseUnavailableError, SettingsError
 from worker.system.private_files import make_private_file, make_private_folder
 
 if TYPE_CHECKING:
+    import tenacity
     from alembic.config import Config
 
 SQLITE_BUSY_S = 60.0
@@ -95,6 +95,7 @@ def wait_for_database(engine: Engine, timeout_s: float, say: Callable[[str], Any
     DatabaseUnavailableError
         If it has not answered within ``timeout_s`` seconds.
     """
+    import tenacity  # commands that wait for nothing are spared it
 
     def tell(state: tenacity.RetryCallState) -> None:
         pause_s = state.next_action.sleep if state.next_action else 0

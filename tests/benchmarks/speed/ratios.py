@@ -129,6 +129,7 @@ def _command_calls(folder: Path) -> Calls:
     database = folder / "icr.db"
     upgrade_database(make_engine(f"sqlite:///{database}"))
     environment = os.environ | {"ICR_HOME": str(folder), "ICR_DATABASE_URL": f"sqlite:///{database}"}
+    environment["ICR_BROKER_URL"] = f"unix://{folder}/nobody.sock"  # without one, Redis would not be asked at all
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
 
