@@ -12,14 +12,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from schemas.mistakes import JsonPath
 from schemas.rules import DateRule, FieldRule, FormRule, expand_patterns, fields_named
 
 Millimetres = Annotated[float, Field(ge=0, le=5000)]
 BoxMm = tuple[Millimetres, Millimetres, PositiveFloat, PositiveFloat]
 """(x, y, w, h) in millimetres, origin at the page's top left."""
-
-JsonPath = tuple[int | str, ...]
-"""Keys and 0-based positions in lists that lead to a value: ``("fields", 3, "box_mm", 2)``."""
 
 OVERLAP_ALLOWED_MM = 0.5
 """Neighbouring cells share a printed line; boxes deeper in each other than its width are a mistake."""

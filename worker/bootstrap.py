@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
+from schemas.mistakes import list_mistakes
 from worker.errors import InvalidTemplateError, SettingsError
 from worker.settings import Settings
 from worker.sources.buckets import REST_S, BucketRoot, ObjectStorage, parse_roots
@@ -243,7 +244,7 @@ def read_settings() -> Settings:
     try:
         settings = Settings(_secrets_dir=_secret_folders())  # type: ignore[call-arg]
     except pydantic.ValidationError as error:
-        problems = "; ".join(f"ICR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(f"ICR_{'_'.join(map(str, m.path)).upper()} {m.words}" for m in list_mistakes(error))
         raise SettingsError(problems) from error
     parse_roots(settings.scan_roots)
     if settings.broker_url and not settings.broker_url.startswith(_REDIS_SCHEMES):

@@ -99,12 +99,12 @@ def test_a_job_without_an_id_gets_one_and_is_read(home: Home, scan: Path) -> Non
         ({"uri": "http://example.org/a.png"}, "absolute path or a file:// URI"),
         ({"uri": "file://elsewhere/a.png"}, "absolute path or a file:// URI"),
         ({"uri": "relative.png"}, "absolute path or a file:// URI"),
-        ({"uri": ""}, "uri:"),
-        ({"uri": "{scans}/a.png", "template": "../../etc"}, "template:"),
-        ({"uri": "{scans}/a.png", "colour": "red"}, "colour:"),
-        ({"uri": "{scans}/a.png", "priority": 10}, "priority:"),
+        ({"uri": ""}, "uri must not be empty"),
+        ({"uri": "{scans}/a.png", "template": "../../etc"}, "template must be made of small letters"),
+        ({"uri": "{scans}/a.png", "colour": "red"}, "colour is not known"),
+        ({"uri": "{scans}/a.png", "priority": 10}, "priority must be 9 or less"),
         ({"uri": "{scans}/a.png", "reference": "x" * 100_000}, "longer than"),
-        ({"template": "field"}, "uri:"),
+        ({"template": "field"}, "uri is missing"),
         ("a string", "one JSON object"),
         (None, "one JSON object"),
     ],
@@ -126,7 +126,7 @@ def test_a_refused_job_is_found_by_its_own_id_and_read_once_it_is_mended(home: H
     job = {"uri": str(scan), "id": str(uuid.uuid4()), "template": "Meter-Card", "reference": "order 7"}
     _push(home, [job])
     state, told = _ended(home, job["id"])
-    assert state == "failed" and told is not None and "template:" in told
+    assert state == "failed" and told is not None and "template must be made of small letters" in told
     assert home.rows("SELECT reference FROM jobs WHERE id = ?", job["id"]) == [("order 7",)]
     _push(home, [{**job, "template": "field"}])
     wait_until(lambda: home.rows("SELECT 1 FROM jobs WHERE id = ? AND state = 'done'", job["id"]), 40, home.said)

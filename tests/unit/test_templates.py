@@ -60,7 +60,7 @@ def test_a_good_template_loads(tmp_path: Path) -> None:
 MISTAKES = [
     (changed(fields=[field(colour=1)]), "field a, colour: unknown key 'colour'"),
     (changed(author="me"), "author: unknown key 'author'"),
-    (changed(fields=[field(box_mm=[10, -4, 30, 8])]), "field a, box_mm[1]: Input should be greater than or equal to 0"),
+    (changed(fields=[field(box_mm=[10, -4, 30, 8])]), "field a, box_mm[1]: must be 0 or more"),
     (changed(fields=[field(box_mm=[80, 10, 30, 8])]), "field a: box [80.0, 10.0, 30.0, 8.0] mm lies off the page"),
     (changed(landmarks=[{"kind": "box", "box_mm": [1, 1, 3, 99.5]}]), "landmark 0: box [1.0, 1.0, 3.0, 99.5]"),
     (changed(landmarks=[{"kind": "aruco", "box_mm": [1, 1, 9, 9]}]), 'an "aruco" landmark, and only that, has a \'nu'),
@@ -74,7 +74,7 @@ MISTAKES = [
     (changed(reference="page.png", landmarks=[]), "reference: "),
     (changed(fields=[field(), field(name="b", box_mm=[12, 14, 30, 8])]), "field b: its box overlaps that of field a"),
     (changed(fields=[field(), field(box_mm=[10, 50, 9, 9])]), "field names must differ: a"),
-    (changed(fields=[field(rules=[{"rule": "prime"}])]), "field a, rules[0]: Input tag 'prime'"),
+    (changed(fields=[field(rules=[{"rule": "prime"}])]), "field a, rules[0]: 'rule' must be one of 'range',"),
     (changed(fields=[field(rules=[{"rule": "range", "min": 9, "max": 2}])]), "a, rules[0]: min 9 is more than max 2"),
     (changed(fields=[field(rules=[{"rule": "range", "min": 1, "most": 2}])]), "rules[0].most: unknown key 'most'"),
     (changed(fields=[field(rules=[{"rule": "pattern", "regex": "("}])]), "rules[0].regex: not a regular expression"),
@@ -89,7 +89,7 @@ MISTAKES = [
     (changed(name="check"), "name: 'check' names pages without a form: choose another name"),
     (changed(form="field", page=1), "form: 'field' names pages without a form: choose another name"),
     ({k: v for k, v in GOOD.items() if k != "page_mm"}, "'page_mm' is missing"),
-    ([], "Input should be an object"),
+    ([], "must be an object"),
 ]
 
 

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from schemas.http import ProblemOut
+from schemas.mistakes import list_mistakes
 from worker.errors import (
     DoubtfulReviewError,
     IcrError,
@@ -127,8 +128,9 @@ def _of_http(request: Request, error: Exception) -> Response:
 def _of_validation(request: Request, error: Exception) -> Response:
     """Say where the request is wrong, without the value: it may be a number off a scan."""
     assert isinstance(error, RequestValidationError)
-    wrong = [{"where": ".".join(map(str, each["loc"])), "what": each["msg"]} for each in error.errors()]
-    detail = "; ".join(f"{each['where']}: {each['what']}" for each in wrong[:5])
+    mistakes = list_mistakes(error.errors())
+    wrong = [{"where": ".".join(map(str, each.path)), "what": each.words} for each in mistakes]
+    detail = "; ".join(map(str, mistakes[:5]))
     return _answer(request, problem(422, detail, errors=wrong))
 
 

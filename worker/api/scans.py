@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from schemas.form_template import FORMLESS
 from schemas.http import DocumentOut, FailureOut, LetterOut, ResultOut, ScanOut
+from schemas.mistakes import say_mistakes
 from schemas.scan_job import MAX_REFERENCE, ScanJob
 from worker.api.access import OurRuntime, Submitter, Viewer
 from worker.api.problems import problem_answers
@@ -240,7 +241,7 @@ def _order(runtime: Runtime, job_id: str, asked: dict[str, Any]) -> ScanJob:
     try:
         job = ScanJob(uri="pending", id=uuid.UUID(job_id), **asked)
     except ValidationError as error:
-        raise HTTPException(422, "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from error
+        raise HTTPException(422, say_mistakes(error)) from error
     if job.template is not None and job.template not in FORMLESS:
         try:
             find_form(job.template, runtime.templates())

@@ -150,6 +150,7 @@ def _submit_scan(
     """
     from pydantic import ValidationError
 
+    from schemas.mistakes import say_mistakes
     from schemas.scan_job import ScanJob
     from worker.errors import InvalidJobError
 
@@ -159,7 +160,7 @@ def _submit_scan(
             uri = name if in_storage else path.as_uri()
             job = ScanJob(uri=uri, id=uuid.uuid4(), template=template, reference=reference, priority=priority)
         except ValidationError as error:
-            raise InvalidJobError(error.errors()[0]["msg"]) from error
+            raise InvalidJobError(say_mistakes(error)) from error
         return _enqueue(publisher, job, path)
 
 

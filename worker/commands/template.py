@@ -31,11 +31,12 @@ def _checked_name(_context: click.Context, _option: click.Parameter, name: str |
     from pydantic import TypeAdapter, ValidationError
 
     from schemas.form_template import TemplateName
+    from schemas.mistakes import say_mistakes
 
     try:
         return None if name is None else TypeAdapter(TemplateName).validate_python(name)
     except ValidationError as error:
-        raise click.BadParameter(error.errors()[0]["msg"]) from error
+        raise click.BadParameter(say_mistakes(error)) from error
 
 
 _DPI = click.FloatRange(50, 2400)

@@ -9,33 +9,22 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from schemas.form_template import JsonPath
+from schemas.mistakes import JsonPath, list_mistakes
 from worker.errors import TemplateProblem
 
 
 def list_problems(file: Path, text: str, error: ValidationError) -> Iterator[TemplateProblem]:
     """Yield every mistake that pydantic found in the JSON ``text`` of a template file."""
     raw = json.loads(text)
-    problems = error.errors(include_url=False)
-    for problem in problems:
-        if any(p["loc"][: len(problem["loc"])] == problem["loc"] != p["loc"] for p in problems):
-            continue  # pydantic also complains of the list that the mistake is in
-        loc = _without_tags(problem["loc"])
-        context = problem.get("ctx", {})
-        # A ValueError of our own is in the context; its text in "msg" has words of pydantic's before it.
-        message = str(context["error"]) if problem["type"] == "value_error" else problem["msg"]
-        if problem["type"] == "extra_forbidden":
-            message = f"unknown key {loc[-1]!r}"
-        elif problem["type"] == "missing":
-            message = f"{loc[-1]!r} is missing"
+    for mistake in list_mistakes(error, raw):
+        loc, words = mistake.path, mistake.words
+        if mistake.kind == "extra_forbidden":
+            words = f"unknown key {loc[-1]!r}"
+        elif mistake.kind == "missing" and words == "is missing":
+            words = f"{loc[-1]!r} is missing"
             loc = loc[:-1]
-        path = (*loc, *context.get("path", ()))
-        yield TemplateProblem(file, f"{_spell(loc, raw)}: {message}" if loc else message, line_of(text, path), path)
-
-
-def _without_tags(loc: JsonPath) -> JsonPath:
-    """('rules', 0, 'range', 'min') -> ('rules', 0, 'min'): pydantic writes the rule's name into the place."""
-    return tuple(part for i, part in enumerate(loc) if i < 2 or loc[i - 2] != "rules" or isinstance(part, int))
+        path = (*loc, *mistake.inside)
+        yield TemplateProblem(file, f"{_spell(loc, raw)}: {words}" if loc else words, line_of(text, path), path)
 
 
 def _spell(loc: JsonPath, raw: object) -> str:

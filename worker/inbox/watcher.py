@@ -10,6 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from schemas.form_template import FORMLESS
+from schemas.mistakes import say_mistakes
 from schemas.scan_job import ScanJob
 from worker.errors import BrokerUnavailableError, FolderUnavailableError, InvalidJobError, InvalidTemplateError
 from worker.inbox import folder
@@ -170,7 +171,7 @@ class Watcher:
             job = ScanJob.model_validate({"uri": uri, "id": claimed.job_id, "template": template})
             self._publisher.enqueue_scan(job, claimed.path, source="inbox")
         except ValidationError as error:
-            reason = f"the folder or the file has a name that no job can have: {error.errors()[0]['msg']}"
+            reason = f"the folder or the file has a name that no job can have: {say_mistakes(error)}"
             record_invalid_job(self._engine, uri, reason, job_id=claimed.job_id, source="inbox")
         except InvalidJobError as error:
             record_invalid_job(self._engine, uri, str(error), job_id=claimed.job_id, source="inbox")

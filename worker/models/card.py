@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from schemas.mistakes import say_mistakes
 from worker.errors import ModelFileError
 
 
@@ -76,7 +77,7 @@ def read_card(path: Path) -> ModelCard:
     except OSError as error:
         raise ModelFileError(f"cannot read the model card {path}: {error.strerror}") from error
     except ValidationError as error:
-        raise ModelFileError(f"{path} is not a model card: {error.errors()[0]['msg']}") from error
+        raise ModelFileError(f"{path} is not a model card: {say_mistakes(error)}") from error
 
 
 def write_model(model_path: Path, content: bytes, card: ModelCard) -> ModelCard:

@@ -17,6 +17,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from pydantic import ValidationError
 
+from schemas.mistakes import say_mistakes
 from schemas.scan_job import MAX_REFERENCE, ScanJob
 from worker.bootstrap import Runtime
 from worker.errors import (
@@ -129,8 +130,7 @@ def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = 
     try:
         job = ScanJob.model_validate_json(json.dumps(open_job(args[0], key)))
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors()[:5]]
-        raise InvalidJobError("; ".join(problems)) from error
+        raise InvalidJobError(say_mistakes(error)) from error
     return job if job.id else job.model_copy(update={"id": _stable_uuid(message_id)})
 
 

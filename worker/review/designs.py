@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.form_template import FormTemplate, TemplateName
+from schemas.mistakes import Mistake, list_mistakes
 from worker.bootstrap import Runtime
 from worker.errors import InvalidJobError, UnreadableScanError
 
@@ -111,7 +112,7 @@ def find_problems(template: dict[str, Any]) -> list[dict[str, str]]:
     try:
         FormTemplate.model_validate(template)
     except ValidationError as error:
-        return [_describe(template, problem) for problem in error.errors()]
+        return [_describe(template, mistake) for mistake in list_mistakes(error, template)]
     return []
 
 
@@ -160,14 +161,13 @@ def run_apart(module: list[str]) -> str:
     return ended.stdout
 
 
-def _describe(template: dict[str, Any], problem: Any) -> dict[str, str]:
-    """Say what is wrong, and with which field: the context of our own checks leads there, else the location."""
-    path = problem.get("ctx", {}).get("path") or problem["loc"]
-    depth = {"fields": 2, "rows": 4}.get(path[0], 0) if path else 0
+def _describe(template: dict[str, Any], mistake: Mistake) -> dict[str, str]:
+    """Say what is wrong, and with which field: a check of our own leads there itself."""
+    path = mistake.inside or mistake.path
+    depth = {"fields": 2, "rows": 4}.get(str(path[0]), 0) if path else 0
     found: Any = template
     for step in path[:depth] if depth <= len(path) else ():
         found = found[step]
     field = str(found.get("name", "")) if depth and found is not template and isinstance(found, dict) else ""
     where = ".".join(map(str, path[depth:] if field else path))
-    words = problem["msg"].removeprefix("Value error, ")
-    return {"field": field, "words": f"{where}: {words}" if where and problem["type"] != "contradiction" else words}
+    return {"field": field, "words": f"{where} {mistake.words}" if where and not mistake.inside else mistake.words}

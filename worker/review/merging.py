@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas.form_template import OVERLAP_ALLOWED_MM, FieldSpec, RepeatedRows
+from schemas.mistakes import list_mistakes
 from worker.errors import DifferentRowsError
 
 Template = dict[str, Any]
@@ -99,8 +100,7 @@ def _read_field(raw: dict[str, Any]) -> FieldSpec:
 
 
 def _first_mistake(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, "))))
+    return str(list_mistakes(error)[0])
 
 
 def _find_grid(fields: Sequence[FieldSpec]) -> list[list[FieldSpec]]:
