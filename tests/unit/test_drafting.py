@@ -12,7 +12,7 @@ from tests.unit.test_registration import draw_form
 from worker.commands.template import template
 from worker.errors import IcrError
 from worker.forms.drafting import NothingToDraftError, draft_template, draw_fields, guess_dpi, template_json
-from worker.forms.templates import load_template, load_templates
+from worker.forms.templates import find_template, load_template, load_templates
 from worker.registration.deskew import deskew_page, estimate_skew
 from worker.registration.registration import register_page
 from worker.values import Page
@@ -106,6 +106,13 @@ def test_a_page_without_boxes_is_said_to_hold_none() -> None:
 def test_the_resolution_is_guessed_by_the_paper() -> None:
     assert guess_dpi(Page("", 0, np.zeros((3300, 2550), np.uint8))) == pytest.approx(300, abs=0.1)
     assert guess_dpi(Page("", 0, np.zeros((1654, 2339), np.uint8))) == pytest.approx(200, abs=0.1)
+    assert guess_dpi(Page("", 0, np.zeros((1748, 2480), np.uint8))) == pytest.approx(300, abs=0.2)  # A5
+
+
+@pytest.mark.parametrize("size", [(4000, 3000), (3000, 4000), (4000, 2667), (4032, 2268), (2149, 1584)])
+def test_a_photo_is_taken_for_one_of_large_paper(size: tuple[int, int]) -> None:
+    """A picture of A4 with some table around it had the proportions of A6, and its tick boxes were too small."""
+    assert max(size) / guess_dpi(Page("", 0, np.zeros(size, np.uint8))) * 25.4 > 270
 
 
 @pytest.mark.parametrize("angle", [-9.6, -2.3, 0.0, 0.6, 7.9])
@@ -198,13 +205,29 @@ def test_stacked_rows_of_narrow_cells_stay_rows_of_digits() -> None:
     ] * 3
 
 
-@pytest.mark.parametrize("name", ["Table Form.json", "CARD.json", "card.v2.json", "Zählerkarte.json"])
-def test_any_file_name_gives_a_template_that_loads(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("Table Form.json", "Table Form.json"),
+        ("CARD.JSON", "CARD.JSON"),
+        ("card.v2", "card.v2.json"),
+        ("Zählerkarte", "Zählerkarte.json"),
+        ("", "scan.json"),
+    ],
+)
+def test_any_file_name_gives_a_template_that_is_found(name: str, file: str, tmp_path: Path) -> None:
     scan = tmp_path / "scan.png"
     cv2.imwrite(str(scan), draw_table(4, 3).grey)
-    done = CliRunner().invoke(template, ["draft", str(scan), "--dpi", str(DPI), "--out", str(tmp_path / name)])
+    done = draft(str(scan), "--dpi", str(DPI), "--out", str(tmp_path / name))
     assert done.exit_code == 0, done.output
-    load_template(tmp_path / name)
+    drafted = find_template(str(tmp_path / file), {})
+    assert load_templates(tmp_path)[drafted.name] == drafted
+
+
+def test_a_size_that_is_only_guessed_is_said(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "scan.png"), draw_table(4, 3).grey)
+    assert "taken to be 147.9 x 210 mm; else --dpi" in draft(str(tmp_path / "scan.png")).output
+    assert "taken to be" not in draft(str(tmp_path / "scan.png"), "--dpi", "200", "--out", str(tmp_path / "b")).output
 
 
 def draft(*arguments: str) -> Result:

@@ -9,6 +9,7 @@ import pytest
 from schemas.form_template import FieldSpec
 from tests.support.data import PROJECT
 from tests.unit.test_drafting import DPI, box, px
+from worker.forms import labels
 from worker.forms.drafting import draft_template
 from worker.forms.labels import Label, NoOcrError, name_fields, read_labels
 from worker.forms.layout import PrintedBox, PrintedTable
@@ -41,6 +42,12 @@ def test_the_label_behind_a_tick_box_is_its_own() -> None:
         Label("not this one", Box(52, 62, 20, 4)),
     ]
     assert [f.name for f in name_fields(fields, [], labels)] == ["paid_in_cash", "receipts", "f03"]
+
+
+def test_the_label_of_a_tick_box_names_no_other_one() -> None:
+    """The label of the second one could not be read."""
+    fields = [field("f01", 20, 30, 5, 5), field("f02", 50, 30, 5, 5)]
+    assert [f.name for f in name_fields(fields, [], [Label("Car", Box(27, 31, 8, 3))])] == ["car", "f02"]
 
 
 @pytest.mark.parametrize(
@@ -119,3 +126,22 @@ def test_writing_in_the_boxes_does_not_spoil_the_labels_above_them() -> None:
         f.name for f in draft_template(Page("", 0, np.asarray(grey, np.uint8), dpi=200), "card", named=True).fields
     }
     assert {"meter_number", "customer_number", "route", "persons", "previous_reading_kwh"} <= names
+
+
+@needs_tesseract
+def test_fields_for_words_are_left_out_on_request() -> None:
+    grey = np.array(draw_labelled_form().grey)
+    cv2.putText(grey, "Signature", px(10, 58), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 0, 2, cv2.LINE_AA)  # type: ignore[call-overload]
+    box(grey, 10, 60, 60, 9)
+    for text, names in ((True, ["meter_number", "amount_paid", "signature"]), (False, ["meter_number", "amount_paid"])):
+        drafted = draft_template(Page("", 0, grey, dpi=DPI), "form", named=True, text=text)
+        assert [f.name for f in drafted.fields] == names
+
+
+def test_a_word_that_only_one_look_finds_is_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left of the lines of a hidden tick box spoiled its label; writing in a box spoils the one above it."""
+    car, number, custom = Label("Car", Box(27, 31, 8, 3)), Label("Customer", Box(60, 24, 15, 3)), Box(60, 24, 9, 3)
+    looks = iter([[car, Label("Custom", custom)], [number]])
+    monkeypatch.setattr(labels, "_read_words", lambda page: next(looks))
+    found = read_labels(np.full(px(60, 100), 255, np.uint8), DPI / 25.4, [Box(20, 30, 4, 4)])
+    assert [label.text for label in found] == ["Customer", "Car"]

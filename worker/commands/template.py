@@ -69,7 +69,9 @@ def list_templates(runtime: Runtime) -> None:
 
 @template.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The template to write; else NAME.json beside FILE.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The template to write, or a folder for it; else beside FILE."
+)
 @click.option("--name", callback=_checked_name, help="Name of the template; else that of the file.")
 @click.option("--page", "number", default=1, show_default=True, help="Which page of the file.")
 @click.option(
@@ -80,6 +82,7 @@ def list_templates(runtime: Runtime) -> None:
 )
 @click.option("--blank/--filled", default=None, help="Nobody has written on it / somebody has; else Tesseract tells.")
 @click.option("--labels/--no-labels", default=True, help="Name fields by the labels beside them (needs Tesseract).")
+@click.option("--text/--no-text", default=True, help="Keep fields for words, which are never read / leave them out.")
 @pass_runtime
 def draft(
     runtime: Runtime,
@@ -91,21 +94,21 @@ def draft(
     dpi: float | None,
     blank: bool | None,
     labels: bool,
+    text: bool,
 ) -> None:
     """Draft a template from a blank or filled form: every printed box, row of cells and comb becomes a field.
 
     Writes the template and, beside it, a picture with every field drawn and named.
     """
-    from worker.forms.drafting import draft_template, draw_fields, template_json
+    from worker.forms.drafting import draft_template, draw_fields, name_inked, template_json
     from worker.forms.labels import NoOcrError
     from worker.registration.registration import register_page
 
     page = _page_of(runtime, file, number)
-    name = name or _name_from(out or file)
-    target = out or file.with_name(f"{name}.json")
+    target, name = _choose_target(file, out, name)
     picture = _free_picture(target)
     try:
-        drafted = draft_template(page, name, dpi=dpi, named=labels, blank=blank)
+        drafted = draft_template(page, name, dpi=dpi, named=labels, blank=blank, text=text)
     except NoOcrError as error:
         say(f"fields are numbered, and a blank form is one only with --blank: {error}", err=True)
         drafted = draft_template(page, name, dpi=dpi, blank=blank)
@@ -115,9 +118,16 @@ def draft(
     cells = sum(f.layout == "cells" for f in drafted.fields)
     say(f"{target}: {len(drafted.fields)} fields, {cells} of them in cells, {len(drafted.landmarks)} landmarks")
     say(f"{picture}: every field drawn and named; look at it, then correct the template in an editor")
+    if unordered := [f.name for f in drafted.fields if f.kind == "date" and f.date_order is None]:
+        say(f'the order of day and month in {_first_few(unordered)} is not known: add "order": "DMY", "MDY" or "YMD"')
+    if dpi is None and page.dpi is None:
+        width, height = drafted.page_mm
+        say(f"the file does not say its resolution: the page is taken to be {width:g} x {height:g} mm; else --dpi")
     printed = [f.name for f in drafted.fields if f.print]
     if printed:
-        say(f"print inside {', '.join(printed)} is taken out of every scan; if it is handwriting: --filled")
+        say(f"print inside {_first_few(printed)} is taken out of every scan; if it is handwriting: --filled")
+    elif blank is None and (inked := name_inked(page, drafted)):
+        say(f"what stands inside {_first_few(inked)} is taken for handwriting; if it is print: --blank")
     if found.quality < drafted.min_registration:
         raise IcrError(
             f"the page does not find its own template (registration {found.quality:.2f}): there is too little print, "
@@ -189,6 +199,20 @@ def _page_of(runtime: Runtime, path: Path, number: int) -> Page:
 def _name_from(file: Path) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:55] or "form"
     return f"{name}-form" if name in FORMLESS else name
+
+
+def _first_few(names: list[str], few: int = 5) -> str:
+    return ", ".join(names[:few]) + (f" and {len(names) - few} more" if len(names) > few else "")
+
+
+def _choose_target(file: Path, out: Path | None, name: str | None) -> tuple[Path, str]:
+    """Return where a template goes and its name; a template's file ends in .json, or nothing would find it."""
+    if out is None or os.path.isdir(out):  # noqa: PTH112  # of a name too long, Path.is_dir raises
+        name = name or _name_from(file)
+        return (out or file.parent) / f"{name}.json", name
+    is_whole = out.suffix.lower() == ".json" or os.path.lexists(out)  # a file that is there is refused later
+    target = out if is_whole else out.with_name(f"{out.name}.json")
+    return target, name or _name_from(target)
 
 
 def _free_picture(target: Path) -> Path:

@@ -16,6 +16,7 @@ from worker.forms.labels import name_fields, place_in_tables, read_labels
 from worker.forms.layout import FormLayout, PrintedBox, PrintedRow, find_layout
 from worker.forms.printed import keep_print, seems_blank
 from worker.forms.rows import fold_rows
+from worker.forms.sheet import keep_on_sheet
 from worker.imaging.geometry import corners_of, project
 from worker.registration.deskew import level_page
 from worker.registration.form_print import detect_print
@@ -31,6 +32,11 @@ DIGIT_PITCH, WRITTEN_MM = 0.45, 5.0
 LEAST_SEEN = 0.5
 """Least share of a landmark that the drafted page shows; otherwise it is not print."""
 PAPERS_MM = ((215.9, 279.4), (210.0, 297.0), (148.0, 210.0), (105.0, 148.0))
+"""The paper of forms, the commonest of each proportion first."""
+SAME_PROPORTIONS = 0.02
+"""The proportions of A4, A5 and A6 differ by their rounding to whole millimetres."""
+SCANNERS_DPI, OFF_SCANNER = (150, 200, 240, 300, 400, 600), 0.01
+"""Resolutions of scanners, and how far a scan's length may be off."""
 
 
 class NothingToDraftError(PermanentError):
@@ -38,13 +44,21 @@ class NothingToDraftError(PermanentError):
 
 
 def draft_template(
-    page: Page, name: str, *, dpi: float | None = None, named: bool = False, blank: bool | None = None
+    page: Page,
+    name: str,
+    *,
+    dpi: float | None = None,
+    named: bool = False,
+    blank: bool | None = None,
+    text: bool = True,
 ) -> FormTemplate:
     """Return a template with a field for every box, row of cells and comb, named f01, f02... in reading order.
 
     A cell of a table is a field of its own. Rows that are alike become repeated ``rows``, whose fields are called
     row3.c2. With ``named`` the labels beside the boxes are read. They name the fields (row3.amount, or train.amount
     where the rows have labels), and tell dates, times and words from digits.
+
+    Fields for words are left out without ``text``; only labels tell them.
 
     What is printed inside the boxes of a ``blank`` form is kept with the fields, and taken out of every scan. None
     leaves the question to the labels: the form counts as blank if most ink inside its boxes is certainly print.
@@ -70,9 +84,11 @@ def draft_template(
     fields = keep_print(fields, level, px_per_mm) if blank else fields
     if named:
         fields = tell_kinds(name_fields(fields, layout.tables, labels))
+        fields = fields if text else tuple(field for field in fields if field.kind != "text")
     if not fields:
         raise NothingToDraftError("no printed boxes, rows of cells or combs are found on this page")
     landmarks = _keep_seen(_landmarks_of(layout, page_mm), level, px_per_mm)
+    landmarks = keep_on_sheet(landmarks, [field.box_mm for field in fields], level, px_per_mm)
     single, rows = fold_rows(fields, layout.tables)
     return FormTemplate(name=name, page_mm=page_mm, fields=single, rows=rows, landmarks=landmarks)
 
@@ -85,11 +101,25 @@ def find_landmarks(grey: Grey, page_mm: tuple[float, float]) -> tuple[Landmark, 
 
 
 def guess_dpi(page: Page) -> float:
-    """Return the resolution of the file or, if it does not say, of the paper format with the page's proportions."""
+    """Return the resolution at which a page has the size of the paper that has its proportions.
+
+    A4, A5 and A6 have the same. Of them it is the largest that makes the page a scan of a usual resolution, else A4: a
+    photo shows more than the sheet, and small paper is rare.
+    """
     height, width = page.grey.shape
     longer, shorter = max(height, width), min(height, width)
-    paper = min(PAPERS_MM, key=lambda p: abs(p[1] / p[0] - longer / shorter))
-    return float(longer / paper[1] * 25.4)
+    nearest = min(PAPERS_MM, key=lambda p: abs(p[1] / p[0] - longer / shorter))
+    alike = [p for p in PAPERS_MM if abs(p[1] / p[0] - nearest[1] / nearest[0]) < SAME_PROPORTIONS]
+    told = [longer / paper[1] * 25.4 for paper in alike]
+    usual = (dpi for dpi in told if any(abs(dpi / known - 1) < OFF_SCANNER for known in SCANNERS_DPI))
+    return float(next(usual, told[0]))
+
+
+def name_inked(page: Page, template: FormTemplate) -> list[str]:
+    """Return the fields of a template that was drafted from a page whose boxes hold ink there."""
+    level = level_page(page.grey)
+    kept = keep_print(template.fields, level, level.shape[1] / template.page_mm[0])
+    return [field.name for field in kept if field.print]
 
 
 def template_json(template: FormTemplate) -> str:

@@ -49,8 +49,9 @@ class Label:
 def read_labels(grey: Grey, px_per_mm: float, boxes_mm: Sequence[Box] = ()) -> list[Label]:
     """Return the printed words of a level page, joined to labels; printed lines are taken out first.
 
-    What stands in ``boxes_mm`` is read apart, because handwriting spoils the words beside it: Tesseract read
-    "Customer number" as "Custom" above a filled row of cells.
+    What stands beside ``boxes_mm`` is read apart from what is in them, because handwriting spoils the words beside it:
+    Tesseract read "Customer number" as "Custom" above a filled row of cells. A word that is found only on the page as
+    it is counts, too: the remnants of a tick box may spoil its label.
 
     Raises
     ------
@@ -62,8 +63,8 @@ def read_labels(grey: Grey, px_per_mm: float, boxes_mm: Sequence[Box] = ()) -> l
     page = np.asarray(cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
     words = _read_words(page)
     if boxes_mm:
-        within = [word for word in words if any(_is_inside(word.box_mm, box) for box in boxes_mm)]
-        words = within + _read_words(_hide(page, boxes_mm))
+        apart = _read_words(_hide(page, boxes_mm))
+        words = apart + [word for word in words if not any(_overlap(word.box_mm, other.box_mm) for other in apart)]
     return _join_words(words)
 
 
@@ -210,8 +211,15 @@ def _label_beside(field: FieldSpec, fields: Sequence[FieldSpec], labels: Sequenc
         if abs(label.box_mm.y + label.box_mm.h / 2 - box.y - box.h / 2) < box.h / 2
         and 0 <= box.x - label.box_mm.x - label.box_mm.w < LEFT_MM
         and not any(_lies_between(label.box_mm, Box(*other.box_mm), box) for other in fields)
+        and not (is_tick_box(field) and _names_another(label, field, fields))
     ]
     return max(left, key=lambda label: label.box_mm.x + label.box_mm.w).text if left else ""
+
+
+def _names_another(label: Label, field: FieldSpec, fields: Sequence[FieldSpec]) -> bool:
+    """Tell whether a label stands behind another tick box, whose name it then is."""
+    others = [other for other in fields if other is not field and is_tick_box(other)]
+    return any(_stands_behind(label.box_mm, Box(*other.box_mm)) for other in others)
 
 
 def _stands_behind(label: Box, box: Box) -> bool:
@@ -233,6 +241,10 @@ def _nearest_above(box: Box, labels: Sequence[Label]) -> str:
 def _lies_between(label: Box, other: Box, box: Box) -> bool:
     level = other.y < box.y + box.h / 2 < other.y + other.h
     return level and label.x + label.w <= other.x + 0.5 and other.x + other.w <= box.x + 0.5
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a.x < b.x + b.w and b.x < a.x + a.w and a.y < b.y + b.h and b.y < a.y + a.h
 
 
 def _is_inside(inner: Sequence[float], outer: Box) -> bool:

@@ -21,6 +21,8 @@ GAP_MM = 0.5
 """Breaks in a printed line that are closed."""
 LEAST_SIDE_MM, LARGEST_SQUARE_MM = 2.8, 6.5
 """Smallest side of a box, and largest side of one that is looked for by itself because its lines are short."""
+LEAST_TICK_MM = 2.2
+"""Smallest white inside of a tick box; its lines are as long as the side of a box, and take a part of it."""
 RULE_MM = 25.0
 ROW_GAP = 0.45
 """Largest gap between the cells of a row, in cell widths."""
@@ -126,13 +128,13 @@ def _opened(mask: Mask, length: int, shape: tuple[int, int]) -> Mask:
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(length, np.uint8).reshape(shape)), np.uint8)
 
 
-def _find_boxes(ink: Mask, lines: Mask, px_per_mm: float) -> list[PrintedBox]:
+def _find_boxes(ink: Mask, lines: Mask, px_per_mm: float, *, least_mm: float = LEAST_SIDE_MM) -> list[PrintedBox]:
     contours, hierarchy = cv2.findContours(lines, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     boxes = []
     for contour, tree in zip(contours, hierarchy[0] if len(contours) else (), strict=True):
         x, y, w, h = cv2.boundingRect(contour)
         full = cv2.contourArea(contour) > 0.85 * w * h
-        if tree[3] >= 0 and full and min(w, h) > LEAST_SIDE_MM * px_per_mm:
+        if tree[3] >= 0 and full and min(w, h) > least_mm * px_per_mm:
             boxes.append(_measure(ink, (x + 1, y + 1, w - 2, h - 2), px_per_mm))
     return sorted(boxes, key=lambda b: (b.outline.y, b.outline.x))
 
@@ -140,7 +142,7 @@ def _find_boxes(ink: Mask, lines: Mask, px_per_mm: float) -> list[PrintedBox]:
 def _find_squares(ink: Mask, boxes: Sequence[PrintedBox], px_per_mm: float) -> list[PrintedBox]:
     """Return the boxes beside ``boxes`` whose lines are no longer than a large letter's: tick boxes."""
     sides = [_straight(ink, px_per_mm, flat=flat, least_mm=LEAST_SIDE_MM) for flat in (True, False)]
-    found = _find_boxes(ink, sides[0] | sides[1], px_per_mm)
+    found = _find_boxes(ink, sides[0] | sides[1], px_per_mm, least_mm=LEAST_TICK_MM)
     return [box for box in found if _is_square(box.outline) and not any(_overlap(box, other) for other in boxes)]
 
 

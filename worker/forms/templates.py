@@ -53,7 +53,7 @@ def find_template(name_or_file: str, known: dict[str, FormTemplate]) -> FormTemp
     """
     if name_or_file in known:
         return known[name_or_file]
-    if name_or_file.endswith(".json"):
+    if name_or_file.lower().endswith(".json"):
         return load_template(Path(name_or_file))
     raise UnknownTemplateError(f"no template {name_or_file!r}; known are: {', '.join(sorted(known)) or 'none'}")
 
@@ -166,7 +166,7 @@ def _refuse_unknown_schemes(path: Path, text: str, template: FormTemplate) -> No
 
 def _load_folder(folder: Path) -> dict[str, FormTemplate]:
     found: dict[str, FormTemplate] = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(path for path in folder.glob("*") if path.suffix.lower() == ".json"):
         template = load_template(path)
         if template.name in found:
             raise InvalidTemplateError(
