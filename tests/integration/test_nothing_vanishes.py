@@ -27,7 +27,7 @@ from worker.sources.beneath import hash_scan, open_file, open_scan
 from worker.store import jobs
 from worker.store.engine import make_engine, reading, writing
 from worker.store.records import ClaimedJob
-from worker.store.retrying import can_complete, find_misplaced, renew_job
+from worker.store.retrying import find_misplaced, queue_incomplete, renew_job
 from worker.store.reviews import correct_field
 from worker.store.tables import JobState
 from worker.telemetry.stages import Stopwatch
@@ -278,21 +278,25 @@ def test_a_job_on_whose_scan_nothing_was_found_is_retried_by_its_name_only(engin
         assert connection.execute(text("SELECT count(*) FROM pages WHERE problem IS NOT NULL")).scalar_one() == 0
 
 
-def test_a_scan_of_which_a_page_was_not_read_is_retried_by_its_name_and_keeps_what_people_decided(
-    engine: Engine,
+@pytest.mark.parametrize("by", ["retry", "copy"])
+def test_a_scan_of_which_a_page_was_not_read_is_read_again_and_keeps_what_people_decided(
+    engine: Engine, by: str
 ) -> None:
     """The form of its second page became known later; the first one's fields are counted once."""
     scan = register(engine, sha256=BYTES)
     finish(engine, scan, PAGE, PageReading(1, 9, 9, problem="unregistered"))
-    assert can_complete(engine, scan)
     assert states(engine, [register(engine, sha256=BYTES)]) == [JobState.DUPLICATE]
     with reading(engine) as connection:
         field_id = connection.execute(text("SELECT min(id) FROM fields")).scalar_one()
         before = connection.execute(text("SELECT count(*) FROM fields")).scalar_one()
     correct_field(engine, field_id, "4711", who="anna", overrule=True)
-    assert [ticket.id for ticket in jobs.retry_jobs(engine, [scan])] == [scan]
+    if by == "retry":
+        assert [ticket.id for ticket in jobs.retry_jobs(engine, [scan])] == [scan]
+    else:
+        assert queue_incomplete(engine, scan)
+    assert not queue_incomplete(engine, scan)
     finish(engine, scan, PAGE, replace(PAGE, page=1))
-    assert not can_complete(engine, scan)
+    assert not queue_incomplete(engine, scan)
     with reading(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM fields")).scalar_one() == 2 * before
         decided = connection.execute(text("SELECT final_text FROM fields WHERE origin = 'reviewer'")).scalars().all()

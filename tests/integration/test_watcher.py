@@ -26,6 +26,7 @@ from worker.store import jobs
 from worker.store.engine import make_engine, reading
 from worker.store.summary import queue_summary
 from worker.store.tables import JobState
+from worker.values import PageReading
 
 
 @pytest.fixture
@@ -67,11 +68,11 @@ def fail(engine: Engine, job_id: str) -> None:
     assert taken is not None and jobs.fail_job(engine, taken, kind="x", reason="y")
 
 
-def read(engine: Engine, job_id: str) -> None:
+def read(engine: Engine, job_id: str, *pages: PageReading) -> None:
     taken = claim(engine, job_id)
     assert taken is not None
     assert Path(taken.scan.uri.removeprefix("file://")).exists(), "a worker finds the file where the row says"
-    assert jobs.store_readings(engine, taken, taken.scan, [PAGE])
+    assert jobs.store_readings(engine, taken, taken.scan, pages or (PAGE,))
 
 
 def lying(publisher: Publisher) -> list[str]:
@@ -200,3 +201,52 @@ def _turn(watch: Watcher, is_there: Callable[[], bool]) -> None:
         if is_there():
             return
     raise AssertionError("it does not come to that")
+
+
+def test_a_scan_that_is_dropped_again_has_the_rest_of_it_read(publisher: Publisher, watch: Watcher) -> None:
+    """A page found no form; its template came, and the scan was dropped once more."""
+    engine = publisher.runtime.engine()
+    drop(publisher)
+    original = take(watch, engine)
+    read(engine, original, PAGE, PageReading(1, 9, 9, problem="unregistered"))
+    watch.step()
+    assert lying(publisher) == ["done/a.png"]
+    drop(publisher)
+    step_until(watch, lambda: "duplicate/a.png" in lying(publisher))
+    record = jobs.get_job(engine, original)
+    assert record is not None and record.state is JobState.QUEUED and not watch.idle
+    assert lying(publisher) == ["done/a.png", "duplicate/a.png", "duplicate/a.png.reason.txt"]
+    assert "read again because a page of it was not read" in reason(publisher, "duplicate/a.png")
+    read(engine, original, PAGE, replace(PAGE, page=1))
+    watch.step()
+    assert watch.idle
+    drop(publisher)
+    step_until(watch, lambda: len(lying(publisher)) == 5)
+    record = jobs.get_job(engine, original)
+    assert record is not None and record.state is JobState.DONE, "nothing is missing now"
+
+
+def test_a_scan_whose_file_is_gone_is_not_read_again(publisher: Publisher, watch: Watcher) -> None:
+    engine = publisher.runtime.engine()
+    drop(publisher)
+    original = take(watch, engine)
+    read(engine, original, PAGE, PageReading(1, 9, 9, problem="unregistered"))
+    watch.step()
+    (publisher.runtime.inbox / "done" / "a.png").unlink()
+    drop(publisher)
+    step_until(watch, lambda: "duplicate/a.png" in lying(publisher))
+    record = jobs.get_job(engine, original)
+    assert record is not None and record.state is JobState.DONE and watch.idle
+
+
+def reason(publisher: Publisher, name: str) -> str:
+    return (publisher.runtime.inbox / f"{name}.reason.txt").read_text("utf-8")
+
+
+def step_until(watch: Watcher, done: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        watch.look()
+        watch.step()
+        if done():
+            return
+    raise AssertionError("it never came so far")

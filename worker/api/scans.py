@@ -230,7 +230,8 @@ def _take_in(publisher: Publisher, upload: Upload, job_id: str, asked: dict[str,
     if known is not None:
         return _same(known, upload, job)
     place = _keep(runtime, upload, job_id)
-    publisher.register_scan(job.model_copy(update={"uri": place.as_uri()}), place, source=SOURCE)
+    ticket = publisher.register_scan(job.model_copy(update={"uri": place.as_uri()}), place, source=SOURCE)
+    publisher.read_rest(ticket.duplicate_of)
     record = get_job(runtime.engine(), job_id)
     assert record is not None
     return record

@@ -169,7 +169,9 @@ def _enqueue(publisher: Publisher, job: ScanJob, path: Path) -> JobTicket:
     from worker.store.records import JobTicket
 
     try:
-        return publisher.enqueue_scan(job, path, source="submit")
+        ticket = publisher.enqueue_scan(job, path, source="submit")
+        publisher.read_rest(ticket.duplicate_of)
+        return ticket
     except BrokerUnavailableError as error:
         say(f"icr: {error}; the job is kept and runs when the queue is back", err=True)
         record = get_job(publisher.runtime.engine(), str(job.id))

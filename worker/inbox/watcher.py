@@ -23,7 +23,7 @@ from worker.sources.file_uris import path_of_uri
 from worker.store.holders import find_states
 from worker.store.jobs import get_job, record_invalid_job, record_place
 from worker.store.records import JobRecord
-from worker.store.retrying import can_complete, find_misplaced, renew_job
+from worker.store.retrying import find_misplaced, renew_job
 from worker.store.tables import JobState
 
 log = structlog.get_logger(__name__)
@@ -71,6 +71,7 @@ class Watcher:
         self._unregistered: dict[str, Claimed] = {}
         self._waiting: dict[str, float] = {}
         self._ended: dict[str, _Ended] = {}
+        self._completed: dict[str, str] = {}  # by a copy's job: that of its original, of which the rest is read
         self._stability = StabilityWatch(
             self._inbox,
             stable_s=settings.stable_s,
@@ -100,7 +101,7 @@ class Watcher:
         """Whether everything that lay in the folder has ended; what cannot be moved does not count."""
         waiting = len(self._stability) - self._stability.put_aside
         registered = set(self._unregistered) <= set(self._waiting)
-        return not waiting and registered and set(self._in_flight) <= set(self._stuck)
+        return not waiting and registered and set(self._in_flight) <= set(self._stuck) and not self._completed
 
     @property
     def stuck(self) -> int:
@@ -121,6 +122,7 @@ class Watcher:
                 self._register(claimed)
         self._take_ready()
         self._move_ended()
+        self._forget_completed()
         self._look_back()
 
     def _take_ready(self) -> None:
@@ -169,7 +171,9 @@ class Watcher:
         try:
             template = claimed.template_among(self._known_names())
             job = ScanJob.model_validate({"uri": uri, "id": claimed.job_id, "template": template})
-            self._publisher.enqueue_scan(job, claimed.path, source="inbox")
+            ticket = self._publisher.enqueue_scan(job, claimed.path, source="inbox")
+            if ticket.duplicate_of and self._publisher.read_rest(ticket.duplicate_of):
+                self._completed[claimed.job_id] = ticket.duplicate_of
         except ValidationError as error:
             reason = f"the folder or the file has a name that no job can have: {say_mistakes(error)}"
             record_invalid_job(self._engine, uri, reason, job_id=claimed.job_id, source="inbox")
@@ -235,6 +239,14 @@ class Watcher:
             outcome, *rest = path.relative_to(self._inbox).parts
             self._bring_back(Claimed(job_id, self._inbox / folder.WORKING / job_id / Path(*rest), Path(*rest)), outcome)
 
+    def _forget_completed(self) -> None:
+        """Forget the originals that were read again, once their copies have their places."""
+        if self._completed:
+            states = find_states(self._engine, set(self._completed.values()))
+            is_open = {job_id for job_id, state in states.items() if state not in _OUTCOME}
+            kept = {c: job_id for c, job_id in self._completed.items() if c in self._in_flight or job_id in is_open}
+            self._completed = kept
+
     def _move_ended(self) -> None:
         now = time.monotonic()
         waiting = [job_id for job_id in self._in_flight if self._stuck.get(job_id, 0.0) <= now]
@@ -251,8 +263,8 @@ class Watcher:
         reason = record.error_reason if record else None
         if state is JobState.DUPLICATE and record:
             reason = f"the same scan as job {record.duplicate_of}"
-            if record.duplicate_of and can_complete(self._engine, record.duplicate_of):
-                reason += f"; a page of it was not read: 'icr retry {record.duplicate_of}' reads it again"
+            if claimed.job_id in self._completed:
+                reason += ", which is read again because a page of it was not read; what people decided stays"
         target = folder.place(self._inbox, claimed, _OUTCOME[state])
         try:
             # The new place is written first, so that after a kill in between the scan is still found.

@@ -132,7 +132,8 @@ class Intake:
                 template=self._settings.mail_template,
                 reference=letter.reference,
             )
-            self._publisher.enqueue_scan(job, place, source=MAIL)
+            ticket = self._publisher.enqueue_scan(job, place, source=MAIL)
+            self._publisher.read_rest(ticket.duplicate_of)
         except (UnreadableScanError, InvalidJobError) as error:
             return Refusal(attachment.name, str(error))
         except BrokerUnavailableError as error:

@@ -13,8 +13,10 @@ from worker.queue.messages import push_message
 from worker.queue.names import OWN_QUEUE, READ_SCAN
 from worker.queue.signing import sign_job
 from worker.sources.beneath import hash_scan, open_scan
+from worker.sources.file_uris import path_of_uri
 from worker.store.jobs import get_job, mark_published, register_job
 from worker.store.records import JobRecord, JobTicket
+from worker.store.retrying import queue_incomplete
 from worker.store.tables import JobState
 
 
@@ -61,6 +63,21 @@ class Publisher:
         if ticket.state is JobState.QUEUED:
             self._publish(str(job.id), job.model_dump(mode="json"), job.priority)
         return ticket
+
+    def read_rest(self, original: str | None) -> bool:
+        """Queue and publish the original of a duplicate again if a page of its scan was not read; tell whether it was.
+
+        Whoever sends a scan again after its template came wants the rest of it. A scan whose file is gone cannot be
+        read again, and stays as it is.
+        """
+        record = get_job(self.runtime.engine(), original) if original else None
+        path = path_of_uri(record.uri) if record is not None and record.uri else None
+        if record is None or (path is not None and not path.exists()):
+            return False
+        if not queue_incomplete(self.runtime.engine(), record.id):
+            return False
+        self.publish_again(record.id)
+        return True
 
     def republish(self, record: JobRecord) -> None:
         """Publish a job from its row, as it was, or as closely as the row tells."""

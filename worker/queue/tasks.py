@@ -229,6 +229,8 @@ def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadlin
             identified = watch.time("fetch", _identify, runtime, claim, deadline)
             if identified is None:
                 log.info("a duplicate: its scan is read, or was, under another id")
+                record = get_job(engine, claim.id)
+                Publisher(runtime).read_rest(record.duplicate_of if record else None)
                 return "duplicate"
             claim = identified
         scan, pages = read_scan_pages(runtime, claim, watch)

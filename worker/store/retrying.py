@@ -41,11 +41,15 @@ def queue_anew(now: datetime) -> dict[str, Any]:
     }
 
 
-def can_complete(engine: Engine, job_id: str) -> bool:
-    """Tell whether a scan that was read holds a page that was not, so that ``icr retry`` may find more on it."""
-    with reading(engine) as connection:
-        query = select(JobRow.id).where(JobRow.id == job_id, JobRow.state == JobState.DONE, misses_pages())
-        return connection.execute(query).one_or_none() is not None
+def queue_incomplete(engine: Engine, job_id: str) -> bool:
+    """Queue a job again whose scan was read but for a page; False where nothing is missing, or it is queued already.
+
+    What people decided stays when the new reading replaces the old one (``worker.store.rereading``).
+    """
+    with writing(engine) as connection:
+        incomplete = and_(JobRow.id == job_id, JobRow.state == JobState.DONE, misses_pages())
+        anew = queue_anew(database_now(connection))
+        return connection.execute(update(JobRow).where(incomplete).values(anew)).rowcount == 1
 
 
 def renew_job(engine: Engine, job_id: str) -> bool:
