@@ -111,8 +111,15 @@ def test_figures_mean_one_thing_in_a_field_or_nothing(keys: dict[str, object], w
     assert isinstance(meant, MisfitKind) or type(found) is type(meant)
 
 
-def test_a_date_whose_order_nobody_tells_has_no_value_and_no_fault() -> None:
-    assert parse_written(grammar(kind="date"), "01/02/2024") is None
+@pytest.mark.parametrize("written", ["01/02/2024", "31/12/91", "12/31/91", "24-2-29", "31122024", "123191"])
+def test_a_date_whose_order_nobody_tells_has_no_value_and_no_fault(written: str) -> None:
+    assert parse_written(grammar(kind="date"), written) is None
+
+
+@pytest.mark.parametrize("written", ["317", "3/7", "1010193", "99/99/99", "45126789", "1/2/3/2024"])
+def test_what_is_no_day_in_any_order_is_no_date(written: str) -> None:
+    found = parse_written(grammar(kind="date"), written)
+    assert isinstance(found, Misfit) and found.kind is NO_VALUE
 
 
 @pytest.mark.parametrize(

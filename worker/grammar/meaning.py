@@ -11,7 +11,7 @@ from schemas.form_template import FieldGrammar
 from schemas.rules import DateRule
 from worker.grammar.misfit import Misfit, MisfitKind, no_value, unexpected
 from worker.grammar.numbers import LINE_FILL, parse_amount, parse_number
-from worker.grammar.times import parse_time, parse_written_date
+from worker.grammar.times import miss_every_order, parse_time, parse_written_date
 from worker.values import Marks, Money, RawReading, RivalMarks, Tick, Value, spell_marks
 
 CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR", "¥": "JPY", "$": "USD", "₩": "KRW", "₽": "RUB", "₺": "TRY"}
@@ -39,7 +39,8 @@ def is_sign_of(sign: str, currency: str) -> bool:
 def parse_written(grammar: FieldGrammar, written: str) -> Value | Misfit | None:
     """Return what figures and marks mean, or how they miss the grammar; None if they mean nothing by themselves.
 
-    ``written`` is over the line reader's alphabet. A date of unknown order has no value, and no misfit.
+    ``written`` is over the line reader's alphabet. A date of unknown order has no value; it is a misfit where it is no
+    day in any order.
     """
     if grammar.kind == "code":
         return _parse_code(written, grammar)
@@ -54,9 +55,9 @@ def parse_written(grammar: FieldGrammar, written: str) -> Value | Misfit | None:
     if grammar.kind == "text":
         return None
     formats = [rule.format for rule in grammar.rules if isinstance(rule, DateRule)]
-    if grammar.date_order is None:
-        return None
     years = (formats[0].count("Y"),) if formats else (2, 4)
+    if grammar.date_order is None:
+        return miss_every_order(written, year_digits=years)
     return parse_written_date(written, grammar.date_order, year_digits=years)
 
 
@@ -147,7 +148,8 @@ def _would_change(grammar: FieldGrammar, found: Value | None, written: str, riva
 
     Where they give another value, or are none of the field's, a faint one is enough, and so is one that parts too few
     or too many decimals from digits that may have some. Where they leave no value otherwise, people hardly wrote them,
-    and they must be clear. That a mark was seen in vain, where one is asked for, is no doubt.
+    and they must be clear; the digits of a date or a time are one all the same. That a mark was seen in vain, where one
+    is asked for, is no doubt.
     """
     digits = "".join(c for c in written if c.isdigit())
     other = parse_written(grammar, spell_marks(digits, rival.marks))
@@ -155,9 +157,10 @@ def _would_change(grammar: FieldGrammar, found: Value | None, written: str, riva
         return False
     if not isinstance(other, Misfit):
         return True
-    if other.kind is MisfitKind.MISSING_MARK:
+    is_time = grammar.kind in ("date", "time")
+    if other.kind is MisfitKind.MISSING_MARK or (other.kind is MisfitKind.NO_VALUE and is_time):
         return False
-    strange = other.kind is MisfitKind.UNEXPECTED_MARK and other.mark != "=" and grammar.kind not in ("date", "time")
+    strange = other.kind is MisfitKind.UNEXPECTED_MARK and other.mark != "=" and not is_time
     may_part = written.isdigit() and grammar.cents == "optional" and grammar.decimal_places > 0
     return strange or (may_part and _parts_decimals(rival.marks)) or rival.probability >= CLEAR_MARK
 

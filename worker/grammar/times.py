@@ -6,10 +6,13 @@ import datetime as dt
 import re
 
 from schemas.form_template import DateOrder
-from worker.grammar.misfit import Misfit, no_value, unexpected
+from worker.grammar.misfit import Misfit, MisfitKind, no_value, unexpected
 
 FIRST_YEAR, LAST_YEAR = 1800, 2199
 """A year of four figures outside of these is no year of a form: a separator was read as a digit."""
+
+
+ORDERS: tuple[DateOrder, ...] = ("DMY", "MDY", "YMD")
 
 
 def parse_date(text: str, form: str) -> dt.date | None:
@@ -34,7 +37,7 @@ def may_be_day(digits: str, order: DateOrder | None) -> bool:
     """
     if len(digits) != 8:
         return True
-    orders: tuple[DateOrder, ...] = (order,) if order else ("DMY", "MDY", "YMD")
+    orders = (order,) if order else ORDERS
     forms = ("".join("YYYY" if part == "Y" else 2 * part for part in each) for each in orders)
     return any(parse_date(digits, form) is not None for form in (*forms, "YYYYMMDD"))
 
@@ -56,6 +59,15 @@ def parse_written_date(written: str, order: DateOrder, *, year_digits: tuple[int
         form = "".join("Y" * (len(digits) - 4) if part == "Y" else 2 * part for part in order)
         return parse_date(digits, form) or no_value(f"{written} is no date ({form})")
     return no_value("no date in figures can be told")
+
+
+def miss_every_order(written: str, *, year_digits: tuple[int, ...] = (2, 4)) -> Misfit | None:
+    """Return why figures are no date in any order of day, month and year; None if they may be one."""
+    found = [parse_written_date(written, order, year_digits=year_digits) for order in ORDERS]
+    misfits = [misfit for misfit in found if isinstance(misfit, Misfit)]
+    if len(misfits) < len(found):
+        return None
+    return misfits[0] if misfits[0].kind is MisfitKind.UNEXPECTED_MARK else no_value(f"{written} is no date")
 
 
 def _date_of_groups(groups: list[str], order: DateOrder, year_digits: tuple[int, ...]) -> dt.date | None:

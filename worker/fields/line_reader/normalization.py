@@ -41,6 +41,12 @@ SMALLEST_DAB_PX = 3
 """Area in pixels of the working height; less is grain."""
 HIGHEST_POINT, POINT_LEVELS = 0.5, (0.55, 1.35)
 """In heights of the line: how high a point or comma before the digits may be, and where its middle lies."""
+CUT_TOP, CUT_FOOT = (-0.25, 0.3), (0.6, 1.2)
+"""In heights of the line: where an upright that the rim cuts has its ends if it may be a digit; a frame's is longer."""
+WHOLE_SIDE = 0.95
+"""In heights of the crop: an upright at its rim that is longer is the side of a frame."""
+THINNEST_CUT, FARTHEST_CUT = 0.06, 1.6
+"""In heights of the line: its least width, for a frame's sides are thin, and how far beside the digits it may stand."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +55,8 @@ class Line:
 
     ``x0`` and ``y0`` are the crop pixels at the line's top left, so that ``crop = line / scale + (x0, y0)``.
     ``ink`` is the number of ink pixels, at ``WORKING_HEIGHT``, that belong to the line: 0 on an empty field.
-    ``left_out`` counts the pieces of ink that are as high as its digits and lie outside, in the rest of the crop.
+    ``left_out`` counts the pieces of ink that are as high as its digits and lie outside, in the rest of the crop or
+    cut by its rim.
     ``pieces`` (n, 4) are left, top, width and height of all connected ink of the crop but rules, in crop pixels.
     """
 
@@ -70,13 +77,15 @@ class _Pieces(NamedTuple):
     """Connected ink: the ``boxes`` (n, 5) and ``centres`` (n, 2) of writing, and the boxes of what may be ``dashes``.
 
     Rules, frames and specks are not writing; short rules may be dashes, and ``dabs`` minus signs and points.
-    ``every`` (n, 4) has the boxes of specks, too.
+    ``at_rim`` (n, 5) are uprights that the left or right rim cuts, sides of frames or 1s. ``every`` (n, 4) has the boxes
+    of specks, too.
     """
 
     boxes: NDArray[Any]
     centres: NDArray[Any]
     dashes: NDArray[Any]
     dabs: NDArray[Any]
+    at_rim: NDArray[Any]
     every: NDArray[Any]
 
 
@@ -155,7 +164,12 @@ def _find_writing(darkness: Grey) -> _Pieces:
     dabs = either[either[:, cv2.CC_STAT_AREA] >= SMALLEST_DAB_PX]
     either = either[either[:, cv2.CC_STAT_AREA] >= 6]
     flatness = either[:, cv2.CC_STAT_WIDTH] / either[:, cv2.CC_STAT_HEIGHT]
-    return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], dabs, boxes[:, :4])
+    whole = boxes if rules is None else find_pieces(mask).stats[1:]
+    left, width = whole[:, cv2.CC_STAT_LEFT], whole[:, cv2.CC_STAT_WIDTH]
+    is_cut = (left == 0) | (left + width == mask.shape[1])
+    height = whole[:, cv2.CC_STAT_HEIGHT]
+    at_rim = whole[is_cut & (height >= 2 * width) & (height < WHOLE_SIDE * len(mask))]
+    return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], dabs, at_rim, boxes[:, :4])
 
 
 def _reach_dashes(dashes: NDArray[Any], top: float, bottom: float, right: float) -> float:
@@ -189,7 +203,24 @@ def _count_left_out(pieces: _Pieces, line: Line, working: float) -> int:
     across = (centres[:, 0] / working - line.x0) * line.scale
     down = (centres[:, 1] / working - line.y0) * line.scale
     inside = (across >= 0) & (across <= line.image.shape[1]) & (down >= 0) & (down <= LINE_HEIGHT)
-    return int(((heights > LEAST_PASSED_OVER) & (heights < 1.6) & ~inside).sum())
+    outside = (heights > LEAST_PASSED_OVER) & (heights < 1.6) & ~inside
+    pixel, margin = working / line.scale, (LINE_HEIGHT - DIGIT_HEIGHT) / 2
+    left, top = line.x0 * working + (EMPTY_LEFT + margin) * pixel, line.y0 * working + margin * pixel
+    right = line.x0 * working + (line.image.shape[1] - margin) * pixel
+    return int(outside.sum()) + _count_cut(pieces.at_rim, Box(left, top, right - left, DIGIT_HEIGHT * pixel))
+
+
+def _count_cut(at_rim: NDArray[Any], digits: Box) -> int:
+    """Count the uprights at the rim that may be digits cut by it: of the digits' height, beside them, not too thin.
+
+    A 1 or a digit's stroke that the crop cuts through looks like the side of a frame to ``_is_writing``.
+    """
+    left, upper, width, height = at_rim[:, :4].T.astype(np.float64)
+    top, foot = (upper - digits.y) / digits.h, (upper + height - digits.y) / digits.h
+    gap = np.maximum(digits.x - left - width, left - digits.x - digits.w) / digits.h
+    may_be_digit = (CUT_TOP[0] <= top) & (top <= CUT_TOP[1]) & (CUT_FOOT[0] <= foot) & (foot <= CUT_FOOT[1])
+    beside = (gap >= -THINNEST_CUT) & (gap <= FARTHEST_CUT) & (width >= THINNEST_CUT * digits.h)
+    return int((may_be_digit & beside).sum())
 
 
 def count_passed_over(grey: Grey, boxes: Sequence[Box]) -> int:
@@ -207,7 +238,11 @@ def count_passed_over(grey: Grey, boxes: Sequence[Box]) -> int:
     for box in boxes:
         x, y = centres[:, 0] / working - box.x, centres[:, 1] / working - box.y
         read |= (x > -1) & (x < box.w + 1) & (y > -1) & (y < box.h + 1)
-    return int(((heights > LEAST_PASSED_OVER) & (heights < 1.6) & ~read).sum())
+    passed_over = (heights > LEAST_PASSED_OVER) & (heights < 1.6) & ~read
+    left, right = min(box.x for box in boxes), max(box.x + box.w for box in boxes)
+    top = float(np.median([box.y for box in boxes]))
+    digits = Box(left * working, top * working, (right - left) * working, digit_height)
+    return int(passed_over.sum()) + _count_cut(pieces.at_rim, digits)
 
 
 def _extent_of(pieces: _Pieces) -> tuple[float, float, float, float, int] | None:

@@ -56,9 +56,7 @@ def kind_of(text: str) -> Literal["number", "amount", "date"]:
     """Return the kind of field in which a text would stand."""
     if text.isdigit():
         return "number"
-    parts = re.split(r"[-/.]", text)
-    is_date = len(parts) == 3 and all(part.isdigit() and len(part) <= 4 for part in parts) and "100" not in parts[2:]
-    return "date" if is_date else "amount"
+    return "date" if re.fullmatch(r"\d\d?([-/.])\d\d?\1(\d\d|\d{4})|\d{4}([-/.])\d\d?\3\d\d?", text) else "amount"
 
 
 def collect_evidence(fields: Sequence[LabelledField], recognizers: Recognizers) -> Evidence:

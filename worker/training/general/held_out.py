@@ -70,7 +70,7 @@ def draw_held_out_rows(data_dir: Path, count: int, seed: int, *, half: int | Non
 
 def _kind_of(text: str) -> Literal["number", "amount", "date"]:
     """Return the kind of field in which a text would stand; a telephone number is a number, 12/5 a day."""
-    if "/" in text and not text.endswith(("/-", "/100", "/-.")):
+    if re.search(r"\d/\d", text) and not text.endswith("/100"):
         return "date"
     return "number" if "#" in text or re.fullmatch(r"(\d+-)?\d{3}-\d{4}", text) else kind_of(text)
 
