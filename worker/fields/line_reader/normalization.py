@@ -77,8 +77,8 @@ class _Pieces(NamedTuple):
     """Connected ink: the ``boxes`` (n, 5) and ``centres`` (n, 2) of writing, and the boxes of what may be ``dashes``.
 
     Rules, frames and specks are not writing; short rules may be dashes, and ``dabs`` minus signs and points.
-    ``at_rim`` (n, 5) are uprights that the left or right rim cuts, sides of frames or 1s. ``every`` (n, 4) has the boxes
-    of specks, too.
+    ``at_rim`` (n, 5) are uprights that the left or right rim cuts: sides of frames, or 1s. ``every`` (n, 4) has the
+    boxes of specks, too.
     """
 
     boxes: NDArray[Any]
