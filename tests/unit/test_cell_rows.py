@@ -11,12 +11,17 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
+from worker.calibration import FieldCalibration, Promise
 from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.cell_rows import gather_row_evidence, look_at_rows, read_cell_rows
+from worker.fields.cell_rows import describe_row, gather_row_evidence, look_at_rows, read_cell_rows
 from worker.fields.line_reader.decoding import ALPHABET
 from worker.synthesis.fields import draw_blank_field, draw_field
 from worker.values import Box, FieldCrop, FieldStatus, Grey, Recognizers
+
+
+SURE = FieldCalibration(("length",), (0.0,), (1.0,), (0.0,), bias=10.0, promise=Promise(1.0, 0.0))
+"""Finds every reading sure."""
 
 
 def make_crop(grey: Grey, cells: int) -> FieldCrop:
@@ -98,6 +103,18 @@ def test_an_empty_row_is_blank_and_one_whose_ink_nobody_read_is_not() -> None:
     assert empty.blank
     assert not unread.blank
     assert [doubt.kind for doubt in unread.doubts] == [DoubtKind.UNREAD_INK]
+
+
+@pytest.mark.parametrize(("line_reads", "is_doubted"), [("4", True), ("40", True), ("407", False), ("4071", False)])
+def test_a_line_that_passes_over_cells_with_ink_is_doubted_however_sure(line_reads: str, *, is_doubted: bool) -> None:
+    """Of eight digits in cells on grainy paper one was accepted."""
+    (row,) = look_at_rows([draw_row("4071")], make_recognizers(line_reads, "4071"))
+    row = replace(row, line=replace(row.line, text=line_reads, digits=row.line.digits[: len(line_reads)]))
+    read = describe_row(row, SURE)
+    assert (DoubtKind.CELLS_AND_LINE_DIFFER in {doubt.kind for doubt in read.doubts}) is is_doubted
+    filled = replace(row.line.crop, spec=row.line.crop.spec.model_copy(update={"filled": True}))
+    crossed = describe_row(replace(row, line=replace(row.line, crop=filled)), SURE)
+    assert DoubtKind.CELLS_AND_LINE_DIFFER not in {doubt.kind for doubt in crossed.doubts}
 
 
 def test_without_calibration_no_row_is_accepted() -> None:

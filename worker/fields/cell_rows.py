@@ -33,6 +33,8 @@ CutRow = Sequence[DigitCrop | None]
 
 WORTH_A_LOOK = 0.2
 """A row of which no digit looks so altered in its line has none in its cells, either."""
+MANY_PASSED_OVER = 2
+"""Cells with ink beyond the line's digits: print or grain may look like ink in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def describe_row(row: CellRowReading, calibration: FieldCalibration) -> RawReadi
         doubts=(
             *_gaps(row),
             *doubt_alterations(find_altered(row.altered)),
-            *(() if calibration.is_enough(confidence) else _differences(row)),
+            *(_differences(row) if _passes_over_cells(row) or not calibration.is_enough(confidence) else ()),
         ),
         registration=crop.registration,
         accept_threshold=calibration.accept_threshold,
@@ -174,6 +176,15 @@ def _cells_look_written(row: CellRowReading) -> bool:
     """Tell whether a third of the cells, two at least, hold what the digit model takes for a digit, 1s aside."""
     sure = [d for d in row.cells if d is not None and d.confidence > 0.7 and d.outlier < 0.3 and d.digit != 1]
     return len(sure) >= max(2, 0.34 * len(row.cells))
+
+
+def _passes_over_cells(row: CellRowReading) -> bool:
+    """Tell whether the line has fewer digits than cells with ink, by two at least; print seldom fills so many cells.
+
+    Of eight digits on grainy paper the line had read one, surely. In a ``filled`` field crosses fill the others.
+    """
+    inked = sum(cell is not None for cell in row.cells)
+    return not row.line.crop.spec.filled and inked >= len(row.digits) + MANY_PASSED_OVER
 
 
 def _differences(row: CellRowReading) -> list[Doubt]:
