@@ -19,7 +19,6 @@ from worker.fields.line_reader.decoding import ALPHABET
 from worker.synthesis.fields import draw_blank_field, draw_field
 from worker.values import Box, FieldCrop, FieldStatus, Grey, Recognizers
 
-
 SURE = FieldCalibration(("length",), (0.0,), (1.0,), (0.0,), bias=10.0, promise=Promise(1.0, 0.0))
 """Finds every reading sure."""
 
