@@ -11,6 +11,7 @@ import pytest
 from schemas.form_template import FieldSpec
 from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import DoubtKind
+from worker.fields.judging.confidence import list_lasting_doubts
 from worker.fields.judging.loose_marks import Place, changes_meaning, find_loose_marks
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.reading import read_fields
@@ -134,3 +135,26 @@ def test_what_a_slash_may_be_is_told(recognizers: Recognizers) -> None:
     ]
     told = [doubt.readings for read in reads for doubt in read.doubts if doubt.kind is DoubtKind.UNSURE_MARK]
     assert ("314", "3/4") in told
+
+
+@pytest.mark.parametrize(
+    ("slashed", "kind", "is_doubted"),
+    [
+        ("1/59", "amount", False),
+        ("1250/100", "amount", True),
+        ("2/2/93", "amount", True),
+        ("1/59", "code", True),
+        ("1/59", "number", True),
+        ("1159", "amount", False),
+    ],
+)
+def test_one_slash_in_an_amount_counts_where_it_parts_cents(
+    slashed: str, kind: str, recognizers: Recognizers, *, is_doubted: bool
+) -> None:
+    text = slashed.replace("/", "1")
+    seen = see(write(3, text), recognizers)
+    spec = FieldSpec.model_validate(
+        {"name": "f", "box_mm": (0, 0, 60, 15), "kind": kind} | ({"currency": "GBP"} if kind == "amount" else {})
+    )
+    told = list_lasting_doubts(replace(seen, text=text, slashed=slashed, crop=replace(seen.crop, spec=spec)))
+    assert any(doubt.kind is DoubtKind.UNSURE_MARK for doubt in told) is is_doubted

@@ -17,10 +17,10 @@ from worker.calibration import FieldCalibration
 from worker.digits.framing import frame_digits
 from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
+from worker.fields.judging.altered_digits import find_altered
 from worker.fields.judging.confidence import doubt_alterations, list_alternatives, list_doubts
 from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.judging.evidence import FLOOR, FieldEvidence, gather_evidence, log_odds
-from worker.fields.judging.overlooked_marks import find_altered
 from worker.fields.judging.printed_digits import numbers_its_cells
 from worker.fields.line_reader.reading import describe_unread
 from worker.fields.line_reader.transcription import Transcript, transcribe

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Sequence
 
 from worker.calibration import FieldCalibration
 from worker.doubts import Doubt, DoubtKind
+from worker.fields.judging.altered_digits import find_altered
 from worker.fields.judging.evidence import gather_evidence
 from worker.fields.judging.loose_marks import changes_meaning
-from worker.fields.judging.overlooked_marks import find_altered, find_struck
 from worker.fields.judging.printed_digits import look_printed, number_a_box
 from worker.fields.judging.rim import is_cut_by_rim
 from worker.fields.line_reader.decoding import Candidate
 from worker.fields.line_reader.transcription import Transcript
+from worker.grammar.meaning import parse_written
+from worker.grammar.misfit import Misfit
 from worker.values import NOT_A_DIGIT, Alternative
 
 MOST_ALTERNATIVES = 3
@@ -40,7 +42,7 @@ def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     printed in the field, digits in the shape or place of print.
     """
     doubts = [Doubt(DoubtKind.UNREAD_INK)] if seen.line.left_out or seen.passed_over else []
-    doubts += doubt_alterations({*find_struck(seen), *find_altered(seen.altered)})
+    doubts += doubt_alterations(find_altered(seen.altered))
     if is_cut_by_rim(seen):
         doubts.append(Doubt(DoubtKind.MAY_BE_PART))
     if changes_meaning(seen):
@@ -53,15 +55,21 @@ def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
 
 
 def _doubt_slashes(seen: Transcript) -> list[Doubt]:
-    """Return the doubt that a 1 is a slash: `314` may be 3/4, and `12113182` a day."""
-    if "/" not in seen.slashed:
+    """Return the doubt that a 1 is a slash: `314` may be 3/4, and `12113182` a day.
+
+    One slash in an amount parts its cents from the rest: `1/000` is none.
+    """
+    slashes = seen.slashed.count("/")
+    if slashes == 1 and seen.crop.spec.kind == "amount":
+        slashes -= isinstance(parse_written(seen.crop.spec.grammar, seen.slashed), Misfit)
+    if not slashes:
         return []
     return [Doubt(DoubtKind.UNSURE_MARK, readings=(seen.text, seen.slashed))]
 
 
 def doubt_alterations(positions: Iterable[int]) -> list[Doubt]:
     """Return the doubts of digits at ``positions``, from 1, that may be struck out or written over."""
-    return [Doubt(DoubtKind.STRUCK_DIGIT, position=position) for position in sorted(positions)]
+    return [Doubt(DoubtKind.STRUCK_DIGIT, position=position) for position in positions]
 
 
 def list_doubts(seen: Transcript) -> tuple[Doubt, ...]:
