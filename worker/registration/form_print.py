@@ -57,7 +57,7 @@ def detect_print(grey: Grey) -> FormPrint:
     contours, hierarchy = cv2.findContours(binary, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     tree = np.asarray(hierarchy)[0] if len(contours) else np.zeros((0, 4), np.int32)
     hole, solid = tree[:, 3] >= 0, tree[:, 2] < 0
-    likely = np.flatnonzero(_may_be_print(contours, hole)).tolist()
+    likely = np.flatnonzero(_may_be_print(contours, hole, solid)).tolist()
     shapes = [_shape(np.asarray(contours[i]), hole=bool(hole[i]), solid=bool(solid[i])) for i in likely]
     table = np.array([s for s in shapes if s is not None], dtype=np.float32).reshape(-1, 6)
     full = _median_ink(darkness)
@@ -86,10 +86,13 @@ def _median_ink(darkness: NDArray[np.uint8]) -> float:
     return float(np.searchsorted(total, [(total[-1] - 1) // 2, total[-1] // 2], side="right").mean())
 
 
-def _may_be_print(contours: Sequence[NDArray[np.generic]], hole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _may_be_print(
+    contours: Sequence[NDArray[np.generic]], hole: NDArray[np.bool_], solid: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Tell which contours may be boxes, rules or marks; letters are too short for a rule and too thin for a mark.
 
-    All contours are judged at once: a page has thousands, and only dozens of them are print of a form.
+    What is neither a hole nor solid can only be a rule, whose length is at most the diagonal of its upright box. All
+    contours are judged at once: a page has thousands, and only dozens of them are print of a form.
     """
     if not len(contours):
         return np.zeros(0, bool)
@@ -101,7 +104,8 @@ def _may_be_print(contours: Sequence[NDArray[np.generic]], hole: NDArray[np.bool
     area = np.abs(np.add.reduceat(x * y[after] - x[after] * y, starts)) / 2
     longer, shorter = np.maximum(width, height), np.minimum(width, height)
     letter = (longer < SHORTEST_RULE_PX) & (area < 0.45 * longer * shorter)
-    return np.asarray((longer >= SHORTEST_BOX_PX) & np.where(hole, shorter >= SHORTEST_BOX_PX, ~letter), bool)
+    outline = ~letter & (solid | (1.5 * longer > SHORTEST_RULE_PX))
+    return np.asarray((longer >= SHORTEST_BOX_PX) & np.where(hole, shorter >= SHORTEST_BOX_PX, outline), bool)
 
 
 def _shape(contour: NDArray[np.integer], *, hole: bool, solid: bool) -> tuple[float, ...] | None:

@@ -30,6 +30,7 @@ LEAST_RELIEF = 0.5
 """A line has paper on both sides within ``FLANK_MM``, with less than this share of its own ink. Text does not."""
 HOPELESS = 0.25
 """A fit is given up if the first search finds lines across less than this share of its rungs."""
+GAUSS_NEWTON_STEPS = 3
 RUNGS_SEARCHED = 240
 """Rungs that a fit is refined with, thirty for each of its eight unknowns; all of them are counted at the end."""
 LEAST_VISIBLE = 0.6
@@ -169,9 +170,7 @@ def _move(homography: Array, search: _Search, marks: Landmarks, fiducials: Fiduc
     weight = np.concatenate([marks.weight[found], np.full(len(axes), RUNG_MM)])
     target = search.middle[found] + search.normal[found] * search.offset[found][:, None]
     target = np.concatenate([target, points_px, points_px])
-    for _ in range(3):
-        homography = _gauss_newton(homography, (mm, target, normal), weight, width=0.3 * search.reach)
-    return homography
+    return _gauss_newton(homography, (mm, target, normal), weight, width=0.3 * search.reach)
 
 
 def _gauss_newton(homography: Array, lines: tuple[Array, Array, Array], weight: Array, *, width: float) -> Array:
@@ -179,15 +178,18 @@ def _gauss_newton(homography: Array, lines: tuple[Array, Array, Array], weight: 
     mm, px, normal = lines
     middle, spread = mm.mean(0), max(float(mm.std()), 1e-6)
     unit = np.array([[1 / spread, 0, -middle[0] / spread], [0, 1 / spread, -middle[1] / spread], [0, 0, 1]])
-    scaled = homography @ np.linalg.inv(unit)
-    scaled = scaled / scaled[2, 2]
+    mm_from_unit = np.linalg.inv(unit)
     u = np.concatenate([(mm - middle) / spread, np.ones((len(mm), 1))], axis=1)
-    p = u @ scaled.T
-    q = p[:, :2] / p[:, 2:]
-    residual = ((px - q) * normal).sum(1)
-    root = np.sqrt(weight / (1 + (residual / width) ** 2))
-    toward = (normal * q).sum(1)
-    columns = normal[:, :1] * u, normal[:, 1:] * u, -toward[:, None] * u[:, :2]
-    jacobian = np.concatenate(columns, axis=1) / p[:, 2:]
-    step = np.linalg.lstsq(root[:, None] * jacobian, root * residual, rcond=1e-6)[0]
-    return np.asarray((scaled + np.append(step, 0.0).reshape(3, 3)) @ unit, dtype=np.float64)
+    along = np.concatenate([normal[:, :1] * u, normal[:, 1:] * u], axis=1)
+    for _ in range(GAUSS_NEWTON_STEPS):
+        scaled = homography @ mm_from_unit
+        scaled = scaled / scaled[2, 2]
+        p = u @ scaled.T
+        q = p[:, :2] / p[:, 2:]
+        residual = ((px - q) * normal).sum(1)
+        root = np.sqrt(weight / (1 + (residual / width) ** 2))
+        toward = (normal * q).sum(1)
+        jacobian = np.concatenate([along, -toward[:, None] * u[:, :2]], axis=1) / p[:, 2:]
+        step = np.linalg.lstsq(root[:, None] * jacobian, root * residual, rcond=1e-6)[0]
+        homography = np.asarray((scaled + np.append(step, 0.0).reshape(3, 3)) @ unit, dtype=np.float64)
+    return homography

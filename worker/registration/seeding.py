@@ -75,12 +75,15 @@ def guess_places(form_print: FormPrint, marks: Landmarks, page_mm: tuple[float, 
     agreeing = _count_agreeing(form_print, marks, large, seeds)
     order = np.argsort(-agreeing, kind="stable")
     grown = by_markers
+    places = [project(guess.homography, marks.centre) for guess in grown]
     for k in order:
         if len(grown) >= SEEDS_GROWN or agreeing[k] < LEAST_AGREEMENT * agreeing[order[0]]:
             break
         homography = seeds.homography(int(k))
-        if not any(_same_place(homography, g.homography, marks) for g in grown):
+        at = project(homography, marks.centre)
+        if not any(_same_place(at, there) for there in places):
             grown.append(_grow(homography, form_print, marks))
+            places.append(project(grown[-1].homography, marks.centre))
     return sorted(grown, key=lambda g: -g.agreeing)
 
 
@@ -170,22 +173,24 @@ def _count_agreeing(
     return np.asarray(met.sum(1), dtype=np.intp)
 
 
-def _same_place(a: Array, b: Array, marks: Landmarks) -> bool:
-    there = project(b, marks.centre)
-    gap = np.abs(project(a, marks.centre) - there).max(1)
-    return bool(median(gap) < 0.02 * np.abs(there).max())
+def _same_place(at: Array, there: Array) -> bool:
+    """Tell whether two maps bring the landmarks, here their centres (M, 2) px, to the same place."""
+    return bool(median(np.abs(at - there).max(1)) < 0.02 * np.abs(there).max())
 
 
 def _grow(homography: Array, form_print: FormPrint, marks: Landmarks) -> Guess:
-    """Refit to the shapes that agree, within narrowing distances."""
-    count = 0
+    """Refit to the shapes that agree, within narrowing distances; the same points again would give the same fit."""
+    count, fitted_to = 0, None
     for near in GROWTH:
         shape, mark = _match(homography, form_print, marks, near * max(form_print.ink.shape))
         count = len(shape)
         corners = _shape_corners(homography, form_print, shape, marks.corners[mark])
         mm = np.concatenate([marks.centre[mark], marks.corners[mark].reshape(-1, 2)])
         px = np.concatenate([form_print.centre[shape].astype(np.float64), corners.reshape(-1, 2)])
-        fitted = _fit_points(mm, px) if count >= 2 else None
+        points = mm.tobytes(), px.tobytes()
+        if points == fitted_to:
+            continue
+        fitted, fitted_to = _fit_points(mm, px) if count >= 2 else None, points
         if fitted is None:
             break
         homography = fitted
