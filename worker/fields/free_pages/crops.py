@@ -25,13 +25,17 @@ from worker.fields.free_pages.wholeness import (
 from worker.fields.locating.extraction import bounding_box_px
 from worker.fields.locating.joined_ink import is_ring_with_ink
 from worker.fields.locating.number_lines import Number
-from worker.imaging.binarization import divide_by_background
+from worker.imaging.binarization import Mask, divide_by_background
+from worker.imaging.pieces import find_pieces
 from worker.values import Box, FieldCrop, Grey, Page, freeze
 
 TALLEST_DIGIT_PX = 160
 """Crops are reduced so that digits have at most this height; no reader looks closer."""
 
 _MARGIN_SHARE = 0.35
+
+_LONG_RULE = 5.0
+"""Ink like a pen's along a rule is the rule's own from this length on, in heights of digits: it was printed as dark."""
 
 _POINT = 0.07
 """Least thickness of a point on a rule, in heights of digits; remains of rules are thinner."""
@@ -51,6 +55,7 @@ def cut_numbers(
     part them, and those of ``outside`` around it. What was ``left_out`` is in no field, and may be more of a number.
     """
     numbers = [number for _, number in named]
+    sketch = replace(sketch, covered=_strokes_on_rules(sketch.covered, numbers))
     taken = [part for number in (*numbers, *(outside or ())) for glyph in number for part in glyph.parts]
     loose = [part for part in ink_parts(other_ink(sketch.bare, taken)) if part.width >= 3 or part.height >= 3]
     marks = _marks(sketch, taken, loose)
@@ -102,6 +107,17 @@ def _marks(sketch: Sketch, taken: Sequence[InkPart], loose: Sequence[InkPart]) -
     apart = [part for part in loose if stands_apart(part)]
     dark = set(like_the_darkest([*taken, *apart], sketch.grey, sketch.background))
     return [part for part in apart if part in dark]
+
+
+def _strokes_on_rules(covered: Mask, numbers: Sequence[Number]) -> Mask:
+    """Return the pen's ink that went with rules, without rules that are as dark as the pen along their whole course."""
+    if not numbers or not covered.any():
+        return covered
+    usual = float(np.median([box_of(number).h for number in numbers]))
+    labels, stats, _ = find_pieces(covered)
+    is_short = stats[:, 2:4].max(axis=1) < _LONG_RULE * usual
+    is_short[0] = False
+    return np.asarray(is_short[labels], np.uint8)
 
 
 def _points_on_rules(sketch: Sketch, taken: Sequence[InkPart]) -> list[InkPart]:

@@ -23,6 +23,12 @@ _FAINT_SHARE = 0.45
 _BLOB, THICK = 0.9, 0.6
 """Thickness, as a share of its narrower side, of a part that is no stroke, and of one that may be a broad pen's 6."""
 
+_AT_FOOT, _NEAR_FOOT = (0.7, 1.35), 0.5
+"""Where the middle of a mark lies that may belong to a number above, from the top of its digit, and how near beside it,
+both in the digit's heights."""
+_WITHIN = 0.1
+"""From so far below a body's top on a mark is within it, as the bar of a 7 is."""
+
 _THIN = 0.3
 """Strokes are thinner than this share of the height of what they belong to."""
 
@@ -116,16 +122,25 @@ def like_the_darkest(parts: list[InkPart], grey: Grey, background: Grey) -> list
 
 
 def _with_marks(bodies: Sequence[InkPart], marks: Sequence[InkPart]) -> list[Glyph]:
-    """Join each body with its detached strokes (the flag of a 5, the bar of a 7); a point or comma is none."""
+    """Join each body with its detached strokes (the flag of a 5, the bar of a 7); a point or comma is none.
+
+    Where rows are close, a comma hangs right over a digit of the next one: what may stand at the foot of another body
+    is no stroke of the body under it.
+    """
     x, y, right, bottom = (
         np.array([(m.x, m.y, m.right, m.y + m.height) for m in marks], np.int64).reshape(-1, 4).swapaxes(0, 1)
     )
+    at_feet = np.zeros(len(marks), bool)
+    for body in bodies:
+        level, off = ((y + bottom) / 2 - body.y) / body.height, np.maximum(body.x - right, x - body.right)
+        at_feet |= (level > _AT_FOOT[0]) & (level < _AT_FOOT[1]) & (off < _NEAR_FOOT * body.height)
     glyphs = []
     for body in bodies:
         shared = np.minimum(right, body.right) - np.maximum(x, body.x)
         gap = np.maximum(y - body.y - body.height, body.y - bottom)
         low = y > body.y + 0.75 * body.height
         own = (shared > 0.6 * (right - x)) & (gap < 0.25 * body.height) & ~low
+        own &= ((y + bottom) / 2 > body.y + _WITHIN * body.height) | ~at_feet
         glyphs.append(Glyph((body, *(marks[i] for i in np.flatnonzero(own).tolist()))))
     return glyphs
 

@@ -44,6 +44,9 @@ FLAT, LEAST_DASH, LONGEST_DASH = 1.6, 0.12, 1.5
 NEAR_DASH, DASH_LEVEL = 1.0, (0.2, 0.85)
 """How near a dash stands to what it belongs to, and where its middle lies between the digits' tops and feet."""
 
+LEAST_MARK = 0.05
+"""Ink beside a number is longer than this, in its heights: points of a thin pen are as small."""
+
 FEWEST_GAPS = 3
 """From so many gaps on, the usual one of a number or a page is known."""
 
@@ -154,7 +157,7 @@ def lies_beside(part: InkPart, box: Box) -> bool:
         return False
     level = part.y + part.height / 2
     shared = min(y + h, part.y + part.height) - max(y, part.y)
-    beside = max(part.width, part.height) >= 0.08 * h and (y - 0.1 * h < level < y + 1.2 * h or shared > 0.5 * h)
+    beside = max(part.width, part.height) >= LEAST_MARK * h and (y - 0.1 * h < level < y + 1.2 * h or shared > 0.5 * h)
     return beside and _has_ink_near(part, box)
 
 

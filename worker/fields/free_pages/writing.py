@@ -14,7 +14,7 @@ import numpy as np
 
 from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.cutting.segmentation import ink_parts
+from worker.fields.cutting.segmentation import InkPart, ink_parts
 from worker.fields.free_pages.crops import cut_numbers
 from worker.fields.free_pages.glyphs import (
     THICK,
@@ -45,6 +45,10 @@ _NEAR_PIECES = 0.15
 
 _DRAWING = 12
 """Ink so many times as high as the glyphs is a drawing or a shadow; rings that touch each other are lower."""
+
+_PIECE, _STRUCK, _TALL_LINE = 0.15, 1.6, 1.5
+"""In heights of the glyphs: least height of half a digit that a line cuts, largest one of a number that is struck out,
+and of a line that may be a 1."""
 
 _TALL_RULE, _COLUMN = 2.0, 1.5
 """Least length of a rule between columns, and their least width, in heights of the page's digits."""
@@ -94,7 +98,7 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     rows, apart = _split_at_columns(rows, sketch)
     strange = [*strange, *apart]
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
-    left_out += _overlooked(sketch, glyphs) + _rings_around_nothing(sketch, glyphs)
+    left_out += _overlooked(sketch, glyphs) + _rings_around_nothing(sketch, glyphs) + _upright_lines(sketch, glyphs)
     fields = cut_numbers(page, sketch, named, strange, left_out=left_out)
     return FreeWriting(say_which_way(fields, turn.is_sure), _doubt_places(sketch, left_out))
 
@@ -176,13 +180,38 @@ def _overlooked(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
     together = round(_NEAR_PIECES * usual) | 1  # a digit in pieces is one again
     square = np.ones((together, together), np.uint8)
     rest = np.asarray(cv2.morphologyEx(np.asarray(rest, np.uint8), cv2.MORPH_CLOSE, square), np.uint8)
+    pieces = ink_parts(rest)
     others = [
         part
-        for part in ink_parts(rest)
+        for part in [*pieces, *_struck(sketch, taken, pieces, usual)]
         if _AS_HIGH * usual <= part.height < _DRAWING * usual and (is_inside(part, rest.shape) or is_thin(part))
     ]
     alike = like_the_darkest([*taken, *others], sketch.grey, sketch.background) if others else []
     return [[Glyph((part,))] for part in others if part in alike]
+
+
+def _struck(sketch: Sketch, taken: list[InkPart], pieces: list[InkPart], usual: float) -> list[InkPart]:
+    """Return wide ink whose digits a line through them cuts into ``pieces`` that are too low to be told as digits."""
+    low = [part for part in pieces if _PIECE * usual <= part.height < _AS_HIGH * usual]
+    wide = [p for p in ink_parts(other_ink(sketch.bare, taken)) if p.width > p.height and p.height < _STRUCK * usual]
+    return [part for part in wide if _is_cut_through(part, low, usual)]
+
+
+def _is_cut_through(part: InkPart, pieces: list[InkPart], usual: float) -> bool:
+    """Tell whether pieces of a part lie above and below each other, as halves of digits do."""
+    bottom = part.y + part.height
+    own = [p for p in pieces if part.x <= p.x and p.right <= part.right and part.y <= p.y and p.y + p.height <= bottom]
+    return bool(own) and max(p.y + p.height for p in own) - min(p.y for p in own) >= _AS_HIGH * usual
+
+
+def _upright_lines(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
+    """Return lines as high as the glyphs that were taken out as underlines: on a page on its side, a 1 on its foot."""
+    heights = [glyph.parts[0].height for glyph in glyphs]
+    if not heights:
+        return []
+    usual = float(np.median(heights))
+    lines = ink_parts(sketch.underlines)
+    return [[Glyph((p,))] for p in lines if _AS_HIGH * usual <= p.height < _TALL_LINE * usual and p.width < p.height]
 
 
 def _rings_around_nothing(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:

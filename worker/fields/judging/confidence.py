@@ -15,6 +15,7 @@ from worker.fields.judging.evidence import gather_evidence
 from worker.fields.judging.loose_marks import changes_meaning
 from worker.fields.judging.printed_digits import look_printed, number_a_box
 from worker.fields.judging.rim import is_cut_by_rim
+from worker.fields.judging.small_ends import ends_in_letter, part_raised
 from worker.fields.line_reader.decoding import Candidate
 from worker.fields.line_reader.transcription import Transcript
 from worker.grammar.meaning import parse_written
@@ -38,16 +39,17 @@ def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     """Return what is doubted of a line however sure its readers are.
 
     Ink as high as its digits that nobody read, a lone digit that the crop's rim cuts, a mark beside them that nobody
-    read, a slash taken for a 1, a digit that is struck out or written over; and on a form that does not say what is
-    printed in the field, digits in the shape or place of print.
+    read, a slash taken for a 1, digits at the end that are raised, or a letter, a digit that is struck out or written
+    over; and on a form that does not say what is printed in the field, digits in the shape or place of print.
     """
     doubts = [Doubt(DoubtKind.UNREAD_INK)] if seen.line.left_out or seen.passed_over else []
     doubts += doubt_alterations(find_altered(seen.altered))
     if is_cut_by_rim(seen):
         doubts.append(Doubt(DoubtKind.MAY_BE_PART))
-    if changes_meaning(seen):
+    if changes_meaning(seen) or ends_in_letter(seen):
         doubts.append(Doubt(DoubtKind.UNREAD_MARK))
     doubts += _doubt_slashes(seen)
+    doubts += _doubt_raised(seen)
     may_hold_print = seen.crop.registration is not None and seen.crop.spec.print is None
     if may_hold_print and (look_printed(seen) or number_a_box(seen)):
         doubts.append(Doubt(DoubtKind.MAY_BE_PRINT))
@@ -65,6 +67,12 @@ def _doubt_slashes(seen: Transcript) -> list[Doubt]:
     if not slashes:
         return []
     return [Doubt(DoubtKind.UNSURE_MARK, readings=(seen.text, seen.slashed))]
+
+
+def _doubt_raised(seen: Transcript) -> list[Doubt]:
+    """Return the doubt that the last digits are cents: 362 with a raised 51 was accepted as 36,251 rupees."""
+    parted = part_raised(seen)
+    return [Doubt(DoubtKind.UNSURE_MARK, readings=(seen.text, parted))] if parted else []
 
 
 def doubt_alterations(positions: Iterable[int]) -> list[Doubt]:
