@@ -45,6 +45,9 @@ CUT_TOP, CUT_FOOT = (-0.25, 0.3), (0.6, 1.2)
 """In heights of the line: where an upright that the rim cuts has its ends if it may be a digit; a frame's is longer."""
 WHOLE_SIDE = 0.95
 """In heights of the crop: an upright at its rim that is longer is the side of a frame."""
+LEAST_JOINED, JOINED_FILL, JOINED_LEVELS = 0.35, 0.5, (0.0, 1.15)
+"""Of a wide flat piece that may be joined digits, `000` in one stroke: its least height and where its middle lies, in
+heights of the line, and the most of its box that it fills."""
 THINNEST_CUT, FARTHEST_CUT = 0.06, 1.6
 """In heights of the line: its least width, for a frame's sides are thin, and how far beside the digits it may stand."""
 
@@ -55,8 +58,8 @@ class Line:
 
     ``x0`` and ``y0`` are the crop pixels at the line's top left, so that ``crop = line / scale + (x0, y0)``.
     ``ink`` is the number of ink pixels, at ``WORKING_HEIGHT``, that belong to the line: 0 on an empty field.
-    ``left_out`` counts the pieces of ink that are as high as its digits and lie outside, in the rest of the crop or
-    cut by its rim.
+    ``left_out`` counts the pieces of ink that may be more digits: as high as its own in the rest of the crop, cut by
+    its rim, or joined in a wide flat stroke.
     ``pieces`` (n, 4) are left, top, width and height of all connected ink of the crop but rules, in crop pixels.
     """
 
@@ -77,8 +80,8 @@ class _Pieces(NamedTuple):
     """Connected ink: the ``boxes`` (n, 5) and ``centres`` (n, 2) of writing, and the boxes of what may be ``dashes``.
 
     Rules, frames and specks are not writing; short rules may be dashes, and ``dabs`` minus signs and points.
-    ``at_rim`` (n, 5) are uprights that the left or right rim cuts: sides of frames, or 1s. ``every`` (n, 4) has the
-    boxes of specks, too.
+    ``at_rim`` (n, 5) are uprights that the left or right rim cuts: sides of frames, or 1s. ``flat`` (n, 5) are wide and
+    low: remnants of rules, or joined digits. ``every`` (n, 4) has the boxes of specks, too.
     """
 
     boxes: NDArray[Any]
@@ -86,6 +89,7 @@ class _Pieces(NamedTuple):
     dashes: NDArray[Any]
     dabs: NDArray[Any]
     at_rim: NDArray[Any]
+    flat: NDArray[Any]
     every: NDArray[Any]
 
 
@@ -169,7 +173,8 @@ def _find_writing(darkness: Grey) -> _Pieces:
     is_cut = (left == 0) | (left + width == mask.shape[1])
     height = whole[:, cv2.CC_STAT_HEIGHT]
     at_rim = whole[is_cut & (height >= 2 * width) & (height < WHOLE_SIDE * len(mask))]
-    return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], dabs, at_rim, boxes[:, :4])
+    flat = boxes[~keep & _is_flat(boxes, darkness.shape)]
+    return _Pieces(boxes[keep], centres[keep], either[flatness > DASH_ASPECT], dabs, at_rim, flat, boxes[:, :4])
 
 
 def _reach_dashes(dashes: NDArray[Any], top: float, bottom: float, right: float) -> float:
@@ -207,7 +212,16 @@ def _count_left_out(pieces: _Pieces, line: Line, working: float) -> int:
     pixel, margin = working / line.scale, (LINE_HEIGHT - DIGIT_HEIGHT) / 2
     left, top = line.x0 * working + (EMPTY_LEFT + margin) * pixel, line.y0 * working + margin * pixel
     right = line.x0 * working + (line.image.shape[1] - margin) * pixel
-    return int(outside.sum()) + _count_cut(pieces.at_rim, Box(left, top, right - left, DIGIT_HEIGHT * pixel))
+    digits = Box(left, top, right - left, DIGIT_HEIGHT * pixel)
+    return int(outside.sum()) + _count_cut(pieces.at_rim, digits) + _count_joined(pieces.flat, digits)
+
+
+def _count_joined(flat: NDArray[Any], digits: Box) -> int:
+    """Count the wide flat pieces in the digits' rows that may be digits joined in one stroke; a rule is lower."""
+    _, upper, width, height, area = flat.T.astype(np.float64)
+    level = (upper + height / 2 - digits.y) / digits.h
+    on_line = (JOINED_LEVELS[0] < level) & (level < JOINED_LEVELS[1])
+    return int((on_line & (height > LEAST_JOINED * digits.h) & (area < JOINED_FILL * width * height)).sum())
 
 
 def _count_cut(at_rim: NDArray[Any], digits: Box) -> int:
@@ -325,11 +339,15 @@ def _is_writing(boxes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_
         boxes[:, cv2.CC_STAT_AREA],
     )
     middle = (top + height / 2) / shape[0]
-    flat = (width > 4 * height) & (height < 0.25 * shape[0])
     outside = np.abs(middle - 0.5) > 0.43
     narrow = width < 0.06 * max(shape) if shape[1] > shape[0] else width < 0.25 * shape[1]
     sliver = ((left == 0) | (left + width == shape[1])) & narrow & (height > 3 * width)
-    return np.asarray((area >= 6) & (height >= 4) & ~flat & ~outside & ~sliver, bool)
+    return np.asarray((area >= 6) & (height >= 4) & ~_is_flat(boxes, shape) & ~outside & ~sliver, bool)
+
+
+def _is_flat(boxes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    width, height = boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_HEIGHT]
+    return np.asarray((width > 4 * height) & (height < 0.25 * shape[0]), bool)
 
 
 def _weighted_percentile(values: NDArray[np.generic], weights: NDArray[np.generic], percent: float) -> float:

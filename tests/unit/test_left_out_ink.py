@@ -1,4 +1,4 @@
-"""A stroke that the crop's left or right rim cuts may be a digit: the line says that something was left out."""
+"""Strokes that look like print may be digits, cut by the rim or joined: the line says that something was left out."""
 
 from __future__ import annotations
 
@@ -64,3 +64,16 @@ def test_a_tall_crop_is_looked_at_before_its_print_was_taken_out() -> None:
     assert count_passed_over(grey, boxes) == 0
     grey[TOP : TOP + DIGIT, :5] = 60
     assert count_passed_over(grey, boxes) == 1
+
+
+@pytest.mark.parametrize(("loops", "left_out"), [(True, 1), (False, 0)], ids=["loops", "a crooked rule"])
+def test_zeros_in_one_flat_stroke_are_left_out_and_a_rule_is_not(loops: bool, left_out: int) -> None:
+    """Of `32,0000` whose zeros were one line of low loops, 32 had been accepted."""
+    grey = np.full((200, 500), 235, np.uint8)
+    for x in (20, 80):
+        cv2.ellipse(grey, (x + 14, 80), (13, 22), 0, 0, 360, 40, 4)
+    along = np.linspace(0, 8 * np.pi, 400)
+    x = 170 + 5 * along + (9 * np.sin(along) if loops else 0)
+    y = 88 + (11 * np.cos(along) if loops else along / 8)
+    cv2.polylines(grey, [np.stack([x, y], axis=1).astype(np.int32)], False, 40, 3)
+    assert normalize_line(grey).left_out == left_out
