@@ -43,15 +43,15 @@ def read(grey: Grey, recognizers: Recognizers, **grammar: object) -> RawReading:
     return read_fields([FieldCrop(spec, grey, Box(0, 0, grey.shape[1], grey.shape[0]), np.eye(3))], recognizers)[0]
 
 
-def write_small(seed: int, whole: str, last: str, *, size: float, gap: float) -> Grey:
-    """Write a number on plain paper, with one more sign on its line, so much smaller and so far behind it."""
+def write_small(seed: int, whole: str, last: str, *, size: float, gap: float, low: float = 0.0) -> Grey:
+    """Write a number on plain paper and one more sign, so much smaller, so far behind it and so far below its line."""
     rng = np.random.default_rng(seed)
     hand, pen = draw_hand(rng), Pen(width=0.08)
     shapes = list(write_line(rng, hand, whole, pen.width).shapes)
     (letter,) = write_line(rng, hand, last, pen.width).shapes
-    low, high = letter.reshape(-1, 2).min(axis=0), letter.reshape(-1, 2).max(axis=0)
-    place = np.float32([max(shape[..., 0].max() for shape in shapes) + gap, 1 - size])
-    shapes.append((letter - low) / (high[1] - low[1]) * size + place)
+    corner, end = letter.reshape(-1, 2).min(axis=0), letter.reshape(-1, 2).max(axis=0)
+    place = np.float32([max(shape[..., 0].max() for shape in shapes) + gap, 1 - size + low])
+    shapes.append((letter - corner) / (end[1] - corner[1]) * size + place)
     points = np.concatenate(shapes).astype(np.float32) * HEIGHT + np.float32([60, 40])
     grey = np.full((150, int(points[..., 0].max()) + 60), 240, np.uint8)
     grey -= (draw_ink(rng, points, grey.shape, pen, HEIGHT) * 0.75).astype(np.uint8)
@@ -93,3 +93,13 @@ def test_a_small_letter_behind_a_number_is_doubted(recognizers: Recognizers) -> 
     assert doubted >= len(longer) - 1, "where the digits before are small, the letter is as high"
     near = [read(write_small(seed, "443", "5", size=0.9, gap=0.2), recognizers) for seed in range(12)]
     assert not any(d.kind is DoubtKind.UNREAD_MARK for reading in near for d in reading.doubts)
+
+
+def test_a_g_that_hangs_below_the_line_is_doubted(recognizers: Recognizers) -> None:
+    """The g behind 5980 was accepted as a 9."""
+    found = [read(write_small(seed, "5480", "9", size=0.85, gap=0.5, low=0.35), recognizers) for seed in range(12)]
+    longer = [reading for reading in found if len(reading.text) == 5]
+    assert len(longer) >= 8
+    assert all(any(d.kind is DoubtKind.UNREAD_MARK for d in reading.doubts) for reading in longer)
+    level = [read(write_small(seed, "5480", "9", size=0.9, gap=0.5, low=0.1), recognizers) for seed in range(12)]
+    assert not any(d.kind is DoubtKind.UNREAD_MARK for reading in level for d in reading.doubts)

@@ -21,15 +21,19 @@ LEAST_BEFORE = 0.7
 
 LETTER, APART = 0.6, 0.25
 """What stands this far behind the digits, and is no higher than so much of them, may be a letter: an s is like a 5."""
+LOWER_TOP, LOWER_FOOT = 0.25, 0.15
+"""So may what begins and ends so much lower than the digit before it: a g is like a 9."""
 
 
 def ends_in_letter(seen: Transcript) -> bool:
-    """Tell whether the last digit of a line is so small, and stands so far behind the others, that it may be a unit."""
+    """Tell whether the last digit of a line, behind the others, is so small or stands so low that it may be a unit."""
     boxes = [cut.box for cut in seen.cuts]
     if len(boxes) < 2 or seen.crop.spec.kind in ("date", "time") or seen.gap_marks[-2]:
         return False
     height, before, last = statistics.median(box.h for box in boxes[:-1]), boxes[-2], boxes[-1]
-    return last.h <= LETTER * height and last.x - before.x - before.w >= APART * height
+    lower, foot = last.y - before.y, last.y + last.h - before.y - before.h
+    hangs = lower >= LOWER_TOP * height and foot >= LOWER_FOOT * height
+    return (last.h <= LETTER * height or hangs) and last.x - before.x - before.w >= APART * height
 
 
 def part_raised(seen: Transcript) -> str:
