@@ -12,6 +12,7 @@ import pytest
 
 from worker.fields.line_reader.decoding import ALPHABET
 from worker.training.fields import samples
+from worker.training.fields.calibration import kind_of
 from worker.training.fields.samples import Drawer, LineSample, SamplePool
 from worker.training.general.held_out import draw_held_out_fields, draw_held_out_rows
 from worker.training.general.pens import PenBank, is_held_out, load_pen_bank
@@ -54,6 +55,23 @@ def _leans(bank: PenBank) -> set[int]:
     rng = np.random.default_rng(0)
     ones = [shape for _ in range(80) for shape in bank.writer_shapes(rng, "1")[1]]
     return {round(100 * float(one[-1, 1, 0] - one[0, 0, 0])) for one in ones}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("4625", "number"),
+        ("12.5.91", "date"),
+        ("1991-12-05", "date"),
+        ("4.625.096", "amount"),
+        ("1.234,50", "amount"),
+        ("12-5.91", "amount"),
+        ("2,66,667/=", "amount"),
+    ],
+)
+def test_a_text_has_the_kind_of_field_in_which_people_write_it(text: str, kind: str) -> None:
+    """Numbers with points of thousands had been drawn as dates."""
+    assert kind_of(text) == kind
 
 
 def test_no_held_out_writer_is_in_the_bank_that_trains(data_dir: Path) -> None:
