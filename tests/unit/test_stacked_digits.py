@@ -1,0 +1,41 @@
+"""Two rows in one box are told where the reader of a line takes the boxes of the upper row down to the lower one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from schemas.form_template import FieldSpec
+from worker.fields.judging.stacked_digits import holds_two_rows
+from worker.fields.line_reader.transcription import Transcript, transcribe
+from worker.models.runtime import load_recognizers
+from worker.values import Box, FieldCrop
+
+
+def see(pieces: list[tuple[int, int, int, int]], *, digits: int) -> Transcript:
+    """Return what is seen of a line of plain digits, with other pieces of ink; each digit's box is 100 high."""
+    grey = np.full((200, 400), 240, np.uint8)
+    for k in range(digits):
+        cv2.putText(grey, "3", (60 + 80 * k, 150), cv2.FONT_HERSHEY_SIMPLEX, 4, 40, 8, cv2.LINE_AA)
+    spec = FieldSpec.model_validate({"name": "f", "box_mm": (0, 0, 40, 20)})
+    (seen,) = transcribe([FieldCrop(spec, grey, Box(0, 0, 400, 200), np.eye(3))], load_recognizers())
+    assert len(seen.cuts) == digits
+    return replace(seen, line=replace(seen.line, pieces=np.array(pieces, np.float64)))
+
+
+def stack(digit: int, *, upper: int = 40, lower: int = 40) -> list[tuple[int, int, int, int]]:
+    left = 66 + 80 * digit
+    return [(left, 68, 50, upper), (left + 3, 74 + upper, 50, lower)]
+
+
+@pytest.mark.parametrize("digits", [1, 2, 3, 4])
+def test_two_rows_are_told(digits: int) -> None:
+    assert holds_two_rows(see([*stack(0), *stack(digits - 1)], digits=digits))
+
+
+def test_a_digit_in_two_pieces_is_one() -> None:
+    assert not holds_two_rows(see([*stack(1), (66, 64, 56, 88)], digits=2))
+    assert not holds_two_rows(see([*stack(0, upper=20, lower=60)], digits=1))
