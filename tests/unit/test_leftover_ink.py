@@ -120,6 +120,60 @@ def test_a_divider_that_came_out_thicker_than_its_like_is_print(thick: int) -> N
     assert leftover(grey, cells=8) is Leftover.STROKES
 
 
+def on_a_rule(top: int, lean: float, thickness: int, tone: int, size: tuple[int, int] = (90, 320)) -> Grey:
+    """Draw an upright that stands on a printed rule of thickness 3 and a tone of 70."""
+    grey = np.full(size, 230, np.uint8)
+    cv2.line(grey, (0, 76), (size[1], 76), 70, 3)
+    cv2.line(grey, (round(60 + lean), top), (60, 75), tone, thickness)
+    return grey
+
+
+@pytest.mark.parametrize("top", [10, 24, 38])
+def test_an_upright_of_one_ruler_with_the_rule_under_it_is_print_and_a_one_is_not(top: int) -> None:
+    assert leftover(on_a_rule(top, 0, 3, 70)) is Leftover.NOTHING
+    for lean in (2, -3, 6):
+        assert leftover(on_a_rule(top, lean, 3, 70)) is Leftover.STROKES
+    assert leftover(on_a_rule(top, 0, 5, 70)) is Leftover.STROKES
+    assert leftover(on_a_rule(top, 0, 3, 20)) is Leftover.STROKES
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("density", [0.05, 0.2])
+def test_a_stroke_among_any_number_of_specks_is_writing(seed: int, density: float) -> None:
+    rng = np.random.default_rng(seed)
+    grey = np.where(rng.random((90, 340)) < density, 0, 255).astype(np.uint8)
+    assert leftover(grey) is not Leftover.STROKES
+    x, lean = int(rng.integers(60, 280)), int(rng.integers(-8, 9))
+    cv2.line(grey, (x + lean, 20), (x, 68), 0, 7)
+    assert leftover(grey) is Leftover.STROKES
+
+
+@pytest.mark.parametrize("x", [0, 98])
+def test_narrow_ink_that_reaches_into_a_small_crop_from_one_side_is_outside(x: int) -> None:
+    grey = np.full((80, 100), 225, np.uint8)
+    cv2.line(grey, (x, 20), (x, 50), 40, 5)
+    assert leftover(grey) is Leftover.NOTHING
+    cv2.line(grey, (98 - x, 35), (98 - x, 70), 40, 5)
+    assert leftover(grey) is Leftover.STROKES
+
+
+def test_stripes_that_fill_a_small_crop_are_a_pattern() -> None:
+    y, x = np.mgrid[:57, :76]
+    assert leftover(np.where((x + 2 * y) % 13 < 6, 0, 255).astype(np.uint8)) is not Leftover.STROKES
+
+
+@pytest.mark.parametrize("cells", [3, 5, 9])
+@pytest.mark.parametrize("place", [0.12, 0.2, 0.34, 0.5, 0.61, 0.75, 0.88])
+@pytest.mark.parametrize("lean", [-3, 0, 7])
+def test_a_lone_stroke_in_a_row_without_print_is_writing_wherever_it_stands(
+    cells: int, place: float, lean: int
+) -> None:
+    width = 60 * cells
+    grey = (200 + 20 * np.linspace(0, 1, width) * np.ones((60, 1))).astype(np.uint8)
+    cv2.line(grey, (round(place * width) + lean, 14), (round(place * width), 46), 60, 3, cv2.LINE_AA)
+    assert leftover(grey, cells=cells) is Leftover.STROKES
+
+
 def test_ones_and_two_lines_await_review(recognizers: Recognizers) -> None:
     two_lines = box(size=(90, 240))
     for text, y in (("512", 42), ("384", 78)):

@@ -145,7 +145,7 @@ def describe_row(row: CellRowReading, calibration: FieldCalibration) -> RawReadi
     """Return a row as the decision wants it, with its doubts where it is not sure enough."""
     crop = row.line.crop
     are_numbers = not any(row.cells) and numbers_its_cells(row.line)
-    empty = None if _cells_look_written(row) else judge_emptiness(row.line, is_print=are_numbers)
+    empty = judge_emptiness(row.line, is_print=are_numbers, cells_read=_cells_look_written(row))
     if empty is not None:
         return RawReading("", empty, crop.box_px, blank=True, registration=crop.registration)
     if not row.digits:

@@ -6,7 +6,7 @@ most of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import cv2
@@ -42,6 +42,10 @@ _SIDE_SHARE = 0.2
 _END_SHARE, _THIN_SHARE = 0.28, 0.15
 """The same at both ends of a row, where a comb that fits the dividers may lie off the outer side, for thinner parts."""
 
+_LEAST_TOOTH, _NEAR_DIVIDER = 0.1, 0.12
+"""Shortest printed divider, in heights of the crop, for the teeth of a comb are short; and how far from its expected
+place it may stand, in pitches."""
+
 _CUT_WEIGHT, _PRIOR_WEIGHT = 0.7, 0.3
 """Cost of a comb for cutting ink, and for lying a cell off its expected place, in heights of upright print."""
 
@@ -62,6 +66,9 @@ def remove_cells(crop: FieldCrop, count: int) -> tuple[Grey, Mask]:
     of ink that lies on such print is what was left of it in one cell, as a divider that no other cell has any longer.
     """
     row = _remove_row_print(crop, count)
+    printed_dividers = _shows_dividers(row)
+    if not printed_dividers:
+        row = replace(row, dividers=np.linspace(0, row.ink.shape[1], count + 1))
     flat, bare_ink = remove_rules(row.flat, row.ink, _like_uprights(row.crop.grey))
     pitch = max(8, round(float(np.median(np.diff(row.dividers)))))
     contrast = _side_by_side(np.asarray(255 - flat, np.uint8), row.dividers, pitch)
@@ -75,10 +82,22 @@ def remove_cells(crop: FieldCrop, count: int) -> tuple[Grey, Mask]:
     side = (off < _SIDE_SHARE) & (stats[:, cv2.CC_STAT_WIDTH] < _SIDE_SHARE * pitch)
     from_end = np.minimum(middles[:, 0], bare.shape[1] - middles[:, 0]) / pitch
     side |= (from_end < _END_SHARE) & (stats[:, cv2.CC_STAT_WIDTH] < _THIN_SHARE * pitch)
+    side &= printed_dividers
     area = stats[:, cv2.CC_STAT_AREA]
     side |= np.bincount(labels.ravel(), weights=on_print.ravel(), minlength=len(stats)) > _ON_PRINT * area
     bare[side[labels]] = 0
     return np.asarray(255 - bare, np.uint8), np.asarray(bare > 0, np.uint8)
+
+
+def _shows_dividers(row: _BareRow) -> bool:
+    """Tell whether at least half of the dividers of a row are printed; a lone upright where none is may be a 1."""
+    ink = ink_mask(row.printed)
+    height, width = ink.shape
+    tall = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((max(4, round(_LEAST_TOOTH * height)), 1), np.uint8))
+    reach = max(2, round(_NEAR_DIVIDER * float(np.median(np.diff(row.dividers)))))
+    columns = cv2.dilate(tall.max(axis=0)[None, :], np.ones((1, 2 * reach + 1), np.uint8))[0]
+    shown = columns[np.clip(np.rint(row.dividers).astype(int), 0, width - 1)]
+    return 2 * int(shown.sum()) >= len(row.dividers)
 
 
 def _is_alike(cells: Grey, contrast: Grey) -> NDArray[np.bool_]:
@@ -96,7 +115,7 @@ def _like_uprights(grey: Grey) -> list[Rule]:
     ends = np.array([(r.start, r.end) for r in rules], np.float64).reshape(-1, 2)
     thick = np.array([r.thickness for r in rules])
     alike = (np.abs(ends[:, None] - ends[None]) <= max(2.0, 0.05 * height)).all(axis=2)
-    alike &= np.abs(thick[:, None] - thick[None]) <= np.maximum(0.75, 0.25 * thick)
+    alike &= np.abs(thick[:, None] - thick[None]) <= np.maximum(1.0, 0.25 * thick)
     return [rule for rule, count in zip(rules, alike.sum(axis=1), strict=True) if count >= _FEWEST_ALIKE]
 
 
