@@ -43,7 +43,7 @@ FRAME_GAP = 1.5
 """Sides of a frame stand further apart than this many of their lengths."""
 TOUCH = 2.5
 """Pixels between the end of an upright and the edge of the flat rule that it stands on."""
-SQUARE_PX, LIKE_THICKNESS_PX, LIKE_TONE = 0.3, 1.0, 0.15
+SQUARE_PX, LIKE_THICKNESS_PX, LIKE_TONE = 0.3, 1.0, 0.2
 """An upright of the same ruler as the flat rule that it stands on leaves the right angle by no more pixels from end to
 end, and differs by no more pixels in thickness and by no more of the darker one's contrast."""
 TIGHT = 1.5
