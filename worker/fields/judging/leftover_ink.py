@@ -76,7 +76,7 @@ class _Limits(NamedTuple):
 
 
 BOX_LIMITS = (_Limits(0.6, 3.0), _Limits(0.7, 3.0), _Limits(0.85, 2.0))
-CELL_LIMITS = (_Limits(0.7, 15.0, 0.04), _Limits(0.7, 8.0, 0.04), _Limits(0.7, 6.0, 0.04))
+CELL_LIMITS = (_Limits(0.8, 15.0, 0.04), _Limits(0.8, 8.0, 0.04), _Limits(0.8, 6.0, 0.04))
 BLOT_LIMITS = _Limits(0.85, 3.0)
 BROKEN_LIMITS = _Limits(0.9, 6.0)
 """Measured in docs/lab-notebook/free-pages.md."""
