@@ -116,9 +116,8 @@ def _looks(flat: Grey, ink: NDArray[np.bool_], limits: tuple[_Limits, _Limits, _
     strong = contrast > 0.65 * np.percentile(contrast[ink], 90)
     broad = smooth > 0.75 * np.percentile(smooth, 99.7)
     shades = ((contrast, ink), (contrast, strong & ink), (smooth, broad & ink))
-    return [
-        _Look(shade, mask, needed, may_stand_alone=True) for (shade, mask), needed in zip(shades, limits, strict=True)
-    ]
+    alone = limits is BOX_LIMITS
+    return [_Look(*shade, needed, alone) for shade, needed in zip(shades, limits, strict=True)]
 
 
 def _broken(flat: Grey, ink: Mask) -> _Look:
