@@ -61,6 +61,7 @@ class Witness(StrEnum):
     CHECK_DIGIT = "check_digit"
     CHECK_DIGIT_REFUTES_RIVAL = "check_digit_refutes_rival"
     FORM_RULE = "form_rule"
+    SUM = "sum"
     SECOND_PRINT = "second_print"
 
 
@@ -75,6 +76,8 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
     DoubtKind.TOUCHING_DIGITS: _KEPT_RULES,
     DoubtKind.MAY_BE_NO_DIGIT: _KEPT_RULES,
     DoubtKind.NEAR_TIE: frozenset({Witness.CHECK_DIGIT_REFUTES_RIVAL}),
+    # A sum of at least three numbers that is kept to the cent would be broken by another sign or decimal mark.
+    DoubtKind.UNSURE_MARK: frozenset({Witness.SUM}),
     # The paper, the page or the form is in doubt. No number that fits a rule answers that.
     **dict.fromkeys(
         (
@@ -89,7 +92,6 @@ EXCUSED_BY: dict[DoubtKind, frozenset[Witness]] = {
             DoubtKind.WRITING_IN_NO_FIELD,
             DoubtKind.UNEXPECTED_MARK,
             DoubtKind.MISSING_MARK,
-            DoubtKind.UNSURE_MARK,
             DoubtKind.UNSURE_TICK,
             DoubtKind.STRUCK_DIGIT,
             DoubtKind.EMPTY_CELL,
@@ -142,14 +144,17 @@ class Doubt:
         return not EXCUSED_BY[self.kind].isdisjoint(witnesses)
 
 
+NO_NAME = "#"
+"""How the readers show a mark for which they have no sign of its own."""
+
 MOST_PLACES = 5
 """So many places of unread writing are named in words."""
 
 _WORDS = {
     DoubtKind.LOW_CONFIDENCE: "confidence {found} is below the {needed} needed",
     DoubtKind.NOT_CALIBRATED: "no confidence is enough: the model is not calibrated on enough fields",
-    DoubtKind.CLOSE_READINGS: "two readings within {found}: {both}",
-    DoubtKind.NEAR_TIE: "two readings within {found}: {either}",
+    DoubtKind.CLOSE_READINGS: "two readings are close: {both}",
+    DoubtKind.NEAR_TIE: "two readings are close: {either}",
     DoubtKind.READERS_DIFFER: "digit {position} reads {first} among its neighbours and {second} alone",
     DoubtKind.CELLS_AND_LINE_DIFFER: "its cells read {first}, its line {second}",
     DoubtKind.TOUCHING_DIGITS: "touching digits",
@@ -193,6 +198,8 @@ def describe_doubt(doubt: Doubt) -> str:
     """Return a doubt in words, as one line for a person."""
     first, second = (*doubt.readings, "", "")[:2]
     found, needed = _spell_numbers(doubt)
+    if doubt.kind is DoubtKind.UNEXPECTED_MARK and first == NO_NAME:
+        return f"a mark that no reader can name, shown as {NO_NAME}: {second}"
     words = _WORDS[doubt.kind].format(
         position=doubt.position,
         next_position=(doubt.position or 0) + 1,
@@ -217,5 +224,5 @@ def _spell_numbers(doubt: Doubt) -> tuple[str, str]:
         return f"{found:.{places}f}", f"{needed:.{places}f}"
     if doubt.kind in (DoubtKind.REGISTRATION_UNCERTAIN, DoubtKind.UNSURE_TICK):
         return f"{found:.0%}", ""
-    decimals = {DoubtKind.CLOSE_READINGS: ".2f", DoubtKind.UNSURE_CHARACTER: ".2f", DoubtKind.UNEVEN_PITCH: ".1f"}
+    decimals = {DoubtKind.UNSURE_CHARACTER: ".2f", DoubtKind.UNEVEN_PITCH: ".1f"}
     return format(found, decimals.get(doubt.kind, "g")), ""

@@ -158,7 +158,7 @@ def test_a_field_off_its_place_is_reviewed() -> None:
 
 def test_the_reader_s_doubts_come_first_and_a_near_tie_is_named() -> None:
     doubtful = read("701", 0.999, doubts=(Doubt(DoubtKind.TOUCHING_DIGITS),), alternatives=(Alternative("101", 0.97),))
-    assert reasons_of(decide(spec(), doubtful)) == ("touching digits", "two readings within 0.05: 701 or 101")
+    assert reasons_of(decide(spec(), doubtful)) == ("touching digits", "two readings are close: 701 or 101")
 
 
 def test_alternatives_that_keep_the_broken_rule_are_offered_first() -> None:
@@ -212,6 +212,17 @@ def test_a_sum_that_adds_up_raises_all_its_fields_to_what_they_are_worth_togethe
     assert all(f.confidence == pytest.approx(10 * together / (10 * together + 1 - together)) for f in decided)
     assert all((f.status, f.doubts) == (FieldStatus.ACCEPTED, ()) for f in decided)
     assert decided[2].validation_sources == ("sum with a, b",)
+
+
+def test_a_sum_that_is_kept_to_the_cent_answers_whether_a_mark_is_there() -> None:
+    """With another sign or decimal mark it would not be kept; the same number twice may be misread alike."""
+    doubt = Doubt(DoubtKind.UNSURE_MARK, readings=("17", "-17"))
+    readings = [replace(each, doubts=(doubt,)) for each in unsure("17", "25", "42", confidence=0.9999)]
+    decided = decide_form(form({"rule": "sum", "fields": ["a", "b"], "total": "c"}), readings)
+    assert [(f.status, f.doubts, f.confidence >= 0.9999) for f in decided] == [(FieldStatus.ACCEPTED, (), True)] * 3
+    twice = [replace(each, doubts=(doubt,)) for each in unsure("17", "17", "42", confidence=0.9999)]
+    equal = decide_form(form({"rule": "equal", "fields": ["a", "b"]}), twice)
+    assert [f.doubts for f in equal] == [(doubt,)] * 3
 
 
 def test_a_sum_confirms_nothing_where_a_field_is_empty_and_no_evidence_counts_twice() -> None:

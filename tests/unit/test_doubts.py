@@ -71,3 +71,8 @@ def test_an_empty_cell_that_the_reader_names_outlives_a_kept_check_digit() -> No
 def test_too_little_confidence_is_said_in_numbers_that_differ(found: float, needed: float) -> None:
     words = describe_doubt(Doubt(DoubtKind.LOW_CONFIDENCE, found=found, needed=needed)).split()
     assert words[1] != words[5] and np.isclose(float(words[1]), found, atol=1e-3)
+
+
+def test_a_mark_without_a_name_is_not_shown_as_if_it_stood_there() -> None:
+    unnamed = Doubt(DoubtKind.UNEXPECTED_MARK, readings=("#", "8#30"))
+    assert describe_doubt(unnamed) == "a mark that no reader can name, shown as #: 8#30"

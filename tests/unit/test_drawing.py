@@ -47,3 +47,22 @@ def test_in_a_table_without_room_a_label_hides_as_little_as_it_can() -> None:
     table = [Box(100 + 100 * c, 100 + 60 * r, 100, 60) for r in range(10) for c in range(10)]
     assert max(hidden_share(table)) < 0.5
     assert np.mean(hidden_share(table)) < 0.35
+
+
+def test_in_a_table_with_empty_cells_no_label_lies_over_handwriting() -> None:
+    """The word of an empty cell lay on the number above it."""
+    grey = np.full((900, 1200), 240, np.uint8)
+    cells = [(r, c, Box(150 + 150 * c, 100 + 60 * r, 148, 58)) for r in range(9) for c in range(5)]
+    fields = []
+    for r, c, box in cells:
+        filled = (r * 5 + c) % 3 == 0
+        if filled:
+            grey[round(box.y) + 12 : round(box.y) + 46, round(box.x) + 10 : round(box.x) + 50 : 4] = 60
+        status = STATUS if filled else FieldStatus.BLANK
+        fields.append(FieldReading(f"r{r}c{c}", "17" if filled else "", 0.99, status, box))
+    page = Page("s", 0, grey)
+    picture = draw_reading(page, PageReading(0, 1200, 900, tuple(fields)))
+    bare = draw_reading(page, PageReading(0, 1200, 900, ()))
+    is_ink = grey < 100
+    assert is_ink.sum() > 5_000
+    assert (picture[is_ink] == bare[is_ink]).all()

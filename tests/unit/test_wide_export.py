@@ -59,6 +59,19 @@ FIELDS = (
 )
 
 
+def test_what_has_no_value_stands_as_it_was_written() -> None:
+    """A date whose order nobody says lost its points: 31126."""
+    undated = field("day", "31126", written="3.11.26", kind="date")
+    corrected = field("day", "4.11.26", text="31126", written="3.11.26", kind="date", origin="reviewer")
+    assert [row_of([page(each)], {})["day"] for each in (undated, corrected)] == ["3.11.26", "4.11.26"]
+
+
+def test_a_blank_back_is_no_row_unless_somebody_should_look_at_it() -> None:
+    front, back = page(field("a", "1")), page(number=1, blank=True)
+    doubted = page(number=2, blank=True, doubt="no handwritten digits were found on the page")
+    assert [len(form) for form in group_forms([front, back, doubted], {})] == [1, 1]
+
+
 def test_one_form_is_one_row_and_values_mean_what_was_written() -> None:
     head, row = spell([row_of([page(*FIELDS)], {})], ";", ",")
     assert dict(zip(head, row, strict=True)) == {

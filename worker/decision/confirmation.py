@@ -16,12 +16,14 @@ def raise_by_odds(confidence: float, ratio: float) -> float:
 def confirm_field(field: FieldReading, confidence: float, source: str, witnesses: frozenset[Witness]) -> FieldReading:
     """Name a source that supports a field, raise its confidence to ``confidence``, and accept it if that is enough.
 
-    A doubt that no witness excuses (``worker.doubts.EXCUSED_BY``) keeps the field in review.
+    A doubt that no witness excuses (``worker.doubts.EXCUSED_BY``) keeps the field in review. A field that was surer by
+    itself stays so, and has its doubts excused by what is sure enough, too.
     """
     field = replace(field, validation_sources=(*field.validation_sources, source))
     needed = field.accept_threshold
-    if confidence <= field.confidence or needed is None:
+    if needed is None or confidence <= min(field.confidence, needed):
         return field
+    confidence = max(confidence, field.confidence)
     if confidence >= needed:
         doubts = tuple(d for d in field.doubts if not d.is_excused_by(witnesses))
     else:

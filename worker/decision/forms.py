@@ -38,10 +38,12 @@ def decide_form(template: FormTemplate, fields: Sequence[FieldReading]) -> tuple
         elif (filled := _confirmed_by(rule, by_name)) and frozenset(filled) not in confirmed:
             confirmed.add(frozenset(filled))  # a + b = c and c - b = a are the same evidence
             odds = REPEAT_ODDS if isinstance(rule, EqualRule) else TOTAL_ODDS
+            adds_up = {Witness.SUM} if isinstance(rule, SumRule | DifferenceRule) else set()
+            witnesses = frozenset({Witness.FORM_RULE, *adds_up})
             all_right = raise_by_odds(math.prod(by_name[name].confidence for name in names), odds)
             for name in filled:
                 source = f"{rule.rule} with {', '.join(n for n in filled if n != name)}"
-                by_name[name] = confirm_field(by_name[name], all_right, source, frozenset({Witness.FORM_RULE}))
+                by_name[name] = confirm_field(by_name[name], all_right, source, witnesses)
     return tuple(by_name[f.name] for f in fields)
 
 

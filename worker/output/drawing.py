@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.doubts import describe_doubt
-from worker.values import Box, DigitReading, FieldReading, FieldStatus, Page, PageReading
+from worker.values import Box, DigitReading, FieldReading, FieldStatus, Grey, Page, PageReading
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) uint8 BGR, as ``cv2.imwrite`` wants it."""
@@ -26,6 +26,9 @@ WORDS = {FieldStatus.BLANK: "blank", FieldStatus.NOT_READ: "text"}
 DOUBTED_BELOW = 0.9
 """A digit with less confidence is underlined and boxed."""
 
+INK_CONTRAST, LEAST_INK = 40, 0.002
+"""Ink is darker than the paper of its field by this much; less of it than this share is a speck."""
+
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _FONT_HEIGHT_PX = 22.0
 """Height of capitals of the font at scale 1."""
@@ -38,9 +41,10 @@ def draw_reading(page: Page, reading: PageReading) -> Picture:
     line = max(1, round(max(picture.shape[:2]) / 900))
     for field in reading.fields:
         _draw_marks(picture, field, line)
-    taken = [field.box_px for field in reading.fields]
-    for field in reading.fields:
-        taken.append(_label_field(picture, field, taken, line))
+    boxes, labels = [field.box_px for field in reading.fields], list[Box]()
+    for field in sorted(reading.fields, key=lambda field: field.status in WORDS):  # numbers have the first choice
+        others = [box for box in boxes if box != field.box_px]
+        labels.append(_label_field(picture, page.grey, field, (others, labels), line))
     if words := reading.problem or "; ".join(map(describe_doubt, reading.doubts)):
         height = max(14.0, page.grey.shape[1] / 50)
         _draw_label(picture, words, (height / 2, 2 * height), height, COLOURS[FieldStatus.REVIEW])
@@ -54,10 +58,12 @@ def _draw_marks(picture: Picture, field: FieldReading, line: int) -> None:
             _draw_doubt(picture, digit, line)
 
 
-def _label_field(picture: Picture, field: FieldReading, taken: list[Box], line: int) -> Box:
-    """Write a field's number where it hides the least of the fields and labels so far; return its place.
+def _label_field(
+    picture: Picture, grey: Grey, field: FieldReading, taken: tuple[list[Box], list[Box]], line: int
+) -> Box:
+    """Write a field's number where it hides the least of the other fields, labels and its own ink; return its place.
 
-    Above the field's box, below it, behind it or before it, the first that hides nothing.
+    Above the field's box, below it, behind it or before it, or in its empty end, the first that hides nothing.
     """
     text = WORDS.get(field.status) or field.written or field.text or "?"
     box, longest = field.box_px, max(picture.shape[:2])
@@ -69,9 +75,14 @@ def _label_field(picture: Picture, field: FieldReading, taken: list[Box], line: 
         (box.x, box.y + box.h + line),
         (box.x + box.w + line, middle),
         (box.x - line - w, middle),
+        (box.x + box.w - line - w, middle),
+        (box.x + line, middle),
     )
     plates = [_keep_on(picture, Box(x, y, w, h)) for x, y in corners]
-    place = min(plates, key=lambda plate: sum(_overlap(plate, other) for other in taken))
+    obstacles = [*taken[0], *taken[1]]
+    place = min(
+        plates, key=lambda plate: sum(_overlap(plate, each) for each in obstacles) + _hidden_ink(grey, field, plate)
+    )
     _draw_label(picture, text, (place.x, place.y + place.h), height, COLOURS[field.status])
     return place
 
@@ -93,6 +104,21 @@ def _keep_on(picture: Picture, plate: Box) -> Box:
     x = float(np.clip(plate.x, 0, max(0, picture.shape[1] - plate.w)))
     y = float(np.clip(plate.y, 0, max(0, picture.shape[0] - plate.h)))
     return Box(x, y, plate.w, plate.h)
+
+
+def _hidden_ink(grey: Grey, field: FieldReading, plate: Box) -> float:
+    """Return how much of its own field's box a plate hides if there is or may be ink under it, in square pixels."""
+    hidden = _overlap(field.box_px, plate)
+    x, y, w, h = field.box_px.rounded()
+    inside = grey[max(0, y) : y + h, max(0, x) : x + w]
+    left, top, wide, high = plate.rounded()
+    under = grey[max(y, top) : min(y + h, top + high), max(x, left) : min(x + w, left + wide)]
+    if not hidden or not under.size:
+        return 0.0
+    is_unknown = bool(field.text) and not field.digits  # nobody says where its ink lies
+    is_read = any(_overlap(digit.box_px, plate) for digit in field.digits)
+    has_ink = (under < np.median(inside) - INK_CONTRAST).mean() > LEAST_INK
+    return hidden if is_unknown or is_read or has_ink else 0.0
 
 
 def _overlap(one: Box, other: Box) -> float:

@@ -30,9 +30,12 @@ EXTRA_IS_MISSING = "XLSX needs the extra 'xlsx', which is not installed: pip ins
 
 
 def group_forms(pages: Iterable[StoredPage], templates: Mapping[str, FormTemplate]) -> Iterator[list[StoredPage]]:
-    """Yield the pages that are one form: alone, or those of one form of several pages that follow each other."""
+    """Yield the pages that are one form: alone, or those of one form of several pages that follow each other.
+
+    Blank pages that need nobody, as the backs of sheets, are no forms.
+    """
     held: list[StoredPage] = []
-    for page in pages:
+    for page in (page for page in pages if not page.blank or page.error or page.doubt):
         if held and not _continues(held[-1], page, templates):
             yield held
             held = []
@@ -157,7 +160,9 @@ def _cell_of(field: StoredField, grammar: FieldGrammar | None) -> Cell:
         return Decimal(value)
     if value is not None and field.kind == "date":
         return dt.date.fromisoformat(value)
-    return value if value is not None else field.final
+    if value is not None or field.final != field.text:
+        return value if value is not None else field.final
+    return field.written or field.final  # of a date whose order nobody says, or of digits whose marks tell no value
 
 
 def _is_typed(cell: Cell) -> bool:
