@@ -21,7 +21,8 @@ from worker.store.engine import reading
 from worker.store.jobs import fail_job, get_job, store_readings
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import correct_field
-from worker.store.tables import FieldRow, PageRow, PlacedCornersRow, ReviewRow
+from worker.store.scan_tables import PlacedCornersRow
+from worker.store.tables import FieldRow, PageRow, ReviewRow
 from worker.system.local_token import login_name
 from worker.telemetry.stages import Stopwatch
 from worker.values import FieldStatus

@@ -1,4 +1,4 @@
-"""One server for the tests of a module, on the database of each."""
+"""One server for the tests of a module, on the database of each; one receiver of webhooks a test."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.support.http import Stage, client_of
+from tests.support.receiver import Receiver
 from worker.settings import Settings
 
 
@@ -20,3 +21,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 def staged(stage: Stage) -> Iterator[httpx.Client]:
     with client_of(stage.runtime) as client:
         yield client
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()

@@ -22,7 +22,7 @@ from worker.errors import InvalidJobError
 from worker.queue import tasks
 from worker.queue.publishing import Publisher
 from worker.settings import Settings
-from worker.store import jobs
+from worker.store import jobs, registering
 from worker.store.arrivals import claim_arrival, identify_scan
 from worker.store.engine import database_now, make_engine, reading, writing
 from worker.store.readings import insert_scan
@@ -181,7 +181,7 @@ def test_a_copy_that_comes_while_its_original_fails_is_read(engine: Engine) -> N
     with writing(engine) as connection:
         now = database_now(connection)
         scan_id = insert_scan(connection, sha256="ab" * 32, size=1, now=now)
-        assert jobs.find_original(connection, scan_id, None, "copy") == original
+        assert registering.find_original(connection, scan_id, None, "copy") == original
         failing.start()
         time.sleep(0.3)
         values = {"id": "copy", "scan": scan_id, "of": original, "now": now.replace(tzinfo=None)}

@@ -23,7 +23,8 @@ from worker.bootstrap import connect_redis
 from worker.output.csv_lines import defuse
 from worker.queue.beats import record_beat
 from worker.store.engine import make_engine
-from worker.store.jobs import claim_job, fail_job, register_job
+from worker.store.jobs import claim_job, fail_job
+from worker.store.registering import register_job
 from worker.store.reviews import correct_field
 from worker.system.private_redis import PrivateRedis
 from worker.values import FieldStatus

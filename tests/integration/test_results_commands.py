@@ -28,7 +28,7 @@ from worker.doubts import Doubt, DoubtKind, describe_doubt
 from worker.errors import DoubtfulReviewError, InvalidReviewError, SettingsError, StaleReviewError
 from worker.output.csv_lines import defuse
 from worker.store.engine import writing
-from worker.store.jobs import record_invalid_job
+from worker.store.registering import record_invalid_job
 from worker.store.tables import JobRow
 from worker.values import FieldStatus, PageReading
 

@@ -17,7 +17,7 @@ from worker.errors import InvalidJobError
 from worker.queue import tasks
 from worker.queue.publishing import Publisher
 from worker.settings import Settings
-from worker.store import jobs
+from worker.store import jobs, registering
 from worker.store.engine import reading, writing
 from worker.store.summary import queue_summary
 from worker.store.tables import DigitRow, FieldRow, JobRow, JobState, ModelRow, PageRow, ScanRow, TemplateRow
@@ -226,7 +226,7 @@ def test_lost_jobs_are_found_and_no_others(engine: Engine) -> None:
 
 
 def test_a_message_that_is_no_job_is_one_failed_row(engine: Engine) -> None:
-    tickets = [jobs.record_invalid_job(engine, b'{"uri": \x00\xff', "no JSON") for _ in range(2)]
+    tickets = [registering.record_invalid_job(engine, b'{"uri": \x00\xff', "no JSON") for _ in range(2)]
     record = jobs.get_job(engine, tickets[0].id)
     assert record is not None
     assert (record.state, record.error_kind, record.error_reason) == ("failed", "invalid_job", "no JSON")
@@ -237,9 +237,9 @@ def test_a_message_that_is_no_job_is_one_failed_row(engine: Engine) -> None:
 
 def test_an_invalid_message_keeps_its_id_unless_another_job_has_it(engine: Engine) -> None:
     taken, free = register(engine), str(uuid.uuid4())
-    assert jobs.record_invalid_job(engine, "x", "outside the roots", job_id=free).id == free
-    assert jobs.record_invalid_job(engine, "x", "outside the roots", job_id=free).id == free
-    other = jobs.record_invalid_job(engine, "y", "outside the roots", job_id=taken)
+    assert registering.record_invalid_job(engine, "x", "outside the roots", job_id=free).id == free
+    assert registering.record_invalid_job(engine, "x", "outside the roots", job_id=free).id == free
+    other = registering.record_invalid_job(engine, "y", "outside the roots", job_id=taken)
     assert other.id != taken
     assert state(engine, taken) == JobState.QUEUED
 
@@ -248,7 +248,7 @@ def test_a_mended_message_takes_the_place_of_the_refused_one(engine: Engine) -> 
     """A sender may send again under the same id as often as it takes; the latest reason is the one that stands."""
     own = str(uuid.uuid4())
     for reason in ("template: unknown", "colour: no such key"):
-        ticket = jobs.record_invalid_job(engine, reason, reason, job_id=own, reference="order 7")
+        ticket = registering.record_invalid_job(engine, reason, reason, job_id=own, reference="order 7")
         record = jobs.get_job(engine, ticket.id)
         assert record is not None and record.was_refused
         assert (record.id, record.reference, record.error_reason) == (own, "order 7", reason)
@@ -256,16 +256,16 @@ def test_a_mended_message_takes_the_place_of_the_refused_one(engine: Engine) -> 
     record = jobs.get_job(engine, own)
     assert record is not None and not record.was_refused
     assert (record.state, record.error_reason, record.raw_message) == (JobState.QUEUED, None, None)
-    assert jobs.record_invalid_job(engine, "bad", "bad", job_id=own).id != own
+    assert registering.record_invalid_job(engine, "bad", "bad", job_id=own).id != own
     assert count(engine, JobRow) == 2
 
 
 def test_a_long_message_is_cut(engine: Engine) -> None:
-    ticket = jobs.record_invalid_job(engine, "x" * 1_000_000, "too long")
+    ticket = registering.record_invalid_job(engine, "x" * 1_000_000, "too long")
     record = jobs.get_job(engine, ticket.id)
     assert record is not None
     assert record.raw_message is not None
-    assert len(record.raw_message) == jobs.MAX_RAW_MESSAGE
+    assert len(record.raw_message) == registering.MAX_RAW_MESSAGE
 
 
 def test_retrying_queues_failed_and_dead_jobs_from_the_start(engine: Engine) -> None:

@@ -9,12 +9,13 @@ from sqlalchemy import Engine, event, select, text, update
 
 from tests.support.readings import PAGE, claim, make_field, make_page, read, register
 from worker.errors import InvalidReviewError, StaleReviewError
-from worker.store import jobs, purge, results
+from worker.store import jobs, purge, registering, results
 from worker.store.engine import make_engine, reading, writing
 from worker.store.results import Selection
 from worker.store.reviews import correct_field
+from worker.store.scan_tables import PurgeRow
 from worker.store.summary import count_review_queue
-from worker.store.tables import Base, DigitRow, FieldRow, JobRow, PageRow, PurgeRow, ReviewRow, ScanRow
+from worker.store.tables import Base, DigitRow, FieldRow, JobRow, PageRow, ReviewRow, ScanRow
 from worker.values import FieldStatus, PageReading
 
 
@@ -100,7 +101,7 @@ def test_the_same_bytes_under_one_reference_are_one_result(engine: Engine) -> No
 
 def test_jobs_without_a_result_say_why(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "BATCH", 2)
-    refused = jobs.record_invalid_job(engine, "bad", "colour: no such key", job_id="own", reference="order 7").id
+    refused = registering.record_invalid_job(engine, "bad", "colour: no such key", job_id="own", reference="order 7").id
     waiting = register(engine, sha256="cd" * 32, reference="order 7")
     duplicate = register(engine, sha256="cd" * 32, duplicates="skip", reference="order 7")
     read(engine, reference="order 7")
@@ -283,7 +284,7 @@ def test_an_original_outlives_the_jobs_that_are_linked_to_it(engine: Engine) -> 
 
 
 def test_failed_messages_are_purged_too(engine: Engine) -> None:
-    ticket = jobs.record_invalid_job(engine, "{", "no JSON")
+    ticket = registering.record_invalid_job(engine, "{", "no JSON")
     age(engine, ticket.id, 100)
     assert purge.purge_older_than(engine, timedelta(days=90), remove_scan=keep_files, with_review=True).jobs == 1
 

@@ -12,8 +12,9 @@ from sqlalchemy import Engine
 
 from schemas.form_template import FieldGrammar
 from worker.doubts import Doubt, DoubtKind, describe_doubt
-from worker.store.jobs import claim_job, register_job, store_readings
+from worker.store.jobs import claim_job, store_readings
 from worker.store.records import ClaimedJob
+from worker.store.registering import register_job
 from worker.values import Alternative, Box, DigitReading, FieldReading, FieldStatus, Money, PageReading
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.inbox import drop
 from tests.support.system import wait_until
-from worker.errors import FolderUnavailableError, UnreadableScanError
-from worker.inbox import folder
+from worker.errors import FolderUnavailableError
+from worker.inbox import folder, walking
 from worker.inbox.loop import _listen
-from worker.inbox.stability import StabilityWatch, is_being_written
 
 NASTY = [
     "a\nb.png",
@@ -34,13 +32,6 @@ NASTY = [
 def inbox(tmp_path: Path) -> Path:
     folder.prepare(tmp_path)
     return tmp_path
-
-
-def drop(inbox: Path, name: str, content: bytes = b"scan") -> Path:
-    path = inbox / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(content)
-    return Path(name)
 
 
 def take(inbox: Path, name: Path) -> folder.Claimed:
@@ -68,9 +59,9 @@ def test_only_regular_files_that_are_nobodys_temporary_are_scans(inbox: Path) ->
     (inbox / "linked").symlink_to(inbox / "form")
     os.mkfifo(inbox / "pipe.png")
     left: list[Path] = []
-    assert sorted(map(str, folder.iter_scans(inbox, left))) == ["a.png", "form/b.png", "form/deeper/c.png"]
-    assert sorted(map(str, left)) == ["link.png", "linked", "pipe.png"] == list(map(str, folder.find_left(inbox)))
-    said = folder.describe_left([str(name) for name in left])
+    assert sorted(map(str, walking.iter_scans(inbox, left))) == ["a.png", "form/b.png", "form/deeper/c.png"]
+    assert sorted(map(str, left)) == ["link.png", "linked", "pipe.png"] == list(map(str, walking.find_left(inbox)))
+    said = walking.describe_left([str(name) for name in left])
     assert said.startswith("3 links, devices or folders too deep are not taken: ") and "\n" not in said
 
 
@@ -78,7 +69,7 @@ def test_folders_at_any_depth_are_looked_into_and_their_scans_go_through_whole(i
     deep = Path(*"abcdefghijklmnop", "scan.png")
     (inbox / deep).parent.mkdir(parents=True)
     (inbox / deep).write_bytes(b"bytes")
-    assert list(folder.iter_scans(inbox)) == [deep]
+    assert list(walking.iter_scans(inbox)) == [deep]
     claimed = take(inbox, deep)
     assert [found.path for found in folder.iter_claimed(inbox)] == [claimed.path]
     target = folder.place(inbox, claimed, folder.DONE)
@@ -112,7 +103,7 @@ def test_the_outermost_folder_that_is_known_names_the_template(name: str, templa
 
 def test_a_reason_file_that_comes_back_is_no_scan(inbox: Path) -> None:
     drop(inbox, "a.png" + folder.REASON_SUFFIX)
-    assert list(folder.iter_scans(inbox)) == []
+    assert list(walking.iter_scans(inbox)) == []
 
 
 @pytest.fixture
@@ -245,165 +236,6 @@ def test_a_place_always_fits_with_its_reason_beside_it(name: str) -> None:
     assert "/" not in target.name and target.parent == Path("/nowhere")
 
 
-def taken(watch: StabilityWatch) -> list[tuple[str, str | None]]:
-    return sorted((str(ready.name), ready.damage) for ready in watch.ready())
-
-
-def test_a_file_is_ready_when_it_stands_still_and_decodes(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, checked = [100.0], []
-    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
-
-    def check(path: Path) -> None:
-        checked.append(path.name)
-        if b"half" in path.read_bytes():
-            raise UnreadableScanError("half")
-
-    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=check)
-    drop(inbox, "whole.png", b"all of it")
-    drop(inbox, "half.png", b"half of it")
-    watch.look()
-    assert taken(watch) == [] and checked == []
-    now[0] += 1.1
-    assert taken(watch) == [("whole.png", None)]
-    drop(inbox, "half.png", b"half of it and some more")
-    assert taken(watch) == [("whole.png", None)]  # it changed: it begins anew
-    now[0] += 1.1
-    assert taken(watch) == [("whole.png", None)]  # it stands still, and is not whole
-    now[0] += 4.0
-    assert taken(watch) == [("half.png", "half"), ("whole.png", None)]
-    drop(inbox, "half.png", b"now it is all there")
-    taken(watch)
-    now[0] += 1.1
-    assert taken(watch) == [("half.png", None), ("whole.png", None)]
-
-
-def test_it_is_known_when_the_next_file_may_be_taken(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the watcher sleeps until then, and not for ever shorter times while a damaged file has its time."""
-    now = [100.0]
-    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
-
-    def check(path: Path) -> None:
-        raise UnreadableScanError("half")
-
-    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=check)
-    assert watch.due_s == float("inf")
-    drop(inbox, "a.png")
-    watch.look()
-    assert watch.due_s == pytest.approx(1.0)
-    now[0] += 0.4
-    drop(inbox, "b.png")
-    watch.look()
-    assert watch.due_s == pytest.approx(0.6)
-    now[0] += 0.7
-    assert taken(watch) == []
-    assert watch.due_s == pytest.approx(0.3)
-    now[0] += 0.4
-    assert watch.due_s == float("inf")
-    watch.put_off(Path("a.png"), 30.0)
-    assert watch.due_s == pytest.approx(30.0)
-
-
-def test_a_backlog_of_any_size_is_watched_a_bounded_number_at_a_time(inbox: Path) -> None:
-    for i in range(50):
-        drop(inbox, f"{i}.png")
-    watch = StabilityWatch(inbox, stable_s=0.01, capacity=8, check=lambda path: None)
-    watch.look()
-    assert len(watch) == 8 and watch.more
-    seen = set()
-    for _ in range(7):
-        watch.look()
-        for name in list(watch._candidates):
-            (inbox / name).unlink()
-            watch.forget(name)
-            seen.add(str(name))
-    assert len(seen) == 50 and not watch.more
-
-
-def test_a_file_that_ends_early_is_waited_for_longer_than_a_damaged_one(
-    inbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [100.0]
-    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
-
-    def check(path: Path) -> None:
-        raise UnreadableScanError(path.stem, incomplete=path.stem == "early")
-
-    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=check, incomplete_s=60.0)
-    for name in ("early.pdf", "damaged.pdf", "long-ago.pdf"):
-        drop(inbox, name)
-    watch.look()
-    found = {}
-    for _ in range(70):
-        now[0] += 1.0
-        found |= {ready.name.stem: found.get(ready.name.stem, now[0] - 100.0) for ready in watch.ready()}
-    assert found["damaged"] <= 6
-    assert 60 <= found["early"] <= 62
-
-
-def test_a_file_that_ends_early_and_is_old_is_judged_at_once(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
-
-    def check(path: Path) -> None:
-        raise UnreadableScanError("early", incomplete=True)
-
-    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=check, incomplete_s=60.0)
-    name = drop(inbox, "a.pdf")
-    os.utime(inbox / name, (1e9, 1e9))
-    watch.look()
-    now[0] += 1.1
-    assert taken(watch) == [("a.pdf", "early")]
-
-
-def test_a_file_that_its_writer_holds_open_is_not_taken(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr("worker.inbox.stability.time.monotonic", lambda: now[0])
-    watch = StabilityWatch(inbox, stable_s=1.0, capacity=10, check=lambda path: None, incomplete_s=60.0)
-    program = "import sys; f = open(sys.argv[1], 'wb'); f.write(b'page 1'); f.flush(); print(flush=True); input()"
-    command = [sys.executable, "-c", program, str(inbox / "fax.tif")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        if not is_being_written(inbox / "fax.tif"):
-            pytest.skip("this file system grants no leases")
-        watch.look()
-        now[0] += 10
-        assert taken(watch) == []
-        writer.communicate(b"\n")
-    assert taken(watch) == [("fax.tif", None)]
-
-
-def test_what_is_put_aside_keeps_no_other_file_out(inbox: Path) -> None:
-    watch = StabilityWatch(inbox, stable_s=0.01, capacity=3, check=lambda path: None)
-    for i in range(3):
-        drop(inbox, f"stuck-{i}.png")
-    watch.look()
-    for name in list(watch._candidates):
-        watch.put_off(name, 60)
-    drop(inbox, "good.png")
-    watch.look()
-    assert Path("good.png") in watch._candidates
-
-
-def test_a_steady_backlog_at_the_top_keeps_no_sub_folder_waiting(inbox: Path) -> None:
-    """As many new files come at the top as are taken; those of every folder, however deep, have their turn."""
-    watch = StabilityWatch(inbox, stable_s=0.0, capacity=3, check=lambda path: None)
-    below = {Path("form/a.png"), Path("form/b/c.png"), Path("zone/d.png")}
-    for name in below:
-        (inbox / name).parent.mkdir(parents=True, exist_ok=True)
-        (inbox / name).write_bytes(b"scan")
-    taken: set[Path] = set()
-    for look in range(24):
-        for i in range(4):
-            drop(inbox, f"{look}-{i}.png")
-        watch.look()
-        for name in list(watch._candidates):
-            (inbox / name).unlink()
-            watch.forget(name)
-            taken.add(name)
-    assert below <= taken
-
-
 def wait_for_silence(changed: threading.Event) -> None:
     """Wait until what was written has been told, however late."""
     changed.clear()
@@ -417,7 +249,7 @@ def test_a_link_in_the_inbox_leads_the_watch_nowhere_and_new_folders_are_watched
     outside, changed, stop = tmp_path_factory.mktemp("outside"), threading.Event(), threading.Event()
     (inbox / "everything").symlink_to(outside)
     (inbox / "form").mkdir()
-    assert folder.list_folders(inbox, most=10) == [inbox, inbox / "form"]
+    assert walking.list_folders(inbox, most=10) == [inbox, inbox / "form"]
     listener = threading.Thread(target=_listen, args=(inbox, changed, stop))
     listener.start()
     try:
@@ -461,28 +293,3 @@ def test_an_outcome_that_is_a_file_keeps_the_scan_in_its_place(inbox: Path, outc
     (inbox / outcome).unlink()
     folder.dispose(inbox, claimed, folder.place(inbox, claimed, outcome), "why")
     assert (inbox / outcome / "a.png").exists()
-
-
-def test_a_row_of_files_that_decode_slowly_holds_up_no_later_one(inbox: Path) -> None:
-    """One step takes one slow file, for its time is over then; fifteen of them lie there before the quick one comes."""
-    probed: list[str] = []
-    watch = StabilityWatch(inbox, stable_s=0.0, capacity=100, check=lambda path: probed.append(path.name))
-
-    def step() -> None:
-        for ready in watch.ready():
-            (inbox / ready.name).unlink()
-            watch.forget(ready.name)
-            return
-
-    for i in range(15):
-        drop(inbox, f"slow-{i:02d}.tif")
-        watch.look()
-    step()
-    drop(inbox, "quick.png")
-    watch.look()
-    for _ in range(2):
-        step()
-    assert "quick.png" in probed and len(probed) <= 3
-    for _ in range(14):
-        step()
-    assert len(set(probed)) == 16, "and none waits for ever"

@@ -205,7 +205,7 @@ def _wait_for(engine: Engine, ids: list[str]) -> bool:
 
 def _collect_status(runtime: Runtime) -> dict[str, Any]:
     """Gather the status as plain values; what Redis would tell is None where it does not answer."""
-    from worker.inbox.folder import find_left
+    from worker.inbox.walking import find_left
     from worker.monitoring.health import is_started
     from worker.store.summary import count_page_review_queue, count_review_queue, queue_summary
 
@@ -254,7 +254,7 @@ def _ask_redis(runtime: Runtime) -> tuple[dict[str, int] | None, list[dict[str, 
 
 
 def _print_status(found: dict[str, Any]) -> None:
-    from worker.inbox.folder import describe_left
+    from worker.inbox.walking import describe_left
     from worker.monitoring.health import NOTHING_RUNS
 
     jobs = ", ".join(f"{count} {state}" for state, count in found["jobs"].items() if count) or "none yet"

@@ -225,7 +225,7 @@ class _Progress:
 
 
 def _print_outcome(runtime: Runtime, outcome: Outcome) -> None:
-    from worker.inbox.folder import describe_left, find_left
+    from worker.inbox.walking import describe_left, find_left
     from worker.store.engine import describe
     from worker.store.tables import JobState
 

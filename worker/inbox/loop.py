@@ -13,7 +13,7 @@ import watchfiles
 
 from worker.bootstrap import Runtime
 from worker.errors import IcrError
-from worker.inbox import folder
+from worker.inbox import folder, walking
 from worker.inbox.probing import Prober
 from worker.inbox.watcher import Watcher
 from worker.queue.beats import keep_name, name_here, name_patience_s, record_beat, take_name, touch_beat_file
@@ -95,10 +95,10 @@ def _listen(inbox: Path, changed: threading.Event, stop: threading.Event) -> Non
 
     def concerns(_change: watchfiles.Change, path: str) -> bool:
         top = Path(path).relative_to(inbox).parts[:1]
-        return bool(top) and top[0] not in folder.OUTCOMES and not folder.is_passed_over(Path(path).name)
+        return bool(top) and top[0] not in folder.OUTCOMES and not walking.is_passed_over(Path(path).name)
 
     while not stop.is_set():
-        folders = folder.list_folders(inbox, most=MOST_WATCHED)
+        folders = walking.list_folders(inbox, most=MOST_WATCHED)
         try:
             for changes in watchfiles.watch(
                 *folders,
@@ -113,7 +113,7 @@ def _listen(inbox: Path, changed: threading.Event, stop: threading.Event) -> Non
                     changed.set()
                 if changes and not any(Path(path).is_dir() for _, path in changes):
                     continue
-                if folder.list_folders(inbox, most=MOST_WATCHED) != folders:
+                if walking.list_folders(inbox, most=MOST_WATCHED) != folders:
                     changed.set()  # for what was written into a new folder before it was watched
                     break
             else:

@@ -14,7 +14,8 @@ from pathlib import Path
 import structlog
 
 from worker.errors import MissingProgramError, SlowScanError, UnreadableScanError
-from worker.inbox.folder import Sighting, describe_left, iter_scans, sight
+from worker.inbox.folder import Sighting, sight
+from worker.inbox.walking import describe_left, iter_scans
 
 log = structlog.get_logger(__name__)
 

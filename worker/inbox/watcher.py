@@ -21,8 +21,9 @@ from worker.queue.publishing import Publisher
 from worker.sources.beneath import hash_scan, open_scan
 from worker.sources.file_uris import path_of_uri
 from worker.store.holders import find_states
-from worker.store.jobs import get_job, record_invalid_job, record_place
+from worker.store.jobs import get_job, record_place
 from worker.store.records import JobRecord
+from worker.store.registering import record_invalid_job
 from worker.store.retrying import find_misplaced, renew_job
 from worker.store.tables import JobState
 

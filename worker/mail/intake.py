@@ -27,8 +27,9 @@ from worker.mail.letter import Attachment, Letter, Refusal
 from worker.mail.mailbox import Mailbox
 from worker.mail.opening import Opener
 from worker.queue.publishing import Publisher
-from worker.store.jobs import get_job, record_invalid_job
+from worker.store.jobs import get_job
 from worker.store.letters import MAIL, keep_letter
+from worker.store.registering import record_invalid_job
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,9 @@ from worker.queue.names import OWN_QUEUE, READ_SCAN
 from worker.queue.signing import sign_job
 from worker.sources.beneath import hash_scan, open_scan
 from worker.sources.file_uris import path_of_uri
-from worker.store.jobs import get_job, mark_published, register_job
+from worker.store.jobs import get_job, mark_published
 from worker.store.records import JobRecord, JobTicket
+from worker.store.registering import register_job
 from worker.store.retrying import queue_incomplete
 from worker.store.tables import JobState
 

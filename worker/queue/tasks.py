@@ -38,8 +38,9 @@ from worker.queue.signing import choose_key, open_job
 from worker.sources.beneath import hash_scan, open_scan
 from worker.store.arrivals import SOURCE, claim_arrival, identify_scan
 from worker.store.holders import take_back_jobs
-from worker.store.jobs import fail_job, get_job, record_invalid_job, release_job, store_readings
+from worker.store.jobs import fail_job, get_job, release_job, store_readings
 from worker.store.records import ClaimedJob
+from worker.store.registering import record_invalid_job
 from worker.store.tables import JobState
 from worker.system.process_identity import is_dead, name_process
 from worker.telemetry.stages import Stopwatch, record_stages

@@ -14,10 +14,11 @@ from sqlalchemy import Connection, Engine, select, update
 from schemas.scan_job import ScanJob
 from worker.errors import InvalidJobError
 from worker.store.engine import database_now, writing
-from worker.store.jobs import Duplicates, claim_in, find_original, is_held, replace_refused
+from worker.store.jobs import claim_in, is_held
 from worker.store.outbox import announce_duplicate
 from worker.store.readings import insert_scan, upsert
 from worker.store.records import ClaimedJob
+from worker.store.registering import Duplicates, find_original, replace_refused
 from worker.store.tables import JobRow, JobState
 from worker.values import Scan
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine, exists, func, select, text
 
 from worker.store.engine import reading
-from worker.store.tables import PAGE_AWAITS_REVIEW, DocumentRow, FieldRow, JobRow, PageRow, ReviewRow
+from worker.store.scan_tables import DocumentRow
+from worker.store.tables import PAGE_AWAITS_REVIEW, FieldRow, JobRow, PageRow, ReviewRow
 
 
 def count_awaiting(engine: Engine, job_id: str) -> int:

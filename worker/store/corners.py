@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select
 
 from worker.store.engine import database_now, reading
-from worker.store.tables import PlacedCornersRow
+from worker.store.scan_tables import PlacedCornersRow
 
 Point = tuple[float, float]
 

@@ -17,7 +17,8 @@ from worker.separators import LONGEST_REFERENCE, Document, split_documents
 from worker.store.engine import database_now, reading, writing
 from worker.store.outbox import announce_if_complete
 from worker.store.page_documents import accepted_documents
-from worker.store.tables import DocumentRow, JobRow, PageRow
+from worker.store.scan_tables import DocumentRow
+from worker.store.tables import JobRow, PageRow
 from worker.values import PageReading
 
 BY_SHEETS = "separator sheets"

@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Label, Select, and_, exists, func, select
 
-from worker.store.tables import DocumentRow, JobRow, PageRow
+from worker.store.scan_tables import DocumentRow
+from worker.store.tables import JobRow, PageRow
 
 
 def accepted_documents(job_id: str) -> Select[*tuple[Any, ...]]:

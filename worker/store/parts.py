@@ -17,7 +17,8 @@ from sqlalchemy import Engine, delete, insert, select, update
 from worker.store.engine import database_now, reading, writing
 from worker.store.jobs import NO_LEASE, is_held
 from worker.store.records import ClaimedJob
-from worker.store.tables import JobRow, JobState, ReadingPartRow
+from worker.store.scan_tables import ReadingPartRow
+from worker.store.tables import JobRow, JobState
 from worker.values import PageReading
 
 _MADE_OF = {

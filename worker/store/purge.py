@@ -29,19 +29,8 @@ from worker.store.engine import database_now, reading, writing
 from worker.store.letters import forget_letters
 from worker.store.outbox import forget_messages
 from worker.store.review_tables import DigitCheckRow, ReviewTaskRow
-from worker.store.tables import (
-    Base,
-    DigitRow,
-    DocumentRow,
-    DoubtRow,
-    FieldRow,
-    JobRow,
-    JobState,
-    PageRow,
-    PurgeRow,
-    ReviewRow,
-    ScanRow,
-)
+from worker.store.scan_tables import DocumentRow, PurgeRow
+from worker.store.tables import Base, DigitRow, DoubtRow, FieldRow, JobRow, JobState, PageRow, ReviewRow, ScanRow
 
 BATCH = 50
 """Jobs in one transaction; on SQLite a worker waits for it, so it must stay well under a second."""

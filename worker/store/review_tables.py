@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from worker.store.tables import Base, Id
+from worker.store.scan_tables import Base, Id
 
 __all__ = ["Base", "DigitCheckRow", "DigitGroupRow", "Id", "ReviewTaskRow"]
 

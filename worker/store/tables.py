@@ -7,30 +7,15 @@ review writes ``final_text`` beside it and keeps its own row.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    Double,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    Text,
-    TypeDecorator,
-    text,
-)
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, SmallInteger, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from worker.store.columns import Base as Base
+from worker.store.columns import Id as Id
 
 LOW_CONFIDENCE = 0.99
 """Upper limit of the view ``low_confidence_digits`` and its partial index; an index over all digits would be much
@@ -44,9 +29,6 @@ PAGE_AWAITS_REVIEW = "(problem IS NOT NULL OR doubt IS NOT NULL) AND settled_at 
 """The condition of the partial index on pages, word for word in the queries that use it."""
 
 
-HAS_REFERENCE = "reference IS NOT NULL"
-
-
 class JobState(StrEnum):
     """The state of a job; ``failed`` has a recorded reason, and ``dead`` ended its process too often."""
 
@@ -58,67 +40,9 @@ class JobState(StrEnum):
     DUPLICATE = "duplicate"
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; SQLite keeps it as sortable text without a zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times, and drop the zone if the database knows none."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"time without a zone: {value}")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return the time as UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class PlainText(TypeDecorator[str]):
-    """Text from outside, with NUL and lone surrogates, which PostgreSQL refuses, replaced."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Replace what a database cannot hold."""
-        if value is None:
-            return None
-        return value.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode()
-
-
-Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite generates ids only in a column of type INTEGER
-JsonValue = JSON().with_variant(JSONB, "postgresql")
 NO_LIST, NO_TEXT, CODE_KIND = text("'[]'"), text("''"), text("'code'")
 """Defaults of columns that came later: adding one rewrites no row."""
 FIELD_AWAITS_REVIEW, NO_RANK = text("final_text IS NULL"), text("0")
-
-
-class Base(DeclarativeBase):
-    """Base of all tables; constraints have names so that migrations can drop them on both databases."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar = {
-        datetime: UtcDateTime(),
-        str: PlainText(),
-        float: Double(),
-        dict[str, Any]: JsonValue,
-        list[Any]: JsonValue,
-    }
 
 
 class ScanRow(Base):
@@ -421,75 +345,3 @@ class ReviewRow(Base):
     seconds: Mapped[float | None]
     held: Mapped[dict[str, Any] | None]
     undoes: Mapped[int | None] = mapped_column(Id)
-
-
-class ReadingPartRow(Base):
-    """Pages of a long scan that were read before its job was handed back (``worker.store.parts``); gone at its end."""
-
-    __tablename__ = "reading_parts"
-
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    first_page: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    sha256: Mapped[str]
-    pages: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class DocumentRow(Base):
-    """Pages of a scan that belong together, as its separator sheets say; a proposal until ``accepted_at``.
-
-    ``first_page`` and ``last_page`` are numbers of the scan's pages, from 0, both included.
-    """
-
-    __tablename__ = "documents"
-    __table_args__ = (
-        Index(
-            "ix_documents_reference",
-            "reference",
-            sqlite_where=text(HAS_REFERENCE),
-            postgresql_where=text(HAS_REFERENCE),
-        ),
-    )
-
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    first_page: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    last_page: Mapped[int]
-    template: Mapped[str | None]
-    reference: Mapped[str | None]
-    accepted_by: Mapped[str | None]
-    accepted_at: Mapped[datetime | None]
-
-
-class PlacedCornersRow(Base):
-    """What one person placed on one page of a scan, as ``worker.store.corners`` has it; the latest of a page counts."""
-
-    __tablename__ = "placed_corners"
-    __table_args__ = (Index("ix_placed_corners_job_id", "job_id"), {"sqlite_autoincrement": True})
-
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    page: Mapped[int]
-    template: Mapped[str | None]
-    box_mm: Mapped[list[Any] | None]
-    corners_px: Mapped[list[Any] | None]
-    who: Mapped[str]
-    created_at: Mapped[datetime]
-
-
-class PurgeRow(Base):
-    """What one purge deleted, counted in the transactions that deleted it."""
-
-    __tablename__ = "purges"
-    __table_args__ = ({"sqlite_autoincrement": True},)
-
-    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
-    started_at: Mapped[datetime]
-    older_than: Mapped[datetime]
-    finished_at: Mapped[datetime | None]
-    jobs: Mapped[int] = mapped_column(BigInteger, default=0)
-    scans: Mapped[int] = mapped_column(BigInteger, default=0)
-    pages: Mapped[int] = mapped_column(BigInteger, default=0)
-    fields_accepted: Mapped[int] = mapped_column(BigInteger, default=0)
-    fields_review: Mapped[int] = mapped_column(BigInteger, default=0)
-    fields_blank: Mapped[int] = mapped_column(BigInteger, default=0)
-    digits: Mapped[int] = mapped_column(BigInteger, default=0)
-    reviews: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Double, MetaData, SmallInteger, Table, Text
 
-from worker.store.tables import JsonValue, UtcDateTime
+from worker.store.columns import JsonValue, UtcDateTime
 
 _views = MetaData()  # apart from the metadata of the tables, because views are not created or compared there
 _BOX = ("box_x", "box_y", "box_w", "box_h")

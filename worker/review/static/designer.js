@@ -1,6 +1,7 @@
 // The template designer: the JSON of the template is the only state; what is on the screen follows from it.
 
 import { get, post } from "./http.js";
+import { readAlongWith, showProblems } from "./reading.js";
 import { listenToRules, putFieldRule, showFieldRule, showRules } from "./rules.js";
 import { MOST_ROWS, drawSpot, makeShape, rectOf, set } from "./shapes.js";
 import { start } from "./start.js";
@@ -11,7 +12,6 @@ const base = `/templates/${root.dataset.name}`;
 const sheet = by("sheet");
 const STEP_MM = 0.5;
 const LEAST_MM = 2;
-const PAUSE_MS = 1200;
 const VERIFIED_FROM = ["number", "amount"];
 let template = await get(`${base}/template`);
 let chosen = -1;
@@ -342,41 +342,13 @@ function freeName() {
 
 // ---- the server ----
 
-function showProblems(problems) {
-  by("problems").replaceChildren(
-    ...problems.map((problem) => {
-      const line = document.createElement("li");
-      line.textContent = problem.field ? `${problem.field}: ${problem.words}` : problem.words;
-      return line;
-    }),
-  );
-}
-
-let isReading = false;
-let readNext = 0;
-
-// Reading takes some seconds: it begins when somebody pauses, and one at a time.
-function readAlong() {
-  clearTimeout(readNext);
-  if (!by("reads-along").checked) return;
-  readNext = setTimeout(() => (isReading ? readAlong() : read()), PAUSE_MS);
-}
-by("reads-along").addEventListener("change", readAlong);
-by("read").addEventListener("click", () => read());
-
-async function read() {
-  isReading = by("read").disabled = true;
-  say("Reading …", true);
-  const result = await post(`${base}/read`, { template });
-  isReading = by("read").disabled = false;
-  if (!result.ok) return say(result.detail);
-  showProblems(result.data.problems);
-  const page = result.data.page;
-  if (!page) return say("This cannot be read yet:");
-  say(page.error ?? "This is what is read.", !page.error);
-  readings = Object.fromEntries(page.fields.map((field) => [field.name, `${field.written || field.text || "–"} ${field.status === "review" ? "?" : ""}`]));
-  showList();
-}
+const readAlong = readAlongWith(base, () => template, {
+  say,
+  take: (fields) => {
+    readings = Object.fromEntries(fields.map((field) => [field.name, `${field.written || field.text || "–"} ${field.status === "review" ? "?" : ""}`]));
+    showList();
+  },
+});
 
 by("save").addEventListener("click", async () => {
   const result = await post(`${base}/save`, { template });
