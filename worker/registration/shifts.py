@@ -6,6 +6,7 @@ well, until none is better: what is best then is the table's own place, and the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,13 +23,17 @@ SAME_SIZE = 0.05
 SAME_PLACE_MM = 1.0
 
 
-def find_shifts(marks: Landmarks) -> list[tuple[float, float]]:
-    """Return the moves (x, y) mm, at most one row up and down and one column to each side, onto equal boxes."""
+@functools.lru_cache(maxsize=64)
+def find_shifts(marks: Landmarks) -> tuple[tuple[float, float], ...]:
+    """Return the moves (x, y) mm, at most one row up and down and one column to each side, onto equal boxes.
+
+    They are those of a template, whatever the page, and kept, because each landmark is compared with each.
+    """
     if len(marks.kind) < 3:
-        return []
+        return ()
     apart = marks.centre[None] - marks.centre[:, None]
     alike = _alike(marks)
-    shifts = []
+    shifts: list[tuple[float, float]] = []
     for axis in (0, 1):
         beside = alike & (np.abs(apart[..., 1 - axis]) < SAME_PLACE_MM) & (apart[..., axis] > SAME_PLACE_MM)
         steps = np.where(beside, apart[..., axis], np.inf).min(1)
@@ -39,18 +44,24 @@ def find_shifts(marks: Landmarks) -> list[tuple[float, float]]:
         move[axis] = np.median(known)
         if _overlap(apart, alike, move) >= LEAST_OVERLAP:
             shifts += [(float(move[0]), float(move[1])), (-float(move[0]), -float(move[1]))]
-    return shifts
+    return tuple(shifts)
 
 
+@functools.lru_cache(maxsize=64)
 def find_half_turn(marks: Landmarks) -> Array | None:
-    """Return the map (3, 3) in mm that turns a form upside down onto itself; None if it is not the same that way."""
+    """Return the map (3, 3) in mm that turns a form upside down onto itself; None if it is not the same that way.
+
+    It is kept with the template, as the shifts are.
+    """
     if len(marks.kind) < 3:
         return None
     middle = ((marks.centre - marks.size / 2).min(0) + (marks.centre + marks.size / 2).max(0)) / 2
     apart = 2 * middle - marks.centre[None] - marks.centre[:, None]
     if _overlap(apart, _alike(marks), np.zeros(2)) < LEAST_OVERLAP:
         return None
-    return np.array([[-1.0, 0.0, 2 * middle[0]], [0.0, -1.0, 2 * middle[1]], [0.0, 0.0, 1.0]])
+    turn = np.array([[-1.0, 0.0, 2 * middle[0]], [0.0, -1.0, 2 * middle[1]], [0.0, 0.0, 1.0]])
+    turn.flags.writeable = False
+    return turn
 
 
 def _alike(marks: Landmarks) -> NDArray[np.bool_]:
