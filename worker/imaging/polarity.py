@@ -17,6 +17,10 @@ LIGHTEST_DARK_PAPER = 150
 """Paper that is lighter than this has no light ink on it."""
 STROKES_SHARE = 99.5
 """Percentile of all pixels that strokes reach: the least a page with some writing has."""
+DARK_ALL_OVER = 110
+"""Paper that is nowhere lighter is no bright sheet on a dark table: there a few light strokes are ink, too."""
+FEW_SHARE, FEW_CLEAR, FEW_CLEARLY = 99.95, 80.0, 4.0
+"""On such paper: what even a short number reaches, and how much lighter and clearer it is."""
 WIDEST_AROUND_PX = 61
 """Side of the window whose median is the paper: wider than any stroke of the picture that is looked at."""
 
@@ -38,8 +42,15 @@ def has_light_ink(grey: Grey) -> bool:
     around = min(WIDEST_AROUND_PX, min(small.shape)) // 2 * 2 - 1
     paper = cv2.medianBlur(cv2.copyMakeBorder(small, *(4 * (around // 2,)), cv2.BORDER_REFLECT), around)
     inside = paper[around // 2 :, around // 2 :][: small.shape[0], : small.shape[1]]
-    darkest, lightest = np.percentile(small.astype(np.int16) - inside, (100 - STROKES_SHARE, STROKES_SHARE))
-    return bool(lightest > CLEAR_STROKES and lightest > CLEARLY * -darkest)
+    beside = small.astype(np.int16) - inside
+    looks = [(STROKES_SHARE, CLEAR_STROKES, CLEARLY)]
+    if np.percentile(inside, STROKES_SHARE) < DARK_ALL_OVER:
+        looks.append((FEW_SHARE, FEW_CLEAR, FEW_CLEARLY))
+    for share, clear, clearly in looks:
+        darkest, lightest = np.percentile(beside, (100 - share, share))
+        if lightest > clear and lightest > clearly * -darkest:
+            return True
+    return False
 
 
 def _is_mostly_light(grey: Grey) -> bool:
