@@ -58,8 +58,8 @@ COMMANDS = {
 
 BRIEF = {"submit", "status", "retry", "reread", "schema", "results", "low-confidence", "correct", "settle", "health"}
 """Commands that answer and end."""
-FEW_COLLECTIONS = 50_000
-"""Objects between two collections of garbage: a brief command makes little else than modules."""
+FEW_COLLECTIONS = 200_000
+"""Objects between two collections of garbage: more than a brief command makes, most of which are its modules."""
 
 
 class LazyGroup(click.Group):
@@ -83,11 +83,11 @@ class LazyGroup(click.Group):
 def _save_time() -> None:
     """Let a process that ends soon not look for garbage, neither while it imports nor once more at its end.
 
-    OpenTelemetry's metrics are marked as missing: redis-py would load them, and nobody asks it for metrics here.
+    OpenTelemetry is marked as missing: redis-py would load it for metrics, which nobody asks of it here.
     """
     gc.set_threshold(FEW_COLLECTIONS)
     atexit.register(gc.freeze)
-    sys.modules.setdefault("opentelemetry.sdk.metrics", None)  # type: ignore[arg-type]  # as the import system marks it
+    sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]  # as the import system marks what is missing
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
