@@ -3,8 +3,8 @@
 ``ICR_DATA_DIR=... python -m tests.benchmarks.accuracy.measure_sums [--claims 60] [--seed 0] [--hands drawn]``
 
 Each claim is a form with two to five amounts, a fifth of them negative, and their total, in the hands of UNIPEN's
-writers that train nothing, or in drawn ones. Accepted fields are counted with and without what the sum answers
-(``worker.doubts.Witness.SUM``); those with another value are printed.
+writers that train nothing, in drawn ones, or in the clear ones of the shipped samples. Accepted fields are counted with
+and without what the sum answers (``worker.doubts.Witness.SUM``); those with another value are printed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from worker.pipeline import read_page
 from worker.synthesis.forms import draw_form
 from worker.synthesis.glyphs import draw_hand
 from worker.synthesis.pen import draw_pen
+from worker.synthesis.samples import draw_writer
 from worker.training.general.pens import load_pen_bank
 from worker.values import FieldReading, FieldStatus, FormPages, Money, Page
 
@@ -72,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--claims", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--hands", choices=["pens", "drawn"], default="pens")
+    parser.add_argument("--hands", choices=["pens", "drawn", "samples"], default="pens")
     asked = parser.parse_args()
     recognizers = build_runtime().recognizers()
     pens = load_pen_bank(DATA_DIR, held_out=True) if asked.hands == "pens" else None
@@ -83,7 +84,8 @@ def main() -> None:
         amounts, mark = draw_amounts(rng), str(rng.choice([".", ","]))
         template = make_template(len(amounts) - 1)
         values = {f.name: spell(cents, mark) for f, cents in zip(template.fields, amounts, strict=True)}
-        writer = draw_hand(rng, glyphs=pens, real_share=1.0 if pens else 0.0), draw_pen(rng)
+        hand = draw_hand(rng, glyphs=pens, real_share=1.0 if pens else 0.0)
+        writer = draw_writer(rng) if asked.hands == "samples" else (hand, draw_pen(rng))
         page = Page("claim", 0, draw_form(rng, template, values, writer=writer, dpi=DPI).grey, dpi=DPI)
         for name, witnesses in answers.items():
             EXCUSED_BY[DoubtKind.UNSURE_MARK] = witnesses

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks.speed.bench_store import FIELDS_A_PAGE, fill
+from tests.benchmarks.speed.filled_store import FIELDS_A_PAGE, fill
 from tests.support.servers import PostgresqlServer, find_postgresql
 from worker.backups import open_backup, write_backup
 from worker.settings import Settings

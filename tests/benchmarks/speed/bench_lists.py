@@ -21,20 +21,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, select
 
-from tests.benchmarks.speed.bench_store import (
-    DAYS,
-    FIELDS_A_PAGE,
-    FORMS,
-    PAGE_ROWS,
-    PEOPLE,
-    RARE_FORM,
-    SOURCES,
-    Timing,
-    ahead_of_others,
-    databases,
-    fill,
-    measure_ms,
-)
+from tests.benchmarks.speed.bench_store import PAGE_ROWS, Timing, ahead_of_others, databases, measure_ms
+from tests.benchmarks.speed.filled_store import DAYS, FIELDS_A_PAGE, FORMS, PEOPLE, RARE_FORM, SOURCES, fill
 from worker.store import (
     audits,
     awaiting,

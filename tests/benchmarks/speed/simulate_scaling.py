@@ -20,7 +20,8 @@ from pathlib import Path
 import redis
 from sqlalchemy import Engine
 
-from tests.benchmarks.speed.bench_store import FIELDS_A_PAGE, databases
+from tests.benchmarks.speed.bench_store import databases
+from tests.benchmarks.speed.filled_store import FIELDS_A_PAGE
 from tests.support.readings import claim, make_field, make_page, register
 from worker.store.engine import make_engine, upgrade_database
 from worker.store.jobs import store_readings
