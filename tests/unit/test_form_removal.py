@@ -78,3 +78,33 @@ def test_lines_that_are_not_there_take_nothing() -> None:
     grey = crop(frame=False)
     cv2.circle(grey, (200, 55), 25, 40, 6)
     assert ink_of(remove_form(grey, strokes(), INNER, PX_PER_MM)) == pytest.approx(ink_of(grey), rel=0.05)
+
+
+def table_crop(*, thickness: int = 6, tilt: int = 0) -> np.ndarray:
+    """Draw a cell whose lines go on into its neighbours on all four sides."""
+    grey = np.full((112, 390), 235, np.uint8)
+    for x in (10, 378):
+        cv2.line(grey, (x + tilt, 0), (x, 112), 30, thickness)
+    for y in (10, 102):
+        cv2.line(grey, (0, y), (390, y + tilt), 30, thickness)
+    return grey
+
+
+@pytest.mark.parametrize("thickness", [2, 4, 6])
+@pytest.mark.parametrize("tilt", [0, 3])
+def test_a_cell_of_a_table_is_left_white_where_lines_cross(thickness: int, tilt: int) -> None:
+    """A cross of print was left in each corner, and was read as a sign before the digits."""
+    cleaned = remove_form(table_crop(thickness=thickness, tilt=tilt), strokes(), INNER, PX_PER_MM)
+    assert ink_of(cleaned) == 0
+
+
+def test_what_is_written_across_a_line_beside_a_crossing_stays() -> None:
+    grey = table_crop()
+    cv2.line(grey, (46, 30), (40, 109), 40, 6)  # 3 mm from the corner
+    cv2.line(grey, (30, 60), (60, 60), 40, 6)
+    cleaned = remove_form(grey, strokes(), INNER, PX_PER_MM)
+    plain = np.full_like(grey, 235)
+    cv2.line(plain, (46, 30), (40, 109), 40, 6)
+    cv2.line(plain, (30, 60), (60, 60), 40, 6)
+    assert ink_of(cleaned) >= 0.97 * ink_of(plain)
+    assert cleaned[100:104, 38:44].min() < 128

@@ -37,6 +37,11 @@ LEAST_SEEN = 0.5
 """A line counts as printed if at least this share of its length shows ink."""
 
 
+CROSSING_PX = 3.0
+"""How far beyond their rims two lines that cross look as if a stroke crossed them: the rows that are looked at beside
+a line, and the places on both sides of one that is crossed."""
+
+
 class PrintedCrop(NamedTuple):
     """A crop (h, w) uint8, 0 = ink, and what its form says of it, in crop pixels.
 
@@ -139,6 +144,7 @@ def _mark_lines(sheet: _Sheet, rules: list[Rule], owners: Places) -> list[Mask]:
         reach = half.astype(np.intp)[line] + 1
         window = np.maximum(place - reach, begins[line]), np.minimum(place + reach + 1, ends[line])
         crossed = _any_within(beside[0] & beside[1], *window) & _any_within(beside[2] & beside[3], *window)
+        crossed &= ~_near_crossings(rules, owners, begins - starts, ends)
         top = top - ~beside[1]
         bottom = bottom + ~beside[2]
         across = top + np.arange(int((bottom - top).max()) + 1)[:, None]
@@ -146,6 +152,36 @@ def _mark_lines(sheet: _Sheet, rules: list[Rule], owners: Places) -> list[Mask]:
         erased[at[(across <= bottom) & ~crossed & inside]] = 1
     parts = zip(sheet.begins, sheet.begins[1:], sheet.heights, strict=False)
     return [erased[begin:end].reshape(height, -1) for begin, end, height in parts]
+
+
+def _near_crossings(rules: list[Rule], owners: Places, shift: Places, ends: Places) -> Flags:
+    """Tell at which places along the lines another line of the same crop crosses: no stroke does there.
+
+    In a table the lines of a cell go on into its neighbours. What crosses the line of one cell is that of another, and
+    a cross of print was left in each corner, which looked like a sign before the digits. The places of rule i lie at
+    ``shift[i]`` + along, up to ``ends[i]``.
+    """
+    upright = np.array([r.upright for r in rules])
+    pairs = upright[:, None] & ~upright & (owners[:, None] == owners)
+    half, offset, slope = np.array([(r.thickness / 2 + 1.0, r.offset, r.slope) for r in rules]).T
+    first, last = np.array([(r.start, r.end) for r in rules]).T
+    steep, level = np.nonzero(pairs)
+    x = (offset[steep] + slope[steep] * offset[level]) / (1 - slope[steep] * slope[level])
+    y = offset[level] + slope[level] * x
+    reach = half[steep] + half[level] + CROSSING_PX
+    meet = (
+        (x > first[level] - reach) & (x < last[level] + reach) & (y > first[steep] - reach) & (y < last[steep] + reach)
+    )
+    line = np.concatenate([level[meet], steep[meet]])
+    along, reach = np.concatenate([x[meet], y[meet]]), np.tile(reach[meet], 2)
+    begin = np.concatenate([[0], ends[:-1]])[line]
+    low, high = (
+        np.clip(np.rint(along + far) + shift[line], begin, ends[line]).astype(np.intp) for far in (-reach, reach)
+    )
+    changes = np.zeros(ends[-1] + 1, np.intp)
+    np.add.at(changes, low, 1)
+    np.add.at(changes, high, -1)
+    return np.asarray(np.cumsum(changes)[:-1] > 0, bool)
 
 
 def _any_within(flags: Flags, start: Places, stop: Places) -> Flags:

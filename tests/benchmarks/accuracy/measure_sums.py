@@ -33,11 +33,12 @@ KNOWN_BY_MM = ((75, 8, 38, 6), (75, 20, 12, 12), (92, 20, 21, 7), (75, 60, 9, 25
 
 
 def make_template(rows: int) -> FormTemplate:
-    """Return a form of so many amounts and their total, in boxes under each other, with a mark to be known by."""
-    boxes = {f"a{i}": (20.0, 20.0 + 12 * i, 44.0, 10.0) for i in range(rows)} | {"total": (20.0, 94.0, 44.0, 10.0)}
+    """Return a form with a table of so many amounts, whose first column is not read, and their total under it."""
+    boxes = {f"a{i}": (20.0, 20.0 + 12 * i, 44.0, 12.0) for i in range(rows)} | {"total": (20.0, 94.0, 44.0, 10.0)}
+    beside = [(8.0, 20.0 + 12 * i, 12.0, 12.0) for i in range(rows)]
     amount = {"kind": "amount", "currency": "EUR", "signed": True}
     fields = [{"name": name, "label": name, "box_mm": box, **amount} for name, box in boxes.items()]
-    marks = [{"kind": "box", "box_mm": box} for box in (*boxes.values(), *KNOWN_BY_MM)]
+    marks = [{"kind": "box", "box_mm": box} for box in (*boxes.values(), *beside, *KNOWN_BY_MM)]
     rule = {"rule": "sum", "fields": [*boxes][:-1], "total": "total"}
     form = {"name": "claim", "title": "Claim", "page_mm": (120, 110), "rules": [rule]}
     return FormTemplate.model_validate({**form, "fields": fields, "landmarks": marks})
