@@ -37,7 +37,7 @@ def make_template(rows: int) -> FormTemplate:
     boxes = {f"a{i}": (20.0, 20.0 + 12 * i, 44.0, 12.0) for i in range(rows)} | {"total": (20.0, 94.0, 44.0, 10.0)}
     beside = [(8.0, 20.0 + 12 * i, 12.0, 12.0) for i in range(rows)]
     amount = {"kind": "amount", "currency": "EUR", "signed": True}
-    fields = [{"name": name, "label": name, "box_mm": box, **amount} for name, box in boxes.items()]
+    fields = [{"name": name, "box_mm": box, **amount} for name, box in boxes.items()]
     marks = [{"kind": "box", "box_mm": box} for box in (*boxes.values(), *beside, *KNOWN_BY_MM)]
     rule = {"rule": "sum", "fields": [*boxes][:-1], "total": "total"}
     form = {"name": "claim", "title": "Claim", "page_mm": (120, 110), "rules": [rule]}
