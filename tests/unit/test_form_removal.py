@@ -90,7 +90,7 @@ def table_crop(*, thickness: int = 6, tilt: int = 0) -> np.ndarray:
     return grey
 
 
-@pytest.mark.parametrize("thickness", [2, 4, 6])
+@pytest.mark.parametrize("thickness", [2, 4, 6, 8])
 @pytest.mark.parametrize("tilt", [0, 3])
 def test_a_cell_of_a_table_is_left_white_where_lines_cross(thickness: int, tilt: int) -> None:
     """A cross of print was left in each corner, and was read as a sign before the digits."""

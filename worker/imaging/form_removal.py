@@ -63,7 +63,8 @@ def remove_forms(crops: Sequence[PrintedCrop]) -> list[Grey]:
     inks = [find_ink(crop.grey, paper) for crop, paper in zip(crops, papers, strict=True)]
     sheet = _Sheet(inks)
     rules, owners = _find_lines(sheet, crops)
-    erased = _mark_lines(sheet, rules, np.array(owners, np.intp))
+    margins = np.array([max(0, round(min(crop.inner.x, crop.inner.y))) for crop in crops], np.intp)
+    erased = _mark_lines(sheet, rules, np.array(owners, np.intp), margins)
     cleaned = []
     for crop, paper, ink, lines in zip(crops, papers, inks, erased, strict=True):
         gone = lines | _mark_strangers(ink & ~lines, crop.inner)
@@ -119,18 +120,20 @@ def estimate_paper(grey: Grey, px_per_mm: float) -> Grey:
     return np.asarray(cv2.blur(closed, (5, 5)), np.uint8)
 
 
-def _mark_lines(sheet: _Sheet, rules: list[Rule], owners: Places) -> list[Mask]:
+def _mark_lines(sheet: _Sheet, rules: list[Rule], owners: Places, margins: Places) -> list[Mask]:
     """Mark, crop by crop, the bands of the lines with their grey rims, except where a stroke crosses them.
 
     All lines are marked at once: the (N,) arrays hold the places along one line after those of another. ``owners``
-    tells of which crop a line is.
+    tells of which crop a line is. A line that ends in the ``margins`` around a field, in pixels by crop, may go on into
+    the next cell of a table, and is marked to the rim of the crop.
     """
     erased = np.zeros_like(sheet.ink)
     if rules:
         upright_rules = np.array([r.upright for r in rules])
         limits = np.where(upright_rules, sheet.heights[owners], sheet.widths[owners])
-        starts = np.array([max(0, r.start - 2) for r in rules])
-        counts = np.minimum(limits, [r.end + 2 for r in rules]) - starts
+        first, last = np.array([(r.start - 2, r.end + 2) for r in rules]).T
+        starts = np.where(first <= margins[owners], 0, first)
+        counts = np.where(last >= limits - margins[owners], limits, last) - starts
         line = np.repeat(np.arange(len(rules)), counts)
         ends = np.cumsum(counts)
         begins, place = ends - counts, np.arange(ends[-1])
