@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from schemas.form_template import FieldGrammar, FieldSpec, FormTemplate
 from worker.calibration import UNCALIBRATED, ReadersCalibration
@@ -42,7 +42,10 @@ class Box(NamedTuple):
         return round(self.x), round(self.y), round(self.w), round(self.h)
 
 
-def freeze(array: NDArray[np.generic]) -> NDArray[np.generic]:
+A = TypeVar("A", bound="NDArray[np.generic]")
+
+
+def freeze(array: A) -> A:
     """Mark an array read-only and return it."""
     array.flags.writeable = False
     return array

@@ -78,7 +78,7 @@ def lay_flat(grey: Grey, corners: NDArray[np.float64]) -> Check:
     picture = cv2.warpPerspective(
         grey, page_from_check, (CHECK_WIDTH_PX, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    return Check(freeze(np.asarray(picture, np.uint8)), np.asarray(page_from_check, np.float64))  # type: ignore[arg-type]
+    return Check(freeze(np.asarray(picture, np.uint8)), np.asarray(page_from_check, np.float64))
 
 
 def _bright(small: Grey) -> Mask:

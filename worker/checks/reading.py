@@ -20,7 +20,7 @@ from worker.doubts import Doubt, DoubtKind
 from worker.fields.line_reader.reading import describe_reading
 from worker.fields.line_reader.transcription import transcribe
 from worker.fields.locating.extraction import bounding_box_px
-from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Grey, Money, Page, Recognizers, freeze
+from worker.values import Box, FieldCrop, FieldReading, FieldStatus, Money, Page, Recognizers, freeze
 
 _MARGIN_SHARE = 0.45
 """Paper kept around a line, in heights of the line."""
@@ -112,8 +112,7 @@ def cut_line(check: Check, line: Box, spec: FieldSpec) -> FieldCrop:
     left, top = max(0, int(line.x - margin)), max(0, int(line.y - margin))
     right, bottom = min(width, int(line.x + line.w + margin)), min(height, int(line.y + line.h + margin))
     shift = np.array([[1.0, 0, left], [0, 1.0, top], [0, 0, 1.0]])
-    grey: Grey = np.ascontiguousarray(check.grey[top:bottom, left:right])
-    freeze(grey)
+    grey = freeze(np.ascontiguousarray(check.grey[top:bottom, left:right]))
     return FieldCrop(spec, grey, bounding_box_px(line, check.page_from_check), check.page_from_check @ shift)
 
 

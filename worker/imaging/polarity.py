@@ -27,7 +27,7 @@ WIDEST_AROUND_PX = 61
 
 def darken_ink(grey: Grey) -> Grey:
     """Return a picture with dark ink on light paper: the picture itself, or its negative where the ink is light."""
-    return freeze(np.asarray(255 - grey, np.uint8)) if has_light_ink(grey) else grey  # type: ignore[return-value]
+    return freeze(np.asarray(255 - grey, np.uint8)) if has_light_ink(grey) else grey
 
 
 def has_light_ink(grey: Grey) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from worker.imaging.binarization import Mask
 from worker.imaging.form_removal import estimate_paper, find_ink
-from worker.values import Box, Grey
+from worker.values import Box, Grey, freeze
 
 PICTURE_PX_PER_MM = 8.0
 """Resolution of the kept picture, about 200 dpi."""
@@ -48,9 +48,7 @@ def decode_print(picture: str) -> Mask:
     decoded = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
     if decoded is None:
         raise ValueError("the picture of the print inside the field is no PNG")
-    mask = (np.asarray(decoded) > 127).astype(np.uint8)
-    mask.flags.writeable = False
-    return mask
+    return freeze((np.asarray(decoded) > 127).astype(np.uint8))
 
 
 def remove_print(grey: Grey, print_mask: Mask, inner: Box, px_per_mm: float) -> Grey:

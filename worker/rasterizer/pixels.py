@@ -58,9 +58,8 @@ def make_page(
     if known and not 0.95 < known[0] / known[1] < 1.05:
         pixels = _square_pixels(pixels, known, limits)
     grey = _luma(pixels) if pixels.ndim == 3 else np.ascontiguousarray(pixels)
-    freeze(grey)
     finest = max(known) if known else None
-    return Page(scan_id=scan_id, number=number, grey=grey, dpi=finest, damage=damage)
+    return Page(scan_id=scan_id, number=number, grey=freeze(grey), dpi=finest, damage=damage)
 
 
 def pillow_pixels(image: Image.Image) -> UInt8:

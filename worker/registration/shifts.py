@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from worker.imaging.geometry import Array
 from worker.registration.landmarks import Landmarks
+from worker.values import freeze
 
 LEAST_OVERLAP = 0.7
 """Least share of the landmarks that a shift brings onto others of their size; with less its place is no rival, because
@@ -59,9 +60,7 @@ def find_half_turn(marks: Landmarks) -> Array | None:
     apart = 2 * middle - marks.centre[None] - marks.centre[:, None]
     if _overlap(apart, _alike(marks), np.zeros(2)) < LEAST_OVERLAP:
         return None
-    turn = np.array([[-1.0, 0.0, 2 * middle[0]], [0.0, -1.0, 2 * middle[1]], [0.0, 0.0, 1.0]])
-    turn.flags.writeable = False
-    return turn
+    return freeze(np.array([[-1.0, 0.0, 2 * middle[0]], [0.0, -1.0, 2 * middle[1]], [0.0, 0.0, 1.0]]))
 
 
 def _alike(marks: Landmarks) -> NDArray[np.bool_]:

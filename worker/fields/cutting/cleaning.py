@@ -48,8 +48,7 @@ def clean_field(crop: FieldCrop) -> FieldCrop:
     flat, ink = remove_print(crop.grey)
     left, top, right, bottom = _extent_with_margin(writing_line(ink), ink.shape)
     shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
-    grey = np.ascontiguousarray(flat[top:bottom, left:right])
-    freeze(grey)
+    grey = freeze(np.ascontiguousarray(flat[top:bottom, left:right]))
     return replace(crop, grey=grey, page_from_crop=crop.page_from_crop @ shift)
 
 

@@ -127,9 +127,8 @@ def digit_crop(crop: FieldCrop, flat: Grey, part: InkPart, position: int) -> Dig
     window = paper[y : y + part.height + 2 * margin, x : x + part.width + 2 * margin]
     ink = np.asarray(255 - window, np.uint8)
     ink[mask == 0] = 0
-    freeze(ink)
     box = Box(part.x, part.y, part.width, part.height)
-    return DigitCrop(position, ink, bounding_box_px(box, crop.page_from_crop))
+    return DigitCrop(position, freeze(ink), bounding_box_px(box, crop.page_from_crop))
 
 
 def _join_overlapping(parts: list[InkPart]) -> list[InkPart]:

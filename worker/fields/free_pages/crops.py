@@ -156,10 +156,9 @@ def _number_field(page: Page, sketch: Sketch, number: Number, name: str, beside:
     flat = divide_by_background(_warped(*source, size), background)
     others = _warped(other_ink(sketch.ink & ~sketch.covered, parts), sketch_from_crop, size)
     grey = np.where(cv2.dilate(others, np.ones((5, 5), np.uint8)) > 0, np.uint8(255), flat)
-    freeze(grey)
     box = Box(margin * scale, margin * scale, extent[0] * scale, extent[1] * scale)
     box_px = bounding_box_px(box, page_from_crop)
-    return FieldCrop(describe_field(page, name, box_px), grey, box_px, page_from_crop)
+    return FieldCrop(describe_field(page, name, box_px), freeze(grey), box_px, page_from_crop)
 
 
 def _directions(number: Number) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

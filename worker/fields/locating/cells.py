@@ -134,9 +134,7 @@ def straighten_row(crop: FieldCrop, row: CellRow) -> FieldCrop:
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    upright = np.asarray(grey, np.uint8)
-    freeze(upright)
-    return replace(crop, grey=upright, page_from_crop=crop.page_from_crop @ crop_from_row)
+    return replace(crop, grey=freeze(np.asarray(grey, np.uint8)), page_from_crop=crop.page_from_crop @ crop_from_row)
 
 
 def margin_px(row: CellRow) -> int:

@@ -57,7 +57,7 @@ def _without_print(crop: FieldCrop) -> FieldCrop:
         return crop
     scale = crop.grey.shape[1] / (crop.spec.box_mm[2] + 2 * MARGIN_MM)
     grey = remove_print(crop.grey, decode_print(crop.spec.print), _inner_px(crop.spec, scale), scale)
-    return replace(crop, grey=freeze(grey))  # type: ignore[arg-type]
+    return replace(crop, grey=freeze(grey))
 
 
 def _inner_px(spec: FieldSpec, px_per_mm: float) -> Box:
@@ -75,7 +75,7 @@ def _without_form(crops: Sequence[FieldCrop], strokes_mm: NDArray[np.float64]) -
     chosen = [i for i, crop in enumerate(crops) if not crop.spec.cells and min(crop.grey.shape) >= LEAST_SIDE_PX]
     cleaned = remove_forms([_as_printed(crops[i], strokes_mm) for i in chosen])
     by_index = dict(zip(chosen, cleaned, strict=True))
-    return [replace(crop, grey=freeze(by_index[i])) if i in by_index else crop for i, crop in enumerate(crops)]  # type: ignore[arg-type]
+    return [replace(crop, grey=freeze(by_index[i])) if i in by_index else crop for i, crop in enumerate(crops)]
 
 
 def _as_printed(crop: FieldCrop, strokes_mm: NDArray[np.float64]) -> PrintedCrop:
@@ -109,7 +109,7 @@ def extract_field(page: Page, spec: FieldSpec, registration: Registration) -> Fi
     )
     box_px = bounding_box_px(Box(*spec.box_mm), registration.page_from_mm)
     quality = _local_quality(spec, registration)
-    return FieldCrop(spec, freeze(grey), box_px, page_from_crop, quality)  # type: ignore[arg-type]
+    return FieldCrop(spec, freeze(np.asarray(grey, np.uint8)), box_px, page_from_crop, quality)
 
 
 def _local_quality(spec: FieldSpec, registration: Registration) -> float:

@@ -102,9 +102,7 @@ class _Cutter:
             picture = cv2.imread(str(self._folder / name), cv2.IMREAD_GRAYSCALE)
             if picture is None:
                 raise PermanentError(f"cannot read the picture {self._folder / name}")
-            grey = np.asarray(picture, np.uint8)
-            freeze(grey)
-            self._last = (name, grey)
+            self._last = name, freeze(np.asarray(picture, np.uint8))
         return self._last[1]
 
 
