@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from worker.digits.framing import frame_digits
-from worker.fields.line_reader.alignment import cut_lines, cut_symbols, to_crop_box, to_page_box
+from worker.fields.line_reader.alignment import cut_lines, cut_symbols, to_page_box
 from worker.fields.line_reader.decoding import Symbol
 from worker.fields.line_reader.normalization import Line
 from worker.values import Box
@@ -78,7 +78,7 @@ def test_a_symbol_without_ink_has_a_box_at_its_place() -> None:
 
 def test_boxes_lead_back_to_the_page() -> None:
     line = Line(np.zeros((40, 8), np.uint8), 2.0, 10.0, 5.0, 1)
-    in_crop = to_crop_box(Box(4, 6, 8, 20), line)
+    in_crop = line.to_crop_box(Box(4, 6, 8, 20))
     assert in_crop == Box(12, 8, 4, 10)
     turned = np.array([[0.0, -1, 100], [1, 0, 50], [0, 0, 1]])  # a quarter turn and a shift
     assert to_page_box(in_crop, turned) == Box(82, 62, 10, 4)

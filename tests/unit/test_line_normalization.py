@@ -8,6 +8,7 @@ from worker.fields.line_reader import normalization as line_normalization
 from worker.fields.line_reader import transcription
 from worker.fields.line_reader.normalization import DIGIT_HEIGHT, LINE_HEIGHT, normalize_line
 from worker.synthesis.fields import draw_field
+from worker.values import Box
 
 
 def draw_clean(text: str = "407283", seed: int = 0) -> np.ndarray:
@@ -79,8 +80,8 @@ def test_line_columns_lead_back_to_the_crop() -> None:
     cv2.rectangle(grey, (200, 15), (210, 45), 20, -1)
     line = normalize_line(grey)
     columns = np.flatnonzero((line.image > 127).any(axis=0))
-    assert line.to_crop_x(float(columns[0])) == pytest.approx(100, abs=1.5)
-    assert line.to_crop_x(float(columns[-1] + 1)) == pytest.approx(211, abs=1.5)
+    both = line.to_crop_box(Box(columns[0], 0, columns[-1] + 1 - columns[0], LINE_HEIGHT))
+    assert (both.x, both.x + both.w) == pytest.approx((100, 211), abs=1.5)
 
 
 def plain_percentile(values: np.ndarray, weights: np.ndarray, percent: float) -> float:
@@ -151,7 +152,7 @@ def _reach(grey: np.ndarray, end: float) -> float:
     """Return how many heights of the digits the line's ink reaches beyond the last one."""
     line = normalize_line(grey)
     columns = np.flatnonzero((line.image > 127).any(axis=0))
-    return (line.to_crop_x(columns[-1]) - end) * line.scale / DIGIT_HEIGHT
+    return (line.to_crop_box(Box(columns[-1], 0, 1, LINE_HEIGHT)).x - end) * line.scale / DIGIT_HEIGHT
 
 
 @pytest.mark.parametrize("length", [0.3, 0.7, 2.0])
@@ -175,4 +176,4 @@ def test_a_line_reaches_to_the_point_or_comma_before_its_first_digit(drop: float
     x, y = round(left - 0.4 * height), round(foot - size / 2)
     cv2.line(grey, (x, y), (x, round(y + drop * height)), 30, round(size))
     reached = normalize_line(grey)
-    assert before.to_crop_x(0) - reached.to_crop_x(0) == pytest.approx(0.4 * height, abs=0.15 * height)
+    assert before.x0 - reached.x0 == pytest.approx(0.4 * height, abs=0.15 * height)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.fields.judging.unread_ink import tallest_unread_stroke
-from worker.fields.line_reader.alignment import to_crop_box
 from worker.fields.line_reader.transcription import Transcript, Vote
 from worker.values import NOT_A_DIGIT
 
@@ -114,7 +113,7 @@ def log_odds(probability: float) -> float:
 
 def _is_cut_off(seen: Transcript) -> bool:
     """Tell whether ink of the first or the last digit reaches the crop's side: a part of the number may lie beyond."""
-    boxes = [to_crop_box(cut.box, seen.line) for cut in seen.cuts]
+    boxes = seen.digit_boxes
     width = seen.crop.grey.shape[1]
     return min(box.x for box in boxes) < NEAR_SIDE or max(box.x + box.w for box in boxes) > width - NEAR_SIDE
 

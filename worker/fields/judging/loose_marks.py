@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.fields.cutting.cleaning import remove_print
-from worker.fields.line_reader.alignment import to_crop_box
 from worker.fields.line_reader.transcription import Transcript
 from worker.imaging.binarization import stroke_width
 from worker.imaging.pieces import find_pieces
@@ -86,12 +85,11 @@ def find_loose_marks(seen: Transcript) -> list[LooseMark]:
     """Return the small pieces of ink beside a line's digits that may be marks and that nobody read."""
     if not seen.cuts or min(seen.crop.grey.shape) < 8:
         return []
-    digits = [to_crop_box(cut.box, seen.line) for cut in seen.cuts]
+    digits = seen.digit_boxes
     if not _may_hold_marks(seen.line.pieces, digits):
         return []
     flat, ink = remove_print(seen.crop.grey)
-    taken = [to_crop_box(cut.box, seen.line) for cut in seen.marks]
-    return _find(_Ink(ink, np.asarray(255 - flat, np.float32), digits), taken)
+    return _find(_Ink(ink, np.asarray(255 - flat, np.float32), digits), seen.mark_boxes)
 
 
 def _may_hold_marks(pieces: NDArray[np.float64], digits: list[Box]) -> bool:

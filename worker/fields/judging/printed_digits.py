@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from worker.fields.line_reader.alignment import to_crop_box
 from worker.fields.line_reader.transcription import Transcript
 from worker.fields.locating.extraction import inner_box_px
 
@@ -80,7 +79,7 @@ def numbers_its_cells(seen: Transcript) -> bool:
     texts = (seen.text, *(vote.reading for vote in seen.networks))
     fewest = min(cells, max(3, cells - 2))
     return any(len(text) >= fewest > 1 and text in _numbers_of(cells) for text in texts) and all(
-        to_crop_box(cut.box, seen.line).y > seen.crop.grey.shape[0] / 2 for cut in seen.cuts
+        box.y > seen.crop.grey.shape[0] / 2 for box in seen.digit_boxes
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.fields.line_reader.alignment import to_crop_box
 from worker.fields.line_reader.transcription import Transcript
 from worker.values import Box
 
@@ -22,7 +21,7 @@ def holds_two_rows(seen: Transcript) -> bool:
 
     Some of many are broken digits: of 130 amounts on real checks that were accepted six had one or two.
     """
-    stacks = sum(_is_stack(to_crop_box(cut.box, seen.line), seen.line.pieces) for cut in seen.cuts)
+    stacks = sum(_is_stack(box, seen.line.pieces) for box in seen.digit_boxes)
     return stacks >= max(min(2, len(seen.cuts)), len(seen.cuts) / 2, 1)
 
 

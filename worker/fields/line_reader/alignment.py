@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.fields.line_reader.decoding import Symbol
-from worker.fields.line_reader.normalization import WIDTH_STRIDE, Line
+from worker.fields.line_reader.normalization import WIDTH_STRIDE
 from worker.imaging.pieces import find_pieces
 from worker.values import Box
 
@@ -116,11 +116,6 @@ def _cut_out(line: Pixels, symbol: Symbol, left: _Seam, right: _Seam) -> Cut:
     if box is None:
         return Cut(symbol, ink, Box(centre - 2, 6, 4, 28), touching)
     return Cut(symbol, ink, Box(box.x + start, box.y, box.w, box.h), touching, whole)
-
-
-def to_crop_box(box: Box, line: Line) -> Box:
-    """Return a box of line pixels in pixels of the crop that the line was made of."""
-    return Box(box.x / line.scale + line.x0, box.y / line.scale + line.y0, box.w / line.scale, box.h / line.scale)
 
 
 def to_page_box(box: Box, page_from_crop: NDArray[np.float64]) -> Box:

@@ -71,9 +71,9 @@ class Line:
     left_out: int = 0
     pieces: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
 
-    def to_crop_x(self, x: float) -> float:
-        """Return the crop column of a line column."""
-        return x / self.scale + self.x0
+    def to_crop_box(self, box: Box) -> Box:
+        """Return a box of line pixels in pixels of the crop that the line was made of."""
+        return Box(box.x / self.scale + self.x0, box.y / self.scale + self.y0, box.w / self.scale, box.h / self.scale)
 
 
 class _Pieces(NamedTuple):

@@ -18,7 +18,7 @@ from worker.calibration import Pooling
 from worker.digits.framing import frame_digits
 from worker.digits.normalization import normalize_digits
 from worker.fields.cutting.cleaning import clean_field
-from worker.fields.line_reader.alignment import Cut, cut_lines, to_crop_box, to_page_box
+from worker.fields.line_reader.alignment import Cut, cut_lines, to_page_box
 from worker.fields.line_reader.decoding import (
     ALPHABET,
     Candidate,
@@ -40,7 +40,7 @@ from worker.fields.line_reader.normalization import Line, count_passed_over, nor
 from worker.fields.line_reader.pooling import Ballot, Seen, digits_say, hold_ballots
 from worker.grammar.meaning import UNTOLD_SIGN
 from worker.imaging.currency_signs import tell_sign
-from worker.values import NOT_A_DIGIT, DigitReading, FieldCrop, Marks, Recognizers, RivalMarks
+from worker.values import NOT_A_DIGIT, Box, DigitReading, FieldCrop, Marks, Recognizers, RivalMarks
 
 Floats = NDArray[np.float32]
 Cells = Sequence[DigitReading | None]
@@ -98,9 +98,14 @@ class Transcript:
     altered: Floats
 
     @property
-    def votes(self) -> tuple[Vote, ...]:
-        """The votes of all readers that were asked for the whole line."""
-        return self.networks if self.general is None else (*self.networks, self.general)
+    def digit_boxes(self) -> list[Box]:
+        """The boxes of the digits, in pixels of the crop."""
+        return [self.line.to_crop_box(cut.box) for cut in self.cuts]
+
+    @property
+    def mark_boxes(self) -> list[Box]:
+        """The boxes of what is no digit, in pixels of the crop."""
+        return [self.line.to_crop_box(cut.box) for cut in self.marks]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -282,7 +287,7 @@ def _join(look: _Look, seen: _Decoded, alone: Floats, altered: Floats, pooling: 
     ballot = replace(seen.ballot, scores=seen.ballot.scores + pooling.digits * of_digits)
     best, *others = choose_string(ballot, count, crop.spec)
     cuts = [cut for cut in seen.cuts if cut.symbol.character.isdigit()]
-    page_boxes = [to_page_box(to_crop_box(cut.box, line), crop.page_from_crop) for cut in cuts]
+    page_boxes = [to_page_box(line.to_crop_box(cut.box), crop.page_from_crop) for cut in cuts]
     likely = _likely_digits(ballot, best.digits, alone)
     digits = tuple(DigitReading(i, likely[i], float(alone[i, NOT_A_DIGIT]), box) for i, box in enumerate(page_boxes))
     read = iter(best.digits)
@@ -329,7 +334,7 @@ def _count_passed_over(look: _Look, cuts: Sequence[Cut]) -> int:
     if not cuts or not _is_tall(look.raw):
         return 0
     x, y = (np.linalg.inv(look.raw.page_from_crop) @ look.crop.page_from_crop)[:2, 2]
-    boxes = [to_crop_box(cut.box, look.line) for cut in cuts]
+    boxes = [look.line.to_crop_box(cut.box) for cut in cuts]
     return count_passed_over(look.raw.grey, [box._replace(x=box.x + x, y=box.y + y) for box in boxes])
 
 
