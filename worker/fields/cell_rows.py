@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.calibration import FieldCalibration
+from worker.digits.classification import read_digits, spell_digits
 from worker.digits.framing import frame_digits
-from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.altered_digits import find_altered
 from worker.fields.judging.confidence import doubt_alterations, list_alternatives, list_doubts
@@ -25,7 +25,7 @@ from worker.fields.judging.printed_digits import numbers_its_cells
 from worker.fields.line_reader.reading import describe_unread
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.locating.cell_ink import segment_cells
-from worker.values import NOT_A_DIGIT, Alternative, Box, DigitCrop, DigitReading, FieldCrop, RawReading, Recognizers
+from worker.values import Alternative, Box, DigitCrop, DigitReading, FieldCrop, RawReading, Recognizers
 
 Floats = NDArray[np.float32]
 CutRow = Sequence[DigitCrop | None]
@@ -81,7 +81,7 @@ class CellRowReading:
     @property
     def cells_text(self) -> str:
         """The digits that the cells alone spell."""
-        return _spell([d for d in self.cells if d is not None])
+        return spell_digits(d for d in self.cells if d is not None)
 
 
 def read_cell_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
@@ -100,10 +100,9 @@ def look_at_rows(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[C
 
 
 def _read_cells(rows: Sequence[CutRow], recognizers: Recognizers) -> list[list[DigitReading | None]]:
-    """Classify the digits that were cut out of all rows in one batch; None is an empty cell."""
-    inks = [cell.ink for row in rows for cell in row if cell is not None]
-    answers = iter(recognizers.classify_digits(normalize_digits(inks)) if inks else ())
-    return [[None if cell is None else read_digit(cell, next(answers)) for cell in row] for row in rows]
+    """Read the digits that were cut out of all rows in one batch; None is an empty cell."""
+    digits = iter(read_digits([cell for row in rows for cell in row if cell is not None], recognizers))
+    return [[None if cell is None else next(digits) for cell in row] for row in rows]
 
 
 def _see_altered(row: CutRow, line: Transcript, recognizers: Recognizers) -> Floats:
@@ -198,13 +197,3 @@ def _gaps(row: CellRowReading) -> list[Doubt]:
     filled = [i for i, cell in enumerate(row.cells) if cell is not None]
     inside = range(filled[0], filled[-1]) if filled and len(row.digits) < len(row.cells) else range(0)
     return [Doubt(DoubtKind.EMPTY_CELL, position=i + 1) for i in inside if row.cells[i] is None]
-
-
-def _spell(digits: Sequence[DigitReading]) -> str:
-    return "".join(str(d.digit) for d in digits)
-
-
-def read_digit(crop: DigitCrop, probabilities: NDArray[np.float32]) -> DigitReading:
-    """Return a cut-out digit with its (11,) probabilities shared out among digits and "not a digit"."""
-    digits = probabilities[:NOT_A_DIGIT] + np.float32(1e-7)
-    return DigitReading(crop.position, digits / digits.sum(), float(probabilities[NOT_A_DIGIT]), crop.box_px)

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from worker.digits.normalization import normalize_digits
+from worker.digits.classification import read_digits, spell_digits
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.cell_rows import read_digit
 from worker.fields.cutting.cleaning import remove_print, writing_line
 from worker.fields.cutting.segmentation import InkPart, digit_crop, digit_parts
-from worker.values import DigitReading, FieldCrop, RawReading, Recognizers
+from worker.values import FieldCrop, RawReading, Recognizers
 
 LEAST_GAP = 0.6
 """Digits stand apart if the smallest gap between two is wider than this share of the highest one's height."""
@@ -38,14 +37,14 @@ def read_apart(crop: FieldCrop, read: RawReading, recognizers: Recognizers) -> R
     if len(parts) <= len(read.digits) or not stand_apart(parts):
         return read
     cut = [digit_crop(crop, flat, part, k) for k, part in enumerate(parts)]
-    answers = recognizers.classify_digits(normalize_digits([c.ink for c in cut]))
-    digits = tuple(read_digit(c, answer) for c, answer in zip(cut, answers, strict=True))
+    digits = tuple(read_digits(cut, recognizers))
     if not all(d.confidence > SURE and d.outlier < SURELY_NONE for d in digits):
         return read
-    doubt = Doubt(DoubtKind.DIGITS_FAR_APART, readings=(_spell(digits), read.text))
+    text = spell_digits(digits)
+    doubt = Doubt(DoubtKind.DIGITS_FAR_APART, readings=(text, read.text))
     confidence = min(read.confidence, MOST_CONFIDENCE)
     read = replace(read, marks=(), rival_marks=())  # they stand among other digits
-    return replace(read, text=_spell(digits), digits=digits, confidence=confidence, doubts=(doubt, *read.doubts))
+    return replace(read, text=text, digits=digits, confidence=confidence, doubts=(doubt, *read.doubts))
 
 
 def stand_apart(parts: Sequence[InkPart]) -> bool:
@@ -63,7 +62,3 @@ def _may_stand_apart(crop: FieldCrop, read: RawReading) -> bool:
     middles = [(box.x + box.w / 2, box.y + box.h / 2) for box in boxes]
     apart = all(math.dist(a, b) > LEAST_DISTANCE * tallest for a, b in pairwise(middles))
     return apart and 8 <= height < width
-
-
-def _spell(digits: Sequence[DigitReading]) -> str:
-    return "".join(str(d.digit) for d in digits)
