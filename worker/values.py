@@ -42,6 +42,30 @@ class Box(NamedTuple):
         return round(self.x), round(self.y), round(self.w), round(self.h)
 
 
+class Extent(NamedTuple):
+    """An upright rectangle by its sides, in pixels of the picture that it lies on; right and bottom are exclusive."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        """From side to side."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """From top to bottom."""
+        return self.bottom - self.top
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The x and y of its middle."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+
 A = TypeVar("A", bound="NDArray[np.generic]")
 
 

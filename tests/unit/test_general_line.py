@@ -8,10 +8,10 @@ import pytest
 
 from schemas.form_template import FieldSpec
 from worker.fields.line_reader.decoding import ALPHABET
-from worker.fields.line_reader.general_line import FILL, Extent, cut_extent, find_general_line
+from worker.fields.line_reader.general_line import FILL, cut_extent, find_general_line
 from worker.models.runtime import load_recognizers
 from worker.synthesis.fields import draw_field
-from worker.values import Box, FieldCrop
+from worker.values import Box, Extent, FieldCrop
 
 
 def _crop(grey: np.ndarray) -> FieldCrop:

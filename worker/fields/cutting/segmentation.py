@@ -59,6 +59,21 @@ class InkPart:
         """First column right of it."""
         return self.x + self.width
 
+    @property
+    def bottom(self) -> int:
+        """First row below it."""
+        return self.y + self.height
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Its rows and columns in the crop."""
+        return slice(self.y, self.bottom), slice(self.x, self.right)
+
+    def surrounds(self, other: InkPart) -> bool:
+        """Tell whether another piece lies within the box of this one, and touches none of its sides."""
+        across = self.x < other.x and other.right < self.right
+        return across and self.y < other.y and other.bottom < self.bottom
+
 
 def segment_field(crop: FieldCrop) -> list[DigitCrop]:
     """Cut a raw crop of a free field into digit candidates from left to right; none if there is no ink."""
@@ -111,7 +126,7 @@ def digit_height(parts: list[InkPart]) -> float:
 def join_parts(parts: list[InkPart]) -> InkPart:
     """Return one part that holds the ink of all."""
     x, y = min(p.x for p in parts), min(p.y for p in parts)
-    width, height = max(p.right for p in parts) - x, max(p.y + p.height for p in parts) - y
+    width, height = max(p.right for p in parts) - x, max(p.bottom for p in parts) - y
     mask = np.zeros((height, width), np.uint8)
     for p in parts:
         mask[p.y - y : p.y - y + p.height, p.x - x : p.right - x] |= p.mask

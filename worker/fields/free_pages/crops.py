@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
 from worker.fields.cutting.segmentation import InkPart, ink_parts
-from worker.fields.free_pages.glyphs import like_the_darkest, other_ink, place_of
+from worker.fields.free_pages.glyphs import like_the_darkest, other_ink
 from worker.fields.free_pages.sketch import Sketch
 from worker.fields.free_pages.wholeness import (
     Surroundings,
@@ -102,7 +102,7 @@ def _marks(sketch: Sketch, taken: Sequence[InkPart], loose: Sequence[InkPart]) -
     thick = _POINT * float(np.median([part.height for part in taken])) if taken else np.inf
 
     def stands_apart(part: InkPart) -> bool:
-        return min(part.width, part.height) >= thick or not (near[place_of(part, 0, 0)] & part.mask).any()
+        return min(part.width, part.height) >= thick or not (near[part.place] & part.mask).any()
 
     apart = [part for part in loose if stands_apart(part)]
     dark = set(like_the_darkest([*taken, *apart], sketch.grey, sketch.background))
@@ -127,7 +127,7 @@ def _points_on_rules(sketch: Sketch, taken: Sequence[InkPart]) -> list[InkPart]:
     thick = _POINT * float(np.median([part.height for part in taken]))
     strokes = np.asarray(cv2.dilate(sketch.bare, np.ones((3, 3), np.uint8)), np.uint8)
     pieces = [part for part in ink_parts(sketch.covered) if min(part.width, part.height) >= max(3.0, thick)]
-    return [part for part in pieces if not (strokes[place_of(part, 0, 0)] & part.mask).any()]
+    return [part for part in pieces if not (strokes[part.place] & part.mask).any()]
 
 
 def _small_beside(marks: Sequence[InkPart], number: Number) -> list[InkPart]:
@@ -163,7 +163,7 @@ def _number_field(page: Page, sketch: Sketch, number: Number, name: str, beside:
 
 def _directions(number: Number) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return unit vectors along a number and down its digits; two digits count as tilted if steep."""
-    boxes = np.array([g.box for g in number])
+    boxes = np.array([g.extent for g in number])
     x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
     slope = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 1 else 0.0
     angle = np.arctan(slope) if abs(slope) > (0.03 if len(number) > 2 else 0.35) else 0.0

@@ -53,19 +53,12 @@ def find_glyphs(grey: Grey, background: Grey, ink: Mask) -> list[Glyph]:
 
 def glyph_ink(sketch: Sketch, glyph: Glyph) -> NDArray[np.uint8]:
     """Return a glyph as white ink on black."""
-    left, top, right, bottom = (int(v) for v in glyph.box)
+    left, top, right, bottom = (int(v) for v in glyph.extent)
     window = np.zeros((bottom - top, right - left), np.uint8)
     for part in glyph.parts:
-        rows, columns = place_of(part, left, top)
-        window[rows, columns] |= part.mask
+        window[part.y - top : part.bottom - top, part.x - left : part.right - left] |= part.mask
     flat = divide_by_background(sketch.grey[top:bottom, left:right], sketch.background[top:bottom, left:right])
     return np.asarray((255 - flat) * window, np.uint8)
-
-
-def place_of(part: InkPart, left: int, top: int) -> tuple[slice, slice]:
-    """Return the rows and columns of a part in a window that begins at (left, top)."""
-    y, x = part.y - top, part.x - left
-    return slice(y, y + part.height), slice(x, x + part.width)
 
 
 def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:
@@ -79,16 +72,13 @@ def _is_written(part: InkPart, shape: tuple[int, ...]) -> bool:
 
 def _encloses(ring: InkPart, other: InkPart) -> bool:
     """Tell a ring, whole or broken, from a digit: other ink as high as a third of it lies inside of its box."""
-    if other is ring or 3 * other.height < ring.height:
-        return False
-    within = ring.x < other.x and other.right < ring.right
-    return within and ring.y < other.y and other.y + other.height < ring.y + ring.height
+    return 3 * other.height >= ring.height and ring.surrounds(other)
 
 
 def is_inside(part: InkPart, shape: tuple[int, ...]) -> bool:
     """Tell whether a part keeps away from the image's rim, which shadows, tables and hands reach over."""
     height, width = shape
-    return part.x > 1 and part.y > 1 and part.right < width - 1 and part.y + part.height < height - 1
+    return part.x > 1 and part.y > 1 and part.right < width - 1 and part.bottom < height - 1
 
 
 def is_thin(part: InkPart) -> bool:
@@ -110,10 +100,9 @@ def like_the_darkest(parts: list[InkPart], grey: Grey, background: Grey) -> list
         return []
     contrast = []
     for p in parts:
-        rows, columns = place_of(p, 0, 0)
         inside = p.mask > 0
-        paper = background[rows, columns][inside].astype(np.float32)
-        contrast.append(float(np.mean(1 - grey[rows, columns][inside] / np.maximum(paper, 1))))
+        paper = background[p.place][inside].astype(np.float32)
+        contrast.append(float(np.mean(1 - grey[p.place][inside] / np.maximum(paper, 1))))
     weights = np.array([p.height * p.mask.sum() ** 0.5 for p in parts])
     order = np.argsort(contrast)
     total = np.cumsum(weights[order])
@@ -128,7 +117,7 @@ def _with_marks(bodies: Sequence[InkPart], marks: Sequence[InkPart]) -> list[Gly
     is no stroke of the body under it.
     """
     x, y, right, bottom = (
-        np.array([(m.x, m.y, m.right, m.y + m.height) for m in marks], np.int64).reshape(-1, 4).swapaxes(0, 1)
+        np.array([(m.x, m.y, m.right, m.bottom) for m in marks], np.int64).reshape(-1, 4).swapaxes(0, 1)
     )
     at_feet = np.zeros(len(marks), bool)
     for body in bodies:
@@ -149,5 +138,5 @@ def other_ink(ink: Mask, own: list[InkPart]) -> Mask:
     """Return the ink that is not of these parts."""
     others = ink.copy()
     for part in own:
-        others[place_of(part, 0, 0)] &= 1 - part.mask
+        others[part.place] &= 1 - part.mask
     return others

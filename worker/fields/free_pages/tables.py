@@ -17,7 +17,7 @@ from worker.fields.locating.cell_ink import segment_cells
 from worker.fields.locating.cells import CellRow, are_stacked, find_cell_rows, goes_on, margin_px, straighten_row
 from worker.fields.locating.number_lines import Glyph, Number, group_numbers
 from worker.imaging.binarization import Mask
-from worker.values import Box, FieldCrop, Page, Recognizers
+from worker.values import Box, Extent, FieldCrop, Page, Recognizers
 
 _FEWEST_CELLS = 5
 """Cells in a row that make a page a form."""
@@ -94,8 +94,7 @@ def _cell_rows(page: Page, sketch: Sketch) -> Form:
 
 def _outside_of(rows: list[CellRow], glyphs: list[Glyph]) -> list[Glyph]:
     """Return the glyphs whose middles lie in no row of cells."""
-    middles = [((g.box[0] + g.box[2]) / 2, (g.box[1] + g.box[3]) / 2) for g in glyphs]
-    return [g for g, (x, y) in zip(glyphs, middles, strict=True) if not any(row.holds(x, y) for row in rows)]
+    return [glyph for glyph in glyphs if not any(row.holds(*glyph.extent.middle) for row in rows)]
 
 
 def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[tuple[FieldCrop, ...], list[Number]]:
@@ -123,9 +122,9 @@ def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[tupl
         place: pieces for place, pieces in _by_cell(rows, [Glyph((p,)) for p in loose]).items() if place not in cells
     }
     cut = [cells[place] for place in _by_cell(rows, [Glyph((p,)) for p in loose]) if place in cells]
-    cut += [number for number in cells.values() if any(_cells_at_rule(glyph.box, rows) for glyph in number)]
+    cut += [number for number in cells.values() if any(_cells_at_rule(glyph.extent, rows) for glyph in number)]
     strokes = [p for p in ink_parts(other_ink(sketch.bare, taken)) if p.width >= _OVER_A_RULE_PX]
-    cut += [cells[place] for stroke in strokes for place in _cells_at_rule(_box(stroke), rows) if place in cells]
+    cut += [cells[place] for stroke in strokes for place in _cells_at_rule(_extent_of(stroke), rows) if place in cells]
     cells |= broken
     labels = [cells.pop(place) for place in _printed_places(cells)]
     named = [(f"r{r}c{c}", cells[r, c]) for r, c in sorted(cells)]
@@ -135,7 +134,7 @@ def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[tupl
 
 def _printed_places(cells: Mapping[tuple[int, int], Number]) -> list[tuple[int, int]]:
     """Return the cells of columns whose ink is all so much lower than the other columns' digits that it is print."""
-    heights = {place: max(glyph.box[3] - glyph.box[1] for glyph in number) for place, number in cells.items()}
+    heights = {place: max(glyph.extent.height for glyph in number) for place, number in cells.items()}
     columns = {column for _, column in cells}
     found = []
     for column in columns:
@@ -146,16 +145,16 @@ def _printed_places(cells: Mapping[tuple[int, int], Number]) -> list[tuple[int, 
     return found
 
 
-def _cells_at_rule(box: tuple[float, float, float, float], rows: Sequence[CellRow]) -> list[tuple[int, int]]:
+def _cells_at_rule(ink: Extent, rows: Sequence[CellRow]) -> list[tuple[int, int]]:
     """Return the two cells beside the upright rule that ink stands against; what lies over the rule was cut off.
 
-    ``box`` is left, top, right and bottom; cells are a row and a column, both counted from 1.
+    Cells are a row and a column, both counted from 1.
     """
-    left, top, right, bottom = box
+    x, y = ink.middle
     for r, row in enumerate(rows, start=1):
-        if row.holds((left + right) / 2, (top + bottom) / 2):
+        if row.holds(x, y):
             along = (row.corners[1] - row.corners[0]) / row.width
-            ends = np.array([[left, (top + bottom) / 2], [right, (top + bottom) / 2]])
+            ends = np.array([[ink.left, y], [ink.right, y]])
             places = (ends - row.corners[0]) @ along / (row.width / row.count)
             off = np.abs(places - np.rint(places)) * row.width / row.count
             rule = int(np.rint(places[off.argmin()]))
@@ -163,15 +162,15 @@ def _cells_at_rule(box: tuple[float, float, float, float], rows: Sequence[CellRo
     return []
 
 
-def _box(part: InkPart) -> tuple[float, float, float, float]:
-    return part.x, part.y, part.right, part.y + part.height
+def _extent_of(part: InkPart) -> Extent:
+    return Extent(part.x, part.y, part.right, part.bottom)
 
 
 def _by_cell(rows: list[CellRow], glyphs: list[Glyph]) -> dict[tuple[int, int], Number]:
     """Return the glyphs of each cell of a table, by its row and column, both counted from 1, from left to right."""
     cells: dict[tuple[int, int], Number] = {}
-    for glyph in sorted(glyphs, key=lambda g: g.box[0]):
-        x, y = (glyph.box[0] + glyph.box[2]) / 2, (glyph.box[1] + glyph.box[3]) / 2
+    for glyph in sorted(glyphs, key=lambda g: g.extent.left):
+        x, y = glyph.extent.middle
         for r, row in enumerate(rows, start=1):
             if row.holds(x, y):
                 along = (np.array([x, y]) - row.corners[0]) @ (row.corners[1] - row.corners[0]) / row.width**2
@@ -194,9 +193,8 @@ def _are_square(rows: list[CellRow]) -> bool:
 
 def _hold_writing(rows: list[CellRow], sketch: Sketch) -> bool:
     """Tell whether cells hold most of a page's writing, or there is none."""
-    boxes = [glyph.box for glyph in find_glyphs(sketch.grey, sketch.background, sketch.bare)]
-    middles = [((x + x2) / 2, (y + y2) / 2) for x, y, x2, y2 in boxes]
-    return 2 * sum(any(row.holds(x, y) for row in rows) for x, y in middles) >= len(boxes)
+    middles = [glyph.extent.middle for glyph in find_glyphs(sketch.grey, sketch.background, sketch.bare)]
+    return 2 * sum(any(row.holds(x, y) for row in rows) for x, y in middles) >= len(middles)
 
 
 def _likeness(rows: Sequence[FieldCrop], recognizers: Recognizers) -> float:

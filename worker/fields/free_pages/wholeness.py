@@ -53,9 +53,9 @@ FEWEST_GAPS = 3
 
 def box_of(number: Number) -> Box:
     """Return the upright box around a number."""
-    left, top = (min(g.box[k] for g in number) for k in (0, 1))
-    right, bottom = (max(g.box[k] for g in number) for k in (2, 3))
-    return Box(left, top, right - left, bottom - top)
+    extents = [glyph.extent for glyph in number]
+    left, top = min(e.left for e in extents), min(e.top for e in extents)
+    return Box(left, top, max(e.right for e in extents) - left, max(e.bottom for e in extents) - top)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +100,7 @@ def find_pieces_of_digits(numbers: Sequence[Number]) -> list[Number]:
     glyphs = [glyph for number in numbers for glyph in number]
     if not glyphs:
         return []
-    left, top, right, bottom = np.array([glyph.box for glyph in glyphs]).T
+    left, top, right, bottom = np.array([glyph.extent for glyph in glyphs]).T
     height, usual = bottom - top, float(np.median(bottom - top))
     lower = np.minimum(height[:, None], height)
     over = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
@@ -156,7 +156,7 @@ def lies_beside(part: InkPart, box: Box) -> bool:
     if part.x >= x + w + BESIDE * h or part.right <= x - BESIDE * h:
         return False
     level = part.y + part.height / 2
-    shared = min(y + h, part.y + part.height) - max(y, part.y)
+    shared = min(y + h, part.bottom) - max(y, part.y)
     beside = max(part.width, part.height) >= LEAST_MARK * h and (y - 0.1 * h < level < y + 1.2 * h or shared > 0.5 * h)
     return beside and _has_ink_near(part, box)
 

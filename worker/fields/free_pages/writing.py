@@ -153,8 +153,8 @@ def _split_at_columns(rows: list[list[Number]], sketch: Sketch) -> tuple[list[li
 def _split(number: Number, uprights: list[Rule]) -> list[Number]:
     parts = [number[:1]]
     for a, b in pairwise(number):
-        left, right = ((g.box[0] + g.box[2]) / 2 for g in (a, b))
-        y = (a.box[1] + a.box[3] + b.box[1] + b.box[3]) / 4
+        (left, left_y), (right, right_y) = a.extent.middle, b.extent.middle
+        y = (left_y + right_y) / 2
         if any(rule.start <= y <= rule.end and left < rule.across(y) < right for rule in uprights):
             parts.append([b])
         else:
@@ -199,9 +199,9 @@ def _struck(sketch: Sketch, taken: list[InkPart], pieces: list[InkPart], usual: 
 
 def _is_cut_through(part: InkPart, pieces: list[InkPart], usual: float) -> bool:
     """Tell whether pieces of a part lie above and below each other, as halves of digits do."""
-    bottom = part.y + part.height
-    own = [p for p in pieces if part.x <= p.x and p.right <= part.right and part.y <= p.y and p.y + p.height <= bottom]
-    return bool(own) and max(p.y + p.height for p in own) - min(p.y for p in own) >= _AS_HIGH * usual
+    within = (p for p in pieces if part.x <= p.x and p.right <= part.right)
+    own = [p for p in within if part.y <= p.y and p.bottom <= part.bottom]
+    return bool(own) and max(p.bottom for p in own) - min(p.y for p in own) >= _AS_HIGH * usual
 
 
 def _upright_lines(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
@@ -217,11 +217,11 @@ def _upright_lines(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
 def _rings_around_nothing(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
     """Return what was taken out as rings and stands around no glyph: joined digits can be as round as a ring."""
     around = np.asarray(cv2.dilate(sketch.rings, np.ones((3, 3), np.uint8)), np.uint8)
-    middles = [((g.box[0] + g.box[2]) / 2, (g.box[1] + g.box[3]) / 2) for g in glyphs]
+    middles = [glyph.extent.middle for glyph in glyphs]
     return [
         [Glyph((ring,))]
         for ring in ink_parts(around)
-        if not any(ring.x < x < ring.right and ring.y < y < ring.y + ring.height for x, y in middles)
+        if not any(ring.x < x < ring.right and ring.y < y < ring.bottom for x, y in middles)
     ]
 
 

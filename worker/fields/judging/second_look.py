@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from worker.fields.judging.printed_digits import number_cells
 from worker.fields.line_reader.decoding import merge_marks, spell_greedily
-from worker.fields.line_reader.general_line import Extent, cut_extent
-from worker.values import FieldCrop, Recognizers
+from worker.fields.line_reader.general_line import cut_extent
+from worker.values import Extent, FieldCrop, Recognizers
 
 RIM = 0.12
 """Share of a crop's height that is left out above and below in one of the two looks: frames and rules lie there."""

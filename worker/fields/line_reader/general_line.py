@@ -6,15 +6,13 @@ errors differ from those of the line reader, which sees flattened ink. Training 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.fields.cutting.cleaning import clean_field
 from worker.fields.line_reader.normalization import EMPTY_LEFT, LINE_HEIGHT, Line, normalize_line
-from worker.values import FieldCrop, Grey
+from worker.values import Extent, FieldCrop, Grey
 
 GENERAL_HEIGHT = 48
 GENERAL_STRIDE = 8
@@ -23,15 +21,6 @@ LEAST_GENERAL_WIDTH = 160
 """Narrower lines are filled up with middle grey, which means nothing to it (docs/lab-notebook/general-reader.md)."""
 MOST_GENERAL_WIDTH = 1200
 FILL = 128
-
-
-class Extent(NamedTuple):
-    """A rectangle of a crop, in its pixels."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
 
 
 def find_general_line(crop: FieldCrop) -> NDArray[np.uint8]:
@@ -62,7 +51,7 @@ def line_extent(line: Line, shape: tuple[int, ...], *, left: float = 0.0, top: f
 def cut_extent(grey: Grey, extent: Extent) -> NDArray[np.uint8]:
     """Return the grey of an extent at ``GENERAL_HEIGHT`` rows, (48, W) uint8; an empty one is all middle grey."""
     left, top, right, bottom = extent
-    if right - left < 2 or bottom - top < 2:
+    if extent.width < 2 or extent.height < 2:
         return np.full((GENERAL_HEIGHT, LEAST_GENERAL_WIDTH), FILL, np.uint8)
     scale = GENERAL_HEIGHT / (bottom - top)
     columns = round(min((right - left) * scale, MOST_GENERAL_WIDTH))

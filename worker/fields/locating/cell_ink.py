@@ -295,7 +295,7 @@ def _digit_of(parts: list[InkPart], middle: float, usual: float, least: float) -
 
 
 def _is_stroke_beside(part: InkPart, main: InkPart) -> bool:
-    below = part.y + part.height / 2 - (main.y + main.height)
-    above = main.y - (part.y + part.height)
+    below = part.y + part.height / 2 - main.bottom
+    above = main.y - part.bottom
     aside = max(part.x - main.right, main.x - part.right)
     return below < 0 and above < 0.25 * main.height and aside < 0.12 * main.height

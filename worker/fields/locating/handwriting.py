@@ -29,7 +29,7 @@ def without_print(strangeness: Strangeness) -> list[Glyph]:
 
     Letters that look like digits (l, o, S) are print like their neighbours, whatever they look like.
     """
-    heights = {glyph: glyph.box[3] - glyph.box[1] for glyph in strangeness}
+    heights = {glyph: glyph.extent.height for glyph in strangeness}
     letters = [heights[glyph] for glyph, strange in strangeness.items() if strange > STRANGE]
     if len(letters) < max(_FEWEST_LETTERS, _LETTER_SHARE * len(strangeness)):
         return list(strangeness)
@@ -44,5 +44,5 @@ def looks_written(number: Number, strangeness: Strangeness) -> bool:
 
 def may_be_number(number: Number) -> bool:
     """Tell whether strange ink may be digits that touch or are joined by a line: it is broad, or not alone."""
-    left, top, right, bottom = number[0].box
-    return len(number) > 1 or right - left > _BROAD * (bottom - top)
+    first = number[0].extent
+    return len(number) > 1 or first.width > _BROAD * first.height

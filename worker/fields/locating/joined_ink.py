@@ -43,7 +43,7 @@ def take_out_underlines(ink: Mask, *, smallest: float, hidden: int) -> Mask:
         rules = [rule for rule in rules if rule.across(part.width / 2) > LOWER_PART * part.height]
         if rules:
             kept = remove_rules(np.asarray(255 - 255 * mask, np.uint8), mask, rules, longest_hidden=hidden)[1]
-            found[part.y : part.y + part.height, part.x : part.right] &= ~mask | kept
+            found[part.place] &= ~mask | kept
     return found
 
 
@@ -55,16 +55,14 @@ def take_out_rings(ink: Mask, *, smallest: float) -> Mask:
         hollow = ring.mask.sum() < MOST_RING_INK * ring.width * ring.height
         within = [other for other in parts if _lies_within(other, ring)] if hollow else []
         if within:
-            found[ring.y : ring.y + ring.height, ring.x : ring.right] &= 1 - _line_around(ring, within)
+            found[ring.place] &= 1 - _line_around(ring, within)
     return found
 
 
 def _lies_within(other: InkPart, ring: InkPart) -> bool:
     """Tell whether a part lies in the box of another and fills a good part of it, whichever way the page is turned."""
-    if other is ring or max(other.width, other.height) < 0.3 * min(ring.width, ring.height):
-        return False
-    within = ring.x < other.x and other.right < ring.right
-    return within and ring.y < other.y and other.y + other.height < ring.y + ring.height
+    fills_it = max(other.width, other.height) >= 0.3 * min(ring.width, ring.height)
+    return fills_it and ring.surrounds(other)
 
 
 def _line_around(ring: InkPart, within: list[InkPart]) -> Mask:

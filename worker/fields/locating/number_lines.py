@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.fields.cutting.segmentation import InkPart
+from worker.values import Extent
 
 _WIDEST_GAP = 3.0
 """Digits further apart than this many heights do not belong to one number."""
@@ -25,17 +26,17 @@ _USUAL_GAP = 0.12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glyph:
-    """Ink that may be a digit: its strokes, the main one first; ``box`` has its left, top, right, bottom in pixels."""
+    """Ink that may be a digit: its strokes, the main one first, and the extent of them all."""
 
     parts: tuple[InkPart, ...]
-    box: tuple[float, float, float, float] = field(init=False)
+    extent: Extent = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find the box once: a page of print asks thousands of glyphs for theirs, thousands of times each."""
+        """Find the extent once: a page of print asks thousands of glyphs for theirs, thousands of times each."""
         left, top = (min(getattr(part, side) for part in self.parts) for side in ("x", "y"))
         right = max(part.right for part in self.parts)
-        bottom = max(part.y + part.height for part in self.parts)
-        object.__setattr__(self, "box", (float(left), float(top), float(right), float(bottom)))
+        bottom = max(part.bottom for part in self.parts)
+        object.__setattr__(self, "extent", Extent(float(left), float(top), float(right), float(bottom)))
 
 
 Number = list[Glyph]
@@ -46,7 +47,7 @@ def group_numbers(glyphs: list[Glyph]) -> list[list[Number]]:
     """Group glyphs into rows of numbers: rows from top to bottom, numbers and glyphs from left to right."""
     if not glyphs:
         return []
-    boxes = np.array([g.box for g in glyphs])
+    boxes = np.array([g.extent for g in glyphs])
     chains = _chains(boxes)
     gaps = [boxes[b, 0] - boxes[a, 2] for chain in chains for a, b in pairwise(chain)]
     usual = float(np.percentile(gaps, 50, method="lower") / np.median(boxes[:, 3] - boxes[:, 1])) if gaps else np.inf
@@ -87,7 +88,7 @@ def _neighbour_cost(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def gaps_of(number: Number) -> NDArray[np.float64]:
     """Return the gaps between a number's glyphs, in heights of its glyphs; (n - 1,), none below 0."""
-    boxes = np.array([glyph.box for glyph in number])
+    boxes = np.array([glyph.extent for glyph in number])
     height = float(np.median(boxes[:, 3] - boxes[:, 1]))
     return np.asarray(np.maximum(boxes[1:, 0] - boxes[:-1, 2], 0.0) / height, np.float64)
 

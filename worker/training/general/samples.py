@@ -14,7 +14,6 @@ from worker.fields.line_reader.general_line import (
     GENERAL_HEIGHT,
     GENERAL_STRIDE,
     LEAST_GENERAL_WIDTH,
-    Extent,
     cut_extent,
     line_extent,
 )
@@ -26,6 +25,7 @@ from worker.synthesis.pens import draw_written_number
 from worker.training.fields.glyphs import load_shape_bank
 from worker.training.fields.samples import STRUCK_SHARE, Drawer, LineSample, draw_text
 from worker.training.general.pens import PenBank, load_pen_bank
+from worker.values import Extent
 
 BLANK_SHARE, CELLS_SHARE, WRITTEN_SHARE = 0.06, 0.12, 0.25
 """Shares of empty fields, of rows of cells, and whole numbers of real pens; the rest is the generator's fields."""
