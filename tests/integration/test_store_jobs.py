@@ -250,11 +250,11 @@ def test_a_mended_message_takes_the_place_of_the_refused_one(engine: Engine) -> 
     for reason in ("template: unknown", "colour: no such key"):
         ticket = registering.record_invalid_job(engine, reason, reason, job_id=own, reference="order 7")
         record = jobs.get_job(engine, ticket.id)
-        assert record is not None and record.was_refused
+        assert record is not None and (record.state, record.sha256) == (JobState.FAILED, None)
         assert (record.id, record.reference, record.error_reason) == (own, "order 7", reason)
     register(engine, job_id=own)
     record = jobs.get_job(engine, own)
-    assert record is not None and not record.was_refused
+    assert record is not None and record.sha256 is not None
     assert (record.state, record.error_reason, record.raw_message) == (JobState.QUEUED, None, None)
     assert registering.record_invalid_job(engine, "bad", "bad", job_id=own).id != own
     assert count(engine, JobRow) == 2

@@ -22,7 +22,7 @@ from worker.fields.line_reader.decoding import (
     prefer_days,
     resolve_slashes,
 )
-from worker.fields.line_reader.forward import MOST_TOGETHER, held_of_lines, string_log_probabilities
+from worker.fields.line_reader.forward import MOST_TOGETHER, held_of_lines
 
 BLANK_CLASS = len(ALPHABET)
 
@@ -34,6 +34,11 @@ def columns(path: str, sure: float = 0.9) -> np.ndarray:
     for row, sign in zip(table, path, strict=True):
         row[BLANK_CLASS if sign == "_" else ALPHABET.index(sign)] = sure
     return np.log(table).astype(np.float32)
+
+
+def _held(merged: np.ndarray, strings: list[str]) -> np.ndarray:
+    """Return what the readers of one line hold of strings of digits, (U, R)."""
+    return held_of_lines([(merged, strings)])[0]
 
 
 def collapse(path: tuple[int, ...]) -> str:
@@ -157,7 +162,7 @@ def test_the_probability_of_a_string_is_that_of_all_its_paths(length: int) -> No
         if spelled in strings:
             rows = np.arange(len(path))
             expected[strings.index(spelled)] += table[:, rows, path].prod(axis=1)
-    found = np.exp(string_log_probabilities(np.log(table[:, : min(length, 3)]), strings))
+    found = np.exp(_held(np.log(table[:, : min(length, 3)]), strings))
     assert found == pytest.approx(expected, abs=1e-6)
 
 
@@ -173,12 +178,12 @@ def test_lines_side_by_side_hold_what_each_holds_alone_to_the_last_bit(
         strings = ["", *(str(rng.integers(1, 10**6)) for _ in range(count - 1))]
         lines.append((np.log(shares + np.float32(1e-9)), strings))
     for together, (merged, strings) in zip(held_of_lines(lines), lines, strict=True):
-        assert together.tobytes() == string_log_probabilities(merged, strings).tobytes()
+        assert together.tobytes() == _held(merged, strings).tobytes()
 
 
 def test_surely_blank_columns_between_digits_change_nothing() -> None:
     near, far = columns("_1_2_", sure=1 - 1e-6), columns("___1_______2___", sure=1 - 1e-6)
-    of_near, of_far = (string_log_probabilities(merge_marks(line)[None], ["12", "1"])[0, 0] for line in (near, far))
+    of_near, of_far = (_held(merge_marks(line)[None], ["12", "1"])[0, 0] for line in (near, far))
     assert of_near == pytest.approx(of_far, abs=1e-4)
 
 

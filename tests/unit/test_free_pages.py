@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.fields.free_pages.writing import find_free_fields, find_free_writing
+from worker.fields.free_pages.writing import find_free_writing
 from worker.output.drawing import COLOURS, draw_reading
 from worker.synthesis.allographs import ALLOGRAPHS
 from worker.synthesis.glyphs import shape_from_strokes
@@ -22,12 +22,12 @@ def sheet(lines: dict[tuple[int, int], str], *, tone: int = 225) -> Grey:
 
 
 def names(grey: Grey) -> list[str]:
-    return [crop.spec.name for crop in find_free_fields(Page("s", 0, grey))]
+    return [crop.spec.name for crop in find_free_writing(Page("s", 0, grey)).fields]
 
 
 def test_numbers_come_in_reading_order_grouped_by_line_and_gap() -> None:
     grey = sheet({(460, 160): "907", (80, 150): "123", (90, 330): "45678"})
-    crops = find_free_fields(Page("s", 0, grey))
+    crops = find_free_writing(Page("s", 0, grey)).fields
     assert [c.spec.name for c in crops] == ["line1_1", "line1_2", "line2_1"]
     assert [round(c.box_px.x / 10) for c in crops] == pytest.approx([9, 46, 9], abs=1)
 
@@ -53,7 +53,7 @@ def test_squared_paper_is_no_form(pitch: int) -> None:
     for along in range(20, 800, pitch):
         cv2.line(grey, (along, 0), (along - 4, 599), 120, 1)
         cv2.line(grey, (0, along), (799, along + 5), 120, 1)
-    crops = find_free_fields(Page("s", 0, grey))
+    crops = find_free_writing(Page("s", 0, grey)).fields
     assert [(crop.spec.name, crop.spec.layout) for crop in crops] == [
         ("line1_1", "free"),
         ("line2_1", "free"),
@@ -67,7 +67,7 @@ def test_a_table_gives_a_number_for_each_cell_with_its_row_and_column() -> None:
         cv2.line(grey, (4 + 99 * k, 10), (4 + 99 * k, 490), 60, 2)
     for row in range(7):
         cv2.line(grey, (4, 10 + 80 * row), (796, 10 + 80 * row), 60, 2)
-    crops = find_free_fields(Page("s", 0, grey))
+    crops = find_free_writing(Page("s", 0, grey)).fields
     assert [crop.spec.name for crop in crops] == [f"r{r}c{c}" for r in range(1, 7) for c in (1, 3, 5, 7)]
     assert {crop.spec.layout for crop in crops} == {"free"}
 
@@ -80,7 +80,7 @@ def test_a_digit_that_lies_over_a_rule_of_a_table_sends_both_cells_to_a_person()
         cv2.line(grey, (4 + 99 * k, 10), (4 + 99 * k, 490), 60, 2)
     for row in range(7):
         cv2.line(grey, (4, 10 + 80 * row), (796, 10 + 80 * row), 60, 2)
-    incomplete = [crop.spec.name for crop in find_free_fields(Page("s", 0, grey)) if not crop.complete]
+    incomplete = [crop.spec.name for crop in find_free_writing(Page("s", 0, grey)).fields if not crop.complete]
     assert "r1c1" in incomplete
     assert set(incomplete) <= {"r1c1", "r1c2"}
 
@@ -121,7 +121,7 @@ def test_a_rule_between_columns_parts_their_numbers_and_none_is_sure(columns: li
     grey = sheet({(190, 150): "46", (275, 150): "9", (190, 300): "83", (275, 300): "71", (560, 300): "502"})
     for x in columns:
         cv2.line(grey, (x, 60), (x, 400), 90, 2)
-    crops = find_free_fields(Page("s", 0, grey))
+    crops = find_free_writing(Page("s", 0, grey)).fields
     widths = [round(crop.box_px.w / 10) for crop in crops]
     assert [crop.complete for crop in crops] == [False, False, False, False, True]
     assert max(widths[:4]) < 8
@@ -129,14 +129,14 @@ def test_a_rule_between_columns_parts_their_numbers_and_none_is_sure(columns: li
 
 def test_a_number_that_goes_on_past_the_rim_is_not_complete() -> None:
     grey = sheet({(650, 150): "4567", (90, 330): "802"})
-    assert [crop.complete for crop in find_free_fields(Page("s", 0, grey[:, :757]))] == [False, True]
+    assert [crop.complete for crop in find_free_writing(Page("s", 0, grey[:, :757])).fields] == [False, True]
 
 
 def test_underlined_and_ringed_numbers_are_cut_without_their_lines() -> None:
     grey = sheet({(90, 150): "4567", (90, 330): "803", (500, 330): "12"})
     cv2.line(grey, (80, 156), (270, 158), 40, 3)
     cv2.ellipse(grey, (545, 310), (90, 60), 0, 0, 360, 40, 3)
-    crops = find_free_fields(Page("s", 0, grey))
+    crops = find_free_writing(Page("s", 0, grey)).fields
     assert [crop.spec.name for crop in crops] == ["line1_1", "line2_1", "line2_2"]
     assert [round(crop.box_px.w / 10) for crop in crops] == pytest.approx([14, 11, 7], abs=2)
     assert all(crop.complete for crop in crops)
@@ -148,7 +148,7 @@ def test_a_ring_around_one_digit_is_no_zero_that_is_sure(joined: bool, thickness
     cv2.ellipse(grey, (341, 308), (34, 40), 0, 0, 360, 40, thickness)
     if joined:
         cv2.line(grey, (341, 325), (341, 348), 40, 3)
-    first, second = find_free_fields(Page("s", 0, grey))
+    first, second = find_free_writing(Page("s", 0, grey)).fields
     assert first.complete
     assert second.complete is (not joined)
     assert (second.box_px.w < 50) is (not joined)
@@ -158,7 +158,7 @@ def test_a_ring_around_one_digit_is_no_zero_that_is_sure(joined: bool, thickness
 def test_ink_that_continues_a_number_comes_with_it_and_is_never_passed_over(at: tuple[int, int]) -> None:
     grey = sheet({(90, 150): "456"})
     cv2.rectangle(grey, at, (at[0] + 22, at[1] + 24), 40, -1)  # too low for a digit beside these
-    (crop,) = find_free_fields(Page("s", 0, grey))
+    (crop,) = find_free_writing(Page("s", 0, grey)).fields
     assert not crop.complete
     assert crop.box_px.w > 125
 
@@ -169,7 +169,7 @@ def test_squared_paper_as_black_as_ink_gives_up_its_numbers_and_none_is_complete
     for along in range(20, 800, pitch):
         cv2.line(grey, (along, 0), (along, 599), 0, 1)
         cv2.line(grey, (0, along), (799, along), 0, 1)
-    crops = find_free_fields(Page("s", 0, grey))
+    crops = find_free_writing(Page("s", 0, grey)).fields
     assert [crop.spec.name for crop in crops] == ["line1_1", "line2_1"]
     assert not any(crop.complete for crop in crops)
 
@@ -178,7 +178,7 @@ def test_a_rule_between_digits_that_stand_on_it_goes() -> None:
     grey = sheet({(90, 330): "2 2 2 2"})
     for y in (150, 240, 329, 420, 510):
         cv2.line(grey, (0, y), (799, y), 120, 2)
-    (crop,) = find_free_fields(Page("s", 0, grey))
+    (crop,) = find_free_writing(Page("s", 0, grey)).fields
     assert crop.box_px.w < 400
 
 
@@ -187,7 +187,7 @@ def test_a_digit_of_a_broad_pen_is_no_blob_and_a_blot_is() -> None:
     ink = draw_ink(np.random.default_rng(0), six, (600, 800), Pen(0.25), 46.0)
     grey = np.where(ink > 127, np.uint8(40), sheet({(90, 330): "41"}))
     cv2.circle(grey, (600, 310), 24, 40, -1)
-    (crop,) = find_free_fields(Page("s", 0, grey))
+    (crop,) = find_free_writing(Page("s", 0, grey)).fields
     assert crop.box_px.x + crop.box_px.w == pytest.approx(214, abs=6)
 
 
@@ -197,9 +197,9 @@ def test_a_dash_between_two_numbers_parts_none_that_is_complete(ruled: bool) -> 
     grey = sheet({(90, 330): "4567", (350, 330): "890"})
     for y in range(78, 600, 130 if ruled else 1000):
         cv2.line(grey, (0, y), (799, y), 130 if ruled else 225, 2)
-    assert all(crop.complete for crop in find_free_fields(Page("s", 0, grey)))
+    assert all(crop.complete for crop in find_free_writing(Page("s", 0, grey)).fields)
     cv2.line(grey, (268, 310), (310, 310), 40, 4)
-    crops = find_free_fields(Page("s", 0, grey))
+    crops = find_free_writing(Page("s", 0, grey)).fields
     assert [crop.spec.name for crop in crops] == ["line1_1", "line1_2"]
     assert not any(crop.complete for crop in crops)
 
@@ -209,7 +209,7 @@ def test_a_point_between_digits_on_ruled_paper_is_cut_with_its_number() -> None:
     for y in range(78, 600, 130):
         cv2.line(grey, (0, y), (799, y), 130, 2)
     cv2.circle(grey, (178, 326), 5, 40, -1)
-    (crop,) = find_free_fields(Page("s", 0, grey))
+    (crop,) = find_free_writing(Page("s", 0, grey)).fields
     x, y = (np.linalg.inv(crop.page_from_crop) @ (178, 326, 1))[:2]
     assert crop.grey[round(y), round(x)] < 120
 
@@ -218,7 +218,7 @@ def test_a_tilted_number_is_cut_upright() -> None:
     grey = sheet({(200, 300): "12345"})
     turn = cv2.getRotationMatrix2D((400, 300), 12, 1)
     tilted = np.asarray(cv2.warpAffine(grey, turn, (800, 600), borderValue=225), np.uint8)
-    (crop,) = find_free_fields(Page("s", 0, tilted))
+    (crop,) = find_free_writing(Page("s", 0, tilted)).fields
     assert crop.grey.shape[1] > 2.5 * crop.grey.shape[0]
     slope = np.rad2deg(np.arctan2(crop.page_from_crop[1, 0], crop.page_from_crop[0, 0]))
     assert slope == pytest.approx(-12, abs=2.5)
@@ -228,7 +228,7 @@ def test_a_printed_row_of_cells_makes_the_page_a_form() -> None:
     grey = sheet({(80, 150): "999"})
     for k in range(7):
         cv2.rectangle(grey, (100 + 60 * k, 300), (160 + 60 * k, 370), 40, 2)
-    (crop,) = find_free_fields(Page("s", 0, grey))
+    (crop,) = find_free_writing(Page("s", 0, grey)).fields
     assert (crop.spec.layout, crop.spec.cells) == ("cells", 7)
 
 

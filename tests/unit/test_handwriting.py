@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worker.fields.cutting.segmentation import InkPart
-from worker.fields.free_pages.writing import find_free_fields
+from worker.fields.free_pages.writing import find_free_writing
 from worker.fields.locating.handwriting import looks_written, may_be_number, without_print
 from worker.fields.locating.number_lines import Glyph
 from worker.models.runtime import load_recognizers
@@ -35,15 +35,15 @@ def printed_page() -> Grey:
 
 
 def test_a_page_of_print_holds_no_numbers(recognizers: Recognizers) -> None:
-    assert find_free_fields(Page("s", 0, printed_page())) != []
-    assert find_free_fields(Page("s", 0, printed_page()), recognizers) == []
+    assert find_free_writing(Page("s", 0, printed_page())).fields
+    assert find_free_writing(Page("s", 0, printed_page()), recognizers).fields == ()
 
 
 def test_handwriting_alone_is_all_kept(recognizers: Recognizers) -> None:
     rng = np.random.default_rng(11)
     page = Page("s", 0, draw_free_page(rng, [["40718", "223"], ["95060"]], draw_writer(rng)))
-    crops = find_free_fields(page, recognizers)
-    assert [c.spec.name for c in crops] == [c.spec.name for c in find_free_fields(page)]
+    crops = find_free_writing(page, recognizers).fields
+    assert [c.spec.name for c in crops] == [c.spec.name for c in find_free_writing(page).fields]
     assert len(crops) == 3
 
 

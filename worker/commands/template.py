@@ -40,6 +40,8 @@ def _checked_name(_context: click.Context, _option: click.Parameter, name: str |
 
 
 _DPI = click.FloatRange(50, 2400)
+FEW_NAMES = 5
+"""So many names of fields a line tells."""
 
 
 def _checked_dpi(_context: click.Context, _option: click.Parameter, dpi: float | None) -> float | None:
@@ -201,8 +203,9 @@ def _name_from(file: Path) -> str:
     return f"{name}-form" if name in FORMLESS else name
 
 
-def _first_few(names: list[str], few: int = 5) -> str:
-    return ", ".join(names[:few]) + (f" and {len(names) - few} more" if len(names) > few else "")
+def _first_few(names: list[str]) -> str:
+    shown = ", ".join(names[:FEW_NAMES])
+    return f"{shown} and {len(names) - FEW_NAMES} more" if len(names) > FEW_NAMES else shown
 
 
 def _choose_target(file: Path, out: Path | None, name: str | None) -> tuple[Path, str]:

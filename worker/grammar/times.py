@@ -42,7 +42,7 @@ def may_be_day(digits: str, order: DateOrder | None) -> bool:
     return any(parse_date(digits, form) is not None for form in (*forms, "YYYYMMDD"))
 
 
-def parse_written_date(written: str, order: DateOrder, *, year_digits: tuple[int, ...] = (2, 4)) -> dt.date | Misfit:
+def parse_written_date(written: str, order: DateOrder, *, year_digits: tuple[int, ...]) -> dt.date | Misfit:
     """Return the date that figures spell in an order of day, month and year; words are for a person to read.
 
     ``year_digits`` are the numbers of figures that a year may have. A year of four that leads is taken for one
@@ -61,7 +61,7 @@ def parse_written_date(written: str, order: DateOrder, *, year_digits: tuple[int
     return no_value("no date in figures can be told")
 
 
-def miss_every_order(written: str, *, year_digits: tuple[int, ...] = (2, 4)) -> Misfit | None:
+def miss_every_order(written: str, *, year_digits: tuple[int, ...]) -> Misfit | None:
     """Return why figures are no date in any order of day, month and year; None if they may be one."""
     found = [parse_written_date(written, order, year_digits=year_digits) for order in ORDERS]
     misfits = [misfit for misfit in found if isinstance(misfit, Misfit)]

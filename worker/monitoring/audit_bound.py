@@ -2,7 +2,7 @@
 
 Every audited field is a bet against the claim that at least a share ``m`` of the accepted fields is wrong: a right one
 wins a little, a wrong one loses. If the claim is true the capital is a supermartingale, and by Ville's inequality it
-ever reaches ``1 / alpha`` with a probability of ``alpha`` at most. The bound is the least ``m`` that the capital has
+ever reaches ``1 / ALPHA`` with a probability of ``ALPHA`` at most. The bound is the least ``m`` that the capital has
 refuted: an upper confidence sequence by betting (Waudby-Smith and Ramdas, "Estimating means of bounded random variables
 by betting", Journal of the Royal Statistical Society B 86 (2024), 1-27). The bets are their diversified Kelly ones:
 the capital is spread over fixed fractions, so that it depends on two counts and on no history.
@@ -23,16 +23,16 @@ _WEIGHTS = (*[(1 - _SHARE_OF_ALL_IN) / 20] * 20, _SHARE_OF_ALL_IN)
 _HALVINGS = 50
 
 
-def bound_rate(audited: int, wrong: int, *, alpha: float = ALPHA) -> float:
+def bound_rate(audited: int, wrong: int) -> float:
     """Return the upper bound of the substitution rate, in [0, 1], after ``wrong`` of ``audited`` fields were wrong.
 
-    It holds at all times together with a probability of ``1 - alpha``, if an accepted field is wrong with the same
+    It holds at all times together with a probability of ``1 - ALPHA``, if an accepted field is wrong with the same
     probability whatever came before, and fields are drawn for the audit by chance.
     """
     low, high = wrong / audited if audited else 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if log_capital(audited, wrong, middle) >= math.log(1 / alpha):
+        if log_capital(audited, wrong, middle) >= math.log(1 / ALPHA):
             high = middle
         else:
             low = middle

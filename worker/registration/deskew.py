@@ -15,6 +15,8 @@ WORKING_SIDE_PX = 1000
 """Longer side of the reduced picture: 3.4 px a millimetre on A4, where a rule is a pixel wide."""
 MOST_POINTS = 40_000
 """Pixels of ink that are projected; of more, every n-th is, so that the time has a bound."""
+MOST_SKEW_DEG = 10.0
+"""Skew that is looked for, to either side."""
 STEPS_DEG = (1.0, 0.2, 0.05)
 """Steps between the angles that are tried, each time around the best before. 0.05 degrees are 0.26 mm along A4."""
 SHORTEST_RULE = 0.025
@@ -28,8 +30,8 @@ LEAST_SLOPE = 0.003
 """Rules that stray less than this from level come from a scanner; only their skew is corrected."""
 
 
-def estimate_skew(grey: Grey, *, limit_deg: float = 10.0) -> float:
-    """Return by how many degrees the lines of a page fall to the right, within ``limit_deg`` of level.
+def estimate_skew(grey: Grey) -> float:
+    """Return by how many degrees the lines of a page fall to the right, within ``MOST_SKEW_DEG`` of level.
 
     Ink is projected along every angle. The profile is sharpest along the angle of the lines (Postl, "Detection of
     linear oblique structures and skew scan in digitized documents", 1986). A page without ink gives 0.
@@ -41,9 +43,9 @@ def estimate_skew(grey: Grey, *, limit_deg: float = 10.0) -> float:
         return 0.0
     thin = max(1, len(x) // MOST_POINTS)
     points = np.stack([x[::thin], y[::thin]], 1).astype(np.float64)
-    angle, reach = 0.0, limit_deg
+    angle, reach = 0.0, MOST_SKEW_DEG
     for step in STEPS_DEG:
-        angles = np.clip(np.arange(angle - reach, angle + reach + step / 2, step), -limit_deg, limit_deg)
+        angles = np.clip(np.arange(angle - reach, angle + reach + step / 2, step), -MOST_SKEW_DEG, MOST_SKEW_DEG)
         angle = float(angles[np.argmax([_sharpness(points, a) for a in angles])])
         reach = step
     return angle

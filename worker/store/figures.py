@@ -11,10 +11,10 @@ LATEST = 10_000
 """Fields whose outcome is counted: enough for a share to the nearest percent, few enough for every scrape."""
 
 
-def count_latest_fields(engine: Engine, latest: int = LATEST) -> dict[str, int]:
+def count_latest_fields(engine: Engine) -> dict[str, int]:
     """Count the latest fields by their status: ``accepted``, ``review`` or ``blank``; fields of text count nowhere."""
     read = select(FieldRow.status).where(FieldRow.status != "not_read")
-    newest = read.order_by(FieldRow.id.desc()).limit(latest).subquery()
+    newest = read.order_by(FieldRow.id.desc()).limit(LATEST).subquery()
     with reading(engine) as connection:
         rows = connection.execute(select(newest.c.status, func.count()).group_by(newest.c.status)).all()
     return dict.fromkeys(("accepted", "review", "blank"), 0) | {row.status: row[1] for row in rows}

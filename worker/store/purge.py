@@ -67,7 +67,6 @@ class PurgePlan:
     pages: int
     fields: int
     awaiting_jobs: int
-    awaiting_fields: int
 
 
 RemoveScan = Callable[[str, str], bool]
@@ -94,7 +93,6 @@ def plan_purge(engine: Engine, age: timedelta, *, with_review: bool = False) -> 
             pages=count(PageRow, goes, to_job),
             fields=count(FieldRow, goes, to_page, to_job),
             awaiting_jobs=count(JobRow, stays),
-            awaiting_fields=count(FieldRow, and_(stays, FieldRow.final_text.is_(None)), to_page, to_job),
         )
 
 

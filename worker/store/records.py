@@ -90,8 +90,3 @@ class JobRecord:
     raw_message: str | None
     duplicate_of: str | None
     linked: bool
-
-    @property
-    def was_refused(self) -> bool:
-        """Whether this is a message that was refused, or whose file could not be had; one sent again takes its id."""
-        return self.state is JobState.FAILED and self.sha256 is None

@@ -41,11 +41,11 @@ def draw_distortion(rng: np.random.Generator, *, skew_deg: float = 3.0, perspect
     )
 
 
-def distort_form(sample: FormSample, distortion: Distortion, *, surround: int = 255) -> FormSample:
-    """Return the page distorted, with its homography; what comes into view beside it has the tone ``surround``."""
+def distort_form(sample: FormSample, distortion: Distortion) -> FormSample:
+    """Return the page distorted, with its homography; what comes into view beside it is white."""
     H, W = sample.grey.shape
     matrix = homography_of(distortion, (W, H))
-    grey = cv2.warpPerspective(sample.grey, matrix, (W, H), flags=cv2.INTER_LINEAR, borderValue=surround)
+    grey = cv2.warpPerspective(sample.grey, matrix, (W, H), flags=cv2.INTER_LINEAR, borderValue=255)
     return FormSample(grey.astype(np.uint8), matrix @ sample.page_from_mm, sample.digits)
 
 

@@ -67,11 +67,6 @@ class FreeWriting:
     doubts: tuple[Doubt, ...] = ()
 
 
-def find_free_fields(page: Page, recognizers: Recognizers | None = None) -> list[FieldCrop]:
-    """Find the numbers on a page without a form, in reading order; empty where there is no writing."""
-    return list(find_free_writing(page, recognizers).fields)
-
-
 def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> FreeWriting:
     """Find the numbers on a page without a form, and what may be writing and is in no field.
 

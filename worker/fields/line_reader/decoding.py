@@ -130,7 +130,7 @@ def find_candidates(merged: Floats) -> list[Candidate]:
     return [Candidate(prefix, p) for p, prefix in ranked]
 
 
-def keep_fitting(candidates: list[Candidate], *, least: int = 0, most: int | None = None) -> list[Candidate]:
+def keep_fitting(candidates: list[Candidate], *, least: int, most: int | None) -> list[Candidate]:
     """Return the strings of as many digits as the field may hold.
 
     All of them where none that fits has a thousandth of the probability: grammar adds no digit that no ink supports.

@@ -52,11 +52,6 @@ class _Lattice:
         return int(self.labels.shape[1])
 
 
-def string_log_probabilities(merged: Floats, strings: Sequence[str]) -> Array:
-    """Return what the readers of one line hold of strings of digits, (U, R); see ``held_of_lines``."""
-    return held_of_lines([(merged, strings)])[0]
-
-
 def held_of_lines(lines: Sequence[tuple[Floats, Sequence[str]]]) -> list[Array]:
     """Return what the readers of each line hold of its strings of digits: log-probabilities, (U, R) float64 a line.
 

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.fields.cutting.cleaning import clean_field
-from worker.fields.line_reader.normalization import EMPTY_LEFT, LINE_HEIGHT, Line, normalize_line
+from worker.fields.line_reader.normalization import EMPTY_LEFT, LINE_HEIGHT, Line
 from worker.values import Extent, FieldCrop, Grey
 
 GENERAL_HEIGHT = 48
@@ -23,18 +22,11 @@ MOST_GENERAL_WIDTH = 1200
 FILL = 128
 
 
-def find_general_line(crop: FieldCrop) -> NDArray[np.uint8]:
-    """Find the line of writing in a raw crop and cut it out: (48, W) uint8, 0 = ink, W a multiple of 8.
-
-    In a crop that is higher than wide, print is removed before the line is looked for.
-    """
-    height, width = crop.grey.shape
-    seen = clean_field(crop) if height > width else crop
-    return cut_general_line(crop, seen, normalize_line(seen.grey))
-
-
 def cut_general_line(crop: FieldCrop, seen: FieldCrop, line: Line) -> NDArray[np.uint8]:
-    """Cut a line out of the raw ``crop``; it was found in ``seen``, the same crop or a part of it, cleaned."""
+    """Cut a line out of the raw ``crop``: (48, W) uint8, 0 = ink, W a multiple of 8.
+
+    It was found in ``seen``, the same crop or a part of it, cleaned.
+    """
     shift = np.linalg.inv(crop.page_from_crop) @ seen.page_from_crop
     return cut_extent(crop.grey, line_extent(line, crop.grey.shape, left=shift[0, 2], top=shift[1, 2]))
 
@@ -62,12 +54,12 @@ def cut_extent(grey: Grey, extent: Extent) -> NDArray[np.uint8]:
     matrix = np.array([[scale, 0, half - (left - int(left)) * scale], [0, scale, half - (top - int(top)) * scale]])
     size = (max(columns, GENERAL_STRIDE), GENERAL_HEIGHT)
     cut = cv2.warpAffine(part, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return fill_up(np.asarray(cut, np.uint8))
+    return _fill_up(np.asarray(cut, np.uint8))
 
 
-def fill_up(cut: NDArray[np.uint8], width: int = LEAST_GENERAL_WIDTH) -> NDArray[np.uint8]:
-    """Return a cut filled up with middle grey on the right, to ``width`` at least and a multiple of 8 columns."""
-    wide = max(width, -(-cut.shape[1] // GENERAL_STRIDE) * GENERAL_STRIDE)
+def _fill_up(cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a cut filled up with middle grey on the right, to a multiple of 8 columns and the least width."""
+    wide = max(LEAST_GENERAL_WIDTH, -(-cut.shape[1] // GENERAL_STRIDE) * GENERAL_STRIDE)
     filled = np.full((GENERAL_HEIGHT, wide), FILL, np.uint8)
     filled[:, : cut.shape[1]] = cut
     return filled

@@ -165,26 +165,20 @@ def _expected_ends(crop: FieldCrop) -> tuple[float, float]:
     return float(inside.min()), float(inside.max())
 
 
-def snap_dividers(ink: Mask, count: int, expected: tuple[float, float] | None = None) -> NDArray[np.float64]:
+def snap_dividers(ink: Mask, count: int, expected: tuple[float, float]) -> NDArray[np.float64]:
     """Return the x of the ``count + 1`` dividers: the even comb that fits the print best, then snapped to it.
 
     Upright print counts for a comb, and other ink that it would cut counts against it. ``expected`` holds the left and
-    the right end of the row if they are roughly known; otherwise the row fills most of the width.
+    the right end of the row, which are roughly known.
     """
     height, width = ink.shape
     tall = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((max(5, height // 4), 1), np.uint8))
     evidence = np.minimum(tall.sum(axis=0) / height, 0.8)
     cut = np.minimum((ink.sum(axis=0) - tall.sum(axis=0)) / height, 0.5)
     value = np.asarray(cv2.dilate(evidence[None, :], np.ones((1, 5)))[0]) - _CUT_WEIGHT * cut
-    if expected is None:
-        lefts = np.arange(0, max(1.0, 0.45 * width / count))
-        pitches = np.linspace(0.72 * width / count, width / count, 64)
-        middle, usual = width / 2, 0.9 * width / count
-    else:
-        usual = (expected[1] - expected[0]) / count
-        lefts = np.arange(expected[0] - 0.3 * usual, expected[0] + 0.3 * usual)
-        pitches = np.linspace(0.94 * usual, 1.06 * usual, 33)
-        middle = sum(expected) / 2
+    usual, middle = (expected[1] - expected[0]) / count, sum(expected) / 2
+    lefts = np.arange(expected[0] - 0.3 * usual, expected[0] + 0.3 * usual)
+    pitches = np.linspace(0.94 * usual, 1.06 * usual, 33)
     steps = np.arange(count + 1)
     places = np.rint(lefts[:, None, None] + pitches[None, :, None] * steps).astype(np.intp)
     on_crop = (places >= 0) & (places < width)
