@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -56,6 +58,9 @@ COMMANDS = {
 }
 
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+"""What a full disk says of a file that is written, standard output among them."""
+
 BRIEF = {"submit", "status", "retry", "reread", "schema", "results", "low-confidence", "correct", "settle", "health"}
 """Commands that answer and end."""
 FEW_COLLECTIONS = 200_000
@@ -106,4 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mistakes = error.problems if isinstance(error, InvalidTemplateError) else [error]
         for number, each in enumerate(mistakes):
             say(f"{each}" if number else f"icr: {each}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else what is left there fails again at the end
+        place = f" {error.filename}" if error.filename else ""
+        click.echo(f"icr: cannot write{place}: {error.strerror}", err=True)
         sys.exit(1)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -202,3 +203,56 @@ def _use_up_names(disk: Path) -> list[Path]:
         except OSError:
             return made
         made.append(path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", "--format", "jsonl", "--out"),
+        ("export", "--wide", "--out"),
+        ("export", "--wide", "--format", "xlsx", "--out"),
+        ("separator", "--copies", "2", "-o"),
+    ],
+)
+def test_a_full_disk_costs_nobody_the_file_of_yesterday(tmp_path: Path, command: tuple[str, ...]) -> None:
+    with small_disk(1) as disk:
+        target = disk / ("all.xlsx" if "xlsx" in command else "all.pdf" if "-o" in command else "all.csv")
+        target.write_text("yesterday")
+        fill(disk)
+        told = run_icr(tmp_path, *command, str(target))
+        assert told.returncode == 1 and told.stdout == ""
+        assert len(told.stderr.splitlines()) == 1 and "No space left on device" in told.stderr
+        assert target.read_text() == "yesterday"
+        assert {path.name for path in disk.iterdir()} == {target.name, ".ballast"}
+
+
+def test_a_backup_without_room_does_not_call_the_database_damaged(tmp_path: Path) -> None:
+    with small_disk(1) as disk:
+        fill(disk)
+        told = run_icr(tmp_path, "backup", str(disk / "icr.zip"))
+        assert told.returncode == 1
+        assert told.stderr == f"icr: cannot write {disk / 'icr.zip'}: No space left on device\n"
+
+
+@pytest.mark.parametrize("command", [("results",), ("status",), ("results", "--help"), ("template", "list")])
+def test_an_output_that_takes_nothing_more_is_said_in_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        told = run_icr(tmp_path, *command, stdout=full)
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1 and "No space left on device" in told.stderr
+
+
+def run_icr(home: Path, *arguments: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """Run a command of a home whose database holds one reading."""
+    from tests.support.readings import PAGE, read
+
+    engine = make_engine(f"sqlite:///{home / 'icr.db'}")
+    upgrade_database(engine)
+    read(engine, PAGE)
+    engine.dispose()
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("ICR_")}
+    command = [sys.executable, "-m", "worker", *arguments]
+    environment = settings | {"ICR_HOME": str(home)}
+    return subprocess.run(
+        command, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=120
+    )

@@ -18,6 +18,7 @@ from worker.errors import IcrError
 from worker.output.csv_lines import csv_lines
 from worker.output.tables import TableRow, print_table
 from worker.system.harmless import make_json_harmless
+from worker.system.whole_files import written_whole
 
 ResultLine = dict[str, Any]
 
@@ -47,9 +48,8 @@ def print_lines(lines: Iterable[ResultLine], output: str, *, shape: TableShape, 
         say("nothing there")
         return
     pairs = zip(wanted, [None, *wanted], strict=False)
-    print_table(
-        shape.headings, [row for line, last in pairs for row in shape.rows_of(line, last)], gives_way=SCAN_COLUMN
-    )
+    rows = [row for line, last in pairs for row in shape.rows_of(line, last)]
+    print_table(shape.headings, rows, gives_way=SCAN_COLUMN)
     if next(iterator, None) is not None:
         say(f"the first {len(wanted)} lines; for more: --limit, or --format jsonl", err=True)
 
@@ -63,7 +63,7 @@ def write_lines(lines: Iterable[ResultLine | BaseModel], output: str, path: Path
 
 @contextmanager
 def open_output(path: Path | None, *, encoding: str = "utf-8") -> Iterator[TextIO]:
-    """Open a file to write to, or standard output for None, whose encoding is the terminal's.
+    """Open a file that appears when it is whole, or standard output for None, whose encoding is the terminal's.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def open_output(path: Path | None, *, encoding: str = "utf-8") -> Iterator[TextI
             yield sys.stdout
             sys.stdout.flush()
             return
-        with path.open("w", encoding=encoding, newline="") as target:
+        with written_whole(path) as place, place.open("w", encoding=encoding, newline="") as target:
             yield target
     except BrokenPipeError:  # the reader, as `head`, has seen enough
         sys.stderr.close()

@@ -16,6 +16,7 @@ from worker.errors import IcrError
 from worker.grammar.locales import LOCALES, grammar_of
 from worker.reader import read_file
 from worker.system.harmless import make_json_harmless
+from worker.system.whole_files import written_whole
 
 READ_KINDS = ("code", "number", "amount", "date", "time")
 
@@ -81,7 +82,7 @@ def classify(runtime: Runtime, file: Path, out: Path) -> None:
     images = _load_images(file)
     probabilities = classify_images(images, runtime.recognizers())
     try:
-        with out.open("wb") as target:
+        with written_whole(out) as place, place.open("wb") as target:
             np.save(target, probabilities)
     except OSError as error:
         raise IcrError(f"cannot write {out}: {error.strerror}") from error
@@ -130,7 +131,8 @@ def _draw_page(page: Page, reading: PageReading, target: Path) -> None:
     done, encoded = cv2.imencode(".png", draw_reading(page, reading))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encoded.tobytes() if done else b"")
+        with written_whole(target) as place:
+            place.write_bytes(encoded.tobytes() if done else b"")
     except OSError as error:
         raise IcrError(f"cannot write {target}: {error.strerror}") from error
 

@@ -10,6 +10,7 @@ from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
 from worker.commands.saying import say
 from worker.errors import InvalidJobError
+from worker.system.whole_files import written_whole
 
 
 @click.command()
@@ -29,6 +30,8 @@ from worker.errors import InvalidJobError
 @pass_runtime
 def separator(runtime: Runtime, references: tuple[str, ...], template: str | None, copies: int, output: Path) -> None:
     """Draw separator sheets to print and lay between the documents of a batch (ICR_SEPARATORS)."""
+    from PIL import Image
+
     from worker.forms.templates import find_page_kind
     from worker.separators import draw_sheet, parse_code, write_code
     from worker.values import Separator
@@ -41,13 +44,17 @@ def separator(runtime: Runtime, references: tuple[str, ...], template: str | Non
         if said is None or (sheet.reference or None) != said.reference:
             raise InvalidJobError(f"no sheet can bear this reference: {sheet.reference}")
     pictures = [picture for picture in map(draw_sheet, sheets) for _ in range(copies)]
+    kind = Image.registered_extensions().get(output.suffix.lower())
+    if kind is None:
+        raise InvalidJobError(f"{output} cannot be written: its name must end in .pdf or .png")
+    if kind != "PDF" and len(pictures) > 1:
+        raise InvalidJobError("several sheets need a PDF: -o separators.pdf")
+    pages = (
+        {"resolution": 150, "save_all": True, "append_images": pictures[1:]} if kind == "PDF" else {"dpi": (150, 150)}
+    )
     try:
-        if output.suffix.lower() == ".pdf":
-            pictures[0].save(output, resolution=150, save_all=True, append_images=pictures[1:])
-        elif len(pictures) == 1:
-            pictures[0].save(output, dpi=(150, 150))
-        else:
-            raise InvalidJobError("several sheets need a PDF: -o separators.pdf")
-    except (OSError, ValueError) as error:
-        raise InvalidJobError(f"{output} cannot be written: {error}") from error
+        with written_whole(output) as place, place.open("wb") as target:
+            pictures[0].save(target, kind, **pages)
+    except OSError as error:
+        raise InvalidJobError(f"{output} cannot be written: {error.strerror or error}") from error
     say(f"{len(pictures)} sheet{'s' * (len(pictures) > 1)} in {output}")

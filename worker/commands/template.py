@@ -17,6 +17,7 @@ from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
 from worker.commands.saying import say
 from worker.errors import IcrError, UnreadableScanError
+from worker.system.whole_files import written_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -240,7 +241,8 @@ def _free_picture(target: Path) -> Path:
 def _write(target: Path, content: bytes) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        with written_whole(target) as place:
+            place.write_bytes(content)
     except OSError as error:
         raise IcrError(f"cannot write {target}: {error.strerror}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from schemas.form_template import FieldGrammar
 from schemas.reading import MoneyOut, StoredField, StoredPage
 from worker.errors import IcrError, SettingsError
+from worker.system.whole_files import written_whole
 
 if TYPE_CHECKING:
     from schemas.form_template import FormTemplate
@@ -111,17 +113,19 @@ def write_xlsx(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
         If the file cannot be written; says why.
     """
     import xlsxwriter
-    from xlsxwriter.exceptions import FileCreateError
 
+    book = io.BytesIO()
     try:
-        _write_book(xlsxwriter, rows, columns, path)
-    except FileCreateError as error:
-        raise IcrError(f"cannot write {path}: {error}") from error
+        _write_book(xlsxwriter, rows, columns, book)
+        with written_whole(path) as place:
+            place.write_bytes(book.getbuffer())
+    except OSError as error:
+        raise IcrError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _write_book(xlsxwriter: Any, rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+def _write_book(xlsxwriter: Any, rows: Iterable[Row], columns: Sequence[str], target: io.BytesIO) -> None:
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "remove_timezone": True}
-    with xlsxwriter.Workbook(path, options) as book:
+    with xlsxwriter.Workbook(target, options) as book:
         sheet, bold = book.add_worksheet(), book.add_format({"bold": True})
         day, moment = (book.add_format({"num_format": form}) for form in ("yyyy-mm-dd", "yyyy-mm-dd hh:mm"))
         decimals = [book.add_format({"num_format": f"{0:.{places}f}"}) for places in range(MOST_DECIMALS + 1)]

@@ -16,6 +16,7 @@ from schemas.form_template import FormTemplate, TemplateName
 from schemas.mistakes import Mistake, list_mistakes
 from worker.bootstrap import Runtime
 from worker.errors import InvalidJobError, UnreadableScanError
+from worker.system.whole_files import written_whole
 
 DRAFT_S = 120
 """Longest time that drafting or reading a page may take."""
@@ -137,9 +138,8 @@ def designs_folder(runtime: Runtime) -> Path:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
+    with written_whole(path) as place:
+        place.write_text(text, "utf-8")
 
 
 def run_apart(module: list[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -77,6 +79,8 @@ def copy_sqlite_file(engine: Engine, target: Path) -> dict[str, int]:
     ------
     IcrError
         The copy is malformed, as the database itself must be then.
+    OSError
+        There is no room for the copy.
     """
     copy = sqlite3.connect(target)
     try:
@@ -88,6 +92,10 @@ def copy_sqlite_file(engine: Engine, target: Path) -> dict[str, int]:
         (verdict,) = copy.execute("PRAGMA quick_check(1)").fetchone()
         rows = {t.name: copy.execute(f"SELECT count(*) FROM {t.name}").fetchone()[0] for t in _TABLES}  # noqa: S608
     except sqlite3.DatabaseError as error:
+        if (
+            getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        ):  # the disk of the copy: nothing is wrong with the database
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         verdict = str(error)
     finally:
         copy.close()
