@@ -47,7 +47,7 @@ def test_amounts_are_integers_of_minor_units(country: str, written: str, minor_u
     if minor_units is None:
         assert isinstance(amount, Misfit)
     else:
-        assert amount == Money(minor_units, locale.currency)
+        assert amount == Money(minor_units, locale.writing.currency)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_the_amount_stands_right_of_its_sign(upside_down: bool) -> None:
     (check,) = find_checks(np.ascontiguousarray(drawn[::-1, ::-1]) if upside_down else drawn)
     ink = find_ink(check.turned() if upside_down else check)
     sign, place = find_sign(ink, RULES.locale.amount_zone, "$"), find_amount(ink, RULES.locale.amount_zone, "$")
-    assert sign is not None and place is not None and place.told_by == "currency sign"
+    assert sign is not None and place is not None and place.by_sign
     assert place.box.x > sign.x + sign.w - 1 and place.box.x < 1600 * 1060 / 1320
 
 
@@ -113,7 +113,7 @@ def test_only_the_sign_of_its_own_currency_speaks_for_an_amount(sign: str, count
     place = find_amount(find_ink(check), zone, locale.sign)
     assert place is not None
     own = sign == locale.sign
-    assert (place.told_by, place.other_sign) == ("currency sign" if own else "place", "" if own else sign)
+    assert (place.by_sign, place.other_sign) == (own, "" if own else sign)
 
 
 def test_a_check_in_another_currency_goes_to_review() -> None:

@@ -1,4 +1,4 @@
-"""The checks of the known countries: how their amounts and dates are written, and where they stand."""
+"""The checks of the known countries: what they show, and where. How a country writes is ``worker.grammar.locales``'."""
 
 from __future__ import annotations
 
@@ -7,76 +7,54 @@ from typing import Literal
 
 from schemas.form_template import FieldGrammar
 from worker.checks.places import Zone
+from worker.grammar.locales import LOCALES as WRITING
+from worker.grammar.locales import WritingLocale
 
 Country = Literal["US", "IN", "CL", "EU"]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckLocale:
-    """A country's checks: their currency and its sign, the order of dates, and where the fields usually stand.
+    """A country's checks: the sign before their amounts, and where the fields usually stand.
 
-    ``decimals_usual`` says that amounts always show their decimals there: one that shows none may have lost its point.
+    ``has_micr`` says that the fields of their MICR line are known.
     """
 
     country: Country
-    currency: str
     sign: str
-    decimals_usual: bool
-    date_order: Literal["MDY", "DMY"]
     amount_zone: Zone
     date_zone: Zone
     number_zone: Zone | None = None
+    has_micr: bool = False
+
+    @property
+    def writing(self) -> WritingLocale:
+        """How the country writes amounts and dates."""
+        return WRITING[self.country]
 
     @property
     def amount_grammar(self) -> FieldGrammar:
         """How amounts are written: either mark may part thousands, and lines fill the space on both sides."""
-        cents: Literal["required", "optional"] = "required" if self.decimals_usual else "optional"
-        return FieldGrammar(kind="amount", currency=self.currency, cents=cents, filled=True)
+        return FieldGrammar(kind="amount", currency=self.writing.currency, cents=self.writing.cents, filled=True)
 
     @property
     def date_grammar(self) -> FieldGrammar:
         """How dates are written in figures."""
-        return FieldGrammar(kind="date", order=self.date_order)
+        return FieldGrammar(kind="date", order=self.writing.order)
 
 
 LOCALES: dict[str, CheckLocale] = {
     "US": CheckLocale(
         "US",
-        "USD",
-        "$",
-        True,
-        "MDY",
-        Zone(0.6, 0.22, 0.99, 0.62),
-        Zone(0.55, 0.16, 0.92, 0.33),
-        Zone(0.7, 0.03, 0.97, 0.2),
+        sign="$",
+        amount_zone=Zone(0.6, 0.22, 0.99, 0.62),
+        date_zone=Zone(0.55, 0.16, 0.92, 0.33),
+        number_zone=Zone(0.7, 0.03, 0.97, 0.2),
+        has_micr=True,
     ),
-    "IN": CheckLocale(
-        "IN",
-        "INR",
-        "₹",
-        False,
-        "DMY",
-        Zone(0.66, 0.26, 0.99, 0.62),
-        Zone(0.66, 0.02, 0.99, 0.26),
-    ),
-    "CL": CheckLocale(
-        "CL",
-        "CLP",
-        "$",
-        False,
-        "DMY",
-        Zone(0.55, 0.02, 0.99, 0.36),
-        Zone(0.4, 0.18, 0.99, 0.48),
-    ),
-    "EU": CheckLocale(
-        "EU",
-        "EUR",
-        "€",
-        True,
-        "DMY",
-        Zone(0.6, 0.2, 0.99, 0.6),
-        Zone(0.45, 0.45, 0.99, 0.75),
-    ),
+    "IN": CheckLocale("IN", sign="₹", amount_zone=Zone(0.66, 0.26, 0.99, 0.62), date_zone=Zone(0.66, 0.02, 0.99, 0.26)),
+    "CL": CheckLocale("CL", sign="$", amount_zone=Zone(0.55, 0.02, 0.99, 0.36), date_zone=Zone(0.4, 0.18, 0.99, 0.48)),
+    "EU": CheckLocale("EU", sign="€", amount_zone=Zone(0.6, 0.2, 0.99, 0.6), date_zone=Zone(0.45, 0.45, 0.99, 0.75)),
 }
 """The known countries. The US places are those of the development specimens; the others follow the printed standards of
 their banks and were never measured on whole checks."""

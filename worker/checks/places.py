@@ -16,13 +16,13 @@ from worker.values import Box
 
 
 class FieldPlace(NamedTuple):
-    """A box on the flat check, in its pixels, and what told it: ``currency sign`` or ``place``.
+    """A box on the flat check, in its pixels; ``by_sign`` tells that its currency sign was found, not only its place.
 
     ``other_sign`` is one of another currency that stands there instead.
     """
 
     box: Box
-    told_by: str
+    by_sign: bool = False
     other_sign: str = ""
 
 
@@ -101,7 +101,7 @@ def find_amount(ink: CheckInk, zone: Zone, sign: str) -> FieldPlace | None:
     if found is None:
         line = find_line(ink, zone)
         other = find_other_sign(ink, zone, sign)
-        return FieldPlace(_without_lone_start(ink, line), "place", other) if line else None
+        return FieldPlace(_without_lone_start(ink, line), other_sign=other) if line else None
     beside = Zone(
         (found.x + found.w) / width,
         (found.y - 0.6 * found.h) / height,
@@ -109,7 +109,7 @@ def find_amount(ink: CheckInk, zone: Zone, sign: str) -> FieldPlace | None:
         (found.y + 1.7 * found.h) / height,
     )
     line = find_line(ink, beside)
-    return FieldPlace(line, "currency sign") if line else None
+    return FieldPlace(line, by_sign=True) if line else None
 
 
 def _without_lone_start(ink: CheckInk, line: Box) -> Box:

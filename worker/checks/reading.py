@@ -41,11 +41,10 @@ def specify_fields(locale: CheckLocale) -> dict[str, FieldSpec]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Located:
-    """The fields of a check as crops by name, and what told each place."""
+    """The fields of a check as crops by name, and the place of the amount, None where there is none."""
 
     crops: dict[str, FieldCrop]
-    told_by: dict[str, str]
-    other_sign: str = ""
+    amount: FieldPlace | None
 
 
 def read_check(
@@ -67,7 +66,7 @@ def read_check(
         _judge_date(date, rules),
     ]
     found += [fields["number"]] if "number" in fields else []
-    if rules.locale.country == "US":
+    if rules.locale.has_micr:
         found += read_micr_fields(check)
     return agree_on_number(found), None
 
@@ -96,13 +95,9 @@ def _locate(check: Check, ink: CheckInk, rules: CheckPolicy, specs: Mapping[str,
     places = {"amount": find_amount(ink, locale.amount_zone, locale.sign)}
     for name, zone in (("date", locale.date_zone), ("number", locale.number_zone)):
         line = find_line(ink, zone) if zone else None
-        places[name] = FieldPlace(line, "place") if line else None
-    found = {name: place for name, place in places.items() if place is not None}
-    return _Located(
-        {name: cut_line(check, place.box, specs[name]) for name, place in found.items()},
-        {name: place.told_by for name, place in found.items()},
-        found["amount"].other_sign if "amount" in found else "",
-    )
+        places[name] = FieldPlace(line) if line else None
+    crops = {name: cut_line(check, place.box, specs[name]) for name, place in places.items() if place is not None}
+    return _Located(crops, places["amount"])
 
 
 def cut_line(check: Check, line: Box, spec: FieldSpec) -> FieldCrop:
@@ -129,16 +124,16 @@ def _missing(name: str, box: Box) -> FieldReading:
 
 def _judge_amount(field: FieldReading, located: _Located, rules: CheckPolicy) -> FieldReading:
     """Hold an amount to its limits and its currency sign; its grammar was held by the decision."""
-    amount = field.value
-    if not isinstance(amount, Money):
+    amount, place = field.value, located.amount
+    if place is None or not isinstance(amount, Money):
         return field
     field = replace(field, validation_sources=("reader", f"grammar {rules.locale.country}"))
-    if located.other_sign:
-        field = add_doubt(field, Doubt(DoubtKind.OTHER_CURRENCY, readings=(located.other_sign, rules.locale.sign)))
-    elif located.told_by["amount"] == "place":
-        field = add_doubt(field, Doubt(DoubtKind.NO_CURRENCY_SIGN))
+    if place.other_sign:
+        field = add_doubt(field, Doubt(DoubtKind.OTHER_CURRENCY, readings=(place.other_sign, rules.locale.sign)))
+    elif place.by_sign:
+        field = replace(field, validation_sources=(*field.validation_sources, "currency sign"))
     else:
-        field = replace(field, validation_sources=(*field.validation_sources, located.told_by["amount"]))
+        field = add_doubt(field, Doubt(DoubtKind.NO_CURRENCY_SIGN))
     broken = rules.broken_by_amount(amount)
     if broken:
         return add_doubt(field, Doubt(DoubtKind.LIMIT_BROKEN, subject="limits", explanation=broken))
