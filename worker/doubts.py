@@ -144,8 +144,8 @@ class Doubt:
         return not EXCUSED_BY[self.kind].isdisjoint(witnesses)
 
 
-NO_NAME = "#"
-"""How the readers show a mark for which they have no sign of its own."""
+UNNAMED_MARK = "#"
+"""What the readers write for a mark of which they have no class of its own."""
 
 MOST_PLACES = 5
 """So many places of unread writing are named in words."""
@@ -198,8 +198,8 @@ def describe_doubt(doubt: Doubt) -> str:
     """Return a doubt in words, as one line for a person."""
     first, second = (*doubt.readings, "", "")[:2]
     found, needed = _spell_numbers(doubt)
-    if doubt.kind is DoubtKind.UNEXPECTED_MARK and first == NO_NAME:
-        return f"a mark that no reader can name, shown as {NO_NAME}: {second}"
+    if doubt.kind is DoubtKind.UNEXPECTED_MARK and first == UNNAMED_MARK:
+        return f"a mark that no reader can name, shown as {UNNAMED_MARK}: {second}"
     words = _WORDS[doubt.kind].format(
         position=doubt.position,
         next_position=(doubt.position or 0) + 1,

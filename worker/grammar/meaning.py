@@ -9,8 +9,9 @@ from decimal import Decimal
 
 from schemas.form_template import FieldGrammar
 from schemas.rules import DateRule
+from worker.doubts import UNNAMED_MARK
 from worker.grammar.misfit import Misfit, MisfitKind, no_value, unexpected
-from worker.grammar.numbers import LINE_FILL, parse_amount, parse_number
+from worker.grammar.numbers import ANY_SIGN, LINE_FILL, parse_amount, parse_number
 from worker.grammar.times import miss_every_order, parse_time, parse_written_date
 from worker.values import Marks, Money, RawReading, RivalMarks, Tick, Value, spell_marks
 
@@ -18,8 +19,6 @@ CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR", "¥": "JPY", "$": "US
 """Signs that people type, each with its currency; other countries use ``$`` as well."""
 UNTOLD_SIGN = "¤"
 """Shown for a currency sign that cannot be told from others."""
-ANY_SIGN = "$"
-"""What the line reader writes for any currency sign."""
 FAINT_MARK = 0.08
 """A mark to which networks and general reader together give this may stand there (docs/lab-notebook/reading.md)."""
 FAINT_MINUS = 0.01
@@ -92,7 +91,7 @@ def show_written(grammar: FieldGrammar, written: str) -> str:
     shown = written.replace(ANY_SIGN, UNTOLD_SIGN)
     if grammar.kind == "time":
         return re.sub(r"(?<=\d)[#.,:h]{1,2}(?=\d)", ":", shown)
-    if grammar.unit and "#" in shown:
+    if grammar.unit and UNNAMED_MARK in shown:
         figures = "".join(c for c in grammar.unit if c.isdigit())
         return re.sub(rf"#+(?:{figures})?$", f" {grammar.unit}", shown)
     return shown

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from schemas.form_template import FieldGrammar
+from worker.doubts import UNNAMED_MARK
 from worker.grammar.misfit import Misfit, missing, no_value, unexpected
 from worker.values import Money
 
 _HUNDREDTHS = re.compile(r"(\d[\d.,]*?)[.,\-#]?(\d\d)/1[0o]{2}")
 """Cents over a hundred: 25 50/100."""
-LINE_FILL = "$#=-*"
+ANY_SIGN = "$"
+"""What the line reader writes for any currency sign."""
+LINE_FILL = f"{ANY_SIGN}{UNNAMED_MARK}=-*"
 """Signs that only fill the space of a ``filled`` field, on both sides of its digits."""
 
 
@@ -50,8 +53,8 @@ def parse_amount(written: str, grammar: FieldGrammar) -> Money | Decimal | Misfi
     before the digits and ``- =`` after them only fill the line.
     """
     places = grammar.decimal_places
-    if "#" in written.strip("#") or (written.startswith("#") and not grammar.filled):
-        return unexpected("#", written)
+    if UNNAMED_MARK in written.strip(UNNAMED_MARK) or (written.startswith(UNNAMED_MARK) and not grammar.filled):
+        return unexpected(UNNAMED_MARK, written)
     parts = _hundredths(written, grammar) or _take_apart(written, grammar)
     if isinstance(parts, Misfit):
         return parts
@@ -68,7 +71,7 @@ def parse_amount(written: str, grammar: FieldGrammar) -> Money | Decimal | Misfi
 
 def _hundredths(written: str, grammar: FieldGrammar) -> _Parts | Misfit | None:
     """Return an amount whose cents are written over a hundred; None if it is no such amount."""
-    negative, text = _split_sign(written.lstrip("$"), grammar)
+    negative, text = _split_sign(written.lstrip(ANY_SIGN), grammar)
     found = _HUNDREDTHS.fullmatch(text.rstrip("-=#"))
     if found is None or grammar.decimal_places != 2:
         return None
@@ -80,8 +83,8 @@ def _take_apart(written: str, grammar: FieldGrammar) -> _Parts | Misfit:
     text = written
     if grammar.kind == "amount":
         text = re.sub(r"^(-?)\$", r"\1", text)
-    elif "$" in text:
-        return unexpected("$", written)
+    elif ANY_SIGN in text:
+        return unexpected(ANY_SIGN, written)
     negative, text = _split_sign(text, grammar)
     core = text.rstrip("-=/#.,")
     ending = text[len(core) :]
@@ -107,7 +110,7 @@ def _split_sign(text: str, grammar: FieldGrammar) -> tuple[bool, str]:
     if grammar.filled:
         return False, text.lstrip(LINE_FILL)
     if text.startswith("-") and grammar.signed:
-        return True, text[1:].lstrip("$")
+        return True, text[1:].lstrip(ANY_SIGN)
     return False, text
 
 

@@ -92,7 +92,7 @@ def list_doubts(seen: Transcript) -> tuple[Doubt, ...]:
         doubts.append(Doubt(DoubtKind.TOUCHING_DIGITS))
     strange = [i for i in range(len(seen.digits)) if seen.alone[i, NOT_A_DIGIT] > 0.5]
     doubts += [Doubt(DoubtKind.MAY_BE_NO_DIGIT, position=i + 1) for i in strange]
-    if "#" in seen.written:
+    if seen.has_unnamed_mark:
         doubts.append(Doubt(DoubtKind.UNREAD_MARK))
     return tuple(doubts)
 

@@ -94,7 +94,7 @@ def gather_evidence(seen: Transcript) -> FieldEvidence:
         unread_stroke=min(tallest_unread_stroke(seen), 1.5),
         left_out=float(min(seen.line.left_out, 3)),
         lone_slashes=float(min(seen.lone_slashes, 2)),
-        other_marks=float("#" in seen.written),
+        other_marks=float(seen.has_unnamed_mark),
         grammar=float(count < least or (most is not None and count > most)),
         passed_over=float(min(seen.passed_over, 3)),
         cut_off=float(_is_cut_off(seen)),

@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.form_template import DateOrder
+from worker.doubts import UNNAMED_MARK
+from worker.grammar.numbers import ANY_SIGN
 from worker.grammar.times import may_be_day
 
 Floats = NDArray[np.float32]
 
-MARKS = ".,-/=$#"
+MARKS = ".,-/=" + ANY_SIGN + UNNAMED_MARK
 ALPHABET = "0123456789" + MARKS
-"""The reader's classes in order, before the CTC blank; ``$`` is any currency sign, ``#`` any other mark."""
+"""The reader's classes in order, before the CTC blank."""
 BLANK = 10
 """Index of "no digit here" once marks and blank are one."""
 

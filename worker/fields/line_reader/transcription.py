@@ -17,6 +17,7 @@ from schemas.form_template import FieldSpec
 from worker.calibration import Pooling
 from worker.digits.framing import frame_digits
 from worker.digits.normalization import normalize_digits
+from worker.doubts import UNNAMED_MARK
 from worker.fields.cutting.cleaning import clean_field
 from worker.fields.line_reader.alignment import Cut, cut_lines, to_page_box
 from worker.fields.line_reader.decoding import (
@@ -39,6 +40,7 @@ from worker.fields.line_reader.marks import ask_general, see_marks
 from worker.fields.line_reader.normalization import Line, count_passed_over, normalize_line
 from worker.fields.line_reader.pooling import Ballot, Seen, digits_say, hold_ballots
 from worker.grammar.meaning import UNTOLD_SIGN
+from worker.grammar.numbers import ANY_SIGN
 from worker.imaging.currency_signs import tell_sign
 from worker.values import NOT_A_DIGIT, Box, DigitReading, FieldCrop, Marks, Recognizers, RivalMarks
 
@@ -96,6 +98,11 @@ class Transcript:
     alone: Floats
     passed_over: int
     altered: Floats
+
+    @property
+    def has_unnamed_mark(self) -> bool:
+        """Whether a mark is seen that no reader can name."""
+        return UNNAMED_MARK in self.written
 
     @property
     def digit_boxes(self) -> list[Box]:
@@ -340,7 +347,7 @@ def _count_passed_over(look: _Look, cuts: Sequence[Cut]) -> int:
 
 def _tell_currency(cuts: Sequence[Cut]) -> str:
     """Return the currency sign of a line by its ink; the networks have one class for all signs."""
-    signs = [tell_sign(cut.ink) for cut in cuts if cut.symbol.character == "$"]
+    signs = [tell_sign(cut.ink) for cut in cuts if cut.symbol.character == ANY_SIGN]
     told = {sign.sign if sign else UNTOLD_SIGN for sign in signs}
     return "" if not told else told.pop() if len(told) == 1 else UNTOLD_SIGN
 
