@@ -353,7 +353,7 @@ class PageReading:
 DigitClassifier: TypeAlias = "Callable[[NDArray[np.uint8]], NDArray[np.float32]]"
 """(N, H, W) uint8 normalized digit images, white ink on black -> (N, 11) float32 calibrated probabilities."""
 
-SequenceTranscriber: TypeAlias = "Callable[[list[NDArray[np.uint8]]], list[NDArray[np.float32]]]"
+LineTranscriber: TypeAlias = "Callable[[list[NDArray[np.uint8]]], list[NDArray[np.float32]]]"
 """Normalized field images (40, W_i) uint8 -> for each (R, T_i, C) float32: what each of R networks holds for likely, as
 log-probabilities of the reader's classes."""
 
@@ -371,9 +371,9 @@ class Recognizers:
     """
 
     classify_digits: DigitClassifier
-    transcribe_fields: SequenceTranscriber
+    transcribe_fields: LineTranscriber
     versions: dict[str, str] = field(default_factory=dict)
     calibration: ReadersCalibration = UNCALIBRATED
-    transcribe_general: SequenceTranscriber | None = None
+    transcribe_general: LineTranscriber | None = None
     page_promises: PagePromises = NO_PAGE_PROMISES
     see_alterations: DigitClassifier | None = None

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.form_template import FieldSpec
 from worker.fields.line_reader import transcription
-from worker.fields.line_reader.reading import read_sequence
+from worker.fields.line_reader.reading import read_lines
 from worker.fields.line_reader.transcription import transcribe
 from worker.models.runtime import LINE_READER, MODELS_DIR, load_recognizers
 from worker.synthesis.fields import draw_field
@@ -39,7 +39,7 @@ def drawn(count: int, seed: int, *, clean: bool) -> list[tuple[FieldCrop, str, n
 
 def test_clean_fields_are_read_whole(recognizers: Recognizers) -> None:
     fields = drawn(60, 11, clean=True)
-    reads = read_sequence([crop for crop, _, _ in fields], recognizers)
+    reads = read_lines([crop for crop, _, _ in fields], recognizers)
     right = [read.text == text for read, (_, text, _) in zip(reads, fields, strict=True)]
     assert np.mean(right) >= 0.75
 
@@ -47,7 +47,7 @@ def test_clean_fields_are_read_whole(recognizers: Recognizers) -> None:
 def test_boxes_lie_on_their_digits(recognizers: Recognizers) -> None:
     overlaps = []
     for crop, text, boxes in drawn(40, 12, clean=True):
-        (read,) = read_sequence([crop], recognizers)
+        (read,) = read_lines([crop], recognizers)
         if read.text != text:
             continue
         for digit, (x, y, w, h) in zip(read.digits, boxes, strict=True):
@@ -60,7 +60,7 @@ def test_boxes_lie_on_their_digits(recognizers: Recognizers) -> None:
 
 def test_the_text_is_what_the_digits_say(recognizers: Recognizers) -> None:
     for crop, _, _ in drawn(20, 13, clean=False):
-        (read,) = read_sequence([crop], recognizers)
+        (read,) = read_lines([crop], recognizers)
         assert read.text == "".join(str(d.digit) for d in read.digits)
         assert 0 <= read.confidence <= 1
         assert all(d.probabilities.sum() == pytest.approx(1, abs=1e-4) for d in read.digits)
@@ -68,7 +68,7 @@ def test_the_text_is_what_the_digits_say(recognizers: Recognizers) -> None:
 
 def test_sure_readings_are_oftener_right(recognizers: Recognizers) -> None:
     fields = drawn(80, 14, clean=False)
-    reads = read_sequence([crop for crop, _, _ in fields], recognizers)
+    reads = read_lines([crop for crop, _, _ in fields], recognizers)
     right = np.array([read.text == text for read, (_, text, _) in zip(reads, fields, strict=True)])
     order = np.argsort([-read.confidence for read in reads])
     assert right[order[:40]].mean() > right[order[40:]].mean()
@@ -77,7 +77,7 @@ def test_sure_readings_are_oftener_right(recognizers: Recognizers) -> None:
 @pytest.mark.parametrize("tone", [250, 180])
 def test_an_empty_field_is_blank(recognizers: Recognizers, tone: int) -> None:
     grain = np.random.default_rng(tone).normal(tone, 2, (60, 240)).clip(0, 255).astype(np.uint8)
-    (read,) = read_sequence([as_crop(grain)], recognizers)
+    (read,) = read_lines([as_crop(grain)], recognizers)
     assert read.blank and read.text == "" and read.confidence > 0.99
 
 

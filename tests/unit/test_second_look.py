@@ -60,7 +60,7 @@ def test_such_a_field_awaits_a_person(recognizers: Recognizers, monkeypatch: pyt
     def call_blank(crops: list[FieldCrop], _: Recognizers) -> list[RawReading]:
         return [RawReading("", 0.998, crop.box_px, blank=True) for crop in crops]
 
-    monkeypatch.setattr(reading, "read_sequence", call_blank)
+    monkeypatch.setattr(reading, "read_lines", call_blank)
     (seen,) = read_fields([_crop(_under_a_black_bar(0))], recognizers)
     assert not seen.blank and [doubt.kind for doubt in seen.doubts] == [DoubtKind.UNREAD_INK]
     (blank,) = read_fields([_crop(np.full((80, 190), 230, np.uint8))], recognizers)

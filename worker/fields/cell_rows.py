@@ -21,7 +21,7 @@ from worker.fields.judging.altered_digits import find_altered
 from worker.fields.judging.confidence import doubt_alterations, list_alternatives, list_doubts
 from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.judging.evidence import FLOOR, FieldEvidence, gather_evidence, log_odds
-from worker.fields.judging.printed_digits import numbers_its_cells
+from worker.fields.judging.printed_digits import shows_cell_numbers
 from worker.fields.line_reader.reading import describe_unread
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.locating.cell_ink import segment_cells
@@ -143,7 +143,7 @@ def _is_same_ink(a: Box, b: Box) -> bool:
 def describe_row(row: CellRowReading, calibration: FieldCalibration) -> RawReading:
     """Return a row as the decision wants it, with its doubts where it is not sure enough."""
     crop = row.line.crop
-    are_numbers = not any(row.cells) and numbers_its_cells(row.line)
+    are_numbers = not any(row.cells) and shows_cell_numbers(row.line)
     empty = judge_emptiness(row.line, is_print=are_numbers, cells_read=_cells_look_written(row))
     if empty is not None:
         return RawReading("", empty, crop.box_px, blank=True, registration=crop.registration)

@@ -15,7 +15,7 @@ from worker.fields.cutting.apart import read_apart
 from worker.fields.judging.emptiness import hides_writing
 from worker.fields.judging.lone_dashes import holds_dash
 from worker.fields.judging.second_look import see_digits
-from worker.fields.line_reader.reading import read_sequence
+from worker.fields.line_reader.reading import read_lines
 from worker.fields.tick_boxes import read_tick_box
 from worker.imaging.polarity import darken_ink
 from worker.values import FieldCrop, RawReading, Recognizers
@@ -57,7 +57,7 @@ def _doubt_blank(read: RawReading) -> RawReading:
 
 def _read_free(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
     """Read free fields as lines; if a line misses digits that stand far apart, read them one by one."""
-    reads = read_sequence(crops, recognizers)
+    reads = read_lines(crops, recognizers)
     return [read_apart(crop, read, recognizers) for crop, read in zip(crops, reads, strict=True)]
 
 

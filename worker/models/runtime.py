@@ -19,7 +19,7 @@ from worker.calibration import UNCALIBRATED, ReadersCalibration, parse_calibrati
 from worker.errors import ModelFileError
 from worker.models.card import ModelCard, read_verified_model
 from worker.page_promises import NO_PAGE_PROMISES, PagePromises, parse_page_promises
-from worker.values import DigitClassifier, Recognizers, SequenceTranscriber
+from worker.values import DigitClassifier, LineTranscriber, Recognizers
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -58,7 +58,7 @@ def load_recognizers(
     versions[line_card.name] = line_card.version
     kept = _read_calibration(calibration) if calibration else _calibration_of(line_card)
     classify = _make_classifier(session, len(card.classes))
-    general: SequenceTranscriber | None = None
+    general: LineTranscriber | None = None
     if (folder / GENERAL).exists():
         general_session, general_card = _open_session(folder / GENERAL)
         versions[general_card.name] = general_card.version
@@ -154,7 +154,7 @@ def _make_classifier(session: InferenceSession, classes: int) -> DigitClassifier
     return classify_digits
 
 
-def _make_transcriber(session: InferenceSession) -> SequenceTranscriber:
+def _make_transcriber(session: InferenceSession) -> LineTranscriber:
     name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
 
     def transcribe_lines(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.altered_digits import find_altered
 from worker.fields.judging.evidence import gather_evidence
 from worker.fields.judging.loose_marks import changes_meaning
-from worker.fields.judging.printed_digits import look_printed, number_a_box
+from worker.fields.judging.printed_digits import look_like_box_number, look_printed
 from worker.fields.judging.rim import is_cut_by_rim
 from worker.fields.judging.small_ends import ends_in_letter, part_raised
 from worker.fields.judging.stacked_digits import holds_two_rows
@@ -53,7 +53,7 @@ def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     doubts += _doubt_slashes(seen)
     doubts += _doubt_raised(seen)
     may_hold_print = seen.crop.registration is not None and seen.crop.spec.print is None
-    if may_hold_print and (look_printed(seen) or number_a_box(seen)):
+    if may_hold_print and (look_printed(seen) or look_like_box_number(seen)):
         doubts.append(Doubt(DoubtKind.MAY_BE_PRINT))
     return tuple(doubts)
 

@@ -49,7 +49,7 @@ def look_printed(seen: Transcript) -> bool:
     )
 
 
-def number_a_box(seen: Transcript) -> bool:
+def look_like_box_number(seen: Transcript) -> bool:
     """Tell whether all digits of a field are small and stand in an upper corner of its box, as printed numbers do."""
     if not seen.digits:
         return False
@@ -61,7 +61,7 @@ def number_a_box(seen: Transcript) -> bool:
     return bool(at_side and bottom - top < SMALL * inner.h and bottom < inner.y + UPPER * inner.h)
 
 
-def number_cells(text: str, cells: int) -> bool:
+def are_cell_numbers(text: str, cells: int) -> bool:
     """Tell whether a text is the numbers from 1 to that of a row's cells, as forms print them under the cells."""
     return cells > 1 and text == _numbers_of(cells)
 
@@ -70,7 +70,7 @@ def _numbers_of(cells: int) -> str:
     return "".join(map(str, range(1, cells + 1)))
 
 
-def numbers_its_cells(seen: Transcript) -> bool:
+def shows_cell_numbers(seen: Transcript) -> bool:
     """Tell whether what a reader sees of a row is the numbers of its cells, and all of it lies in its lower half.
 
     Of four cells and more it may miss two numbers at the ends, but three are there.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.fields.judging.printed_digits import number_cells
+from worker.fields.judging.printed_digits import are_cell_numbers
 from worker.fields.line_reader.decoding import merge_marks, spell_greedily
 from worker.fields.line_reader.general_line import cut_extent
 from worker.values import Extent, FieldCrop, Recognizers
@@ -38,7 +38,7 @@ def see_digits(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[boo
 def _holds_digit(answer: NDArray[np.float32], cells: int) -> bool:
     """Tell whether the reader, (T, C), sees a digit that is not of the numbers printed under so many cells."""
     is_seen = np.exp(answer[:, :DIGITS]).sum(axis=1).max() > LEAST_DIGIT
-    return bool(is_seen) and not number_cells(spell_greedily(merge_marks(answer)), cells)
+    return bool(is_seen) and not are_cell_numbers(spell_greedily(merge_marks(answer)), cells)
 
 
 def _extents(crop: FieldCrop) -> tuple[Extent, Extent]:

@@ -1,4 +1,4 @@
-"""The sequence reader's answers decoded: from log-probabilities over columns to strings of digits.
+"""The line reader's answers decoded: from log-probabilities over columns to strings of digits.
 
 Connectionist temporal classification (Graves, Fernández, Gomez, Schmidhuber, "Connectionist temporal
 classification", 2006): each column names a character or the blank, repeats collapse, blanks vanish. Marks

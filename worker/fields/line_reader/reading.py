@@ -1,4 +1,4 @@
-"""Free fields read whole: transcribed by two readers, then judged."""
+"""Free fields read whole: transcribed by unlike readers, then judged."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.values import FieldCrop, RawReading, Recognizers
 
 
-def read_sequence(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
-    """Read free fields with the sequence reader and the digit model; each has one calibrated confidence."""
+def read_lines(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[RawReading]:
+    """Read free fields as lines; each has one calibrated confidence."""
     return [describe_reading(seen, recognizers.calibration.free) for seen in transcribe(crops, recognizers)]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from worker.checks.locales import LOCALES
 from worker.checks.policy import CheckPolicy
 from worker.decision.fields import AcceptPolicy, decide_field
-from worker.fields.line_reader.reading import read_sequence
+from worker.fields.line_reader.reading import read_lines
 from worker.fields.reading import read_fields
 from worker.page_kinds import CheckPage, FreePage
 from worker.pipeline import read_page
@@ -128,11 +128,11 @@ def score_digits(data_dir: Path, recognizers: Recognizers, halves: Sequence[str]
 def time_field_ms(fields: Sequence[LabelledField], recognizers: Recognizers, *, times: int = 3) -> float:
     """Return the median milliseconds of one thread from crop to reading over free fields, each read alone."""
     cv2.setNumThreads(1)
-    read_sequence([fields[0].crop], recognizers)
+    read_lines([fields[0].crop], recognizers)
     durations = []
     for field in fields:
         for _ in range(times):
             started = time.process_time()
-            read_sequence([field.crop], recognizers)
+            read_lines([field.crop], recognizers)
             durations.append(time.process_time() - started)
     return float(np.median(durations)) * 1000
