@@ -357,23 +357,27 @@ LineTranscriber: TypeAlias = "Callable[[list[NDArray[np.uint8]]], list[NDArray[n
 """Normalized field images (40, W_i) uint8 -> for each (R, T_i, C) float32: what each of R networks holds for likely, as
 log-probabilities of the reader's classes."""
 
+GeneralTranscriber: TypeAlias = "Callable[[list[NDArray[np.uint8]]], list[NDArray[np.float32]]]"
+"""Raw grey lines of ``worker.fields.line_reader.general_line``, (48, W_i) uint8, 0 = ink -> for each (W_i / 8, C)
+float32: what the general reader holds for likely, as log-probabilities of the line reader's classes."""
+
+AlterationWitness: TypeAlias = "Callable[[NDArray[np.uint8]], NDArray[np.float32]]"
+"""(N, 32, 32) uint8 digits of ``worker.digits.framing`` -> (N, 10) float32: from 0.5, what is read as that digit may be
+struck out or written over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recognizers:
     """The models as plain functions, so that the pure rooms need not know what runs them.
 
-    ``calibration`` turns the evidence of a reading into a confidence, and says which confidence is accepted.
-    ``transcribe_general`` takes the raw grey lines of ``worker.fields.line_reader.general_line``, (48, W_i) uint8 with
-    0 = ink, and gives for each (W_i / 8, C) float32 log-probabilities of the line reader's classes. ``page_promises``
-    say which confidence is accepted on a page without a form. ``see_alterations`` takes (N, 32, 32) uint8 digits of
-    ``worker.digits.framing``, and gives (N, 10) float32: from 0.5, what is read as that digit may be struck out or
-    written over.
+    ``calibration`` turns the evidence of a reading into a confidence, and says which confidence is accepted;
+    ``page_promises`` say which one is accepted on a page without a form.
     """
 
     classify_digits: DigitClassifier
     transcribe_fields: LineTranscriber
     versions: dict[str, str] = field(default_factory=dict)
     calibration: ReadersCalibration = UNCALIBRATED
-    transcribe_general: LineTranscriber | None = None
+    transcribe_general: GeneralTranscriber | None = None
     page_promises: PagePromises = NO_PAGE_PROMISES
-    see_alterations: DigitClassifier | None = None
+    see_alterations: AlterationWitness | None = None

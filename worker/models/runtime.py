@@ -10,7 +10,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from worker.calibration import UNCALIBRATED, ReadersCalibration, parse_calibrati
 from worker.errors import ModelFileError
 from worker.models.card import ModelCard, read_verified_model
 from worker.page_promises import NO_PAGE_PROMISES, PagePromises, parse_page_promises
-from worker.values import DigitClassifier, LineTranscriber, Recognizers
+from worker.values import AlterationWitness, DigitClassifier, GeneralTranscriber, LineTranscriber, Recognizers
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -52,25 +52,23 @@ def load_recognizers(
         A model is missing, a model's checksum is not the one in its card, or a calibration is none.
     """
     folder = models_dir or MODELS_DIR
-    session, card = _open_session(folder / DIGITS)
-    versions = {card.name: card.version}
-    line_session, line_card = _open_session(folder / LINE_READER)
-    versions[line_card.name] = line_card.version
-    kept = _read_calibration(calibration) if calibration else _calibration_of(line_card)
-    classify = _make_classifier(session, len(card.classes))
-    general: LineTranscriber | None = None
-    if (folder / GENERAL).exists():
-        general_session, general_card = _open_session(folder / GENERAL)
-        versions[general_card.name] = general_card.version
-        general = _make_transcriber(general_session)
-    see_alterations: DigitClassifier | None = None
-    if (folder / ALTERATIONS).exists():
-        witness, witness_card = _open_session(folder / ALTERATIONS)
-        versions[witness_card.name] = witness_card.version
-        see_alterations = _make_classifier(witness, len(witness_card.classes))
+    digits, line_reader = _open_session(folder / DIGITS), _open_session(folder / LINE_READER)
+    general, alterations = (
+        _open_session(folder / name) if (folder / name).exists() else None for name in (GENERAL, ALTERATIONS)
+    )
+    versions = {m.card.name: m.card.version for m in (digits, line_reader, general, alterations) if m is not None}
+    kept = _read_calibration(calibration) if calibration else _calibration_of(line_reader.card)
     promised = kept.promising(max_substitution_rate)
-    pages = _read_page_promises(folder / PAGE_PROMISES, versions, promised).promising(max_substitution_rate)
-    return Recognizers(classify, _make_transcriber(line_session), versions, promised, general, pages, see_alterations)
+    pages = _read_page_promises(folder / PAGE_PROMISES, versions, promised)
+    return Recognizers(
+        classify_digits=_make_classifier(digits),
+        transcribe_fields=_make_transcriber(line_reader),
+        versions=versions,
+        calibration=promised,
+        transcribe_general=_make_transcriber(general) if general else None,
+        page_promises=pages.promising(max_substitution_rate),
+        see_alterations=_make_classifier(alterations) if alterations else None,
+    )
 
 
 def verify_models(models_dir: Path | None = None) -> list[ModelCard]:
@@ -124,7 +122,14 @@ def _read_calibration(path: Path) -> ReadersCalibration:
         ) from error
 
 
-def _open_session(model_path: Path) -> tuple[InferenceSession, ModelCard]:
+class _Model(NamedTuple):
+    """A model that ONNX Runtime has loaded, with its card."""
+
+    session: InferenceSession
+    card: ModelCard
+
+
+def _open_session(model_path: Path) -> _Model:
     content, card = read_verified_model(model_path)
     import onnxruntime
 
@@ -134,17 +139,18 @@ def _open_session(model_path: Path) -> tuple[InferenceSession, ModelCard]:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]), card
+        return _Model(onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]), card)
     except Exception as error:  # ONNX Runtime raises many kinds; all mean a file that cannot be used
         reason = str(error).splitlines()[0]
         raise ModelFileError(f"ONNX Runtime cannot load {model_path}: {reason}") from error
 
 
-def _make_classifier(session: InferenceSession, classes: int) -> DigitClassifier:
+def _make_classifier(model: _Model) -> DigitClassifier | AlterationWitness:
+    session, classes = model.session, len(model.card.classes)
     name, output = session.get_inputs()[0].name, session.get_outputs()[-1].name
 
     def classify_digits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Classify (N, 28, 28) uint8 normalized digits; return (N, 11) float32 calibrated probabilities."""
+        """Classify (N, H, W) uint8 digits of the model's size; return (N, C) float32, a column for each class."""
         probabilities = np.empty((len(images), classes), np.float32)
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]
@@ -154,7 +160,8 @@ def _make_classifier(session: InferenceSession, classes: int) -> DigitClassifier
     return classify_digits
 
 
-def _make_transcriber(session: InferenceSession) -> LineTranscriber:
+def _make_transcriber(model: _Model) -> LineTranscriber | GeneralTranscriber:
+    session = model.session
     name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
 
     def transcribe_lines(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
