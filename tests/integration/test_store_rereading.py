@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from sqlalchemy import Engine, func, select
 
-from tests.support.readings import claim, make_field, make_page, read
+from tests.support.readings import PAGE, claim, make_field, make_page, read
+from worker.errors import InvalidReviewError, StaleReviewError
+from worker.store import rereading
 from worker.store.engine import reading
 from worker.store.jobs import get_job, store_readings
 from worker.store.rereading import requeue_read_jobs
@@ -105,3 +110,30 @@ def test_a_page_settled_by_a_person_stays_settled_while_it_says_the_same(engine:
     reread(engine, job_id, PageReading(0, 10, 20, problem="damaged"))
     (page,) = iter_pages(engine, Selection())
     assert page.settled_by is None
+
+
+def test_a_decision_while_the_new_reading_is_written_is_kept_or_refused(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = read(engine, PAGE)
+    told: list[str] = []
+
+    def decide() -> None:
+        try:
+            correct(engine, "count", "39")
+            told.append("kept")
+        except (StaleReviewError, InvalidReviewError):
+            told.append("refused")
+
+    person = threading.Thread(target=decide)
+
+    def delete_later(*arguments: Any) -> None:
+        person.start()
+        person.join(1)
+        delete(*arguments)
+
+    delete = rereading._delete_readings
+    monkeypatch.setattr(rereading, "_delete_readings", delete_later)
+    reread(engine, job, PAGE)
+    person.join(30)
+    assert told == (["kept"] if fields_of(engine)["count"][1] == "39" else ["refused"])

@@ -91,6 +91,9 @@ def correct(
     if review.action == "key":
         verb = "waits for another keyer after"
     say(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
+    if review.unknown_template:
+        unknown = f"the template {review.unknown_template} is not known here"
+        say(f"icr: {unknown}, so the rules across its fields were not held again: set ICR_TEMPLATES", err=True)
 
 
 @click.command()

@@ -45,7 +45,7 @@ def separator(runtime: Runtime, references: tuple[str, ...], template: str | Non
             raise InvalidJobError(f"no sheet can bear this reference: {sheet.reference}")
     pictures = [picture for picture in map(draw_sheet, sheets) for _ in range(copies)]
     kind = Image.registered_extensions().get(output.suffix.lower())
-    if kind is None:
+    if kind not in Image.SAVE:
         raise InvalidJobError(f"{output} cannot be written: its name must end in .pdf or .png")
     if kind != "PDF" and len(pictures) > 1:
         raise InvalidJobError("several sheets need a PDF: -o separators.pdf")

@@ -141,7 +141,7 @@ def make_station(desk: Desk) -> APIRouter:
 
     @router.post("/undo")
     def undo(order: UndoOrder, user: Reviewer) -> Taken:
-        taken = undo_review(desk.engine, order.review_id, who=user.name)
+        taken = undo_review(desk.engine, order.review_id, who=user.name, templates=desk.runtime.templates())
         again = take_fields(
             desk.engine,
             Wanted(),

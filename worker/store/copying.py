@@ -92,9 +92,7 @@ def copy_sqlite_file(engine: Engine, target: Path) -> dict[str, int]:
         (verdict,) = copy.execute("PRAGMA quick_check(1)").fetchone()
         rows = {t.name: copy.execute(f"SELECT count(*) FROM {t.name}").fetchone()[0] for t in _TABLES}  # noqa: S608
     except sqlite3.DatabaseError as error:
-        if (
-            getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-        ):  # the disk of the copy: nothing is wrong with the database
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:  # the disk of the copy, not the database
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         verdict = str(error)
     finally:

@@ -166,7 +166,8 @@ def _delete_batch(
     jobs = connection.execute(columns.where(JobRow.id.in_(job_ids), goes).with_for_update()).all()
     counts = PurgeCounts()
     job_ids = [job.id for job in jobs if _is_removed(job.uri, job.source, remove_scan, counts)]
-    page_ids = list(connection.execute(select(PageRow.id).where(PageRow.job_id.in_(job_ids))).scalars())
+    pages = select(PageRow.id).where(PageRow.job_id.in_(job_ids)).order_by(PageRow.id).with_for_update()
+    page_ids = list(connection.execute(pages).scalars())
     fields_by_status = connection.execute(
         select(FieldRow.status, func.count()).where(FieldRow.page_id.in_(page_ids)).group_by(FieldRow.status)
     ).all()

@@ -64,7 +64,8 @@ def write_readings(connection: Connection, job_id: str, pages: Sequence[PageRead
     A person's decision goes over to the field of the same name on the same page if it lies where it lay: the ink that
     the person saw is the same, whatever the machine makes of it now. A page stays settled if it says the same.
     """
-    old_pages = connection.execute(select(PageRow).where(PageRow.job_id == job_id)).all()
+    query = select(PageRow).where(PageRow.job_id == job_id).order_by(PageRow.id).with_for_update()
+    old_pages = connection.execute(query).all()  # locked: a decision that is not seen here waits, and is refused
     if not old_pages:
         insert_readings(connection, job_id, pages, now=now)
         return

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, Row, Select, delete, exists, func, select, update
 from sqlalchemy.orm import aliased
 
+from schemas.form_template import FormTemplate
 from worker.errors import InvalidReviewError, StaleReviewError
 from worker.store.audits import reopen_audit
 from worker.store.engine import reading, writing
+from worker.store.held_rules import hold_rules_again
 from worker.store.outbox import announce_review
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import HELD, Review, lock_field, record_act
@@ -30,8 +32,12 @@ def list_recent(engine: Engine, who: str) -> Sequence[Row[*tuple[Any, ...]]]:
         return connection.execute(_undoable(who)).all()
 
 
-def undo_review(engine: Engine, review_id: int, *, who: str) -> Review:
+def undo_review(
+    engine: Engine, review_id: int, *, who: str, templates: Mapping[str, FormTemplate] | None = None
+) -> Review:
     """Take back one of a person's own latest acts: the field holds what it held before, and may wait again.
+
+    By ``templates`` the rules across the page's fields are held again.
 
     Raises
     ------
@@ -58,6 +64,7 @@ def undo_review(engine: Engine, review_id: int, *, who: str) -> Review:
         review = Review(act.field_id, act.name, "undo", before, after, who)
         taken = record_act(connection, review, field, None)
         connection.execute(update(ReviewRow).where(ReviewRow.id == taken.id).values(undoes=review_id))
+        hold_rules_again(connection, field, templates or {})
         if act.action in DECISIONS:  # it was told when it was taken
             changes_accepted = field.status == "accepted" and before != after
             announce_review(connection, field, taken, corrects_accepted=changes_accepted)

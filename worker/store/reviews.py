@@ -43,6 +43,8 @@ class Review:
     who: str
     overruled: str | None = None
     id: int = 0
+    unknown_template: str | None = None
+    """The template whose rules across fields could not be held again, because it is not known here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +139,9 @@ def correct_field(
         refresh_digits(connection, [field_id])
         connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
         decided = record_act(connection, review, field, seen)
-        hold_rules_again(connection, field, templates or {})
+        unknown = hold_rules_again(connection, field, templates or {})
         announce_review(connection, field, decided, corrects_accepted=differs)
-        return decided
+        return replace(decided, unknown_template=unknown)
 
 
 def _is_escalated(connection: Connection, field_id: int) -> bool:
@@ -166,7 +168,10 @@ def _keep_key(connection: Connection, review: Review, field: Any, agreement: Agr
 
 
 def lock_field(connection: Connection, field_id: int, who: str, claim: ReviewClaim | None) -> Any:
-    """Return the row of a field that a person acts on, locked.
+    """Return the row of a field that a person acts on, locked, and its page with it.
+
+    Whoever decides another field of the page meanwhile waits, so that the rules across fields see both; so does a new
+    reading of the page.
 
     Raises
     ------
@@ -177,6 +182,8 @@ def lock_field(connection: Connection, field_id: int, who: str, claim: ReviewCla
     """
     if not who.strip():
         raise InvalidReviewError("say who decides: --by WHO")
+    page = select(PageRow.id).join(FieldRow, FieldRow.page_id == PageRow.id).where(FieldRow.id == field_id)
+    connection.execute(page.with_for_update(of=PageRow, key_share=True))
     query = select(FieldRow).where(FieldRow.id == field_id).with_for_update(key_share=True)
     field = connection.execute(query).one_or_none()
     if field is None and claim is not None:
