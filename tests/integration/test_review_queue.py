@@ -29,7 +29,7 @@ from worker.store.review_queue import (
 )
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import ReviewClaim, Seen, correct_field
-from worker.store.tables import FieldRow, ReviewRow
+from worker.store.tables import Act, FieldRow, ReviewRow
 from worker.values import FieldStatus, Money
 
 AMOUNT = FieldGrammar(kind="amount", currency="EUR")
@@ -151,14 +151,14 @@ def test_what_was_seen_and_what_it_took_are_written_down(waiting: Engine) -> Non
 
 def test_skipped_fields_come_last_and_escalated_ones_only_to_a_supervisor(everywhere: Engine) -> None:
     first, second = take(everywhere)
-    pass_field(everywhere, first.field.id, "skip", who="one", claim=first.claim, seen=SEEN)
-    pass_field(everywhere, second.field.id, "escalate", who="one", claim=second.claim)
+    pass_field(everywhere, first.field.id, Act.SKIP, who="one", claim=first.claim, seen=SEEN)
+    pass_field(everywhere, second.field.id, Act.ESCALATE, who="one", claim=second.claim)
     assert names(take(everywhere, "two", count=9)) == ["f2", "f3", "f4", "f5", "f0"]
     supervisor = Wanted(level="supervisor")
     assert count_waiting(everywhere, supervisor) == 1
     assert names(take(everywhere, "three", wanted=supervisor)) == ["f1"]
     with pytest.raises(StaleReviewError):
-        pass_field(everywhere, first.field.id, "skip", who="one", claim=first.claim)
+        pass_field(everywhere, first.field.id, Act.SKIP, who="one", claim=first.claim)
 
 
 def test_a_queue_of_one_template_or_source(waiting: Engine) -> None:
@@ -230,7 +230,7 @@ def test_the_overview_says_what_waits_and_what_people_did(everywhere: Engine) ->
     review = correct_field(everywhere, first.field.id, "39", who="one", claim=first.claim, seen=SEEN)
     correct_field(everywhere, third.field.id, None, who="two", claim=third.claim, seen=SEEN)
     undo_review(everywhere, review.id, who="one")
-    pass_field(everywhere, second.field.id, "escalate", who="one", claim=second.claim)
+    pass_field(everywhere, second.field.id, Act.ESCALATE, who="one", claim=second.claim)
     (group,) = list_waiting(everywhere)
     assert (group.template, group.fields, group.in_hand, group.escalated) == ("sample-form", 5, 1, 1)
     work = {each.who: each for each in list_work(everywhere, 1)}

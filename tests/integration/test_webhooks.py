@@ -34,7 +34,7 @@ from worker.store.results import list_review_queue
 from worker.store.review_history import undo_review
 from worker.store.review_queue import pass_field
 from worker.store.reviews import ReviewClaim, correct_field
-from worker.store.tables import FieldRow
+from worker.store.tables import Act, FieldRow
 from worker.values import FieldStatus
 
 PNG = encoded(drawing(), "PNG")
@@ -75,7 +75,7 @@ def test_a_decision_that_is_taken_back_is_told_as_it_was(runtime: Runtime, recei
     with reading(engine) as connection:
         ids = dict(connection.execute(select(FieldRow.name, FieldRow.id)).all())
     waiting, accepted = ids["count"], ids["sum"]
-    skipped = pass_field(engine, waiting, "skip", who="anna", claim=ReviewClaim(0))
+    skipped = pass_field(engine, waiting, Act.SKIP, who="anna", claim=ReviewClaim(0))
     undo_review(engine, skipped.id, who="anna")  # nobody was told of it
     for field_id, number in ((waiting, "39"), (accepted, "702"), (accepted, None)):
         undo_review(engine, correct_field(engine, field_id, number, who="anna").id, who="anna")

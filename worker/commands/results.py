@@ -82,13 +82,14 @@ def correct(
     if confirm == (number is not None):
         raise click.UsageError("give the right number, or --confirm")
     from worker.store.reviews import correct_field
+    from worker.store.tables import Act
 
     who = who or _login_name()
     review = correct_field(
         ready_engine(runtime), field_id, number, who=who, overrule=overrule, templates=runtime.templates()
     )
     verb = "confirmed" if confirm else f"was {review.before!r}, is"
-    if review.action == "key":
+    if review.action is Act.KEY:
         verb = "waits for another keyer after"
     say(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
     if review.unknown_template:

@@ -26,7 +26,8 @@ from worker.store.review_queue import (
     renew_leases,
     take_fields,
 )
-from worker.store.reviews import Review, ReviewClaim, Seen, correct_field
+from worker.store.reviews import Review, ReviewClaim, Seen, Shown, correct_field
+from worker.store.tables import Act
 
 LEASE_S = 45.0
 """A browser that died gives its fields back after so long; a living one renews three times as often."""
@@ -70,7 +71,7 @@ class Answer(BaseModel):
     action: Literal["confirm", "answer", "unreadable", "skip", "escalate"]
     number: Annotated[str, StringConstraints(max_length=80)] | None = None
     overrule: bool = False
-    shown: Literal["confirm", "partial", "blind", "page", "group"] = "blind"
+    shown: Shown = "blind"
     shown_text: Annotated[str, StringConstraints(max_length=80)] = ""
     keys: Annotated[int, Field(ge=0, le=10_000)] = 0
     seconds: Annotated[float, Field(ge=0, le=86_400)] = 0
@@ -183,8 +184,9 @@ def write_down(desk: Desk, answer: Answer, user: User) -> Review:
     """Write a person's decision down by the functions that the commands use."""
     claim = ReviewClaim(answer.version, answer.token)
     seen = Seen(answer.shown, answer.shown_text, answer.keys, round(answer.seconds, 3))
-    if answer.action in ("skip", "escalate"):
-        return pass_field(desk.engine, answer.field_id, answer.action, who=user.name, claim=claim, seen=seen)
+    if answer.action == "skip" or answer.action == "escalate":
+        passing: Literal[Act.SKIP, Act.ESCALATE] = Act.SKIP if answer.action == "skip" else Act.ESCALATE
+        return pass_field(desk.engine, answer.field_id, passing, who=user.name, claim=claim, seen=seen)
     number = {"confirm": None, "unreadable": UNREADABLE}.get(answer.action, answer.number or "")
     return correct_field(
         desk.engine,

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, case, delete, func, insert, select, u
 from worker.store.engine import database_now, reading
 from worker.store.service_tables import AuditRow
 from worker.store.tables import FieldRow, JobRow, PageRow
+from worker.values import FieldStatus
 
 _chance = random.SystemRandom()
 
@@ -39,7 +40,7 @@ def draw_audits(connection: Connection, job_id: str, share: float, now: datetime
         return
     columns = (FieldRow.id, PageRow.template, JobRow.source)
     query = select(*columns).join(PageRow, PageRow.id == FieldRow.page_id).join(JobRow, JobRow.id == PageRow.job_id)
-    accepted = PageRow.job_id == job_id, FieldRow.status == "accepted", FieldRow.origin == "machine"
+    accepted = PageRow.job_id == job_id, FieldRow.status == FieldStatus.ACCEPTED, FieldRow.origin == "machine"
     drawn = [
         {"field_id": row.id, "source": row.source, "template": row.template, "probability": share, "drawn_at": now}
         for row in connection.execute(query.where(*accepted).order_by(FieldRow.id))

@@ -19,7 +19,7 @@ from worker.grammar.misfit import Misfit
 from worker.grammar.rules import wants_two_keyers
 from worker.store.readings import add_doubt
 from worker.store.review_tables import ReviewTaskRow
-from worker.store.tables import DoubtRow, ReviewRow
+from worker.store.tables import Act, DoubtRow, ReviewRow
 from worker.values import Value
 
 MOST_KEYERS = 3
@@ -81,7 +81,7 @@ def was_keyed_by(who: str, field_id: Any) -> ColumnElement[bool]:
 def _is_key_of(field_id: Any) -> ColumnElement[bool]:
     undoing = aliased(ReviewRow)
     stands = ~exists().where(undoing.undoes == ReviewRow.id, undoing.field_id == ReviewRow.field_id)
-    return and_(ReviewRow.field_id == field_id, ReviewRow.action == "key", stands)
+    return and_(ReviewRow.field_id == field_id, ReviewRow.action == Act.KEY, stands)
 
 
 def _machine_is_sure(connection: Connection, field_id: int) -> bool:

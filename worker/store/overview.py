@@ -12,10 +12,10 @@ from sqlalchemy.orm import aliased
 
 from worker.store.engine import database_now, reading
 from worker.store.review_tables import ReviewTaskRow
-from worker.store.tables import FieldRow, JobRow, PageRow, ReviewRow
+from worker.store.tables import Act, FieldRow, JobRow, PageRow, ReviewRow
 
-DECISIONS = ("correct", "confirm", "unreadable", "key")
-"""Acts that decide a field, or key it the first time; to skip or escalate one decides nothing."""
+WORK = (Act.CORRECT, Act.CONFIRM, Act.UNREADABLE, Act.KEY)
+"""Acts that are counted as work: they decide a field, or key it the first time; to skip or escalate one is none."""
 
 KEYS_COUNTED = 1_000
 """The latest keys of all people: enough for shares with an interval beside them, few enough for every look."""
@@ -81,13 +81,13 @@ def list_work(engine: Engine, hours: float) -> list[Work]:
     with reading(engine) as connection:
         since = database_now(connection) - timedelta(hours=hours)
         acts = select(ReviewRow.who, ReviewRow.action, ReviewRow.keys, ReviewRow.seconds, undone.label("undone"))
-        acts_since = acts.where(ReviewRow.created_at >= since, ReviewRow.action.in_(DECISIONS)).subquery()
+        acts_since = acts.where(ReviewRow.created_at >= since, ReviewRow.action.in_(WORK)).subquery()
         each = acts_since.c
         who = each.who + literal_column("''")  # no column, so that the index by time is used and not that by person
         query = select(
             who,
             func.count(),
-            func.sum(case((each.action == "confirm", 1), else_=0)),
+            func.sum(case((each.action == Act.CONFIRM, 1), else_=0)),
             func.sum(each.undone),
             func.avg(each["keys"]),
             func.avg(each.seconds),

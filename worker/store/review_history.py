@@ -16,13 +16,14 @@ from worker.store.held_rules import hold_rules_again
 from worker.store.outbox import announce_review
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import HELD, Review, lock_field, record_act
-from worker.store.tables import FieldRow, ReviewRow
+from worker.store.tables import Act, FieldRow, ReviewRow
 from worker.store.to_check import refresh_digits
+from worker.values import FieldStatus
 
 UNDOABLE = 20
 """So many of a person's latest acts may be taken back."""
 
-DECISIONS = frozenset(("confirm", "correct", "unreadable"))
+DECISIONS = frozenset((Act.CONFIRM, Act.CORRECT, Act.UNREADABLE))
 """Acts that decide a field, and that other systems are told of."""
 
 
@@ -61,12 +62,12 @@ def undo_review(
         reopen_audit(connection, act.field_id)
         before = field.text if field.final_text is None else field.final_text
         after = field.text if holds["final_text"] is None else holds["final_text"]
-        review = Review(act.field_id, act.name, "undo", before, after, who)
+        review = Review(act.field_id, act.name, Act.UNDO, before, after, who)
         taken = record_act(connection, review, field, None)
         connection.execute(update(ReviewRow).where(ReviewRow.id == taken.id).values(undoes=review_id))
         hold_rules_again(connection, field, templates or {})
         if act.action in DECISIONS:  # it was told when it was taken
-            changes_accepted = field.status == "accepted" and before != after
+            changes_accepted = field.status == FieldStatus.ACCEPTED and before != after
             announce_review(connection, field, taken, corrects_accepted=changes_accepted)
         return taken
 
@@ -77,7 +78,7 @@ def _undoable(who: str) -> Select[*tuple[Any, ...]]:
     columns = (ReviewRow.id, ReviewRow.field_id, ReviewRow.action, ReviewRow.after, ReviewRow.held, FieldRow.name)
     query = select(*columns).join(FieldRow, FieldRow.id == ReviewRow.field_id)
     return (
-        query.where(ReviewRow.who == who, ReviewRow.action != "undo", stands)
+        query.where(ReviewRow.who == who, ReviewRow.action != Act.UNDO, stands)
         .order_by(ReviewRow.id.desc())
         .limit(UNDOABLE)
     )

@@ -35,7 +35,7 @@ from worker.store.page_documents import reference_of_page
 from worker.store.review_tables import ReviewTaskRow
 from worker.store.reviews import FREE, Review, ReviewClaim, Seen, lock_field, record_act
 from worker.store.service_tables import AuditRow
-from worker.store.tables import DigitRow, DoubtRow, FieldRow, JobRow, PageRow, ReviewRow
+from worker.store.tables import Act, DigitRow, DoubtRow, FieldRow, JobRow, PageRow, ReviewRow
 
 AnyRow = Row[*tuple[Any, ...]]
 Level = Literal["keyer", "supervisor"]
@@ -124,7 +124,7 @@ def release_leases(engine: Engine, station: str) -> int:
 def pass_field(
     engine: Engine,
     field_id: int,
-    action: Literal["skip", "escalate"],
+    action: Literal[Act.SKIP, Act.ESCALATE],
     *,
     who: str,
     claim: ReviewClaim,
@@ -141,7 +141,7 @@ def pass_field(
         field = lock_field(connection, field_id, who, claim)
         shown = field.text if field.final_text is None else field.final_text
         review = record_act(connection, Review(field_id, field.name, action, shown, shown, who), field, seen)
-        changed = {"skipped_at": database_now(connection)} if action == "skip" else {"level": "supervisor"}
+        changed = {"skipped_at": database_now(connection)} if action is Act.SKIP else {"level": "supervisor"}
         task = update(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id)
         connection.execute(task.values({**FREE, **changed}))
         return review

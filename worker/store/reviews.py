@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
@@ -21,9 +21,9 @@ from worker.store.held_rules import UNREADABLE, grammar_of, hold_rules_again
 from worker.store.outbox import announce_if_complete, announce_review
 from worker.store.readings import upsert
 from worker.store.review_tables import ReviewTaskRow
-from worker.store.tables import FieldRow, PageRow, ReviewRow
+from worker.store.tables import Act, FieldRow, PageRow, ReviewRow
 from worker.store.to_check import refresh_digits
-from worker.values import Tick, Value
+from worker.values import FieldStatus, Tick, Value
 
 _ANSWER = re.compile(
     r"(?:[-+\u2212] ?)?(?:[^\W\d_]{3} ?|[€$£₹¥] ?)?(?:[-\u2212] ?)?[0-9][0-9.,:/' -]{0,62}=?(?: ?[€$£₹¥])?"
@@ -37,7 +37,7 @@ class Review:
 
     field_id: int
     name: str
-    action: str
+    action: Act
     before: str
     after: str
     who: str
@@ -55,14 +55,16 @@ class ReviewClaim:
     token: int | None = None
 
 
+Shown = Literal["confirm", "partial", "blind", "page", "group"]
+"""What a person saw: all of a reading, all but its doubtful digits, or nothing (``worker.review.showing``); the whole
+page, or a group of digits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a person saw of the reading before a decision, and what the decision took.
+    """What a person saw of the reading before a decision, and what the decision took."""
 
-    ``shown`` is ``confirm``, ``partial`` or ``blind`` (``worker.review.showing``), or ``page`` or ``group``.
-    """
-
-    shown: str
+    shown: Shown
     text: str
     keys: int
     seconds: float
@@ -112,7 +114,7 @@ def correct_field(
         review = Review(
             field_id=field_id,
             name=field.name,
-            action="confirm" if number is None else "unreadable" if number == UNREADABLE else "correct",
+            action=Act.CONFIRM if number is None else Act.UNREADABLE if number == UNREADABLE else Act.CORRECT,
             before=before,
             after=after,
             who=who,
@@ -121,17 +123,17 @@ def correct_field(
         if is_keyed_twice(connection, field, grammar, value):
             agreement = judge_key(connection, field, grammar, number, who)
             if agreement is not Agreement.AGREED:
-                return _keep_key(connection, replace(review, action="key"), field, agreement, seen)
+                return _keep_key(connection, replace(review, action=Act.KEY), field, agreement, seen)
         differs = _differs(field, number, value)
         if number is not None and is_audited(connection, field_id):
             is_blind = seen is not None and seen.shown == "blind"
             if is_blind and differs and not _is_escalated(connection, field_id):
-                return _keep_key(connection, replace(review, action="key"), field, Agreement.DIFFER, seen)
+                return _keep_key(connection, replace(review, action=Act.KEY), field, Agreement.DIFFER, seen)
             if is_blind or differs:  # who has seen the reading shows it wrong, and never right
                 answer_audit(connection, field_id, wrong=differs)
             if is_blind and not differs:
                 connection.execute(delete(ReviewTaskRow).where(ReviewTaskRow.field_id == field_id))
-                return record_act(connection, replace(review, action="key"), field, seen)
+                return record_act(connection, replace(review, action=Act.KEY), field, seen)
         holds = {"final_text": after, "origin": "reviewer"}
         if number is not None:
             holds["reviewed_value"] = None if value is None else spell_value(value)
@@ -151,7 +153,7 @@ def _is_escalated(connection: Connection, field_id: int) -> bool:
 
 def _differs(field: Any, answer: str | None, value: Value | None) -> bool:
     """Tell whether an answer to an accepted field is another than the machine's, by its meaning where it has one."""
-    if field.status != "accepted" or answer is None or answer == field.text:
+    if field.status != FieldStatus.ACCEPTED or answer is None or answer == field.text:
         return False
     if value is not None and field.value is not None:
         return spell_value(value) != str(field.value)
@@ -190,7 +192,7 @@ def lock_field(connection: Connection, field_id: int, who: str, claim: ReviewCla
         raise StaleReviewError(f"field {field_id} is gone: its scan was read again or purged meanwhile")
     if field is None:
         raise InvalidReviewError(f"there is no field {field_id}: 'icr results' shows the ids")
-    if field.status == "not_read":
+    if field.status == FieldStatus.NOT_READ:
         raise InvalidReviewError(f"field {field_id} is text, which is shown and never read: there is nothing to decide")
     if claim is not None:
         _require_claim(connection, field_id, claim)

@@ -305,6 +305,22 @@ class DigitRow(Base):
     closed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
 
 
+class Act(StrEnum):
+    """What a person did with a field.
+
+    ``key`` is a number that decides nothing yet, as the first of two keyers; ``skip`` and ``escalate`` leave the field
+    to others, and ``undo`` takes one of these acts back.
+    """
+
+    CORRECT = "correct"
+    CONFIRM = "confirm"
+    UNREADABLE = "unreadable"
+    KEY = "key"
+    SKIP = "skip"
+    ESCALATE = "escalate"
+    UNDO = "undo"
+
+
 IS_UNDOING, IS_KEY = text("undoes IS NOT NULL"), text("action = 'key'")
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, and_, exists, or_, update
 
 from worker.store.review_tables import DigitCheckRow
 from worker.store.tables import DigitRow, FieldRow
+from worker.values import FieldStatus
 
 
 def refresh_digits(connection: Connection, field_ids: Collection[int]) -> None:
@@ -16,7 +17,7 @@ def refresh_digits(connection: Connection, field_ids: Collection[int]) -> None:
     Open are those that nobody has checked, of a field that no person has decided and that is not blank.
     """
     of_field = FieldRow.id == DigitRow.field_id
-    by_machine = and_(FieldRow.origin == "machine", FieldRow.status == "accepted")
+    by_machine = and_(FieldRow.origin == "machine", FieldRow.status == FieldStatus.ACCEPTED)
     undecided = exists().where(of_field, or_(FieldRow.final_text.is_(None), by_machine))
     checked = exists().where(DigitCheckRow.field_id == DigitRow.field_id, DigitCheckRow.position == DigitRow.position)
     of_fields = DigitRow.field_id.in_(field_ids)
