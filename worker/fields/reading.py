@@ -14,6 +14,7 @@ from worker.fields.cell_rows import read_cell_rows
 from worker.fields.cutting.apart import read_apart
 from worker.fields.judging.emptiness import hides_writing
 from worker.fields.judging.lone_dashes import holds_dash
+from worker.fields.judging.scrawls import holds_scrawl
 from worker.fields.judging.second_look import see_digits
 from worker.fields.line_reader.reading import read_lines
 from worker.fields.tick_boxes import read_tick_box
@@ -38,13 +39,14 @@ def read_fields(crops: Sequence[FieldCrop], recognizers: Recognizers) -> list[Ra
 def _look_again(
     crops: Sequence[FieldCrop], reads: dict[int, RawReading], chosen: Sequence[int], recognizers: Recognizers
 ) -> None:
-    """Send fields of ``chosen`` that would be called blank to a person where a digit or a dash is seen after all.
+    """Send fields of ``chosen`` that would be called blank to a person where a digit or other ink is seen after all.
 
-    The general reader sees the digit. A row of cells has no dashes: what is flat there is print.
+    The general reader sees the digit. A row of cells has no dashes and no scrawls: what is flat or wide there is print.
     """
     blank = [i for i in chosen if reads[i].blank]
     for i, is_seen in zip(blank, see_digits([crops[i] for i in blank], recognizers), strict=True):
-        if is_seen or (crops[i].spec.layout == "free" and holds_dash(crops[i].grey)):
+        grey, is_free = crops[i].grey, crops[i].spec.layout == "free"
+        if is_seen or (is_free and (holds_dash(grey) or holds_scrawl(grey))):
             reads[i] = _doubt_blank(reads[i])
 
 

@@ -100,7 +100,7 @@ def judge_leftover_ink(crop: FieldCrop) -> Leftover:
         flat, ink = remove_cells(crop, crop.spec.cells)
         sides: list[Rule] = []
     else:
-        flat, ink, sides = _remove_box_print(crop.grey)
+        flat, ink, sides = remove_box_print(crop.grey)
     looks = _looks(flat, ink > 0, CELL_LIMITS if crop.spec.cells else BOX_LIMITS)
     if not crop.spec.cells:
         looks += [_broken(flat, ink), _blots(crop.grey)]
@@ -180,7 +180,7 @@ def _reaches_in(x: Floats, w: Floats, long: NDArray[np.bool_], width: int) -> ND
     return np.zeros_like(left) if left.any() and right.any() else left | right
 
 
-def _remove_box_print(grey: Grey) -> tuple[Grey, Mask, list[Rule]]:
+def remove_box_print(grey: Grey) -> tuple[Grey, Mask, list[Rule]]:
     """Return a flattened crop and its ink without any printed line, all taken out at once; and the sides of its frame.
 
     A rule that is taken out alone leaves stubs of those that cross it, and a grid of stubs looks like strokes.

@@ -105,23 +105,23 @@ def load_pen_bank(data_dir: Path, *, held_out: bool, half: int | None = None) ->
     unipen = data_dir / "pens" / "unipen"
     digits: dict[str, list[list[Shape]]] = {}
     numbers: list[tuple[str, WrittenNumber]] = []
-    for i, row in enumerate(_read_rows(unipen / "numbers.jsonl.gz")):
+    for i, row in enumerate(read_rows(unipen / "numbers.jsonl.gz")):
         text = spell(row["label"])
         if i in WRONG_NUMBERS or not is_wanted(row["writer"]):
             continue
         if not row["odd"] and row["h"] >= LEAST_HEIGHT and _has_digit(text):
-            number = lay_out_number(text, _strokes(row))
+            number = lay_out_number(text, strokes_of(row))
             numbers.append((row["writer"], number))
             if number.is_split:
                 for sign, shape in zip(text, number.shapes, strict=True):
                     _keep(digits, row["writer"], sign, shape)
-    rows = enumerate(_read_rows(unipen / "digits.jsonl.gz"))
+    rows = enumerate(read_rows(unipen / "digits.jsonl.gz"))
     singles = [row for i, row in rows if i not in WRONG_DIGITS and is_wanted(row["writer"])]
     if not held_out:
-        singles += _read_rows(data_dir / "pens" / "pendigits_orig" / "digits.jsonl.gz")
-        singles += _read_rows(data_dir / "pens" / "ujipenchars1" / "digits.jsonl.gz")
+        singles += read_rows(data_dir / "pens" / "pendigits_orig" / "digits.jsonl.gz")
+        singles += read_rows(data_dir / "pens" / "ujipenchars1" / "digits.jsonl.gz")
     for row in singles:
-        strokes = _strokes(row)
+        strokes = strokes_of(row)
         if row["h"] >= LEAST_HEIGHT and row["w"] < 3 * row["h"] and len(row["label"]) == 1 and _has_height(strokes):
             _keep(digits, row["writer"], row["label"], lay_out_number("0", strokes).shapes[0])
     return PenBank(digits, numbers)
@@ -156,11 +156,13 @@ def _fill_unit_height(shape: Shape) -> Shape:
     return np.asarray((shape - corner) / height, np.float32)
 
 
-def _strokes(row: dict[str, Any]) -> list[NDArray[np.float32]]:
+def strokes_of(row: dict[str, Any]) -> list[NDArray[np.float32]]:
+    """Return the strokes of a recorded ink, (n, 2) each: x right, y down."""
     return [np.array(flat, np.float32).reshape(-1, 2) for flat in row["strokes"] if flat]
 
 
-def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the inks of a file of UNIPEN, Pendigits or UJI."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
