@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.calibration import FieldCalibration
-from worker.doubts import NO_NAME, Doubt, DoubtKind
+from worker.doubts import Doubt, DoubtKind
 from worker.fields.judging.confidence import judge, list_alternatives, list_doubts, list_lasting_doubts
 from worker.fields.judging.emptiness import judge_emptiness
 from worker.fields.line_reader.transcription import Transcript, transcribe
@@ -23,7 +23,7 @@ def describe_reading(seen: Transcript, calibration: FieldCalibration) -> RawRead
     A field that looks empty and holds a sign that a network sees and cannot name is looked at: a tally, a percent sign.
     """
     empty = judge_emptiness(seen)
-    if empty is not None and NO_NAME not in seen.written:
+    if empty is not None and not seen.has_unnamed_mark:
         return RawReading("", empty, seen.crop.box_px, blank=True, registration=seen.crop.registration)
     if empty is not None or not seen.digits:
         return describe_unread(seen)
