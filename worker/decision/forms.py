@@ -16,7 +16,8 @@ from worker.grammar.rules import number_of
 from worker.values import Alternative, FieldReading, FieldStatus, Money
 
 TOTAL_ODDS = 10.0
-"""The same for a sum or difference in one hand, with one of its numbers read wrongly."""
+"""How much more often, at least, a sum or difference in one hand is kept where all its numbers are read right than with
+one read wrongly (docs/reference/accuracy.md)."""
 REPEAT_ODDS = 3.0
 """The same for a number written twice; in a fifth of the cases one hand is misread alike in both."""
 
