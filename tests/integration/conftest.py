@@ -1,15 +1,18 @@
-"""One server for the tests of a module, on the database of each; one receiver of webhooks a test."""
+"""One server for the tests of a module, on the database of each; a receiver of webhooks and a Redis for each test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from tests.support.http import Stage, client_of
 from tests.support.receiver import Receiver
 from worker.settings import Settings
+from worker.system.private_redis import PrivateRedis
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +31,12 @@ def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.close()
+
+
+@pytest.fixture
+def redis_client(tmp_path: Path) -> Iterator[redis.Redis]:
+    server = PrivateRedis(tmp_path)
+    server.start()
+    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
+        yield client
+    server.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,7 @@ import redis
 
 from worker.queue.beats import beat_ages, free_name, keep_name, name_here, record_beat, take_name
 from worker.system import process_identity
-from worker.system.private_redis import PrivateRedis
 from worker.system.process_identity import is_dead, name_process
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[redis.Redis]:
-    server = PrivateRedis(tmp_path)
-    server.start()
-    with redis.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client:
-        yield client
-    server.stop()
 
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, boot: str = "another boot") -> None:
@@ -59,33 +48,35 @@ def test_a_machine_is_named_by_its_boot_and_its_space_of_process_ids(
 
 
 def test_two_workers_of_one_host_name_have_names_of_their_own(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = take_name(client, "worker", patience_s=0.6)
+    first = take_name(redis_client, "worker", patience_s=0.6)
     with monkeypatch.context() as there:
         elsewhere(there)
         assert first == name_here("worker")
-        keep_name(client, first, patience_s=30)  # by the first, meanwhile
-        second = take_name(client, "worker", patience_s=0.1)
+        keep_name(redis_client, first, patience_s=30)  # by the first, meanwhile
+        second = take_name(redis_client, "worker", patience_s=0.1)
     assert second == name_here("worker-2")
 
 
 def test_the_name_of_a_dead_worker_is_free_at_once_and_that_of_a_vanished_machine_in_time(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = client.connection_pool.connection_kwargs["path"]
+    url = redis_client.connection_pool.connection_kwargs["path"]
     program = (
         "import redis; from worker.queue.beats import take_name;"
         f"take_name(redis.Redis(unix_socket_path={url!r}, decode_responses=True), 'worker', patience_s=60)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
-    assert take_name(client, "worker", patience_s=60) == name_here("worker")
+    assert take_name(redis_client, "worker", patience_s=60) == name_here("worker")
     with monkeypatch.context() as there:
         elsewhere(there)
-        free_name(client, name_here("worker"))
-        assert client.exists(f"icr:name:{name_here('worker')}"), "it belongs to another"
-        take_name(client, "watcher", patience_s=0.7)
-    assert take_name(client, "watcher", patience_s=0.8) == name_here("watcher"), "its holder has said nothing since"
-    record_beat(client, name_here("watcher"))
-    free_name(client, name_here("watcher"))
-    assert beat_ages(client) == {}
+        free_name(redis_client, name_here("worker"))
+        assert redis_client.exists(f"icr:name:{name_here('worker')}"), "it belongs to another"
+        take_name(redis_client, "watcher", patience_s=0.7)
+    assert take_name(redis_client, "watcher", patience_s=0.8) == name_here("watcher"), (
+        "its holder has said nothing since"
+    )
+    record_beat(redis_client, name_here("watcher"))
+    free_name(redis_client, name_here("watcher"))
+    assert beat_ages(redis_client) == {}
