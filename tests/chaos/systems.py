@@ -45,9 +45,6 @@ def find_faketime() -> str:
     return os.environ.get("LIBFAKETIME") or next(installed, "")
 
 
-ROLES = {b"worker": "worker", b"watch": "watcher", b"serve": "server"}
-
-
 def _of_the_machine(disk: Path | None, clock: Path | None) -> list[str]:
     """Return the faults that need a disk to fill and a clock to set."""
     return [*(["disk"] if disk else []), *(["clock"] if clock else [])]

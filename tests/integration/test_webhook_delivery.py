@@ -14,7 +14,7 @@ from sqlalchemy import Engine, func, select
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.support.http import client_of
-from tests.support.readings import PAGE, claim, make_field, make_page, read, register
+from tests.support.readings import PAGE, claim, read, register
 from tests.support.receiver import DrippingReceiver, Receiver
 from tests.support.scan_files import drawing, encoded
 from tests.support.webhooks import deliver, make_due
@@ -27,12 +27,8 @@ from worker.store import webhooks
 from worker.store.engine import reading
 from worker.store.jobs import fail_job, store_readings
 from worker.store.tables import PageRow
-from worker.values import FieldStatus
 
 PNG = encoded(drawing(), "PNG")
-
-
-ACCEPTED = make_page(0, make_field("sum", "701", FieldStatus.ACCEPTED))
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from schemas.scan_job import ScanJob
 from tests.support.http import client_of
 from tests.support.readings import PAGE, claim, make_field, make_page, read, register
 from tests.support.receiver import Receiver
-from tests.support.scan_files import drawing, encoded
 from tests.support.webhooks import deliver
 from worker.bootstrap import Runtime, build_runtime
 from worker.cli import icr
@@ -36,9 +35,6 @@ from worker.store.review_queue import pass_field
 from worker.store.reviews import ReviewClaim, correct_field
 from worker.store.tables import Act, FieldRow
 from worker.values import FieldStatus
-
-PNG = encoded(drawing(), "PNG")
-
 
 ACCEPTED = make_page(0, make_field("sum", "701", FieldStatus.ACCEPTED))
 

@@ -40,7 +40,6 @@ def _checked_name(_context: click.Context, _option: click.Parameter, name: str |
         raise click.BadParameter(say_mistakes(error)) from error
 
 
-_DPI = click.FloatRange(50, 2400)
 FEW_NAMES = 5
 """So many names of fields a line tells."""
 

@@ -6,7 +6,7 @@ Pattern Recognition 47, 2014; the detector is OpenCV's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 import cv2
@@ -18,10 +18,6 @@ from worker.imaging.geometry import Array, project
 from worker.registration.form_print import MARK, WORKING_SIDE_PX, FormPrint, reduce_page
 from worker.registration.landmarks import Landmarks, MarkerKey
 from worker.values import Grey
-
-Markers = Mapping[MarkerKey, Array]
-"""The markers seen, by dictionary and number: corners (4, 2) in pixels of the reduced picture, clockwise from the
-marker's own top left."""
 
 Fiducials = tuple[Array, Array, NDArray[np.intp]]
 """Places (K, 2) mm and (K, 2) px that belong together, and the landmarks (M,) that were found."""
@@ -43,7 +39,10 @@ def add_markers(form_print: FormPrint, grey: Grey, templates: Iterable[FormTempl
 
 
 def _detect(small: Grey, dictionary: str) -> list[tuple[MarkerKey, Array]]:
-    """Find the markers of one dictionary; a number that is seen twice gives no place and is left out."""
+    """Find the markers of one dictionary; a number that is seen twice gives no place and is left out.
+
+    Of each the corners (4, 2) in pixels of the reduced picture, clockwise from the marker's own top left.
+    """
     kept = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, f"DICT_{dictionary.upper()}"))
     parameters = cv2.aruco.DetectorParameters()
     parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import cv2
 import numpy as np
@@ -249,15 +249,3 @@ def load_car_a(data_dir: Path) -> EvaluationSet:
             rows_of.append(row)
     images = normalize_digits(crops)
     return EvaluationSet("car_a_boxes", "research", images, np.array(labels), rows=np.array(rows_of))
-
-
-Source = Literal["cvl", "usps", "dida", "car_a", "omniglot_held_out", "kmnist", "empty_cells"]
-EVALUATION_SETS: dict[Source, Callable[[Path], EvaluationSet]] = {
-    "cvl": load_cvl,
-    "usps": load_usps,
-    "dida": load_dida,
-    "car_a": load_car_a,
-    "omniglot_held_out": load_held_out_glyphs,
-    "kmnist": load_kmnist,
-    "empty_cells": load_empty_cells,
-}
