@@ -32,6 +32,14 @@ def drafted(label: str, *, size: tuple[float, float] = (40, 8), cells: int | Non
         ("From (DD.MM.YYYY)", "date", "DMY"),
         ("Department", "text", None),
         ("train, Date", "date", None),
+        ("Day", "date", None),
+        ("Tag der Geburt", "date", None),
+        ("Day tariff (kWh)", "code", None),
+        ("Energy day", "code", None),
+        ("Tag-Zählerstand", "code", None),
+        ("Street number", "code", None),
+        ("Company no.", "code", None),
+        ("Country code", "code", None),
         ("Time", "time", None),
         ("Uhrzeit", "time", None),
         ("Name", "text", None),
@@ -51,6 +59,8 @@ def test_a_label_tells_the_kind(label: str, kind: str, order: str | None) -> Non
 def test_a_row_of_cells_for_a_date_keeps_its_count() -> None:
     (told,) = tell_kinds([drafted("Date", cells=8)])
     assert (told.kind, told.digits) == ("date", DigitRange(min=1, max=8))
+    (year,) = tell_kinds([drafted("Date (DD.MM.YYYY)", cells=4)])
+    assert (year.kind, year.order) == ("code", None), "four cells hold no day"
 
 
 def test_a_small_square_box_is_a_tick_box_and_a_row_of_cells_holds_no_words() -> None:

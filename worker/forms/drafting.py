@@ -31,6 +31,10 @@ DIGIT_PITCH, WRITTEN_MM = 0.45, 5.0
 """The closest that people write digits, in heights of their box, or of what they write in one that is higher."""
 LEAST_SEEN = 0.5
 """Least share of a landmark that the drafted page shows; otherwise it is not print."""
+DATE_GROUPS = ((2, 2, 4), (4, 2, 2))
+"""Cells of the groups of a date, between which a point, a dash or nothing is printed."""
+GROUP_GAP = 0.95
+"""Widest gap between the groups of one date, in cells."""
 PAPERS_MM = ((215.9, 279.4), (210.0, 297.0), (148.0, 210.0), (105.0, 148.0))
 """The paper of forms, the commonest of each proportion first."""
 SAME_PROPORTIONS = 0.02
@@ -163,8 +167,8 @@ def _outline(
 
 def _fields_of(layout: FormLayout) -> tuple[FieldSpec, ...]:
     found = [(_joined(row), row.count) for row in layout.rows if _is_field(row.boxes[0].outline)]
+    found = _join_dates(found) + _join_dates(layout.combs)
     found += [(b.inner, b.teeth) for b in layout.boxes if _is_field(b.outline) and b.outline.w < _most_width(b)]
-    found += layout.combs
     in_order = _reading_order([box for box, _ in found])
     digits = len(str(len(found)))
     fields = [_spec(f"f{i + 1:0{max(2, digits)}d}", *found[k]) for i, k in enumerate(in_order)]
@@ -173,6 +177,33 @@ def _fields_of(layout: FormLayout) -> tuple[FieldSpec, ...]:
         cells = [(at, b) for at, b in sorted(table.cells.items()) if _is_field(b.outline)]
         fields += [_spec(f"{of_table}r{r}c{c}", b.inner, b.teeth) for (r, c), b in cells]
     return tuple(fields)
+
+
+def _join_dates(groups: Sequence[tuple[Box, int]]) -> list[tuple[Box, int]]:
+    """Join the groups of cells of one date, as those for a day, a month and a year; a reader finds the gaps itself."""
+    left = sorted(groups, key=lambda group: group[0].x)
+    joined: list[tuple[Box, int]] = []
+    while left:
+        group = [left.pop(0)]
+        while len(group) < 3 and (following := next((g for g in left if _follows(group[-1], g)), None)) is not None:
+            left.remove(following)
+            group.append(following)
+        if tuple(cells for _, cells in group) in DATE_GROUPS:
+            first, last = group[0][0], group[-1][0]
+            top, bottom = min(b.y for b, _ in group), max(b.y + b.h for b, _ in group)
+            joined.append((Box(first.x, top, last.x + last.w - first.x, bottom - top), 8))
+        else:
+            joined.append(group[0])
+            left = sorted([*group[1:], *left], key=lambda each: each[0].x)
+    return joined
+
+
+def _follows(one: tuple[Box, int], other: tuple[Box, int]) -> bool:
+    """Tell whether a group of cells is the next one on its line, with cells of one size."""
+    (a, cells), (b, others) = one, other
+    pitch = a.w / cells
+    alike = abs(b.w / others - pitch) < 0.15 * pitch and abs(a.h - b.h) < 0.2 * a.h and abs(a.y - b.y) < 0.2 * a.h
+    return alike and 0 < b.x - a.x - a.w < GROUP_GAP * pitch
 
 
 def _keep_fitting(fields: Sequence[FieldSpec], page_mm: tuple[float, float]) -> tuple[FieldSpec, ...]:

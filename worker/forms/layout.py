@@ -31,8 +31,12 @@ TOOTH_MM = 0.9
 MOST_TEETH = 24
 COMB_MM = 12.0
 COMB_PITCH_MM = (3.5, 14.0)
+COMB_REACH_MM = 60.0
+"""How far from a longer comb one of two cells may stand: day and month before a year. Alone it may be a letter's."""
 TOUCHING_MM = 1.0
 """Cells of a table share their lines: the middles of a line, measured from both sides, differ by less than this."""
+PAIR = 1.15
+"""Two cells that share a line hold one digit each if they are no wider than this, in heights."""
 NARROW = 0.95
 """Cells narrower than this share of their height hold one digit each; wider cells of a table hold a number."""
 COMB_HEIGHT = 1.15
@@ -88,6 +92,8 @@ def find_layout(grey: Grey, px_per_mm: float) -> FormLayout:
     rows, singles = _group_rows(others)
     lines = _find_rules(flat, boxes, px_per_mm)
     combs = [comb for line in lines if (comb := _comb_on(ink, line, px_per_mm)) is not None]
+    longer = [comb for comb in combs if comb[1] > 2]
+    combs = [comb for comb in combs if comb in longer or any(_is_like(comb, other) for other in longer)]
     rules = [line for line in lines if line.w >= RULE_MM]
     return FormLayout(tuple(singles), tuple(tables), tuple(rows), tuple(combs), tuple(rules))
 
@@ -250,7 +256,7 @@ def _cluster(starts: Sequence[float], sizes: Sequence[float]) -> list[int]:
 
 
 def _group_rows(boxes: Sequence[PrintedBox]) -> tuple[list[PrintedRow], list[PrintedBox]]:
-    """Join three or more like boxes side by side to rows; the others stay single."""
+    """Join three or more like boxes side by side to rows, or two that share a line; the others stay single."""
     left = sorted(boxes, key=lambda b: b.outline.x)
     chains, singles = [], []
     while left:
@@ -258,13 +264,21 @@ def _group_rows(boxes: Sequence[PrintedBox]) -> tuple[list[PrintedRow], list[Pri
         while (following := next((b for b in left if _continues(chain[-1], b)), None)) is not None:
             left.remove(following)
             chain.append(following)
-        if len(chain) >= 3:
+        if len(chain) >= 3 or _is_pair(chain):
             chains.append(chain)
         else:
             singles += chain
     rows = _joined([_complete(chain, singles) for chain in chains])
     rows.sort(key=lambda r: (r.boxes[0].outline.y, r.boxes[0].outline.x))
     return rows, sorted(singles, key=lambda b: (b.outline.y, b.outline.x))
+
+
+def _is_pair(chain: Sequence[PrintedBox]) -> bool:
+    """Tell whether boxes are two cells for a digit each that share a line, as those for a day or a month."""
+    if len(chain) != 2:
+        return False
+    a, b = (box.outline for box in chain)
+    return a.w <= PAIR * a.h and abs(b.x - a.x - a.w) < TOUCHING_MM
 
 
 def _continues(a: PrintedBox, b: PrintedBox) -> bool:
@@ -331,7 +345,7 @@ def _find_rules(flat: Mask, boxes: Sequence[PrintedBox], px_per_mm: float) -> li
     rules = []
     for x, y, w, h, area in stats[1:].tolist():
         thickness = area / w
-        if w < COMB_MM * px_per_mm or h > 2 * thickness + 0.02 * w:
+        if w < 2 * COMB_PITCH_MM[0] * px_per_mm or h > 2 * thickness + 0.02 * w:
             continue
         line = _in_mm(Box(x, y + h / 2 - 0.5, w, 1), px_per_mm)
         if not any(_is_side(line, box.outline) for box in boxes):
@@ -340,7 +354,10 @@ def _find_rules(flat: Mask, boxes: Sequence[PrintedBox], px_per_mm: float) -> li
 
 
 def _comb_on(ink: Mask, line: Box, px_per_mm: float) -> tuple[Box, int] | None:
-    """Return the cells that even teeth make on a line, as the box over it and their number; None without teeth."""
+    """Return the cells that even teeth make on a line, as the box over it and their number; None without teeth.
+
+    A line that is too short for a comb by itself holds two cells at most.
+    """
     x, y, w, _ = (side * px_per_mm for side in line)
     top, bottom = round(y - 1.6 * px_per_mm), round(y - 0.5 * px_per_mm)
     reach = max(1, round(0.5 * px_per_mm))
@@ -348,13 +365,21 @@ def _comb_on(ink: Mask, line: Box, px_per_mm: float) -> tuple[Box, int] | None:
     if not band.size:
         return None
     stands = np.asarray(cv2.dilate(band.min(0)[None], np.ones((1, 2 * reach + 1), np.uint8)))[0]
-    for cells in range(MOST_TEETH, 2, -1):
+    for cells in range(MOST_TEETH if line.w >= COMB_MM else 2, 1, -1):
         pitch = line.w / cells
         places = np.rint(reach + np.arange(cells + 1) * w / cells).astype(np.intp)
         if COMB_PITCH_MM[0] < pitch < COMB_PITCH_MM[1] and stands[np.clip(places, 0, len(stands) - 1)].all():
             height = COMB_HEIGHT * pitch
             return Box(line.x, line.y - height, line.w, height), cells
     return None
+
+
+def _is_like(comb: tuple[Box, int], other: tuple[Box, int]) -> bool:
+    """Tell whether two combs stand on one line, near each other, with cells of one width."""
+    (a, cells), (b, others) = comb, other
+    pitch, level = b.w / others, abs(a.y + a.h - b.y - b.h) < LEVEL_MM
+    near = max(b.x - a.x - a.w, a.x - b.x - b.w) < COMB_REACH_MM
+    return level and near and abs(a.w / cells - pitch) < 0.12 * pitch
 
 
 def _is_side(line: Box, box: Box) -> bool:
