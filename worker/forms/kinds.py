@@ -18,25 +18,7 @@ DATES = "date datum geburtsdatum geburtstag fecha data dob birthday"
 DAYS, DAYS_OF = frozenset(("day", "tag")), frozenset(("of", "der", "des"))
 """Words that tell a date alone, or before one of the others: "Day" and "Day of birth" do, "Day tariff" does not."""
 DATE_CELLS = (6, 8)
-NUMBERED = frozenset(
-    [
-        "no",
-        "nr",
-        "num",
-        "number",
-        "nummer",
-        "numero",
-        "code",
-        "id",
-        "zip",
-        "plz",
-        "postcode",
-        "phone",
-        "tel",
-        "telephone",
-        "telefon",
-    ]
-)
+NUMBERED = "no nr num number nummer numero code id zip plz postcode phone tel telephone telefon"
 """Words that tell digits, whatever stands beside them: a street number is no street."""
 TIMES = "time uhrzeit heure hora"
 WORDS = """
