@@ -47,6 +47,20 @@ class _Located:
     amount: FieldPlace | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Attempt:
+    """A check taken to lie one way up: the check, where its amount stands, and what its fields read, by name."""
+
+    check: Check
+    amount: FieldPlace | None
+    fields: Mapping[str, FieldReading]
+
+    @property
+    def likeness(self) -> float:
+        """How sure the fields are of what they read: upside down hardly any number is one."""
+        return sum(field.confidence for field in self.fields.values() if field.text)
+
+
 def read_check(
     page: Page, recognizers: Recognizers, policy: AcceptPolicy, rules: CheckPolicy
 ) -> tuple[tuple[FieldReading, ...], str | None]:
@@ -56,25 +70,21 @@ def read_check(
         return (), f"{len(checks)} checks on one page: cut them apart" if checks else "no check is found on this page"
     specs = specify_fields(rules.locale)
     ways_up = checks[0], checks[0].turned()  # a currency sign or a MICR line seen in the paper's pattern does not tell
-    check, located, fields = max(
-        (_read_one_way(way, specs, recognizers, policy, rules) for way in ways_up), key=_likeness
-    )
-    amount = fields.get("amount") or _missing("amount", _zone_box(check, rules.locale.amount_zone))
-    date = fields.get("date") or _missing("date", _zone_box(check, rules.locale.date_zone))
-    found = [
-        _judge_amount(amount, located, rules),
-        _judge_date(date, rules),
-    ]
-    found += [fields["number"]] if "number" in fields else []
+    attempts = [_read_one_way(way, specs, recognizers, policy, rules) for way in ways_up]
+    best = max(attempts, key=lambda attempt: attempt.likeness)
+    amount = best.fields.get("amount") or _missing("amount", _zone_box(best.check, rules.locale.amount_zone))
+    date = best.fields.get("date") or _missing("date", _zone_box(best.check, rules.locale.date_zone))
+    found = [_judge_amount(amount, best.amount, rules), _judge_date(date, rules)]
+    found += [best.fields["number"]] if "number" in best.fields else []
     if rules.locale.has_micr:
-        found += read_micr_fields(check)
+        found += read_micr_fields(best.check)
     return agree_on_number(found), None
 
 
 def _read_one_way(
     check: Check, specs: Mapping[str, FieldSpec], recognizers: Recognizers, policy: AcceptPolicy, rules: CheckPolicy
-) -> tuple[Check, _Located, dict[str, FieldReading]]:
-    """Return a check that lies one way up, its fields' places, and what they read."""
+) -> _Attempt:
+    """Read the fields of a check as it lies."""
     located = _locate(check, find_ink(check), rules, specs)
     crops = list(located.crops.values())
     seen = dict(zip(located.crops, transcribe(crops, recognizers) if crops else (), strict=True))
@@ -82,12 +92,7 @@ def _read_one_way(
         name: decide_field(specs[name], describe_reading(transcript, recognizers.calibration.free), policy)
         for name, transcript in seen.items()
     }
-    return check, located, fields
-
-
-def _likeness(tried: tuple[Check, _Located, Mapping[str, FieldReading]]) -> float:
-    """Return how sure a check's fields are of what they read: upside down hardly any number is one."""
-    return sum(field.confidence for field in tried[2].values() if field.text)
+    return _Attempt(check, located.amount, fields)
 
 
 def _locate(check: Check, ink: CheckInk, rules: CheckPolicy, specs: Mapping[str, FieldSpec]) -> _Located:
@@ -122,9 +127,9 @@ def _missing(name: str, box: Box) -> FieldReading:
     return FieldReading(name, "", 0.0, FieldStatus.REVIEW, box, doubts=(doubt,))
 
 
-def _judge_amount(field: FieldReading, located: _Located, rules: CheckPolicy) -> FieldReading:
+def _judge_amount(field: FieldReading, place: FieldPlace | None, rules: CheckPolicy) -> FieldReading:
     """Hold an amount to its limits and its currency sign; its grammar was held by the decision."""
-    amount, place = field.value, located.amount
+    amount = field.value
     if place is None or not isinstance(amount, Money):
         return field
     field = replace(field, validation_sources=("reader", f"grammar {rules.locale.country}"))

@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import redis
 import structlog
@@ -78,12 +78,12 @@ def run_message(publisher: Publisher, args: Any, kwargs: Any, *, message_id: str
     """Read the scan of one message, and record what is wrong with it; only a lost database hands it back."""
     runtime = publisher.runtime
     deadline = time.monotonic() + DATABASE_PATIENCE * runtime.settings.job_time_limit_s
-    names: tuple[str | None, str | None] = None, None
+    names = SenderNames()
     try:
         key = choose_key(args, runtime.job_keys)
         names = name_refused(args, kwargs, message_id=message_id, key=key)
         job = parse_message(args, kwargs, message_id=message_id, key=key)
-        names = str(job.id), job.reference
+        names = SenderNames(str(job.id), job.reference)
         with structlog.contextvars.bound_contextvars(job=str(job.id)):
             claim = _take(publisher, job, deadline)
             if claim is not None:
@@ -106,7 +106,7 @@ def _hand_back(error: Exception) -> NoReturn:
 
 
 def _record_or_hand_back(
-    runtime: Runtime, args: Any, kwargs: Any, error: Exception, names: tuple[str | None, str | None], deadline: float
+    runtime: Runtime, args: Any, kwargs: Any, error: Exception, names: SenderNames, deadline: float
 ) -> None:
     """Keep a message that cannot be run, with the reason; if that fails too, the message goes back."""
     try:
@@ -135,8 +135,15 @@ def parse_message(args: Any, kwargs: Any, *, message_id: str, key: str | None = 
     return job if job.id else job.model_copy(update={"id": _stable_uuid(message_id)})
 
 
-def name_refused(args: Any, kwargs: Any, *, message_id: str, key: str | None = None) -> tuple[str | None, str | None]:
-    """Return the job id and the reference by which the sender of a refused message looks for it.
+class SenderNames(NamedTuple):
+    """The job id and the reference by which the sender of a message looks for it."""
+
+    job_id: str | None = None
+    reference: str | None = None
+
+
+def name_refused(args: Any, kwargs: Any, *, message_id: str, key: str | None = None) -> SenderNames:
+    """Return the names by which the sender of a refused message looks for it.
 
     A job without an id of its own has that of its message; what stood for its id is its reference if it has none. If
     there is a key, a message that is not signed with it has no names, because anybody could take the id of a future
@@ -147,14 +154,14 @@ def name_refused(args: Any, kwargs: Any, *, message_id: str, key: str | None = N
         job = open_job(sent, key)
     except InvalidJobError:
         if key is not None:
-            return None, None
+            return SenderNames()
         job = {}
     own_id, reference = job.get("id"), job.get("reference")
     has_id = isinstance(own_id, str) and _is_uuid(own_id)
     job_id = _stable_uuid(str(own_id) if has_id else message_id)
     reference = own_id if reference is None and not has_id else reference
     told = str(reference)[:MAX_REFERENCE] if isinstance(reference, str | int) else None
-    return str(job_id), told
+    return SenderNames(str(job_id), told)
 
 
 def _is_uuid(text: str) -> bool:
@@ -316,14 +323,13 @@ def _fail(runtime: Runtime, claim: ClaimedJob, deadline: float, kind: str, reaso
 
 
 def _record_invalid(
-    runtime: Runtime, args: Any, kwargs: Any, error: Exception, names: tuple[str | None, str | None], deadline: float
+    runtime: Runtime, args: Any, kwargs: Any, error: Exception, names: SenderNames, deadline: float
 ) -> None:
     """Keep a message that is no job, with the reason, under the id and reference of its sender."""
     raw = json.dumps(args[0] if len(args) == 1 and not kwargs else {"args": args, "kwargs": kwargs}, sort_keys=True)
-    job_id, reference = names
     ticket = _patiently(
         lambda: record_invalid_job(
-            runtime.engine(), raw, str(error), job_id=job_id, reference=reference, source="message"
+            runtime.engine(), raw, str(error), job_id=names.job_id, reference=names.reference, source="message"
         ),
         deadline,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -81,33 +82,39 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     if form.fields:
         outside = replace(form.sketch, bare=paint_out_rows(form.sketch.bare, form.rows))
         glyphs = find_glyphs(outside.grey, outside.background, outside.bare)
-        rows, _, left_out = _numbers(outside, glyphs, recognizers)
-        left_out += [*form.no_fields, *_overlooked(outside, glyphs)]
-        return FreeWriting(form.fields, _doubt_places(outside, [*(n for row in rows for n in row), *left_out]))
+        found = _group_glyphs(outside, glyphs, recognizers)
+        beside = [*(n for row in found.rows for n in row), *found.left_out, *form.no_fields]
+        return FreeWriting(form.fields, _doubt_places(outside, beside + _overlooked(outside, glyphs)))
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     turn = _find_turn(page, sketch, glyphs, recognizers) if recognizers and glyphs else Turn()
     if turn.quarters:
         sketch = turn_sketch(sketch, turn.quarters)
         glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
-    rows, strange, left_out = _numbers(sketch, glyphs, recognizers)
-    rows, apart = _split_at_columns(rows, sketch)
-    strange = [*strange, *apart]
+    found = _group_glyphs(sketch, glyphs, recognizers)
+    rows, apart = _split_at_columns(found.rows, sketch)
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
-    left_out += _overlooked(sketch, glyphs) + _rings_around_nothing(sketch, glyphs) + _upright_lines(sketch, glyphs)
-    fields = cut_numbers(page, sketch, named, strange, left_out=left_out)
+    lost = _overlooked(sketch, glyphs) + _rings_around_nothing(sketch, glyphs) + _upright_lines(sketch, glyphs)
+    left_out = found.left_out + lost
+    fields = cut_numbers(page, sketch, named, found.strange + apart, left_out=left_out)
     return FreeWriting(say_which_way(fields, turn.is_sure), _doubt_places(sketch, left_out))
 
 
-def _numbers(
-    sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers | None
-) -> tuple[list[list[Number]], list[Number], list[Number]]:
-    """Group glyphs into rows of numbers; return also those that look like no digits, and what is in no row.
+class _Grouped(NamedTuple):
+    """The glyphs of a page as ``rows`` of numbers; ``strange`` ones look like no digits, ``left_out`` is in no row."""
+
+    rows: list[list[Number]]
+    strange: list[Number]
+    left_out: list[Number]
+
+
+def _group_glyphs(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers | None) -> _Grouped:
+    """Group glyphs into rows of numbers, without print.
 
     What is no larger than the print around it is print. Of what looks like no digits, on a page without print, digits
     that touch or are joined stay: they are read, and never accepted.
     """
     if not glyphs or recognizers is None:
-        return group_numbers(glyphs), [], []
+        return _Grouped(group_numbers(glyphs), [], [])
     strangeness = _strangeness(sketch, glyphs, recognizers)
     blobs = [g for g, strange in strangeness.items() if strange > STRANGE and thickness(g.parts[0]) > THICK]
     strangeness = {g: strange for g, strange in strangeness.items() if g not in blobs}
@@ -119,7 +126,7 @@ def _numbers(
     kept = [[n for n in row if n not in left_out] for row in rows]
     lines_of_print = [[g for number in row for g in number] for row in group_numbers(printed)]
     doubtful = [*left_out, *lines_of_print, *([blob] for blob in blobs)]
-    return [row for row in kept if row], [n for n in strange if n not in left_out], doubtful
+    return _Grouped([row for row in kept if row], [n for n in strange if n not in left_out], doubtful)
 
 
 def _split_at_columns(rows: list[list[Number]], sketch: Sketch) -> tuple[list[list[Number]], list[Number]]:

@@ -227,8 +227,16 @@ def _sides_between(lines: list[Rule]) -> list[Rule]:
     return sides
 
 
-def _printed_lines(flat: Grey, ink: Mask) -> tuple[list[Rule], list[Rule], list[Rule]]:
-    """Return the uprights at which a flat rule ends, other sides and dividers, and the rules along most of a field.
+class _PrintedLines(NamedTuple):
+    """The uprights at which a flat rule ends, other sides and dividers, and the rules along most of a field."""
+
+    corners: list[Rule]
+    sides: list[Rule]
+    lines: list[Rule]
+
+
+def _printed_lines(flat: Grey, ink: Mask) -> _PrintedLines:
+    """Find what of a field's ink is its frame, its dividers and its rules.
 
     Two uprights of one height that stand far apart, with none like them between, are the sides of a frame that lacks
     others. A divider is as high and as thick as an upright at a corner, or reaches from one long flat rule to another.
@@ -244,7 +252,7 @@ def _printed_lines(flat: Grey, ink: Mask) -> tuple[list[Rule], list[Rule], list[
         far_apart = abs(a.offset - b.offset) > FRAME_GAP * a.length
         if far_apart and _are_alike(a, b) and not _stands_between(uprights, a, b):
             sides += [a, b]
-    return corners, sides, lines
+    return _PrintedLines(corners, sides, lines)
 
 
 def _stands_beside(rule: Rule, corners: list[Rule]) -> bool:
