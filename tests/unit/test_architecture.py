@@ -1,4 +1,7 @@
-"""docs/architecture.md is the map of the tree: every room and module, and two walks that pass each room once."""
+"""docs/architecture.md is the map of the tree: every room and module, and two walks that pass each room once.
+
+No other page names a file that is not there.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,10 @@ PAGE = (PROJECT / "docs" / "architecture.md").read_text("utf-8")
 ROOTS = ("schemas", "migrations", "worker")
 WALKS = ("From a file in the folder to a row", "A page through `read_page`")
 OFF_THE_WAY = {"worker/__main__.py", "worker/errors.py", "worker/synthesis/", "worker/training/"}
+
+
+PAGES = [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]
+NAMED_PATH = re.compile(r"(?<![\w/.-])(?:worker|schemas|migrations|tests|samples)/[\w./-]*\w(?![\w*<])")
 
 
 def rooms_of_the_map() -> dict[str, set[str]]:
@@ -52,3 +59,9 @@ def test_the_walks_pass_each_room_once() -> None:
     assert len(on_the_way) == len(set(on_the_way))
     first_level = {room for room in rooms_of_the_tree() if room.startswith("worker/") and len(Path(room).parts) == 2}
     assert set(on_the_way) == first_level - OFF_THE_WAY
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_what_a_page_names_is_there(page: Path) -> None:
+    named = NAMED_PATH.findall(page.read_text("utf-8"))
+    assert [path for path in named if not (PROJECT / path).exists() and not (PROJECT / f"{path}.py").exists()] == []

@@ -10,7 +10,7 @@ from worker.queue.transport import use_hardened_transport
 
 
 def make_app(runtime: Runtime) -> Celery:
-    """Build the application of one process; a worker's needs its tasks beside it (``start_worker``).
+    """Build the application of one process; a worker's needs its tasks beside it (``run_worker``).
 
     Late acknowledgement and ``reject_on_worker_lost`` give the message of a dead worker to the next one. The job row in
     SQL counts the deliveries, so a scan that kills its worker is not delivered for ever. The remote control is off, so

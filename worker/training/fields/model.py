@@ -61,7 +61,7 @@ SKELETONS = (
     ("swiss_numbers", 10998, "CC0 1.0"),
     ("nsysu_digits", 1890, "ODbL 1.0, contents DbCL 1.0"),
 )
-"""The sets of ``fields_glyphs`` with the number of their digits that are drawn, and their licences."""
+"""The sets of ``worker.training.fields.glyphs`` with the number of their digits that are drawn, and their licences."""
 PENS = (
     ("UNIPEN train_r01_v07", 15804, "CC BY 4.0"),
     ("pendigits_orig", 10992, "CC BY 4.0"),
