@@ -8,6 +8,9 @@ from worker.fields.line_reader import normalization as line_normalization
 from worker.fields.line_reader import transcription
 from worker.fields.line_reader.normalization import DIGIT_HEIGHT, LINE_HEIGHT, normalize_line
 from worker.synthesis.fields import draw_field
+from worker.synthesis.glyphs import draw_hand
+from worker.synthesis.lines import write_line
+from worker.synthesis.pen import Pen, draw_ink
 from worker.values import Box
 
 
@@ -177,3 +180,42 @@ def test_a_line_reaches_to_the_point_or_comma_before_its_first_digit(drop: float
     cv2.line(grey, (x, y), (x, round(y + drop * height)), 30, round(size))
     reached = normalize_line(grey)
     assert before.x0 - reached.x0 == pytest.approx(0.4 * height, abs=0.15 * height)
+
+
+def _draw_lone(seed: int, digit: str) -> tuple[np.ndarray, float, float]:
+    """Draw one digit with room around it; return the crop and where its ink begins and ends, in rows."""
+    rng = np.random.default_rng([seed, int(digit)])
+    pen = Pen(width=float(rng.uniform(0.06, 0.14)))
+    shape = np.concatenate(write_line(rng, draw_hand(rng), digit, pen.width).shapes).astype(np.float32)
+    height = float(rng.uniform(28, 80))
+    low, high = shape.reshape(-1, 2).min(axis=0), shape.reshape(-1, 2).max(axis=0)
+    left, right, above, below = rng.uniform(0.2, 1.0, 4) * height
+    points = (shape - low) * height + np.float32([left, above])
+    rows, columns = (high - low)[::-1] * height + [above + below, left + right]
+    grey = np.full((round(rows), round(columns)), 235, np.uint8)
+    grey -= (draw_ink(rng, points, grey.shape, pen, height) * 0.75).astype(np.uint8)
+    inked = np.flatnonzero((grey < 150).any(axis=1))
+    return grey, float(inked[0]), float(inked[-1] + 1)
+
+
+@pytest.mark.parametrize("digit", "023456789")
+def test_no_stroke_of_a_lone_digit_is_taken_for_a_rule(digit: str) -> None:
+    """A 9 whose wide ring was taken for a rule was read without its tail, and accepted as 0."""
+    cut = 0
+    for seed in range(60):
+        grey, top, bottom = _draw_lone(seed, digit)
+        line = normalize_line(grey)
+        margin = (LINE_HEIGHT - DIGIT_HEIGHT) / 2 / line.scale
+        off = max(abs(line.y0 + margin - top), abs(line.y0 + LINE_HEIGHT / line.scale - margin - bottom))
+        cut += not line.ink or off > 0.2 * (bottom - top)
+    assert cut <= 4, "the bar of a 5 may stand apart"
+
+
+def test_a_minus_is_read_where_the_line_falls() -> None:
+    """-70.135,57 on a falling line was accepted as 70.135,57: the sign stands above the line's middle rows."""
+    grey = np.full((90, 260), 240, np.uint8)
+    for i in range(4):
+        cv2.ellipse(grey, (90 + 45 * i, 30 + 9 * i), (12, 18), 0, 0, 360, 30, 4)
+    cv2.line(grey, (25, 14), (62, 14), 30, 4)
+    line = normalize_line(grey)
+    assert line.x0 <= 40, "three fifths of the sign are within the line"

@@ -158,3 +158,16 @@ def test_one_slash_in_an_amount_counts_where_it_parts_cents(
     )
     told = list_lasting_doubts(replace(seen, text=text, slashed=slashed, crop=replace(seen.crop, spec=spec)))
     assert any(doubt.kind is DoubtKind.UNSURE_MARK for doubt in told) is is_doubted
+
+
+@pytest.mark.parametrize("kind", ["code", "number", "amount"])
+def test_a_minus_that_no_reader_names_is_a_doubt(kind: str, recognizers: Recognizers) -> None:
+    """-84,60 was accepted as 84,60: its sign had been cut off the line."""
+    told = []
+    for seed in range(8):
+        grey = write(seed, "8460")
+        cv2.line(grey, (30, 68), (70, 66), 60, 4, cv2.LINE_AA)
+        seen = see(grey, recognizers, kind)
+        told.append(changes_meaning(replace(seen, gap_marks=("", *seen.gap_marks[1:]))))
+        assert not changes_meaning(replace(see(write(seed, "8460"), recognizers, kind), gap_marks=("",) * 5))
+    assert sum(told) >= 7

@@ -34,6 +34,11 @@ FOOT, TOP, FIRST = (0.7, 1.2), (-0.3, 0.35), (0.3, 1.45)
 """Where the middle of a point, of an apostrophe and of a mark before all digits lies, between their top and foot."""
 INNER = 0.15
 """A piece further within a digit than this share of its width is a broken piece of it."""
+LEAST_MINUS, MOST_MINUS, FLAT, MINUS_LEVELS = 0.4, 3.0, 1.8, (-0.05, 0.85)
+"""Of a minus sign: its length in heights of a digit, how many times it is as long as high, and where its middle lies
+between the first digit's top and foot."""
+MINUS_GAP = (-0.15, 0.8)
+"""How far before the first digit a minus sign ends, in heights of a digit."""
 MOST_ALIKE, MOST_ON_A_ROW = 3, 2
 """More pieces of a mark's size are grain, and more at one height the dots of a rule."""
 ALIKE_DARK = 0.75
@@ -74,11 +79,26 @@ def changes_meaning(seen: Transcript) -> bool:
     spec = seen.crop.spec
     if spec.kind in ("date", "time"):
         return False
+    if _passes_over_minus(seen):
+        return True
     marks = find_loose_marks(seen)
     if spec.kind not in ("number", "amount"):
         return bool(marks)
     may_part = spec.cents == "optional" or (spec.kind == "number" and not spec.decimal_places)
     return any(m.place is Place.BEFORE or (may_part and m.place is Place.BETWEEN and m.behind % 3) for m in marks)
+
+
+def _passes_over_minus(seen: Transcript) -> bool:
+    """Tell whether a flat stroke like a minus sign stands before the first digit, and no reader named a dash there."""
+    if not seen.cuts or "-" in seen.gap_marks[0]:
+        return False
+    first = seen.line.to_crop_box(seen.cuts[0].box)
+    height = statistics.median(seen.line.to_crop_box(cut.box).h for cut in seen.cuts)
+    x, y, w, h = seen.line.pieces.T
+    gap, level = (first.x - x - w) / height, (y + h / 2 - first.y) / max(first.h, 1)
+    is_long = (w >= FLAT * h) & (w > LEAST_MINUS * height) & (w < MOST_MINUS * height)
+    is_beside = (MINUS_GAP[0] < gap) & (gap < MINUS_GAP[1]) & (MINUS_LEVELS[0] < level) & (level < MINUS_LEVELS[1])
+    return bool((is_long & is_beside).any())
 
 
 def find_loose_marks(seen: Transcript) -> list[LooseMark]:

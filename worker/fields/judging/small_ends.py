@@ -31,7 +31,10 @@ def ends_in_letter(seen: Transcript) -> bool:
     if len(boxes) < 2 or seen.crop.spec.kind in ("date", "time") or seen.gap_marks[-2]:
         return False
     height, before, last = statistics.median(box.h for box in boxes[:-1]), boxes[-2], boxes[-1]
-    lower, foot = last.y - before.y, last.y + last.h - before.y - before.h
+    feet = statistics.median(box.y + box.h for box in boxes[:-2] or boxes[:1])
+    stands = before.y + before.h > feet - LOWER_FOOT * height
+    top = min(before.y, before.y + before.h - height) if stands else before.y  # a small 0 may stand on the line
+    lower, foot = last.y - top, last.y + last.h - before.y - before.h
     hangs = lower >= LOWER_TOP * height and foot >= LOWER_FOOT * height
     return (last.h <= LETTER * height or hangs) and last.x - before.x - before.w >= APART * height
 

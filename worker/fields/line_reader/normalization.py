@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.fields.line_reader.straight_rules import find_straight_rules, open_mask
 from worker.imaging.pieces import find_pieces
 from worker.values import Box, Grey
 
@@ -37,6 +38,8 @@ DASH_GAP, FARTHEST_DASH = 0.8, 1.2
 """In heights of the line: the space before a dash that belongs to it, and how much of one is worth reading."""
 LEAST_MINUS, LEAST_POINT = 0.07, 0.05
 """In heights of the line: a shorter dab before the digits is a speck, and so is a smaller point at their feet."""
+MINUS_LEVELS = (0.05, 0.85)
+"""Where the middle of a minus sign lies beside the first digit, in heights of it."""
 SMALLEST_DAB_PX = 3
 """Area in pixels of the working height; less is grain."""
 HIGHEST_POINT, POINT_LEVELS = 0.5, (0.55, 1.35)
@@ -115,7 +118,8 @@ def normalize_line(grey: Grey) -> Line:
     if extent is None:
         return Line(np.zeros((LINE_HEIGHT, WIDTH_STRIDE), np.uint8), 1.0, 0.0, 0.0, 0)
     top, bottom, left, right, ink = extent
-    left, right = _reach_before(pieces.dabs, top, bottom, left), _reach_dashes(pieces.dashes, top, bottom, right)
+    left = _reach_before(pieces.dabs, top, bottom, left, _first_rows(pieces.boxes, top, bottom))
+    right = _reach_dashes(pieces.dashes, top, bottom, right)
     if working < 0.7 and (bottom - top) < 0.6 * WORKING_HEIGHT:  # small writing in a large crop: look closer
         margin = 0.6 * (bottom - top)
         y, x = (max(0, int((v - margin) / working)) for v in (top, left))
@@ -160,7 +164,7 @@ def flatten(grey: Grey) -> Grey:
 
 def _find_writing(darkness: Grey) -> _Pieces:
     mask = (darkness > 127).view(np.uint8)
-    rules = _rules(mask)
+    rules = find_straight_rules(mask)
     _, stats, centres = find_pieces(mask if rules is None else cv2.subtract(mask, rules))
     boxes, centres = stats[1:], centres[1:]
     keep = _is_writing(boxes, darkness.shape)
@@ -188,12 +192,24 @@ def _reach_dashes(dashes: NDArray[Any], top: float, bottom: float, right: float)
     return reached
 
 
-def _reach_before(dabs: NDArray[Any], top: float, bottom: float, left: float) -> float:
+def _first_rows(boxes: NDArray[Any], top: float, bottom: float) -> tuple[float, float]:
+    """Return top and bottom of the first digit: the line may rise or fall."""
+    heights = boxes[:, cv2.CC_STAT_HEIGHT]
+    tall = boxes[heights >= LEAST_PASSED_OVER * (bottom - top)]
+    if not len(tall):
+        return top, bottom
+    _, upper, _, high, _ = tall[tall[:, cv2.CC_STAT_LEFT].argmin()].tolist()
+    return upper, upper + high
+
+
+def _reach_before(dabs: NDArray[Any], top: float, bottom: float, left: float, first_rows: tuple[float, float]) -> float:
     """Return a line's left end with the minus sign or the point before its first digit."""
     height, start = bottom - top, left
     for first, upper, width, thickness, _ in dabs.tolist():
         level, gap = (upper + thickness / 2 - top) / height, left - first - width
-        is_minus = width >= thickness and 0.1 < level < 1.1 and LEAST_MINUS * height < width < 3 * height
+        beside = (upper + thickness / 2 - first_rows[0]) / (first_rows[1] - first_rows[0])
+        is_level = 0.1 < level < 1.1 or MINUS_LEVELS[0] < beside < MINUS_LEVELS[1]
+        is_minus = width >= thickness and is_level and LEAST_MINUS * height < width < 3 * height
         is_small = LEAST_POINT * height < max(width, thickness) < HIGHEST_POINT * height
         is_point = is_small and POINT_LEVELS[0] < level < POINT_LEVELS[1]
         if (is_minus or is_point) and -0.3 * height < gap < DASH_GAP * height:
@@ -299,7 +315,7 @@ def _solid_areas(grey: Grey) -> NDArray[np.uint8] | None:
     bright = _percentile_bin(_count_levels(grey), 95)
     size = max(9, height // 5)
     dark = (grey < GUTTER_TONE * bright).view(np.uint8)
-    solid = _open(dark, (size, size))
+    solid = open_mask(dark, (size, size))
     if solid is None:
         return None
     gutters = np.zeros((height, width), np.uint8)
@@ -309,25 +325,6 @@ def _solid_areas(grey: Grey) -> NDArray[np.uint8] | None:
     gutters[(solid[-1].mean() > 0.6) * solid.mean(axis=1) > 0.6] = 1
     rim = max(5, size // 2) | 1
     return np.asarray(cv2.dilate(gutters, np.ones((rim, rim), np.uint8)), np.uint8)
-
-
-def _open(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8] | None:
-    """Return the places of a mask that hold a rectangle of ``size``, (h, w); None without any."""
-    kernel = np.ones(size, np.uint8)
-    eroded = cv2.erode(mask, kernel)
-    return np.asarray(cv2.dilate(eroded, kernel), np.uint8) if cv2.countNonZero(eroded) else None
-
-
-def _rules(mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Return the long straight runs of a mask, ruled lines and frames; None without any."""
-    height, width = mask.shape
-    flat_run = int(max(20, min(0.6 * height, 0.5 * width)))
-    upright_run = int(max(12, (0.93 if width > height else 0.35) * height))
-    flat, upright = _open(mask, (1, flat_run)), _open(mask, (upright_run, 1))
-    if flat is None:
-        return upright
-    thicker = np.asarray(cv2.dilate(flat, np.ones((3, 1), np.uint8)), np.uint8)
-    return thicker if upright is None else np.asarray(cv2.bitwise_or(thicker, upright), np.uint8)
 
 
 def _is_writing(boxes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
