@@ -8,6 +8,7 @@ import pytest
 
 from worker.doubts import DoubtKind
 from worker.fields.free_pages.writing import find_free_writing
+from worker.fields.locating.joined_ink import take_out_underlines
 from worker.models.runtime import load_recognizers
 from worker.synthesis.allographs import ALLOGRAPHS
 from worker.synthesis.glyphs import shape_from_strokes
@@ -130,3 +131,71 @@ def test_lines_of_plain_pages_are_not_named() -> None:
     for y in (250, 320, 390):
         cv2.line(page, (0, y), (699, y + 2), 120, 2, cv2.LINE_AA)
     assert named_places(page) == []
+
+
+def test_the_foot_of_a_wide_digit_is_no_underline() -> None:
+    """`62` was accepted as 67, and the bar of a 4 was taken out, too: both are lines below what they join."""
+    page = paper()
+    points = np.array([[150, 170], [200, 152], [222, 166], [150, 230], [232, 232]], np.int32)
+    cv2.polylines(page, [points], False, 60, 5, cv2.LINE_AA)
+    write(page, "6", 80, 170)
+    (crop,) = find_free_writing(Page("s", 0, page)).fields
+    assert all(has_ink(crop, (x, 231)) for x in (170, 190, 210))
+
+
+@pytest.mark.parametrize(
+    ("rings", "line", "goes"), [((60, 130), (25, 165), True), ((90,), (50, 130), True), ((90,), (85, 140), False)]
+)
+def test_an_underline_joins_digits_or_reaches_past_one_on_both_sides(
+    rings: tuple[int, ...], line: tuple[int, int], goes: bool
+) -> None:
+    ink = np.zeros((120, 200), np.uint8)
+    for x in rings:
+        cv2.ellipse(ink, (x, 56), (16, 22), 0, 0, 360, 1, 3)
+    cv2.line(ink, (line[0], 70), (line[1], 70), 1, 3)
+    bare = take_out_underlines(ink, smallest=20, hidden=12)
+    assert bool(bare[70, line[1] - 6]) is not goes
+
+
+def test_a_digit_that_touches_its_ring_and_two_numbers_in_one_are_not_whole() -> None:
+    """What is taken out as a ring may be a digit's: a ringed 2008 lost the loop of its 2."""
+    page = paper()
+    write(page, "38", 120, 150)
+    cv2.ellipse(page, (160, 182), (90, 60), 0, 0, 360, 60, 3)
+    (crop,) = find_free_writing(Page("s", 0, page)).fields
+    assert crop.complete
+    write(page, "1", 190, 176)
+    assert not any(crop.complete for crop in find_free_writing(Page("s", 0, page)).fields)
+    page = paper()
+    write(page, "38", 120, 150)
+    write(page, "46", 330, 150)
+    cv2.ellipse(page, (265, 182), (215, 80), 0, 0, 360, 60, 3)
+    fields = find_free_writing(Page("s", 0, page)).fields
+    assert len(fields) == 2
+    assert not any(crop.complete for crop in fields)
+
+
+@pytest.mark.parametrize("rows_px", [50, 52, 53, 54, 60])
+def test_a_table_of_wide_cells_is_no_row_of_cells_for_one_digit(rows_px: int) -> None:
+    """Two rows of a table with cells of 128 x 51 pixels were read as one number each, right across their rules."""
+    page = np.full((500, 900), 240, np.uint8)
+    for k in range(6):
+        cv2.line(page, (100 + 130 * k, 60), (100 + 130 * k, 60 + 5 * rows_px), 60, 2)
+        cv2.line(page, (100, 60 + rows_px * k), (750, 60 + rows_px * k), 60, 2)
+    for row, column, text in ((0, 0, "03"), (1, 1, "5"), (1, 3, "40"), (2, 2, "9"), (3, 4, "27"), (4, 0, "6")):
+        write(page, text, 120 + 130 * column, 70 + rows_px * row, height=32)
+    fields = find_free_writing(Page("s", 0, page)).fields
+    assert len(fields) == 6
+    assert max(crop.box_px.w for crop in fields) < 130
+
+
+def test_a_row_whose_dividers_run_on_below_it_is_a_tables() -> None:
+    """A table's other rows may be hidden: its cells still hold a number each."""
+    page = np.full((500, 900), 240, np.uint8)
+    for k in range(6):
+        cv2.line(page, (100 + 90 * k, 60), (100 + 90 * k, 200), 60, 2)
+    for y in (60, 130):
+        cv2.line(page, (100, y), (550, y), 60, 2)
+    for column, text in ((0, "03"), (2, "5"), (3, "40")):
+        write(page, text, 112 + 90 * column, 75, height=40)
+    assert [crop.spec.layout for crop in find_free_writing(Page("s", 0, page)).fields] == ["free"] * 3

@@ -19,6 +19,10 @@ from worker.values import Box, Grey
 
 PAPERS = ("plain", "ruled", "squared", "black squares", "table")
 MARKS = ("none", "underline", "two underlines", "ring")
+COLUMNS_APART = 1.5
+"""Least space between the numbers of two columns, in heights of their digits."""
+WIDEST_LINKED = 0.6
+"""Between the digits of a hand that joins some of them, in their heights: joined pairs far apart would be numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +53,26 @@ def draw_free_page_sample(
     paper = PAPERS[pick(rng, (0.4, 0.2, 0.15, 0.1, 0.15))]
     mark = "none" if paper == "table" else MARKS[pick(rng, (0.5, 0.25, 0.1, 0.15))]
     hand = draw_hand(rng, glyphs, real_share=1.0)
-    hand = replace(hand, link=float(rng.uniform(0.2, 0.8))) if rng.random() < 0.4 else hand
+    links = rng.random() < 0.4 and hand.gap < WIDEST_LINKED
+    hand = replace(hand, link=float(rng.uniform(0.2, 0.8))) if links else hand
     pen = Pen(width=float(rng.uniform(0.05, 0.12)), pressure=float(rng.uniform(0, 0.25)))
     page: NDArray[Any] = (238 + 1.5 * cut_texture(rng, (H, W))).clip(0, 255).astype(np.uint8)
     places = [place for place in _rule(rng, page, paper) if mark != "ring" or place.x < 0.3 * W]
-    numbers = []
+    numbers: list[WrittenNumber] = []
+    row = 0.0
     for place in places:
+        if (
+            paper != "table"
+            and numbers
+            and place.y == row
+            and place.x < _end_of(numbers[-1]) + COLUMNS_APART * place.height
+        ):
+            continue  # both would be one number to anybody
+        row = place.y
         count = int(rng.integers(1, 3 if paper == "table" else 5 if place.height > 60 else 7))
         number = _write(rng, page, (hand, pen), "".join(map(str, rng.integers(0, 10, count))), place)
         numbers.append(number)
-        _mark(rng, page, mark, number.box_px, max(2, round(pen.width * place.height)))
+        _mark(rng, page, mark, number, max(2, round(pen.width * place.height)))
     return _take_picture(rng, page, numbers, f"{paper} {mark}")
 
 
@@ -88,6 +102,10 @@ def draw_cell_page_sample(
         write_on(rng, page, line, pen, (np.array([left, top + (cell_h - height) / 2], np.float32), height))
         numbers.append(WrittenNumber(text, box))
     return _take_picture(rng, page, numbers, "rows of cells")
+
+
+def _end_of(number: WrittenNumber) -> float:
+    return number.box_px.x + number.box_px.w
 
 
 class _Place(NamedTuple):
@@ -132,7 +150,7 @@ def _print_table(rng: np.random.Generator, page: NDArray[Any]) -> list[_Place]:
         cv2.line(page, (x, round(top)), (x, round(top + rows * cell_h)), 60, 2)
     height = 0.55 * cell_h
     filled = [(r, c) for r in range(rows) for c in range(columns) if rng.random() < 0.5]
-    room = 0.8 * cell_w
+    room = 0.72 * cell_w
     return [_Place(left + (c + 0.25) * cell_w, top + (r + 0.2) * cell_h, height, room) for r, c in filled]
 
 
@@ -164,11 +182,13 @@ def _squeeze(line: WrittenLine, room: float) -> WrittenLine:
     return replace(line, shapes=tuple(shape * narrow for shape in line.shapes), extra=line.extra * narrow)
 
 
-def _mark(rng: np.random.Generator, page: NDArray[Any], mark: str, box: Box, pen_px: int) -> None:
-    """Underline a number or draw a ring around it, as a hand does."""
+def _mark(rng: np.random.Generator, page: NDArray[Any], mark: str, number: WrittenNumber, pen_px: int) -> None:
+    """Underline a number or draw a ring around it, as a hand does; a 7 that stands on its underline would be a 2."""
+    box = number.box_px
+    highest = box.y + box.h + 2 * pen_px if "7" in number.text else 0.0
     left, right = box.x - rng.uniform(0, 12), box.x + box.w + rng.uniform(0, 12)
     for k in range({"underline": 1, "two underlines": 2}.get(mark, 0)):
-        y = box.y + box.h * (rng.uniform(0.97, 1.15) + 0.12 * k)
+        y = max(box.y + box.h * (rng.uniform(0.97, 1.15) + 0.12 * k), highest)
         ends = (round(left), round(y)), (round(right), round(y + rng.normal(0, 3)))
         cv2.line(page, *ends, 50, pen_px, cv2.LINE_AA)
     if mark == "ring":

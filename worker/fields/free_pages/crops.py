@@ -62,7 +62,8 @@ def cut_numbers(
     on_rules = _points_on_rules(sketch, taken)
     lines = [*_underlines(sketch, numbers), *(part for part in loose if part.width > 3 * part.height)]
     usual, wide = usual_gaps(numbers)
-    doubtful = [*strange, *find_pieces_of_digits(numbers), *(n for n in numbers if _is_ringed(n))]
+    doubtful = [*strange, *find_pieces_of_digits(numbers), *_ringed_together(sketch, numbers)]
+    doubtful += [number for number in numbers if _is_ringed(number) or _touches_ring(sketch, number)]
     fields = []
     for name, number in named:
         neighbours = [other for other in numbers if other is not number]
@@ -75,6 +76,28 @@ def cut_numbers(
         is_single = outside is not None or not may_be_two(number, usual)
         fields.append(replace(crop, complete=not is_part, single=is_single))
     return tuple(fields)
+
+
+def _ringed_together(sketch: Sketch, numbers: Sequence[Number]) -> list[Number]:
+    """Return the numbers that stand in one ring with another: a ring is drawn around one number."""
+    middles = [(box.x + box.w / 2, box.y + box.h / 2) for box in map(box_of, numbers)]
+    found: list[Number] = []
+    for ring in ink_parts(np.asarray(cv2.dilate(sketch.rings, np.ones((3, 3), np.uint8)), np.uint8)):
+        held = [
+            number
+            for number, (x, y) in zip(numbers, middles, strict=True)
+            if ring.x < x < ring.right and ring.y < y < ring.y + ring.height
+        ]
+        found += held if len(held) > 1 else []
+    return found
+
+
+def _touches_ring(sketch: Sketch, number: Number) -> bool:
+    """Tell whether a digit touches what was taken out as a ring: some of its ink may have gone with it."""
+    if not sketch.rings.any():
+        return False
+    near = np.asarray(cv2.dilate(sketch.rings, np.ones((3, 3), np.uint8)), np.uint8)
+    return any((near[place_of(part, 0, 0)] & part.mask).any() for glyph in number for part in glyph.parts)
 
 
 def _is_ringed(number: Number) -> bool:

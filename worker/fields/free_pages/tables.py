@@ -14,7 +14,16 @@ from worker.fields.free_pages.glyphs import find_glyphs, other_ink
 from worker.fields.free_pages.sketch import FEWEST_RULES, LONG_RULE, Sketch, long_rules, turn_sketch
 from worker.fields.free_pages.turning import choose_turn, digit_likeness
 from worker.fields.locating.cell_ink import segment_cells
-from worker.fields.locating.cells import CellRow, are_stacked, find_cell_rows, goes_on, margin_px, straighten_row
+from worker.fields.locating.cells import (
+    CellRow,
+    are_stacked,
+    dividers_of,
+    find_cell_rows,
+    goes_on,
+    margin_px,
+    runs_on_across,
+    straighten_row,
+)
 from worker.fields.locating.number_lines import Glyph, Number, group_numbers
 from worker.imaging.binarization import Mask
 from worker.values import Box, Extent, FieldCrop, Page, Recognizers
@@ -84,12 +93,16 @@ def _cell_rows(page: Page, sketch: Sketch) -> Form:
     rows = [row for row in found if row.count >= _FEWEST_CELLS]
     if rows and _is_lattice(found, sketch.ink) and (_are_square(rows) or not _hold_writing(rows, sketch)):
         return Form(sketch)  # squared paper, on which people write anywhere
-    stacked = [row for row in rows if any(other is not row and are_stacked([row, other]) for other in rows)]
+    stacked = [row for row in rows if runs_on_across(row, sketch.ink) or _lies_on_another(row, rows)]
     alone = [_row_field(page, sketch, row, n) for n, row in enumerate((r for r in rows if r not in stacked), start=1)]
     if not rows:
         return Form(sketch)
     in_table, others = _table_fields(page, sketch, stacked)
     return Form(sketch, (*alone, *in_table), tuple(rows), tuple(others))
+
+
+def _lies_on_another(row: CellRow, rows: Sequence[CellRow]) -> bool:
+    return any(other is not row and are_stacked([row, other]) for other in rows)
 
 
 def _outside_of(rows: list[CellRow], glyphs: list[Glyph]) -> list[Glyph]:
@@ -106,9 +119,7 @@ def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[tupl
         return (), []
     bare = sketch.bare.copy()
     for row in rows:
-        ends = np.linspace(0, 1, row.count + 1)[:, None]
-        left_top, right_top, right_bottom, left_bottom = row.corners
-        tops, bottoms = left_top + ends * (right_top - left_top), left_bottom + ends * (right_bottom - left_bottom)
+        tops, bottoms = dividers_of(row)
         rules = [*np.stack([tops, bottoms], axis=1), tops[[0, -1]], bottoms[[0, -1]]]
         cv2.polylines(bare, [np.rint(rule).astype(np.int32) for rule in rules], False, 0, TABLE_RULE_PX)
     sketch = replace(sketch, bare=bare)

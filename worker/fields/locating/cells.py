@@ -23,11 +23,17 @@ _FEWEST_UNANNOUNCED = 4
 
 _SMALLEST_CELL_PX = 12
 
+_WIDEST_CELL, _WIDEST_OF_A_TABLE = 2.5, 2.75
+"""Largest width of a cell, in its heights; and where another is like it that is no wider than the first."""
+
 _STACKED_GAP = 0.25
 """Least gap, in cell heights, between rows of a form, and largest difference in width of cells of stacked rows."""
 
 _RAILS_SHOW = 0.6
 """Share of one more cell's rails beyond a row's end from which the row goes on there."""
+
+_RUNS_ON = 0.5
+"""How far dividers run on beyond a row that is part of a table, in cell heights; rows of a form lie further apart."""
 
 _MARGIN_SHARE = 0.2
 """Margin around a row, in cell heights, for digits that cross its border."""
@@ -88,6 +94,24 @@ def goes_on(row: CellRow, ink: Mask) -> bool:
         min(_printed_share(near_ink, row.corners[k], row.corners[k] + way) for k in ends) > _RAILS_SHOW
         for ends, way in (((0, 3), -step), ((1, 2), step))
     )
+
+
+def runs_on_across(row: CellRow, ink: Mask) -> bool:
+    """Tell whether print shows a row's dividers run on above or below it: it is a row of a table, found or not."""
+    near_ink = np.asarray(cv2.dilate(ink, np.ones((3, 3), np.uint8)), np.uint8)
+    tops, bottoms = dividers_of(row)
+    down = (row.corners[3] - row.corners[0]) * _RUNS_ON
+    return any(
+        sum(_printed_share(near_ink, end, end + way) > _RAILS_SHOW for end in ends) >= row.count
+        for ends, way in ((tops, -down), (bottoms, down))
+    )
+
+
+def dividers_of(row: CellRow) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the upper and the lower ends, (count + 1, 2) px each, of the lines between cells and at both ends."""
+    at = np.linspace(0, 1, row.count + 1)[:, None]
+    top_left, top_right, bottom_right, bottom_left = row.corners
+    return top_left + at * (top_right - top_left), bottom_left + at * (bottom_right - bottom_left)
 
 
 def _is_same_row(a: CellRow, b: CellRow) -> bool:
@@ -158,7 +182,10 @@ def _cell_insides(ink: Mask) -> NDArray[np.float64]:
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
     stats = np.asarray(boxes, np.int32)
     w, h, area = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_AREA]
-    fits = (np.minimum(w, h) >= _SMALLEST_CELL_PX) & (area > 0.5 * w * h) & (w < 2.5 * h) & (h < 3.5 * w)
+    fits = (np.minimum(w, h) >= _SMALLEST_CELL_PX) & (area > 0.5 * w * h) & (w < _WIDEST_OF_A_TABLE * h) & (h < 3.5 * w)
+    narrow = fits & (w < _WIDEST_CELL * h)
+    like = (np.abs(w[:, None] - w[narrow]) < 0.1 * w[:, None]) & (np.abs(h[:, None] - h[narrow]) < 0.1 * h[:, None])
+    fits &= like.any(axis=1)
     kept = [k for k in np.flatnonzero(fits) if k and _is_four_cornered(_cut_out(labels, int(k), stats[k]))]
     table = stats[kept, :4].astype(np.float64).reshape(-1, 4) - np.array([1, 1, 0, 0])
     return np.asarray(table[np.argsort(table[:, 0])], np.float64)
@@ -230,9 +257,7 @@ def _extend(row: CellRow, near_ink: Mask) -> CellRow:
 
 def _is_divided(row: CellRow, near_ink: Mask) -> bool:
     """Tell whether print shows half of a row's dividers: between two lines of ruled paper it shows none."""
-    top_left, top_right, bottom_right, bottom_left = row.corners
-    ends = np.linspace(0, 1, row.count + 1)[:, None]
-    tops, bottoms = top_left + ends * (top_right - top_left), bottom_left + ends * (bottom_right - bottom_left)
+    tops, bottoms = dividers_of(row)
     shown = sum(_printed_share(near_ink, top, bottom) > 0.5 for top, bottom in zip(tops, bottoms, strict=True))
     return 2 * shown >= row.count + 1
 

@@ -14,6 +14,8 @@ LEAST_UNDERLINE = 0.7
 """An underline runs along this share of what it joins."""
 LEAST_BREADTH = 1.2
 """What is joined by an underline is this many times as wide as high: the base of a 2 is none."""
+LEAST_JOINED, OVERHANG = 0.4, 0.1
+"""In heights of what it joins: what is left of two digits without their line, and how far it reaches beyond one."""
 LOWER_PART = 0.5
 """An underline lies below this share of the height of what it joins."""
 ROUND = 0.7
@@ -43,8 +45,25 @@ def take_out_underlines(ink: Mask, *, smallest: float, hidden: int) -> Mask:
         rules = [rule for rule in rules if rule.across(part.width / 2) > LOWER_PART * part.height]
         if rules:
             kept = remove_rules(np.asarray(255 - 255 * mask, np.uint8), mask, rules, longest_hidden=hidden)[1]
+            if not _joins_digits(mask, kept):
+                continue
             found[part.place] &= ~mask | kept
     return found
+
+
+def _joins_digits(mask: Mask, kept: Mask) -> bool:
+    """Tell whether a line that was taken out of a piece of ink had joined digits, or reaches further than one digit.
+
+    The foot of a wide 2 or 3 and the bar of a 4 belong to one digit, which they reach beyond on one side at most.
+    """
+    height = mask.shape[0]
+    pieces = ink_parts(kept)
+    if sum(part.height >= LEAST_JOINED * height for part in pieces) > 1:
+        return True
+    line = np.flatnonzero((mask & ~kept).any(axis=0))
+    left, right = min((part.x for part in pieces), default=0), max((part.right for part in pieces), default=0)
+    reach = OVERHANG * height
+    return bool(len(line)) and left - line[0] >= reach and line[-1] + 1 - right >= reach
 
 
 def take_out_rings(ink: Mask, *, smallest: float) -> Mask:
