@@ -97,7 +97,7 @@ def _touches_ring(sketch: Sketch, number: Number) -> bool:
     if not sketch.rings.any():
         return False
     near = np.asarray(cv2.dilate(sketch.rings, np.ones((3, 3), np.uint8)), np.uint8)
-    return any((near[place_of(part, 0, 0)] & part.mask).any() for glyph in number for part in glyph.parts)
+    return any((near[part.place] & part.mask).any() for glyph in number for part in glyph.parts)
 
 
 def _is_ringed(number: Number) -> bool:
