@@ -34,6 +34,18 @@ def client(staged: httpx.Client, runtime: Runtime) -> httpx.Client:
     return staged
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("path", ["/v1/export?job=1", "/v1/fields?template=sample-form", "/v1/digits?limit=5&belw=0.5"])
+def test_a_name_in_the_query_that_is_not_known_is_refused_instead_of_giving_everything(
+    client: httpx.Client, path: str
+) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 422
+    name = path.rpartition("=")[0].rpartition("?")[2].rpartition("&")[2]
+    assert answer.json()["detail"] == f"query.{name} is not known"
+    assert httpx.get(str(client.base_url) + path).status_code == 401, "who asks comes first"
+
+
 def walk(client: httpx.Client, path: str | None) -> list[dict[str, Any]]:
     """Follow ``next`` to the end of a list."""
     found: list[dict[str, Any]] = []

@@ -295,3 +295,12 @@ def test_a_sender_that_hangs_up_leaves_no_file_and_is_no_mistake_of_ours(
         wait_until(lambda: not kept_files(runtime), 10, "what came is deleted")
         wait_until(lambda: logs, 10, "it is told")
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [("a sender hung up", "info")]
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_misspelt_value_of_a_scan_is_refused_and_nothing_is_kept(client: httpx.Client, runtime: Runtime) -> None:
+    by_query = client.post("/v1/scans", params={"tmplate": "field"}, content=PNG)
+    by_form = client.post("/v1/scans", files={"file": ("a.png", PNG)}, data={"refrence": "7"})
+    assert (by_query.status_code, by_query.json()["detail"]) == (422, "query.tmplate is not known")
+    assert (by_form.status_code, by_form.json()["detail"]) == (422, "form.refrence is not known")
+    assert kept_files(runtime) == []

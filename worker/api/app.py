@@ -16,6 +16,7 @@ from worker.api.openid import make_provider
 from worker.api.passwords import FailureLimits
 from worker.api.pictures import PictureMaker
 from worker.api.problems import COMMON, add_problem_answers
+from worker.api.queries import refuse_unknown_query
 from worker.bootstrap import Runtime
 from worker.inbox.posted import remove_left_files
 
@@ -41,8 +42,9 @@ def make_app(runtime: Runtime) -> FastAPI:
     app.state.announcer = scans.Announcer(runtime)
     add_problem_answers(app)
     app.add_middleware(Guard)
-    for room in (login, scans, fields, reviews, images, exports, webhooks, audits):
-        app.include_router(room.router, responses=COMMON)
+    app.include_router(login.router, responses=COMMON)
+    for room in (scans, fields, reviews, images, exports, webhooks, audits):
+        app.include_router(room.router, responses=COMMON, dependencies=[Depends(refuse_unknown_query)])
     if pages := _find_pages(runtime):
         app.include_router(pages, dependencies=[Depends(access.current_user)], include_in_schema=False)
     return app

@@ -111,7 +111,9 @@ async def post_scan(
     """
     asked = {"template": template, "reference": reference, "priority": priority}
     async with received(request, runtime.inbox.resolve(), max_file_mb=runtime.settings.max_file_mb) as upload:
-        asked |= {name: value for name, value in upload.form.items() if name in asked and value}
+        if unknown := sorted(upload.form.keys() - asked.keys()):
+            raise HTTPException(422, "; ".join(f"form.{name} is not known" for name in unknown))
+        asked |= {name: value for name, value in upload.form.items() if value}
         job_id = str(uuid.uuid5(KEYED, f"{user.name}\n{idempotency_key}") if idempotency_key else uuid.uuid4())
         announcer: Announcer = request.app.state.announcer
         record = await run_in_threadpool(_take_in, announcer.publisher, upload, job_id, asked)
