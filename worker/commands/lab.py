@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.bootstrap import read_settings
-from worker.errors import PermanentError, SettingsError
+from worker.commands.lab_parts import data_dir_option, need_data_dir
+from worker.errors import PermanentError
 
 if TYPE_CHECKING:  # PyTorch and scikit-learn load when a command runs
     from worker.models.card import ModelCard
@@ -22,9 +23,6 @@ RUNS = Path("runs")
 PROLONGED_RATE = 0.03
 """The highest learning rate of a prolonged training: half of that from the start."""
 
-data_dir_option = click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="The handwriting sets; by default ICR_DATA_DIR."
-)
 runs_option = click.option("--runs", type=click.Path(path_type=Path), default=RUNS, show_default=True)
 
 
@@ -56,7 +54,7 @@ def train(
     """Train a model, export it to ONNX with its card under runs/; a stopped cnn is taken up where it was."""
     data = data or ("all" if model == "cnn" else "mnist")
     if data == "all":
-        card, path = _train_digits(model, _need_data_dir(data_dir), runs, seed, epochs, prolong=prolong)
+        card, path = _train_digits(model, need_data_dir(data_dir), runs, seed, epochs, prolong=prolong)
         if install:
             _install(path)
     elif model == "cnn":
@@ -129,7 +127,7 @@ def evaluate(
 ) -> None:
     """Measure the shipped model against its aims (the default), a trained model, or the classic results."""
     if model == "production":
-        _evaluate_production(_need_data_dir(data_dir), runs)
+        _evaluate_production(need_data_dir(data_dir), runs)
     elif model == "classics":
         _evaluate_classics(data_dir or read_settings().data_dir, runs, only)
     else:
@@ -199,10 +197,3 @@ def _write_report(evaluation: Evaluation, path: Path) -> None:
 
     write_report(evaluation, path)
     click.echo(f"report: {path}")
-
-
-def _need_data_dir(given: Path | None) -> Path:
-    data_dir = given or read_settings().data_dir
-    if data_dir is None:
-        raise SettingsError("name the folder of handwriting sets by --data-dir or ICR_DATA_DIR")
-    return data_dir
