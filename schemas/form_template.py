@@ -98,7 +98,8 @@ class FieldGrammar(_Strict):
     @classmethod
     def _date_rule_makes_a_date(cls, given: Any) -> Any:
         """Take a field that has a date rule and names no kind for a date."""
-        rules = given.get("rules") or () if isinstance(given, dict) and "kind" not in given else ()
+        rules = given.get("rules") if isinstance(given, dict) and "kind" not in given else ()
+        rules = rules if isinstance(rules, list | tuple) else ()
         dated = any((r.get("rule") if isinstance(r, dict) else getattr(r, "rule", None)) == "date" for r in rules)
         return {**given, "kind": "date"} if dated else given
 

@@ -79,4 +79,4 @@ def test_drawn_numbers_hardly_hold_either(recognizers: Recognizers) -> None:
         text = "".join(map(str, rng.integers(0, 10, int(rng.integers(2, 8)))))
         seen = kinds(draw_field(rng, text, in_cells=False).grey, recognizers)
         found += bool(seen & {DoubtKind.STRUCK_DIGIT, DoubtKind.UNREAD_MARK})
-    assert found <= 5
+    assert found <= 6, "one in ten"

@@ -67,7 +67,7 @@ def test_a_signature_does_not_excuse_from_the_schema() -> None:
     for job, reason in (
         ({**JOB, "colour": "red"}, "colour"),
         ({"uri": "/a.png"}, "needs an id"),
-        ({**JOB, "id": "seven"}, "id:"),
+        ({**JOB, "id": "seven"}, "id must"),
     ):
         with pytest.raises(InvalidJobError, match=reason):
             parse(sign_job(job, KEY))
