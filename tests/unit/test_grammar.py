@@ -232,3 +232,16 @@ def test_every_country_has_a_grammar_for_every_kind(country: str) -> None:
 def test_a_key_of_another_kind_is_refused(keys: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         grammar(**keys)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "written", "told"),
+    [
+        ({"kind": "amount", "currency": "EUR"}, "12,5", "12,5 is no amount with 2 decimals"),
+        ({"kind": "number", "decimals": 1}, "1.2.3", "1.2.3 is no number with at most 1 decimal"),
+        ({"kind": "amount", "currency": "JPY"}, "12.50", "12.50 is no amount without decimals"),
+    ],
+)
+def test_decimals_that_do_not_fit_say_which_ones_do(grammar: dict[str, object], written: str, told: str) -> None:
+    found = parse_typed(FieldGrammar.model_validate(grammar), written)
+    assert isinstance(found, Misfit) and found.explanation == told

@@ -69,6 +69,14 @@ def parse_amount(written: str, grammar: FieldGrammar) -> Money | Decimal | Misfi
     return Money(minor_units, grammar.currency)
 
 
+def _no_fit(written: str, grammar: FieldGrammar) -> Misfit:
+    """Say that the digits stand in groups that make no number of the grammar, and which decimals it has."""
+    places = grammar.decimal_places
+    most = "at most " if grammar.kind == "number" else ""
+    decimals = f"with {most}{places} decimal{'s' * (places != 1)}" if places else "without decimals"
+    return no_value(f"{written} is no {grammar.kind} {decimals}")
+
+
 def _hundredths(written: str, grammar: FieldGrammar) -> _Parts | Misfit | None:
     """Return an amount whose cents are written over a hundred; None if it is no such amount."""
     negative, text = _split_sign(written.lstrip(ANY_SIGN), grammar)
@@ -76,7 +84,7 @@ def _hundredths(written: str, grammar: FieldGrammar) -> _Parts | Misfit | None:
     if found is None or grammar.decimal_places != 2:
         return None
     whole = _join_groups(re.split("[.,]", found[1]), grammar)
-    return _Parts(negative, whole, found[2]) if whole else no_value(f"the groups of {written} fit no number")
+    return _Parts(negative, whole, found[2]) if whole else _no_fit(written, grammar)
 
 
 def _take_apart(written: str, grammar: FieldGrammar) -> _Parts | Misfit:
@@ -100,7 +108,7 @@ def _take_apart(written: str, grammar: FieldGrammar) -> _Parts | Misfit:
     split = _split_decimals(groups, marks, grammar)
     if split is None:
         whole_numbers = grammar.kind == "number" and not grammar.decimal_places
-        return unexpected(marks[-1], written) if whole_numbers else no_value(f"the groups of {written} fit no number")
+        return unexpected(marks[-1], written) if whole_numbers else _no_fit(written, grammar)
     closed = bool(re.match("[.,/]{1,2}[-=]", ending))
     return _Parts(negative, *split, closed=closed)
 

@@ -55,6 +55,11 @@ def jpeg_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[P
     yield _picture_page(content, "JPEG", scan_id, limits)
 
 
+def _name_of(chunk: bytes) -> str:
+    """Return the four letters of a chunk; in damaged files they may be any bytes."""
+    return chunk.decode("ascii", "backslashreplace")
+
+
 def check_png(content: bytes) -> None:
     """Walk the chunks of a PNG and compare every checksum; no decoder does so for the pixels."""
     at, kind, beside = 8, b"", 0
@@ -64,9 +69,9 @@ def check_png(content: bytes) -> None:
         length, kind = struct.unpack_from(">I4s", content, at)
         end = at + 8 + length
         if end + 4 > len(content):
-            raise UnreadableScanError(f"truncated PNG: it ends inside a chunk {kind!r}", incomplete=True)
+            raise UnreadableScanError(f"truncated PNG: it ends inside a chunk {_name_of(kind)}", incomplete=True)
         if zlib.crc32(memoryview(content)[at + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
-            raise UnreadableScanError(f"damaged PNG: wrong checksum of a chunk {kind!r}")
+            raise UnreadableScanError(f"damaged PNG: wrong checksum of a chunk {_name_of(kind)}")
         beside += kind != b"IDAT"
         if beside > _MAX_PNG_CHUNKS:
             raise UnreadableScanError(f"a PNG of more than {_MAX_PNG_CHUNKS} chunks beside its pixels")
