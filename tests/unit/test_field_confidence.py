@@ -18,8 +18,8 @@ from worker.calibration import (
 from worker.doubts import DoubtKind
 from worker.fields.judging.confidence import doubt_runner_up
 from worker.fields.judging.evidence import FieldEvidence
-from worker.fields.judging.promise import binomial_tail, choose_threshold
 from worker.fields.line_reader.decoding import Candidate
+from worker.training.promise import choose_threshold
 
 
 def draw_labelled(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,12 +57,6 @@ def test_fields_of_one_confidence_are_accepted_together_or_not_at_all() -> None:
     confidences = np.r_[np.full(2000, 0.9), np.full(1000, 0.8)]
     correct = np.r_[np.ones(2000, bool), np.zeros(1000, bool)]
     assert choose_threshold(confidences, correct, max_substitution_rate=0.01).accept_threshold == 0.9
-
-
-@pytest.mark.parametrize(("errors", "count", "rate"), [(0, 100, 0.01), (3, 500, 0.005), (20, 300, 0.1)])
-def test_the_exact_p_value(errors: int, count: int, rate: float) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    assert binomial_tail(errors, count, rate) == pytest.approx(stats.binom.cdf(errors, count, rate))
 
 
 NAMES = tuple(field.name for field in fields(FieldEvidence))

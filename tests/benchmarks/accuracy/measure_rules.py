@@ -21,6 +21,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from scipy.stats import beta
 
 from schemas.form_template import FieldSpec, FormTemplate, Landmark
 from schemas.rules import CheckDigitRule
@@ -28,7 +29,6 @@ from tests.support.data import DATA_DIR
 from worker.decision.fields import AcceptPolicy, decide_field
 from worker.decision.repair import find_repair
 from worker.doubts import Doubt, DoubtKind
-from worker.fields.judging.promise import binomial_tail
 from worker.fields.locating.extraction import extract_fields
 from worker.fields.reading import read_fields
 from worker.grammar.rules import broken_by, find_check_digit_scheme
@@ -130,11 +130,7 @@ def passes(truth: str, text: str, scheme: str) -> bool:
 
 def at_most(passed: int, count: int) -> float:
     """Return the share that ``passed`` of ``count`` stays under with 95 % certainty (Clopper and Pearson)."""
-    low, high = 0.0, 1.0
-    while passed < count and high - low > 1e-5:
-        middle = (low + high) / 2
-        low, high = (middle, high) if binomial_tail(passed, count, middle) > 0.05 else (low, middle)
-    return high
+    return float(beta.ppf(0.95, passed + 1, count - passed)) if passed < count else 1.0
 
 
 def say(what: str, passed: int, count: int) -> None:

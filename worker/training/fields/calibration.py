@@ -16,10 +16,10 @@ from worker.calibration import FARTHEST, FieldCalibration, Promise, ReadersCalib
 from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.cell_rows import CellRowReading, RowEvidence, describe_row, gather_row_evidence, look_at_rows
 from worker.fields.judging.evidence import FieldEvidence, gather_evidence
-from worker.fields.judging.promise import choose_threshold
 from worker.fields.line_reader.reading import describe_reading
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.training.fields.truth import LabelledField
+from worker.training.promise import choose_threshold
 from worker.values import FieldCrop, FieldStatus, RawReading, Recognizers
 
 BATCH = 32

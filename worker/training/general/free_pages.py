@@ -21,11 +21,11 @@ import numpy as np
 from worker.calibration import Promise
 from worker.decision.fields import AcceptPolicy, decide_field
 from worker.fields.free_pages.writing import find_free_writing
-from worker.fields.judging.promise import choose_threshold
 from worker.fields.reading import read_fields
 from worker.models.runtime import load_recognizers
 from worker.synthesis.free_pages import FreePageSample, draw_cell_page_sample, draw_free_page_sample
 from worker.training.general.pens import load_pen_bank
+from worker.training.promise import choose_threshold
 from worker.values import Box, FieldStatus, Page, Recognizers
 
 Layout = Literal["free", "cells"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from worker.calibration import CERTAINTY, Promise
 
@@ -58,20 +59,10 @@ def choose_threshold(
 
 
 def _test_downwards(errors: NDArray[np.intp], ends: NDArray[np.intp], level: float, rate: float) -> int:
-    """Return the last of ``ends`` that refutes too high a rate before the first that does not, or -1."""
-    passed = -1
-    for end in ends:
-        if binomial_tail(int(errors[end]), int(end) + 1, rate) > level:
-            break
-        passed = int(end)
-    return passed
+    """Return the last of ``ends`` that refutes too high a rate before the first that does not, or -1.
 
-
-def binomial_tail(errors: int, count: int, rate: float) -> float:
-    """Return P(at most ``errors`` of ``count``) at a true rate: the exact p-value of "the rate is higher"."""
-    log_rate, log_rest = math.log(rate), math.log1p(-rate)
-    total = -math.inf
-    for k in range(errors + 1):
-        choose = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
-        total = float(np.logaddexp(total, choose + k * log_rate + (count - k) * log_rest))
-    return min(1.0, math.exp(total))
+    P(at most so many errors of so many fields) at a true rate is the exact p-value of "the rate is higher".
+    """
+    refuted = np.append(binom.cdf(errors[ends], ends + 1, rate) <= level, False)
+    count = int(refuted.argmin())
+    return int(ends[count - 1]) if count else -1
