@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from worker.fields.free_pages import tables
+from worker.fields.free_pages.sketch import sketch_page
 from worker.fields.free_pages.writing import find_free_writing
+from worker.models.runtime import load_recognizers
 from worker.output.drawing import COLOURS, draw_reading
 from worker.synthesis.allographs import ALLOGRAPHS
 from worker.synthesis.glyphs import shape_from_strokes
 from worker.synthesis.pen import Pen, draw_ink
-from worker.values import Box, FieldReading, FieldStatus, Grey, Page, PageReading
+from worker.values import Box, FieldReading, FieldStatus, Grey, Page, PageReading, Recognizers
+
+
+@pytest.fixture(scope="module")
+def recognizers() -> Recognizers:
+    return load_recognizers()
 
 
 def sheet(lines: dict[tuple[int, int], str], *, tone: int = 225) -> Grey:
@@ -248,3 +258,15 @@ def test_the_picture_shows_status_and_problem() -> None:
     assert picture.shape == (600, 800, 3)
     for colour in COLOURS.values():
         assert (picture == colour).all(axis=2).any()
+
+
+def test_squared_paper_at_one_turn_is_squared_paper_at_all(
+    monkeypatch: pytest.MonkeyPatch, recognizers: Recognizers
+) -> None:
+    """A sheet of which one row of squares showed on its side was read as that one row: 70 digits had no field."""
+    page = Page("s", 0, sheet({(90, 150): "4567"}))
+    rows = tables.Form(sketch_page(page), tuple(find_free_fields(page)))
+    for squared_at in range(4):
+        forms = iter([replace(rows, is_squared=turn == squared_at, fields=rows.fields) for turn in range(4)])
+        monkeypatch.setattr(tables, "_cell_rows", lambda page, sketch, forms=forms: next(forms))
+        assert not tables.find_printed_rows(page, rows.sketch, recognizers).fields

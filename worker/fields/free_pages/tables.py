@@ -56,13 +56,14 @@ class Form:
     """A page's printed rows and tables on ``sketch``, and their fields.
 
     ``no_fields`` are the ink of a table's columns of printed words, and numbers beside its cells, those of a row that
-    was not found, too.
+    was not found, too. ``is_squared`` tells of squared paper, on which people write anywhere.
     """
 
     sketch: Sketch
     fields: tuple[FieldCrop, ...] = ()
     rows: tuple[CellRow, ...] = ()
     no_fields: tuple[Number, ...] = ()
+    is_squared: bool = False
 
 
 def find_printed_rows(page: Page, sketch: Sketch, recognizers: Recognizers | None) -> Form:
@@ -72,7 +73,7 @@ def find_printed_rows(page: Page, sketch: Sketch, recognizers: Recognizers | Non
     forms = [_cell_rows(page, turn_sketch(sketch, turns)) for turns in (0, 1)]
     # upside down, rows are rows as well
     forms += [_cell_rows(page, turn_sketch(sketch, k + 2)) if forms[k].fields else forms[k] for k in (0, 1)]
-    if not any(form.fields for form in forms):
+    if any(form.is_squared for form in forms) or not any(form.fields for form in forms):
         return Form(sketch)
     likeness = np.array([_likeness(form.fields, recognizers) for form in forms])
     if not likeness.any():
@@ -92,7 +93,7 @@ def _cell_rows(page: Page, sketch: Sketch) -> Form:
     found = find_cell_rows(sketch.ink)
     rows = [row for row in found if row.count >= _FEWEST_CELLS]
     if rows and _is_lattice(found, sketch.ink) and (_are_square(rows) or not _hold_writing(rows, sketch)):
-        return Form(sketch)  # squared paper, on which people write anywhere
+        return Form(sketch, is_squared=True)
     stacked = [row for row in rows if runs_on_across(row, sketch.ink) or _lies_on_another(row, rows)]
     alone = [_row_field(page, sketch, row, n) for n, row in enumerate((r for r in rows if r not in stacked), start=1)]
     if not rows:
