@@ -265,7 +265,7 @@ def test_squared_paper_at_one_turn_is_squared_paper_at_all(
 ) -> None:
     """A sheet of which one row of squares showed on its side was read as that one row: 70 digits had no field."""
     page = Page("s", 0, sheet({(90, 150): "4567"}))
-    rows = tables.Form(sketch_page(page), tuple(find_free_fields(page)))
+    rows = tables.Form(sketch_page(page), find_free_writing(page).fields)
     for squared_at in range(4):
         forms = iter([replace(rows, is_squared=turn == squared_at, fields=rows.fields) for turn in range(4)])
         monkeypatch.setattr(tables, "_cell_rows", lambda page, sketch, forms=forms: next(forms))
