@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -17,7 +20,7 @@ from sqlalchemy import Engine, text
 from schemas.scan_job import ScanJob
 from tests.support.readings import PAGE, claim, register
 from tests.support.scan_files import drawing, encoded
-from worker.bootstrap import build_runtime
+from worker.bootstrap import Runtime, build_runtime
 from worker.errors import InvalidJobError
 from worker.queue import tasks
 from worker.queue.publishing import Publisher
@@ -28,6 +31,8 @@ from worker.store.engine import database_now, make_engine, reading, writing
 from worker.store.readings import insert_scan
 from worker.store.records import ClaimedJob, JobRecord
 from worker.store.tables import JobState
+from worker.telemetry.stages import Stopwatch
+from worker.values import PageReading, Scan
 
 
 @pytest.fixture
@@ -64,6 +69,25 @@ def test_a_message_quicker_than_its_file_waits_for_it(publisher: Publisher) -> N
     record = record_of(engine, job_id)
     assert (record.state, record.deliveries, record.published_at) == (JobState.QUEUED, 0, None)
     put(publisher)
+    send(publisher, job_id=job_id)
+    assert record_of(engine, job_id).state is JobState.DONE
+
+
+def test_a_scan_waits_while_a_template_is_wrong(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, folder = publisher.runtime.engine(), publisher.runtime.own_templates
+    folder.mkdir()
+    (folder / "half-saved.json").write_text('{"name": "x"')
+
+    def read_by_templates(runtime: Runtime, claim: ClaimedJob, _watch: Stopwatch) -> tuple[Scan, list[PageReading]]:
+        runtime.templates()
+        return claim.scan, [PAGE]
+
+    monkeypatch.setattr(tasks, "read_scan_pages", read_by_templates)
+    put(publisher)
+    job_id = send(publisher)
+    record = record_of(engine, job_id)
+    assert (record.state, record.deliveries, record.published_at) == (JobState.QUEUED, 0, None)
+    (folder / "half-saved.json").unlink()
     send(publisher, job_id=job_id)
     assert record_of(engine, job_id).state is JobState.DONE
 
@@ -195,3 +219,18 @@ def test_a_copy_that_comes_while_its_original_fails_is_read(engine: Engine) -> N
     failing.join()
     assert record_of(engine, original).state is JobState.FAILED
     assert record_of(engine, "copy").state is JobState.QUEUED
+
+
+@pytest.mark.parametrize("command", [("up", "--once"), ("worker",)])
+def test_a_template_that_is_wrong_is_said_before_a_scan_is_taken(tmp_path: Path, command: tuple[str, ...]) -> None:
+    for folder in ("forms", "inbox"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "forms" / "x.json").write_text('{"name": "x"')
+    (tmp_path / "inbox" / "a.png").write_bytes(encoded(drawing(0), "PNG"))
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("ICR_")}
+    settings |= {"ICR_HOME": str(tmp_path), "ICR_TEMPLATES": str(tmp_path / "forms")}
+    call = [sys.executable, "-m", "worker", *command]
+    told = subprocess.run(call, env=settings, capture_output=True, text=True, check=False, timeout=120)
+    assert told.returncode == 1
+    assert told.stderr.splitlines()[-1].startswith(f"icr: {tmp_path / 'forms' / 'x.json'}, line 1: not JSON")
+    assert (tmp_path / "inbox" / "a.png").exists()

@@ -59,6 +59,7 @@ def up(runtime: Runtime, once: bool, inbox: Path | None) -> None:
     from worker.one_machine import OneMachine
 
     check_working(runtime.inbox)  # a watcher that cannot use it would be started again and again
+    runtime.templates()  # a wrong one is said at once, before a scan is taken
     with _Progress() as show:
         outcome = OneMachine(runtime, once=once, show=show, say=_say).run()
     _print_outcome(runtime, outcome)
@@ -77,6 +78,7 @@ def worker(runtime: Runtime, concurrency: int | None, name: str | None) -> None:
     _start_logging(runtime)
     _check_models()
     _check_separators(runtime)
+    runtime.templates()
     _wait_for_database(runtime)
     _warn_of_tracing()
     from worker.queue.celery_worker import run_worker

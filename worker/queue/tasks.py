@@ -24,6 +24,7 @@ from worker.errors import (
     DatabaseUnavailableError,
     IcrError,
     InvalidJobError,
+    InvalidTemplateError,
     MissingScanError,
     PermanentError,
     PlaceUnavailableError,
@@ -229,7 +230,7 @@ def _publish_on(publisher: Publisher, claim: ClaimedJob) -> None:
 def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadline: float) -> str:
     """Return how the job ended: ``read``, ``dropped`` or the kind of failure.
 
-    At a shutdown, and while its place is away, it is handed back uncounted.
+    At a shutdown, and while its place is away or a form template is wrong, it is handed back uncounted.
     """
     engine = runtime.engine()
     try:
@@ -258,7 +259,7 @@ def _read_and_end(runtime: Runtime, claim: ClaimedJob, watch: Stopwatch, deadlin
         if stored:
             _leave_stages(runtime, watch)
         return READ if stored else "dropped"
-    except PlaceUnavailableError as error:
+    except (PlaceUnavailableError, InvalidTemplateError) as error:  # neither is the fault of the scan
         return _release(runtime, claim, error)
     except MissingScanError as error:
         if claim.waited_s < runtime.settings.incomplete_s:  # a message may be quicker than its file, as on NFS
