@@ -33,6 +33,7 @@ def around(*others: Number, **more: object) -> Surroundings:
         "on_rules": (),
         "underlines": (),
         "covered": np.zeros((H, W), np.uint8),
+        "dark": np.zeros((H, W), np.uint8),
         "usual_gap": 0.2,
         "wide_gap": 0.3,
         "shape": (H, W),
@@ -113,3 +114,11 @@ def test_glyphs_right_above_each_other_may_be_one_digit_in_pieces() -> None:
     assert find_pieces_of_digits([one_number, *others]) == [one_number]
     next_line = number(200, y=160)
     assert find_pieces_of_digits([number(200), next_line, *others]) == []
+
+
+def test_a_number_beside_what_is_too_dark_to_be_paper_may_go_on_there() -> None:
+    """A row of ten cells was read as its first six: the others lay in deep shadow."""
+    dark = np.zeros((H, W), np.uint8)
+    dark[:, 330:] = 1
+    assert may_be_part(number(200, 240, 280), around(dark=dark))
+    assert not may_be_part(number(100, 140, 180), around(dark=dark))

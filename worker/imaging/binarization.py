@@ -57,16 +57,28 @@ def divide_by_background(grey: Grey, background: Grey) -> Grey:
     half, so that noise in the dark is not amplified to ink. A background darker than a third is not paper but a
     scanner's gutter or a table top; it becomes white, together with its rim.
     """
-    sample = np.sort(background[:: max(1, grey.shape[0] // 32), :: max(1, grey.shape[1] // 64)], axis=None)
-    usual = float(sample[int(0.8 * (sample.size - 1))])
+    usual = _usual_paper(background)
     contrast = cv2.subtract(background, grey)
     scale = np.maximum(background, np.uint8(max(24.0, usual / 2)))
     flat = np.asarray(cv2.bitwise_not(cv2.divide(contrast, scale, scale=255)), np.uint8)
-    gutter = (background < usual / 3).view(np.uint8)
-    if gutter.any():
-        rim = max(5, min(grey.shape) // 8) | 1
-        flat[cv2.dilate(gutter, np.ones((rim, rim), np.uint8)) > 0] = 255
+    flat[dark_area(background) > 0] = 255
     return flat
+
+
+def dark_area(background: Grey) -> Mask:
+    """Mark what is too dark to be paper, with its rim: nobody looks for ink there."""
+    gutter = (background < _usual_paper(background) / 3).view(np.uint8)
+    if not gutter.any():
+        return gutter
+    rim = max(5, min(background.shape) // 8) | 1
+    return np.asarray(cv2.dilate(gutter, np.ones((rim, rim), np.uint8)), np.uint8)
+
+
+def _usual_paper(background: Grey) -> float:
+    """Return the brightness that a fifth of a page's paper exceeds."""
+    height, width = background.shape
+    sample = np.sort(background[:: max(1, height // 32), :: max(1, width // 64)], axis=None)
+    return float(sample[int(0.8 * (sample.size - 1))])
 
 
 def ink_mask(flat: Grey) -> Mask:

@@ -69,7 +69,17 @@ def cut_numbers(
         neighbours = [other for other in numbers if other is not number]
         others, over_a_rule = ([*neighbours, *left_out], []) if outside is None else (outside, neighbours)
         around = Surroundings(
-            others, over_a_rule, loose, marks, on_rules, lines, sketch.covered, usual, wide, sketch.bare.shape
+            others,
+            over_a_rule,
+            loose,
+            marks,
+            on_rules,
+            lines,
+            sketch.covered,
+            sketch.dark,
+            usual,
+            wide,
+            sketch.bare.shape,
         )
         is_part = sketch.hides_strokes or number in doubtful or may_be_part(number, around)
         crop = _number_field(page, sketch, number, name, _small_beside(marks, number))

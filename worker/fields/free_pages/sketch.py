@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.fields.locating.joined_ink import take_out_rings, take_out_underlines
-from worker.imaging.binarization import Mask, divide_by_background, estimate_background, ink_mask
+from worker.imaging.binarization import Mask, dark_area, divide_by_background, estimate_background, ink_mask
 from worker.imaging.line_removal import Rule, find_rules, remove_rules
 from worker.values import Grey, Page
 
@@ -44,7 +44,7 @@ class Sketch:
 
     ``bare`` is its ``ink`` without rules, ``underlines`` and ``rings`` around numbers. ``hides_strokes`` is set where
     it was squared in the ink's own black, so that a stroke along a rule went with it; ``covered`` is ink that went with
-    a rule and is as dark as a pen's.
+    a rule and is as dark as a pen's. In the ``dark`` nobody looked for ink: a table top, a gutter, or deep shadow.
     """
 
     grey: Grey
@@ -55,6 +55,7 @@ class Sketch:
     rings: Mask
     page_from_sketch: NDArray[np.float64]
     covered: Mask
+    dark: Mask
     hides_strokes: bool = False
 
 
@@ -77,7 +78,8 @@ def sketch_page(page: Page) -> Sketch:
     covered = _covered_ink(grey, background, ink & ~joined, bare)
     page_from_sketch = np.diag([1 / scale, 1 / scale, 1.0])
     rings = np.asarray(parted & ~bare, np.uint8)
-    return Sketch(grey, background, ink, bare, underlines, rings, page_from_sketch, covered, squared)
+    dark = dark_area(background)
+    return Sketch(grey, background, ink, bare, underlines, rings, page_from_sketch, covered, dark, squared)
 
 
 def _covered_ink(grey: Grey, background: Grey, rules: Mask, bare: Mask) -> Mask:
@@ -99,11 +101,11 @@ def turn_sketch(sketch: Sketch, turns: int) -> Sketch:
         2: [[-1, 0, width - 1], [0, -1, height - 1], [0, 0, 1]],
         3: [[0, 1, 0], [-1, 0, height - 1], [0, 0, 1]],
     }[turns]
-    images = (sketch.grey, sketch.background, sketch.ink, sketch.bare, sketch.underlines, sketch.rings, sketch.covered)
-    turned = (np.ascontiguousarray(np.rot90(image, turns)) for image in images)
-    grey, background, ink, bare, lines, rings, covered = turned
+    masks = (sketch.ink, sketch.bare, sketch.underlines, sketch.rings, sketch.covered, sketch.dark)
+    turned = (np.ascontiguousarray(np.rot90(image, turns)) for image in (sketch.grey, sketch.background, *masks))
+    grey, background, ink, bare, lines, rings, covered, dark = turned
     page_from_turned = sketch.page_from_sketch @ np.array(back, np.float64)
-    return Sketch(grey, background, ink, bare, lines, rings, page_from_turned, covered, sketch.hides_strokes)
+    return Sketch(grey, background, ink, bare, lines, rings, page_from_turned, covered, dark, sketch.hides_strokes)
 
 
 def _without_rules(grey: Grey, ink: Mask, hidden: int) -> Mask:

@@ -226,18 +226,22 @@ def _row_field(page: Page, sketch: Sketch, row: CellRow, number: int) -> FieldCr
     spec = describe_field(page, f"line{number}_1", box_px).model_copy(update={"layout": "cells", "cells": row.count})
     whole = FieldCrop(spec, page.grey, box_px, np.eye(3))
     upright = straighten_row(whole, CellRow(np.asarray(corners, np.float64), row.count))
-    return replace(upright, complete=not (goes_on(row, sketch.ink) or _has_ink_beyond(row, sketch.ink)))
+    return replace(upright, complete=not (goes_on(row, sketch.ink) or _has_ink_beyond(row, sketch)))
 
 
-def _has_ink_beyond(row: CellRow, ink: Mask) -> bool:
-    """Tell whether ink stands where one more cell of a row would be: its print may be hidden by a digit."""
+def _has_ink_beyond(row: CellRow, sketch: Sketch) -> bool:
+    """Tell whether ink stands where one more cell of a row would be, or nobody could see any.
+
+    A digit may hide the cell's print.
+    """
+    ink = sketch.ink
     step = (row.corners[1] - row.corners[0]) / row.count
     for (top, bottom), way in (((0, 3), -step), ((1, 2), step)):
         across = row.corners[bottom] - row.corners[top]
         corner = row.corners[top] + 0.15 * way + 0.15 * across
         inside = np.array([corner, corner + 0.7 * way, corner + 0.7 * (way + across), corner + 0.7 * across])
         cell = np.asarray(cv2.fillConvexPoly(np.zeros_like(ink), np.rint(inside).astype(np.int32), 1), np.uint8)
-        if (ink & cell).sum() > _STROKE_INSIDE * max(1, int(cell.sum())):
+        if (sketch.dark & cell).any() or (ink & cell).sum() > _STROKE_INSIDE * max(1, int(cell.sum())):
             return True
     return False
 

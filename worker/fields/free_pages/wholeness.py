@@ -64,7 +64,8 @@ class Surroundings:
 
     ``others`` are the page's other numbers, ``over_a_rule`` those of them that a printed rule parts from it. ``loose``
     is ink of no number, ``marks`` those pieces of it that are no remains of rules, ``on_rules`` pieces like points that
-    went with them, ``underlines`` lines under numbers, ``covered`` ink like a pen's that went with the rules.
+    went with them, ``underlines`` lines under numbers, ``covered`` ink like a pen's that went with the rules. In the
+    ``dark`` nobody looked for ink.
     ``usual_gap`` and ``wide_gap`` are the page's median gap between digits and one wider than nine in ten, in their
     height; ``shape`` is (height, width) of the image on which all lie.
     """
@@ -76,6 +77,7 @@ class Surroundings:
     on_rules: Sequence[InkPart]
     underlines: Sequence[InkPart]
     covered: Mask
+    dark: Mask
     usual_gap: float
     wide_gap: float
     shape: tuple[int, ...]
@@ -125,6 +127,8 @@ def may_be_part(number: Number, around: Surroundings) -> bool:
     gap = max(around.usual_gap, float(gaps_of(number).max(initial=0.0)))
     if min(x, around.shape[1] - x - w) < gap * h:
         return True  # a digit more at such a gap would lie off the image
+    if _reaches_dark(box, gap * h, around.dark):
+        return True
     if any(_reaches_further(line, number) for line in around.underlines):
         return True
     if any(_continues(other, number, OVER_A_RULE) for other in around.over_a_rule):
@@ -176,6 +180,13 @@ def _has_ink_near(part: InkPart, box: Box) -> bool:
     top, bottom = box.y - 0.1 * box.h - part.y, box.y + 1.2 * box.h - part.y
     rows, columns = slice(max(0, int(top)), max(0, int(bottom) + 1)), slice(max(0, int(left)), max(0, int(right) + 1))
     return bool(part.mask[rows, columns].any())
+
+
+def _reaches_dark(box: Box, gap: float, dark: Mask) -> bool:
+    """Tell whether one digit more, a ``gap`` beside a number, would lie where nobody looked for ink."""
+    x, y, w, h = box
+    beside = dark[max(0, int(y)) : int(y + h) + 1, max(0, int(x - gap - h / 2)) : int(x + w + gap + h / 2) + 1]
+    return bool(beside.any())
 
 
 def _covered_stroke(number: Number, covered: Mask) -> bool:
