@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-Floats = tuple[float, ...]
-
 CERTAINTY = 0.95
 """With which a promise is shown: the chance that the labelled fields were not lucky ones."""
 STRANGER_DOUBT = 1 / 3
@@ -48,9 +46,9 @@ class FieldCalibration:
     """
 
     names: tuple[str, ...]
-    centre: Floats
-    scale: Floats
-    weights: Floats
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
     bias: float
     promises: tuple[Promise, ...] = ()
     promise: Promise = Promise(0.0, None)

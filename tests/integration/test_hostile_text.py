@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.data import PROJECT
-from tests.support.readings import make_field, make_page
+from tests.support.readings import claim, make_field, make_page
 from tests.support.readings import read as store
 from worker import cli
 from worker.bootstrap import connect_redis
 from worker.output.csv_lines import defuse
 from worker.queue.beats import record_beat
 from worker.store.engine import make_engine
-from worker.store.jobs import claim_job, fail_job
+from worker.store.jobs import fail_job
 from worker.store.registering import register_job
 from worker.store.reviews import correct_field
 from worker.system.private_redis import PrivateRedis
@@ -74,9 +74,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Pat
         engine, job_id=f"bad{NASTY}", sha256="f" * 64, uri=f"/x/{NASTY}", size=1, template=NASTY, reference=FORMULA,
         priority=5, source="test", duplicates="skip",
     )  # fmt: skip
-    claim = claim_job(engine, f"bad{NASTY}", worker=NASTY, lease_s=60, max_deliveries=3)
-    assert claim is not None
-    fail_job(engine, claim, kind="unreadable", reason=f"cannot read {NASTY}")
+    taken = claim(engine, f"bad{NASTY}", NASTY)
+    assert taken is not None
+    fail_job(engine, taken, kind="unreadable", reason=f"cannot read {NASTY}")
     engine.dispose()
     inbox = home / "inbox"
     inbox.mkdir()

@@ -26,7 +26,7 @@ from worker.settings import Settings
 from worker.store import webhooks
 from worker.store.arrivals import claim_arrival, identify_scan
 from worker.store.engine import reading
-from worker.store.jobs import claim_job, fail_job, store_readings
+from worker.store.jobs import fail_job, store_readings
 from worker.store.purge import purge_older_than
 from worker.store.registering import record_invalid_job
 from worker.store.results import list_review_queue
@@ -126,7 +126,7 @@ def test_a_scan_that_kills_its_workers_is_told_as_failed(runtime: Runtime, recei
     webhooks.add_endpoint(engine, receiver.url, [])
     job = register(engine)
     for _ in range(2):
-        claim_job(engine, job, worker="w", lease_s=-1, max_deliveries=1)
+        claim(engine, job, "w", lease_s=-1, max_deliveries=1)
     deliver(runtime)
     assert receiver.events() == ["scan.failed"]
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from schemas.form_template import FieldGrammar
 from worker.doubts import Doubt, DoubtKind, describe_doubt
+from worker.store.engine import writing
 from worker.store.jobs import claim_job, store_readings
 from worker.store.records import ClaimedJob
 from worker.store.registering import register_job
@@ -103,8 +104,11 @@ def register(engine: Engine, *, job_id: str | None = None, sha256: str | None = 
     return job_id
 
 
-def claim(engine: Engine, job_id: str, worker: str = "w1", *, lease_s: float = 60) -> ClaimedJob | None:
-    return claim_job(engine, job_id, worker=worker, lease_s=lease_s, max_deliveries=3)
+def claim(
+    engine: Engine, job_id: str, worker: str = "w1", *, lease_s: float = 60, max_deliveries: int = 3
+) -> ClaimedJob | None:
+    with writing(engine) as connection:
+        return claim_job(connection, job_id, worker=worker, lease_s=lease_s, max_deliveries=max_deliveries)
 
 
 def read(engine: Engine, *pages: PageReading, **changes: Any) -> str:

@@ -1,4 +1,4 @@
-"""``icr submit``, ``status``, ``retry`` and ``schema``: jobs in, and how they stand."""
+"""``icr submit``, ``status``, ``retry``, ``reread`` and ``schema``: jobs in, how they stand, and in again."""
 
 from __future__ import annotations
 

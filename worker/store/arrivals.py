@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, select, update
 from schemas.scan_job import ScanJob
 from worker.errors import InvalidJobError
 from worker.store.engine import database_now, writing
-from worker.store.jobs import claim_in, is_held
+from worker.store.jobs import claim_job, is_held
 from worker.store.outbox import announce_duplicate
 from worker.store.readings import insert_scan, upsert
 from worker.store.records import ClaimedJob
@@ -37,7 +37,7 @@ def claim_arrival(
     """
     with writing(engine) as connection:
         _write_row(connection, job)
-        return claim_in(connection, str(job.id), worker=worker, lease_s=lease_s, max_deliveries=max_deliveries)
+        return claim_job(connection, str(job.id), worker=worker, lease_s=lease_s, max_deliveries=max_deliveries)
 
 
 def identify_scan(

@@ -64,22 +64,15 @@ def record_place(engine: Engine, job_id: str, uri: str, *, state: JobState | Non
         return connection.execute(placed).rowcount == 1
 
 
-def claim_job(engine: Engine, job_id: str, *, worker: str, lease_s: float, max_deliveries: int) -> ClaimedJob | None:
+def claim_job(
+    connection: Connection, job_id: str, *, worker: str, lease_s: float, max_deliveries: int
+) -> ClaimedJob | None:
     """Take a job that is queued, or whose holder's lease has run out; exactly one of many callers gets it.
 
     Returns None where there is nothing to do: it is done, failed, dead, unknown, or held by another worker. A
     job that was taken ``max_deliveries`` times without an end becomes ``dead``, with the reason. ``worker``
     names one process, which reads one job at a time: what it holds itself it may take again, as when the
     answer to a commit was lost.
-    """
-    with writing(engine) as connection:
-        return claim_in(connection, job_id, worker=worker, lease_s=lease_s, max_deliveries=max_deliveries)
-
-
-def claim_in(
-    connection: Connection, job_id: str, *, worker: str, lease_s: float, max_deliveries: int
-) -> ClaimedJob | None:
-    """Take a job within a transaction of the caller's; see ``claim_job``.
 
     A job that has been started before without an end is a suspect. It is taken only while no other suspect is read, and
     waits unpublished otherwise: so a scan that ends all the processes of its machine, again and again, takes no

@@ -20,6 +20,9 @@ from worker.values import PageReading
 SAME_PLACE = 0.5
 """Share of both boxes together that two readings' boxes of one field have in common at least: else it has moved."""
 
+MOST_AT_ONCE = 100_000
+"""Jobs that one call queues again; a further call queues the next ones."""
+
 AnyRow = Row[*tuple[Any, ...]]
 
 
@@ -32,20 +35,18 @@ class _Reviewed:
     reviews: Sequence[AnyRow]
 
 
-def requeue_read_jobs(
-    engine: Engine, *, templates: Sequence[str], since: datetime | None = None, limit: int = 100_000
-) -> list[str]:
+def requeue_read_jobs(engine: Engine, *, templates: Sequence[str], since: datetime | None = None) -> list[str]:
     """Queue the jobs again that were read by one of ``templates``, or sent for one; return their ids, oldest first.
 
-    Only jobs that are done, and that ended at or after ``since`` if one is given. What they hold stays until they are
-    read again.
+    Only jobs that are done, and that ended at or after ``since`` if one is given; the first ``MOST_AT_ONCE`` of them.
+    What they hold stays until they are read again.
     """
     with writing(engine) as connection:
         of_template = exists().where(PageRow.job_id == JobRow.id, PageRow.template.in_(templates))
         wanted = and_(JobRow.state == JobState.DONE, or_(of_template, JobRow.template.in_(templates)))
         if since is not None:
             wanted = and_(wanted, JobRow.finished_at >= since)
-        query = select(JobRow.id).where(wanted).order_by(JobRow.finished_at, JobRow.id).limit(limit)
+        query = select(JobRow.id).where(wanted).order_by(JobRow.finished_at, JobRow.id).limit(MOST_AT_ONCE)
         ids = list(connection.execute(query.with_for_update(key_share=True)).scalars())
         fresh = {
             "state": JobState.QUEUED,

@@ -55,7 +55,6 @@ FAINT = 0.5
 """With this share of what a stroke needs to stand out, a piece of ink still may be one."""
 
 Contrast = NDArray[np.float32]
-Floats = NDArray[np.float64]
 
 
 class Leftover(IntEnum):
@@ -173,7 +172,9 @@ def _judge_look(look: _Look, sides: list[Rule]) -> Leftover:
     return Leftover.FAINT if share >= FAINT and clearness >= FAINT else Leftover.NOTHING
 
 
-def _reaches_in(x: Floats, w: Floats, long: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+def _reaches_in(
+    x: NDArray[np.float64], w: NDArray[np.float64], long: NDArray[np.bool_], width: int
+) -> NDArray[np.bool_]:
     """Tell which long and narrow pieces lie at the left or right side of a crop, if only one of the sides has such."""
     narrow, near = long & (w < CUT_OFF * width), max(1, round(NEAR_SIDE * width))
     left, right = narrow & (x <= near), narrow & (x + w >= width - near)
