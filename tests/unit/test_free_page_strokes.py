@@ -199,3 +199,16 @@ def test_a_row_whose_dividers_run_on_below_it_is_a_tables() -> None:
     for column, text in ((0, "03"), (2, "5"), (3, "40")):
         write(page, text, 112 + 90 * column, 75, height=40)
     assert [crop.spec.layout for crop in find_free_writing(Page("s", 0, page)).fields] == ["free"] * 3
+
+
+def test_writing_in_deep_shadow_is_named_and_what_leads_there_is_not_whole() -> None:
+    page = paper()
+    write(page, "38", 80, 150)
+    write(page, "4602", 330, 150)
+    write(page, "71", 560, 300)
+    light = np.clip(np.interp(np.arange(700), [400, 460], [1.0, 0.25]), 0, 1)
+    page = (page * light).astype(np.uint8)
+    writing = find_free_writing(Page("s", 0, page))
+    places = [place for doubt in writing.doubts for place in doubt.places_px]
+    assert any(x <= 580 <= x + w and y <= 330 <= y + h for x, y, w, h in places)
+    assert [crop.complete for crop in writing.fields] == [True] + [False] * (len(writing.fields) - 1)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.fields.cutting.segmentation import InkPart, ink_parts
 from worker.fields.locating.joined_ink import take_out_rings, take_out_underlines
 from worker.imaging.binarization import Mask, dark_area, divide_by_background, estimate_background, ink_mask
 from worker.imaging.line_removal import Rule, find_rules, remove_rules
@@ -33,6 +34,10 @@ LONG_RULE, FEWEST_RULES = 0.3, 3
 
 _RULED_SHARE = 0.6
 """Least length of the rules of ruled paper as a share of a page's side; underlines are shorter."""
+
+_INK_IN_THE_DARK, _FAINTEST_IN_THE_DARK, _LARGEST_IN_THE_DARK = 0.4, 12, 0.15
+"""Where it is too dark for paper: least contrast of ink as a share of what is around it and of 255, and its largest
+height or width as a share of the page's longer side."""
 
 _PEN_SHARE = 0.7
 """Ink of a rule that has this share of the pen's contrast may be a stroke of the pen."""
@@ -127,3 +132,13 @@ def long_rules(ink: Mask, *, share: float) -> list[Rule]:
     """Return the rules that run along such a share of the page."""
     height, width = ink.shape
     return find_rules(ink, flat_length=share * width, upright_length=share * height)
+
+
+def ink_in_the_dark(sketch: Sketch) -> list[InkPart]:
+    """Return what looks like digits' ink where it is too dark for paper: writing in deep shadow is told, not read."""
+    if not sketch.dark.any():
+        return []
+    contrast, longer = cv2.subtract(sketch.background, sketch.grey), max(sketch.ink.shape)
+    ink = (contrast > _INK_IN_THE_DARK * sketch.background) & (contrast > _FAINTEST_IN_THE_DARK) & (sketch.dark > 0)
+    low, high = SMALLEST_SHARE * longer, _LARGEST_IN_THE_DARK * longer
+    return [part for part in ink_parts(ink.astype(np.uint8)) if low <= part.height < high and part.width < high]

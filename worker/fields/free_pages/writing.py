@@ -27,7 +27,7 @@ from worker.fields.free_pages.glyphs import (
     other_ink,
     thickness,
 )
-from worker.fields.free_pages.sketch import Sketch, sketch_page, turn_sketch
+from worker.fields.free_pages.sketch import Sketch, ink_in_the_dark, sketch_page, turn_sketch
 from worker.fields.free_pages.tables import TABLE_RULE_PX, find_printed_rows, paint_out_rows, say_which_way
 from worker.fields.free_pages.turning import NUMBERS_READ, Turn, choose_turn, digit_likeness
 from worker.fields.free_pages.wholeness import box_of
@@ -84,7 +84,8 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
         glyphs = find_glyphs(outside.grey, outside.background, outside.bare)
         found = _group_glyphs(outside, glyphs, recognizers)
         beside = [*(n for row in found.rows for n in row), *found.left_out, *form.no_fields]
-        return FreeWriting(form.fields, _doubt_places(outside, beside + _overlooked(outside, glyphs)))
+        beside += _overlooked(outside, glyphs) + _in_the_dark(outside)
+        return FreeWriting(form.fields, _doubt_places(outside, beside))
     glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     turn = _find_turn(page, sketch, glyphs, recognizers) if recognizers and glyphs else Turn()
     if turn.quarters:
@@ -96,7 +97,11 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     lost = _overlooked(sketch, glyphs) + _rings_around_nothing(sketch, glyphs) + _upright_lines(sketch, glyphs)
     left_out = found.left_out + lost
     fields = cut_numbers(page, sketch, named, found.strange + apart, left_out=left_out)
-    return FreeWriting(say_which_way(fields, turn.is_sure), _doubt_places(sketch, left_out))
+    return FreeWriting(say_which_way(fields, turn.is_sure), _doubt_places(sketch, left_out + _in_the_dark(sketch)))
+
+
+def _in_the_dark(sketch: Sketch) -> list[Number]:
+    return [[Glyph((part,))] for part in ink_in_the_dark(sketch)]
 
 
 class _Grouped(NamedTuple):
