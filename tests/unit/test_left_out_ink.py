@@ -23,8 +23,8 @@ def _two_digits(*, left: int = 40, width: int = 138, height: int = HEIGHT) -> np
 
 
 @given(
-    top=st.integers(-5, 6),
-    foot=st.integers(-6, 5),
+    top=st.integers(-5, 5),
+    foot=st.integers(-6, 11),
     width=st.integers(4, 8),
     at_left=st.booleans(),
     ink=st.integers(75, 110),

@@ -44,7 +44,7 @@ SMALLEST_DAB_PX = 3
 """Area in pixels of the working height; less is grain."""
 HIGHEST_POINT, POINT_LEVELS = 0.5, (0.55, 1.35)
 """In heights of the line: how high a point or comma before the digits may be, and where its middle lies."""
-CUT_TOP, CUT_FOOT = (-0.25, 0.3), (0.6, 1.2)
+CUT_TOP, CUT_FOOT = (-0.25, 0.3), (0.6, 1.45)
 """In heights of the line: where an upright that the rim cuts has its ends if it may be a digit; a frame's is longer."""
 WHOLE_SIDE = 0.95
 """In heights of the crop: an upright at its rim that is longer is the side of a frame."""
