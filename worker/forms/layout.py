@@ -21,8 +21,9 @@ GAP_MM = 0.5
 """Breaks in a printed line that are closed."""
 LEAST_SIDE_MM, LARGEST_SQUARE_MM = 2.8, 6.5
 """Smallest side of a box, and largest side of one that is looked for by itself because its lines are short."""
-LEAST_TICK_MM = 2.2
-"""Smallest white inside of a tick box; its lines are as long as the side of a box, and take a part of it."""
+LEAST_TICK_MM, LARGEST_LETTER_MM = 2.2, 3.2
+"""Smallest white inside of a tick box, whose lines are as long as the side of a box and take a part of it; and largest
+box that may be the inside of a printed letter."""
 RULE_MM = 25.0
 ROW_GAP = 0.45
 """Largest gap between the cells of a row, in cell widths."""
@@ -153,7 +154,9 @@ def _find_squares(ink: Mask, boxes: Sequence[PrintedBox], px_per_mm: float) -> l
 
 
 def _is_square(outline: Box) -> bool:
-    return max(outline.w, outline.h) <= LARGEST_SQUARE_MM and min(outline.w, outline.h) > 0.8 * max(outline[2:])
+    """Tell whether a box is a tick box's; the inside of a bold M is as small as the smallest, and less square."""
+    side, longer = min(outline[2:]), max(outline[2:])
+    return longer <= LARGEST_SQUARE_MM and side > (0.8 if side > LARGEST_LETTER_MM else 0.9) * longer
 
 
 def _overlap(one: PrintedBox, other: PrintedBox) -> bool:
