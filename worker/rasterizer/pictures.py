@@ -56,8 +56,8 @@ def jpeg_pages(content: bytes, scan_id: str, limits: RasterLimits) -> Iterator[P
 
 
 def _name_of(chunk: bytes) -> str:
-    """Return the four letters of a chunk; in damaged files they may be any bytes."""
-    return chunk.decode("ascii", "backslashreplace")
+    """Return the four letters of a chunk; in damaged files they may be any bytes, line ends among them."""
+    return chunk.decode("ascii") if chunk.isalpha() else f"0x{chunk.hex()}"
 
 
 def check_png(content: bytes) -> None:
