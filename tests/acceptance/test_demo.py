@@ -25,7 +25,7 @@ def test_the_demo_shows_numbers_failures_and_duplicates(home: Home, tmp_path: Pa
 
     first = home.icr("demo", "--samples", str(samples), timeout_s=120)
     assert first.returncode == 0, first.stderr + home.said()
-    assert "1 scans read, 1 failed, 0 duplicates" in first.stdout
+    assert "1 scan read, 1 failed, 0 duplicates" in first.stdout
     assert "damaged.png: truncated PNG" in first.stdout
     assert "good.png  1" in first.stdout
     assert "icr.db" in first.stdout
@@ -35,7 +35,7 @@ def test_the_demo_shows_numbers_failures_and_duplicates(home: Home, tmp_path: Pa
 
     second = home.icr("demo", "--samples", str(samples), timeout_s=120)
     assert second.returncode == 0, second.stderr + home.said()
-    assert "1 duplicates" in second.stdout
+    assert "1 duplicate" in second.stdout
     assert home.rows("SELECT count(*) FROM pages") == [(1,)]
     assert processes_of(home.folder) == []
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.support.system import Home, children_of, draw_scan, kill, processes_of, wait_until
+from worker.commands.saying import counted
 from worker.system.private_files import is_open_to_others
 
 pytestmark = pytest.mark.timeout(180)
@@ -39,12 +40,12 @@ def test_once_reads_what_is_there_and_tells_of_what_it_cannot(home: Home) -> Non
     os.mkfifo(home.inbox / "pipe.png")
     done = home.icr("up", "--once", timeout_s=120)
     assert done.returncode == 2, done.stderr + home.said()
-    assert "3 scans read, 1 failed, 1 duplicates" in done.stdout
+    assert "3 scans read, 1 failed, 1 duplicate" in done.stdout
     assert home.states() == {"done": 3, "failed": 1, "duplicate": 1}
     assert home.rows("SELECT template FROM jobs WHERE uri LIKE '%no-such-form%'") == [(None,)]
     ((waiting,),) = home.rows("SELECT count(*) FROM fields WHERE final_text IS NULL")
     ((doubted,),) = home.rows("SELECT count(*) FROM page_review_queue")
-    told = f"{doubted} pages and {waiting} fields await review: 'icr results --review'"
+    told = f"{counted(doubted, 'page')} and {counted(waiting, 'field')} await review: 'icr results --review'"
     assert (told in done.stdout) == bool(doubted or waiting), done.stdout
     ended = home.listed("done") + home.listed("duplicate")
     assert "b.pdf" in ended and len([n for n in ended if n in ("a.png", "same.png")]) == 2

@@ -40,7 +40,7 @@ def test_scans_of_a_corrected_template_are_read_again(home: Home, tmp_path: Path
     assert home.icr("correct", str(field_id), "77", "--by", "anna").returncode == 0
     write_template(tmp_path / "forms", "route", "persons")
     told = home.icr("reread", "--template", "card")
-    assert "1 scans of card are queued" in told.stdout, told.stderr
+    assert "queued to be read again: 1 scan of card" in told.stdout, told.stderr
     again = home.icr("up", "--once", timeout_s=120)
     assert again.returncode == 0, again.stderr + home.said()
     fields = home.rows("SELECT name, origin, final_text FROM fields ORDER BY id")

@@ -112,4 +112,4 @@ def test_a_scan_that_found_no_form_is_read_once_its_template_is_there(home: Home
     assert home.rows("SELECT count(*) FROM page_review_queue WHERE problem IS NOT NULL") == [(0,)]
     assert home.states() == {"done": 2 if again == "dropped" else 1}
     (home.inbox / "survey.png").write_bytes(scan)
-    assert "1 duplicates" in home.icr("up", "--once", timeout_s=120).stdout
+    assert "1 duplicate" in home.icr("up", "--once", timeout_s=120).stdout

@@ -48,6 +48,10 @@ BAD = {
     "webp film": (lambda: encoded(drawing(), "WEBP", save_all=True, append_images=[drawing(1)]), "film of 2 pictures"),
     "truncated png": (lambda: encoded(drawing(), "PNG")[:-20], "truncated PNG"),
     "png with a flipped bit": (lambda: flipped(encoded(drawing(), "PNG"), 60), "wrong checksum"),
+    "truncated png, a line end in its chunk's name": (
+        lambda: b"\x89PNG\r\n\x1a\n" + b"\0\0\0\x0d\xb2\nab" + bytes(8),
+        "inside a chunk 0xb20a6162",
+    ),
     "png of magic only": (lambda: b"\x89PNG\r\n\x1a\n", "truncated PNG"),
     "truncated jpeg": (lambda: encoded(drawing(), "JPEG")[:-200], "truncated JPEG"),
     "jpeg of magic only": (lambda: b"\xff\xd8\xff\xe0", "JPEG"),

@@ -370,7 +370,7 @@ def test_purge_asks_and_deletes_our_scans_in_any_inbox_and_no_others(engine: Eng
     assert all(path.exists() for path in ours)
     result = run(*old, "--with-review", "--delete", "--yes")
     assert result.stdout.startswith("deleted 7 jobs, 5 files, 7 scans, 7 pages, 21 fields, 35 digits")
-    assert result.exit_code == 1 and "kept 1 jobs whose file cannot be deleted" in result.stderr
+    assert result.exit_code == 1 and "kept 1 job whose file cannot be deleted" in result.stderr
     assert [path.exists() for path in (*ours, sent, outside)] == [False] * 5 + [True, True]
     assert list(other.iterdir()) == [], "the reasons go, too"
     assert run("purge", "--older-than", "soon").exit_code == 2

@@ -14,7 +14,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import kept_id, pass_runtime, ready_engine
-from worker.commands.saying import say
+from worker.commands.saying import counted, say
 from worker.errors import BrokerUnavailableError, IcrError
 from worker.sources.file_uris import display_name
 from worker.sources.places import STORAGE_SCHEME
@@ -117,9 +117,9 @@ def reread(runtime: Runtime, template: str, since: datetime | None) -> None:
     names = sorted({template, *(page.name for page in form.pages)})
     engine, publisher = ready_engine(runtime), Publisher(runtime)
     ids = requeue_read_jobs(engine, templates=names, since=since.replace(tzinfo=UTC) if since else None)
-    for job_id in ids:
-        _publish_again(publisher, job_id)
-    say(f"{len(ids)} scans of {template} are queued to be read again")
+    for trouble in dict.fromkeys(filter(None, map(publisher.publish_again, ids))):
+        say(f"icr: {trouble}", err=True)
+    say(f"queued to be read again: {counted(len(ids), 'scan')} of {template}")
 
 
 @click.command()
@@ -268,7 +268,8 @@ def _print_status(found: dict[str, Any]) -> None:
     say(f"jobs       {jobs}")
     say(f"queue      {depth}")
     if any(found["review"].values()):
-        say("review     {pages} pages, {fields} fields: 'icr results --review'".format(**found["review"]))
+        pages, fields = counted(found["review"]["pages"], "page"), counted(found["review"]["fields"], "field")
+        say(f"review     {pages}, {fields}: 'icr results --review'")
     for label, key in (("waiting", "oldest_queued_s"), ("running", "oldest_running_s")):
         if found[key] is not None:
             say(f"{label}    longest {found[key]:.0f} s")

@@ -12,7 +12,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import choose_pages, pass_runtime, ready_engine, select_pages
-from worker.commands.saying import say
+from worker.commands.saying import counted, say
 
 _FORMAT = click.option(
     "--format", "output", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True
@@ -125,7 +125,8 @@ def purge(runtime: Runtime, age: str, really: bool, yes: bool, with_review: bool
 
     engine, how_old = ready_engine(runtime), _parse_age(age)
     plan = plan_purge(engine, how_old, with_review=with_review)
-    what = f"{plan.jobs} jobs that ended more than {age} ago, with {plan.pages} pages and {plan.fields} fields"
+    pages, fields = counted(plan.pages, "page"), counted(plan.fields, "field")
+    what = f"{counted(plan.jobs, 'job')} that ended more than {age} ago, with {pages} and {fields}"
     if not really:
         say(f"would delete {what}")
         _tell_kept(plan.awaiting_jobs)
@@ -134,14 +135,18 @@ def purge(runtime: Runtime, age: str, really: bool, yes: bool, with_review: bool
     if not yes:
         click.confirm(f"delete {what}?", abort=True)
     counts = purge_older_than(engine, how_old, remove_scan=remove_own_scan, with_review=with_review)
-    fields = counts.fields_accepted + counts.fields_review + counts.fields_blank
+    gone = counts.fields_accepted + counts.fields_review + counts.fields_blank
     say(
-        f"deleted {counts.jobs} jobs, {counts.files} files, {counts.scans} scans, {counts.pages} pages, "
-        f"{fields} fields, {counts.digits} digits, {counts.reviews} reviews"
+        f"deleted {counted(counts.jobs, 'job')}, {counted(counts.files, 'file')}, {counted(counts.scans, 'scan')}, "
+        f"{counted(counts.pages, 'page')}, {counted(gone, 'field')}, {counted(counts.digits, 'digit')}, "
+        f"{counted(counts.reviews, 'review')}"
     )
     _tell_kept(counts.awaiting_jobs)
     if counts.kept_jobs:
-        say(f"icr: kept {counts.kept_jobs} jobs whose file cannot be deleted, or whose inbox is away", err=True)
+        say(
+            f"icr: kept {counted(counts.kept_jobs, 'job')} whose file cannot be deleted, or whose inbox is away",
+            err=True,
+        )
         sys.exit(1)
 
 

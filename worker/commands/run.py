@@ -14,7 +14,7 @@ import click
 
 from worker.bootstrap import Runtime, build_runtime
 from worker.commands.entry import pass_runtime
-from worker.commands.saying import say
+from worker.commands.saying import counted, say
 from worker.errors import BrokerUnavailableError, DatabaseUnavailableError, SettingsError
 from worker.sources.file_uris import display_name
 
@@ -232,7 +232,8 @@ def _print_outcome(runtime: Runtime, outcome: Outcome) -> None:
     from worker.store.tables import JobState
 
     ended = outcome.ended
-    say(f"{ended[JobState.DONE]} scans read, {outcome.failed} failed, {ended[JobState.DUPLICATE]} duplicates")
+    read, again = counted(ended[JobState.DONE], "scan"), counted(ended[JobState.DUPLICATE], "duplicate")
+    say(f"{read} read, {outcome.failed} failed, {again}")
     for failure in outcome.summary.failures[: max(outcome.failed, 0)]:
         say(f"  failed: {display_name(failure.uri)}: {failure.reason}")
     if outcome.stuck:
@@ -250,4 +251,4 @@ def _print_review(runtime: Runtime) -> None:
     with contextlib.suppress(DatabaseUnavailableError):
         pages, fields = (count(runtime.engine()) for count in (count_page_review_queue, count_review_queue))
         if pages or fields:
-            say(f"{pages} pages and {fields} fields await review: 'icr results --review'")
+            say(f"{counted(pages, 'page')} and {counted(fields, 'field')} await review: 'icr results --review'")
