@@ -10,7 +10,7 @@ from schemas.form_template import FieldSpec
 from worker.decision.fields import AcceptPolicy, decide_field
 from worker.doubts import DoubtKind
 from worker.fields.judging.confidence import list_lasting_doubts
-from worker.fields.line_reader.transcription import transcribe
+from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.fields.reading import read_fields
 from worker.models.runtime import load_recognizers
 from worker.synthesis.fields import draw_field
@@ -25,10 +25,13 @@ def recognizers() -> Recognizers:
     return load_recognizers()
 
 
-def kinds(grey: Grey, recognizers: Recognizers) -> set[DoubtKind]:
+def see(grey: Grey, recognizers: Recognizers) -> Transcript:
     spec = FieldSpec.model_validate({"name": "f", "box_mm": (0, 0, 60, 15)})
-    (seen,) = transcribe([FieldCrop(spec, grey, Box(0, 0, grey.shape[1], grey.shape[0]), np.eye(3))], recognizers)
-    return {doubt.kind for doubt in list_lasting_doubts(seen)}
+    return transcribe([FieldCrop(spec, grey, Box(0, 0, grey.shape[1], grey.shape[0]), np.eye(3))], recognizers)[0]
+
+
+def kinds(grey: Grey, recognizers: Recognizers) -> set[DoubtKind]:
+    return {doubt.kind for doubt in list_lasting_doubts(see(grey, recognizers))}
 
 
 def status(grey: Grey, recognizers: Recognizers) -> FieldStatus:
@@ -59,10 +62,11 @@ def write(seed: int, text: str, *, struck: int | None = None, point: bool = Fals
 
 
 def test_a_line_through_a_digit_keeps_the_field_from_being_accepted(recognizers: Recognizers) -> None:
-    struck = [status(write(seed, "481", struck=1), recognizers) for seed in range(12)]
-    assert struck.count(FieldStatus.ACCEPTED) <= 1, "an 8 whose line crosses its waist (docs/reference/accuracy.md)"
+    """No 4 stands beside the struck digit: the line might be the 4's own bar."""
+    struck = [status(write(seed, text, struck=1), recognizers) for seed in range(12) for text in ("381", "582")]
+    assert struck.count(FieldStatus.ACCEPTED) == 0
     doubts = {DoubtKind.STRUCK_DIGIT, DoubtKind.UNREAD_INK}
-    plain = [kinds(write(seed, "481"), recognizers) for seed in range(12)]
+    plain = [kinds(write(seed, text), recognizers) for seed in range(12) for text in ("381", "481")]
     assert sum(bool(found & doubts) for found in plain) == 0
 
 
@@ -72,11 +76,14 @@ def test_most_points_before_the_first_digit_are_seen(recognizers: Recognizers) -
     assert not any(DoubtKind.UNREAD_MARK in kinds(write(seed, "75"), recognizers) for seed in range(12))
 
 
-def test_drawn_numbers_hardly_hold_either(recognizers: Recognizers) -> None:
-    found = 0
+def test_drawn_numbers_that_are_read_right_hardly_hold_either(recognizers: Recognizers) -> None:
+    found = right = 0
     for seed in range(60):
         rng = np.random.default_rng([81, seed])
         text = "".join(map(str, rng.integers(0, 10, int(rng.integers(2, 8)))))
-        seen = kinds(draw_field(rng, text, in_cells=False).grey, recognizers)
-        found += bool(seen & {DoubtKind.STRUCK_DIGIT, DoubtKind.UNREAD_MARK})
-    assert found <= 6, "one in ten"
+        seen = see(draw_field(rng, text, in_cells=False).grey, recognizers)
+        right += seen.text == text
+        told = {doubt.kind for doubt in list_lasting_doubts(seen)}
+        found += seen.text == text and bool(told & {DoubtKind.STRUCK_DIGIT, DoubtKind.UNREAD_MARK})
+    assert right >= 40
+    assert found <= 5

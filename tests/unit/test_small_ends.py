@@ -44,13 +44,13 @@ def read(grey: Grey, recognizers: Recognizers, **grammar: object) -> RawReading:
 
 
 def write_small(seed: int, whole: str, last: str, *, size: float, gap: float, low: float = 0.0) -> Grey:
-    """Write a number on plain paper and one more sign, so much smaller, so far behind it and so far below its line."""
+    """Write a number on plain paper and one more sign, so much smaller, so far behind and below its last digit."""
     rng = np.random.default_rng(seed)
     hand, pen = draw_hand(rng), Pen(width=0.08)
     shapes = list(write_line(rng, hand, whole, pen.width).shapes)
     (letter,) = write_line(rng, hand, last, pen.width).shapes
     corner, end = letter.reshape(-1, 2).min(axis=0), letter.reshape(-1, 2).max(axis=0)
-    place = np.float32([max(shape[..., 0].max() for shape in shapes) + gap, 1 - size + low])
+    place = np.float32([max(shape[..., 0].max() for shape in shapes) + gap, shapes[-1][..., 1].max() - size + low])
     shapes.append((letter - corner) / (end[1] - corner[1]) * size + place)
     points = np.concatenate(shapes).astype(np.float32) * HEIGHT + np.float32([60, 40])
     grey = np.full((150, int(points[..., 0].max()) + 60), 240, np.uint8)
@@ -100,7 +100,6 @@ def test_a_g_that_hangs_below_the_line_is_doubted(recognizers: Recognizers) -> N
     found = [read(write_small(seed, "5480", "9", size=0.85, gap=0.5, low=0.35), recognizers) for seed in range(12)]
     longer = [reading for reading in found if len(reading.text) == 5]
     assert len(longer) >= 8
-    doubted = sum(any(d.kind is DoubtKind.UNREAD_MARK for d in reading.doubts) for reading in longer)
-    assert doubted >= len(longer) - 1, "a hand whose line rises lifts the letter"
+    assert all(any(d.kind is DoubtKind.UNREAD_MARK for d in reading.doubts) for reading in longer)
     level = [read(write_small(seed, "5480", "9", size=0.9, gap=0.5, low=0.1), recognizers) for seed in range(12)]
     assert not any(d.kind is DoubtKind.UNREAD_MARK for reading in level for d in reading.doubts)
