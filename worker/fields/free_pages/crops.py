@@ -62,8 +62,9 @@ def cut_numbers(
     on_rules = _points_on_rules(sketch, taken)
     lines = [*_underlines(sketch, numbers), *(part for part in loose if part.width > 3 * part.height)]
     usual, wide = usual_gaps(numbers)
-    doubtful = [*strange, *find_pieces_of_digits(numbers), *_ringed_together(sketch, numbers)]
-    doubtful += [number for number in numbers if _is_ringed(number) or _touches_ring(sketch, number)]
+    rings = np.asarray(cv2.dilate(sketch.rings, np.ones((3, 3), np.uint8)), np.uint8)
+    doubtful = [*strange, *find_pieces_of_digits(numbers), *_ringed_together(rings, numbers)]
+    doubtful += [number for number in numbers if _is_ringed(number) or _touches_ring(rings, number)]
     fields = []
     for name, number in named:
         neighbours = [other for other in numbers if other is not number]
@@ -88,26 +89,23 @@ def cut_numbers(
     return tuple(fields)
 
 
-def _ringed_together(sketch: Sketch, numbers: Sequence[Number]) -> list[Number]:
+def _ringed_together(rings: Mask, numbers: Sequence[Number]) -> list[Number]:
     """Return the numbers that stand in one ring with another: a ring is drawn around one number."""
     middles = [(box.x + box.w / 2, box.y + box.h / 2) for box in map(box_of, numbers)]
     found: list[Number] = []
-    for ring in ink_parts(np.asarray(cv2.dilate(sketch.rings, np.ones((3, 3), np.uint8)), np.uint8)):
+    for ring in ink_parts(rings):
         held = [
             number
             for number, (x, y) in zip(numbers, middles, strict=True)
-            if ring.x < x < ring.right and ring.y < y < ring.y + ring.height
+            if ring.x < x < ring.right and ring.y < y < ring.bottom
         ]
         found += held if len(held) > 1 else []
     return found
 
 
-def _touches_ring(sketch: Sketch, number: Number) -> bool:
-    """Tell whether a digit touches what was taken out as a ring: some of its ink may have gone with it."""
-    if not sketch.rings.any():
-        return False
-    near = np.asarray(cv2.dilate(sketch.rings, np.ones((3, 3), np.uint8)), np.uint8)
-    return any((near[part.place] & part.mask).any() for glyph in number for part in glyph.parts)
+def _touches_ring(rings: Mask, number: Number) -> bool:
+    """Tell whether a digit touches what was taken out as ``rings``: some of its ink may have gone with it."""
+    return any((rings[part.place] & part.mask).any() for glyph in number for part in glyph.parts)
 
 
 def _is_ringed(number: Number) -> bool:

@@ -1,4 +1,4 @@
-"""Find marks that no reader names: a point before the first digit or between two, an apostrophe, a degree sign.
+"""Find marks that no reader names: a point before the first digit or between two, a minus, an apostrophe, a degree.
 
 Readers that were taught on numbers hardly look before the first digit, and drop a point of a thin pen. Its ink is still
 there: a small solid piece, as dark and as thick as the strokes, that stands alone beside the digits. A point behind the
@@ -35,8 +35,8 @@ FOOT, TOP, FIRST = (0.7, 1.2), (-0.3, 0.35), (0.3, 1.45)
 INNER = 0.15
 """A piece further within a digit than this share of its width is a broken piece of it."""
 LEAST_MINUS, MOST_MINUS, FLAT, MINUS_LEVELS = 0.4, 3.0, 1.8, (-0.05, 0.85)
-"""Of a minus sign: its length in heights of a digit, how many times it is as long as high, and where its middle lies
-between the first digit's top and foot."""
+"""Of a minus sign: its least and largest length in heights of a digit, how many times it is as long as high at least,
+and where its middle lies between the first digit's top and foot."""
 MINUS_GAP = (-0.15, 0.8)
 """How far before the first digit a minus sign ends, in heights of a digit."""
 MOST_ALIKE, MOST_ON_A_ROW = 3, 2
@@ -74,7 +74,7 @@ def changes_meaning(seen: Transcript) -> bool:
 
     The digits of dates and times tell what is meant. Points of thousands do not change a number or an amount. Others
     matter before its digits, and between them where decimals may be left out or none belong; where there must be some,
-    one that is missing is told by itself. In a code any mark matters.
+    one that is missing is told by itself. In a code any mark matters, and a minus sign does in all of these.
     """
     spec = seen.crop.spec
     if spec.kind in ("date", "time"):
@@ -92,8 +92,7 @@ def _passes_over_minus(seen: Transcript) -> bool:
     """Tell whether a flat stroke like a minus sign stands before the first digit, and no reader named a dash there."""
     if not seen.cuts or "-" in seen.gap_marks[0]:
         return False
-    first = seen.line.to_crop_box(seen.cuts[0].box)
-    height = statistics.median(seen.line.to_crop_box(cut.box).h for cut in seen.cuts)
+    first, height = seen.digit_boxes[0], statistics.median(box.h for box in seen.digit_boxes)
     x, y, w, h = seen.line.pieces.T
     gap, level = (first.x - x - w) / height, (y + h / 2 - first.y) / max(first.h, 1)
     is_long = (w >= FLAT * h) & (w > LEAST_MINUS * height) & (w < MOST_MINUS * height)
