@@ -9,7 +9,7 @@ import pytest
 from schemas.form_template import FieldSpec
 from worker.fields.cutting.cleaning import clean_field
 from worker.fields.line_reader.decoding import ALPHABET
-from worker.fields.line_reader.general_line import FILL, cut_extent, cut_general_line
+from worker.fields.line_reader.general_line import FILL, LEAST_GENERAL_WIDTH, cut_extent, cut_general_line
 from worker.fields.line_reader.normalization import normalize_line
 from worker.models.runtime import load_recognizers
 from worker.synthesis.fields import draw_field
@@ -34,7 +34,7 @@ def _find_and_cut(crop: FieldCrop) -> np.ndarray:
 def test_a_cut_has_48_rows_and_whole_steps_of_columns(seed: int, text: str) -> None:
     cut = _find_and_cut(_crop(draw_field(np.random.default_rng(seed), text).grey))
     assert cut.dtype == np.uint8 and cut.shape[0] == 48
-    assert cut.shape[1] >= 160 and cut.shape[1] % 8 == 0
+    assert cut.shape[1] >= LEAST_GENERAL_WIDTH and cut.shape[1] % 8 == 0
 
 
 def test_a_short_line_is_filled_up_with_middle_grey() -> None:

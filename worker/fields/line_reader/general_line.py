@@ -16,8 +16,8 @@ from worker.values import Extent, FieldCrop, Grey
 GENERAL_HEIGHT = 48
 GENERAL_STRIDE = 8
 """Columns for each of the reader's answers."""
-LEAST_GENERAL_WIDTH = 160
-"""Narrower lines are filled up with middle grey, which means nothing to it (docs/lab-notebook/general-reader.md)."""
+LEAST_GENERAL_WIDTH = 96
+"""Narrower lines are filled up with middle grey, which means nothing to it (docs/lab-notebook/performance.md)."""
 MOST_GENERAL_WIDTH = 1200
 FILL = 128
 
