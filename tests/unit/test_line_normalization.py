@@ -3,6 +3,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from worker.fields.line_reader import normalization as line_normalization
 from worker.fields.line_reader import transcription
@@ -59,6 +61,39 @@ def test_a_frame_does_not_shrink_the_digits() -> None:
     framed = grey.copy()
     cv2.rectangle(framed, (3, 3), (grey.shape[1] - 4, grey.shape[0] - 4), 40, 2)
     assert normalize_line(framed).scale == pytest.approx(normalize_line(grey).scale, rel=0.12)
+
+
+@given(
+    seed=st.integers(0, 30),
+    text=st.sampled_from(["5", "1", "17", "40", "258"]),
+    room=st.floats(0, 8),
+    at=st.floats(0, 1),
+    paper=st.integers(4, 16),
+    thickness=st.integers(1, 3),
+)
+@settings(max_examples=40)
+def test_a_wide_frame_with_paper_around_it_is_no_part_of_its_number(
+    seed: int, text: str, room: float, at: float, paper: int, thickness: int
+) -> None:
+    """Its sides, shorter than the crop, had been the line: of 32 lone digits in such boxes nine were accepted."""
+    plain = draw_clean(text, seed)
+    plain = cv2.resize(plain, None, fx=60 / len(plain), fy=60 / len(plain), interpolation=cv2.INTER_AREA)
+    left, right = (paper + 12 + round(60 * room * share) for share in (at, 1 - at))
+    grey = cv2.copyMakeBorder(plain, paper + 6, paper + 6, left, right, cv2.BORDER_CONSTANT, value=250)
+    framed, tone = grey.copy(), int(np.percentile(plain, 2))
+    cv2.rectangle(framed, (paper, paper), (grey.shape[1] - paper - 1, grey.shape[0] - paper - 1), tone, thickness)
+    without, within = normalize_line(grey), normalize_line(framed)
+    assume(without.scale < 1)  # some of the drawn digits are tiny
+    assert within.scale == pytest.approx(without.scale, rel=0.15)
+    assert within.x0 == pytest.approx(without.x0, abs=8)
+
+
+def test_pencil_in_a_black_frame_is_still_found() -> None:
+    grey = np.full((110, 300), 240, np.uint8)
+    cv2.putText(grey, "4703", (60, 75), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 185, 3, cv2.LINE_AA)
+    cv2.rectangle(grey, (12, 12), (287, 97), 30, 2)
+    line = normalize_line(grey)
+    assert line.ink and line.x0 < 60 and line.x0 + line.image.shape[1] / line.scale > 190
 
 
 @pytest.mark.parametrize("grey", [np.full((40, 200), 230, np.uint8), np.zeros((30, 90), np.uint8)])

@@ -13,6 +13,11 @@ LONGEST_STROKE, LONGEST_STEM, WIDEST_DIGIT = 1.1, 0.9, 1.5
 """In heights of a digit: how long its flat and its upright strokes are, and how wide it is. A rule is longer."""
 FRAME, SIDE = 0.8, 0.15
 """Share of its sides that a frame has, and share of its size that lies along a side."""
+LEAST_SIDE, NEAR_CORNER = 0.35, 3
+"""Least height of a frame's side, in heights of the crop, and pixels by which its ends may miss those of two rules."""
+LEAST_HELD = 0.12
+"""In heights of the crop: writing of that height stands beside a frame's sides. Pencil in a black frame is not seen
+before the frame is gone; without its sides nothing would be."""
 
 
 def find_straight_rules(mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
@@ -37,7 +42,35 @@ def _straight_runs(mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     if flat is None:
         return upright
     thicker = np.asarray(cv2.dilate(flat, np.ones((3, 1), np.uint8)), np.uint8)
-    return thicker if upright is None else np.asarray(cv2.bitwise_or(thicker, upright), np.uint8)
+    runs = thicker if upright is None else np.asarray(cv2.bitwise_or(thicker, upright), np.uint8)
+    sides = _sides_between(flat, mask)
+    if sides is None:
+        return runs
+    framed = np.asarray(cv2.bitwise_or(runs, sides), np.uint8)
+    held = find_pieces(cv2.subtract(mask, framed)).stats[1:, cv2.CC_STAT_HEIGHT]
+    return framed if held.max(initial=0) >= LEAST_HELD * height else runs
+
+
+def _sides_between(flat: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return the uprights from the end of one flat rule to that of another: sides of a frame with paper around it."""
+    rules = find_pieces(flat).stats[1:, :4]
+    upright = open_mask(mask, (max(12, int(LEAST_SIDE * len(mask))), 1)) if len(rules) > 1 else None
+    if upright is None:
+        return None
+    labels, stats, _ = find_pieces(upright)
+    sides = [i for i, box in enumerate(stats[1:, :4], start=1) if _joins_ends(box, rules)]
+    if not sides:
+        return None
+    return np.asarray(cv2.dilate(np.isin(labels, sides).view(np.uint8), np.ones((1, 3), np.uint8)), np.uint8)
+
+
+def _joins_ends(upright: NDArray[np.int32], rules: NDArray[np.int32]) -> bool:
+    """Tell whether both ends of an upright lie at ends of flat rules."""
+    x, y, w, h = upright.tolist()
+    left, top, width, height = rules.T
+    at_end = np.minimum(np.abs(left - x), np.abs(left + width - x - w)) <= NEAR_CORNER
+    level, reach = top + height / 2, NEAR_CORNER + height / 2
+    return all(bool((at_end & (np.abs(level - end) <= reach)).any()) for end in (y, y + h))
 
 
 def _leave_strokes(rules: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
