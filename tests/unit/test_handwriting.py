@@ -23,8 +23,8 @@ def recognizers() -> Recognizers:
     return load_recognizers()
 
 
-def glyph(height: int) -> Glyph:
-    return Glyph((InkPart(0, 0, np.ones((height, 10), np.uint8)),))
+def glyph(height: int, width: int = 10) -> Glyph:
+    return Glyph((InkPart(0, 0, np.ones((height, width), np.uint8)),))
 
 
 def printed_page() -> Grey:
@@ -55,10 +55,17 @@ def test_digits_larger_than_the_print_around_stay() -> None:
     assert without_print(dict.fromkeys(seen_as_digits, 0.0)) == seen_as_digits
 
 
+def test_joined_digits_are_no_print_that_others_must_be_larger_than() -> None:
+    """Pages of numbers whose digits touch had no field at all: 20 pairs of digits were letters, and all was print."""
+    pairs, digits, letters = ([glyph(20, w) for _ in range(20)] for w in (30, 15, 12))
+    strangeness = dict.fromkeys(pairs, 0.9) | dict.fromkeys(digits, 0.0)
+    assert without_print(strangeness) == [*pairs, *digits]
+    assert without_print(strangeness | dict.fromkeys(letters, 0.9)) == []
+
+
 def test_a_word_is_no_number_and_what_may_be_joined_digits_is_told_from_a_mark() -> None:
     word, number = [glyph(20) for _ in range(4)], [glyph(20) for _ in range(3)]
     strangeness = dict(zip([*word, *number], [0.9, 0.1, 0.9, 0.8, 0.0, 0.6, 0.1], strict=True))
     assert looks_written(number, strangeness)
     assert not looks_written(word, strangeness)
-    joined = Glyph((InkPart(0, 0, np.ones((20, 30), np.uint8)),))
-    assert [may_be_number(n) for n in ([joined], [glyph(20)], number)] == [True, False, True]
+    assert [may_be_number(n) for n in ([glyph(20, 30)], [glyph(20)], number)] == [True, False, True]

@@ -30,7 +30,7 @@ def without_print(strangeness: Strangeness) -> list[Glyph]:
     Letters that look like digits (l, o, S) are print like their neighbours, whatever they look like.
     """
     heights = {glyph: glyph.extent.height for glyph in strangeness}
-    letters = [heights[glyph] for glyph, strange in strangeness.items() if strange > STRANGE]
+    letters = [heights[glyph] for glyph, strange in strangeness.items() if strange > STRANGE and not _is_broad(glyph)]
     if len(letters) < max(_FEWEST_LETTERS, _LETTER_SHARE * len(strangeness)):
         return list(strangeness)
     least = _LARGER_THAN_PRINT * float(np.percentile(letters, 95))
@@ -44,5 +44,8 @@ def looks_written(number: Number, strangeness: Strangeness) -> bool:
 
 def may_be_number(number: Number) -> bool:
     """Tell whether strange ink may be digits that touch or are joined by a line: it is broad, or not alone."""
-    first = number[0].extent
-    return len(number) > 1 or first.width > _BROAD * first.height
+    return len(number) > 1 or _is_broad(number[0])
+
+
+def _is_broad(glyph: Glyph) -> bool:
+    return glyph.extent.width > _BROAD * glyph.extent.height
