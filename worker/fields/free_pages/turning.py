@@ -31,6 +31,11 @@ SURELY_READ, FEWEST_READ = 0.9, 3
 LEAST_MARGIN, LEAST_TOTAL = 0.1, 0.5
 """How much higher the mean confidence in one direction has to be than in all others, and the sum over its fields."""
 
+ALIKE_UPSIDE_DOWN = frozenset("01689")
+"""Digits that upside down are digits, too: letters were read as zeros, and by them a page was surely upside down."""
+
+_NOTHING = (0.0, 0, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -63,21 +68,30 @@ def choose_turn(
     best, next_best = (int(turns) for turns in np.argsort(-likeness)[:2])
     if likeness[best] >= SURELY_DIGITS and likeness[best] - likeness[next_best] >= CLEARLY:
         return Turn(best)
-    means, counts = np.zeros(4), np.zeros(4)
+    found = [_NOTHING] * 4
     for turns in (0, 2, 1, 3):
-        found = _read_most(cut(turns), recognizers)
-        means[turns], counts[turns] = found.mean() if len(found) else 0.0, len(found)
-        if turns == 2 and means.max() > SURELY_READ and counts[np.argmax(means)] >= FEWEST_READ:
+        found[turns] = _read_most(cut(turns), recognizers)
+        if turns == 2 and max(found)[0] > SURELY_READ and max(found)[1] >= FEWEST_READ:
             break  # lying on its side, the numbers of a page reached 0.69
+    means, counts, told = np.array(found).T
     if not means.any():
         return Turn(0, is_sure=False)
     best, next_best = (int(turns) for turns in np.argsort(-means, kind="stable")[:2])
     margin = float(means[best] - means[next_best])
     glyphs_differ = likeness.max() > LIKE_DIGITS and likeness[best] < likeness.max() - SLIGHTLY
-    return Turn(best, not glyphs_differ and margin >= max(LEAST_MARGIN, LEAST_TOTAL / counts[best]))
+    upside_down = told[(best + 2) % 4] >= told[best]
+    is_sure = not (glyphs_differ or upside_down) and margin >= max(LEAST_MARGIN, LEAST_TOTAL / counts[best])
+    return Turn(best, is_sure)
 
 
-def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> NDArray[np.float64]:
-    """Return the confidence of the widest fields; 0 where nothing is read."""
+def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> tuple[float, int, float]:
+    """Return the mean confidence of the widest fields, 0 where nothing is read, their count, and what tells their turn.
+
+    That is the sum over those that are read otherwise, or not at all, when they are turned upside down.
+    """
     widest = sorted(fields, key=lambda field: -field.grey.shape[1] / field.grey.shape[0])[:NUMBERS_READ]
-    return np.array([read.confidence if read.text else 0.0 for read in read_fields(widest, recognizers)])
+    reads = [(read.text, read.confidence if read.text else 0.0) for read in read_fields(widest, recognizers)]
+    if not reads:
+        return _NOTHING
+    told = sum(confidence for text, confidence in reads if not set(text) <= ALIKE_UPSIDE_DOWN)
+    return float(np.mean([confidence for _, confidence in reads])), len(reads), told
