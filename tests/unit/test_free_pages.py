@@ -95,6 +95,35 @@ def test_a_digit_that_lies_over_a_rule_of_a_table_sends_both_cells_to_a_person()
     assert set(incomplete) <= {"r1c1", "r1c2"}
 
 
+def test_a_table_of_wide_cells_is_not_read_along_its_columns(recognizers: Recognizers) -> None:
+    """Only its columns are rows of cells, on their side: it was read sideways, and small digits had no word."""
+    grey = np.full((1000, 700), 225, np.uint8)
+    for row in range(9):
+        cv2.line(grey, (50, 60 + 60 * row), (650, 60 + 60 * row), 60, 2)
+    for column in range(5):
+        cv2.line(grey, (50 + 150 * column, 60), (50 + 150 * column, 540), 60, 2)
+    for row in range(8):
+        for column in range(4):
+            at = (95 + 150 * column, 106 + 60 * row)
+            cv2.putText(grey, str(23 + 17 * row + 5 * column)[:3], at, cv2.FONT_HERSHEY_SIMPLEX, 1.1, 40, 3)
+    fields = find_free_writing(Page("s", 0, grey), recognizers).fields
+    assert [crop.spec.name for crop in fields] == [f"line{r}_{n}" for r in range(1, 9) for n in range(1, 5)]
+    assert all(crop.upright and crop.grey.shape[1] > crop.grey.shape[0] for crop in fields)
+
+
+def test_small_digits_in_high_cells_are_in_a_field() -> None:
+    """Ink lower than a fifth of the cell had no word, as a 14 that fell below the least height of digits."""
+    grey = np.full((1000, 1400), 225, np.uint8)
+    for k in range(7):
+        cv2.line(grey, (60 + 200 * k, 100), (60 + 200 * k, 800), 60, 2)
+    for row in range(6):
+        cv2.line(grey, (60, 100 + 140 * row), (1260, 100 + 140 * row), 60, 2)
+        for k in range(6):
+            size = 0.65 if (row, k) == (1, 1) else 1.0  # 14 and 22 pixels
+            cv2.putText(grey, "58", (130 + 200 * k, 180 + 140 * row), cv2.FONT_HERSHEY_SIMPLEX, size, 40, 2)
+    assert {"r1c1", "r2c2", "r5c6"} <= set(names(grey))
+
+
 @pytest.mark.parametrize("lost", range(6))
 def test_a_row_of_a_table_that_is_not_found_is_named_by_the_page(lost: int) -> None:
     """Whatever hides its dividers, what stands in it is in a field or in the doubt of the page."""

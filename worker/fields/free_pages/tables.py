@@ -37,6 +37,9 @@ _SQUARE = 0.15
 _PIECE = 0.2
 """Pieces of ink this long, in heights of a table's cells, may be what is left of a digit."""
 
+_AS_HIGH = 0.6
+"""The same in heights of the digits that were found, where that is less."""
+
 _STROKE_INSIDE = 0.03
 """Share of a cell that a stroke in it covers at least."""
 
@@ -129,6 +132,8 @@ def _table_fields(page: Page, sketch: Sketch, rows: list[CellRow]) -> tuple[tupl
     outside = group_numbers(_outside_of(rows, glyphs))
     taken = [part for glyph in glyphs for part in glyph.parts]
     least = _PIECE * float(np.median([row.height for row in rows]))
+    if glyphs:  # in high cells, small digits
+        least = min(least, _AS_HIGH * float(np.median([glyph.extent.height for glyph in glyphs])))
     loose = [p for p in ink_parts(other_ink(sketch.bare, taken)) if max(p.width, p.height) >= least]
     broken = {
         place: pieces for place, pieces in _by_cell(rows, [Glyph((p,)) for p in loose]).items() if place not in cells

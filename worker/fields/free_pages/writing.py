@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.digits.normalization import normalize_digits
 from worker.doubts import Doubt, DoubtKind
@@ -28,7 +29,7 @@ from worker.fields.free_pages.glyphs import (
     thickness,
 )
 from worker.fields.free_pages.sketch import Sketch, ink_in_the_dark, sketch_page, turn_sketch
-from worker.fields.free_pages.tables import TABLE_RULE_PX, find_printed_rows, paint_out_rows, say_which_way
+from worker.fields.free_pages.tables import TABLE_RULE_PX, Form, find_printed_rows, paint_out_rows, say_which_way
 from worker.fields.free_pages.turning import NUMBERS_READ, Turn, choose_turn, digit_likeness
 from worker.fields.free_pages.wholeness import box_of
 from worker.fields.locating.extraction import bounding_box_px
@@ -59,6 +60,9 @@ _RIM_TO_RIM = 0.95
 
 _GLYPHS_FOR_TURN = 48
 
+_LIKER_ACROSS = 0.05
+"""How much more glyphs look like digits at right angles to a table's rows where both ways are read."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FreeWriting:
@@ -79,14 +83,14 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     page = replace(page, grey=darken_ink(page.grey))
     sketch = sketch_page(page)
     form = find_printed_rows(page, sketch, recognizers)
-    if form.fields:
+    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
+    if form.fields and not (recognizers and glyphs and _lies_across(page, sketch, form, glyphs, recognizers)):
         outside = replace(form.sketch, bare=paint_out_rows(form.sketch.bare, form.rows))
         glyphs = find_glyphs(outside.grey, outside.background, outside.bare)
         found = _group_glyphs(outside, glyphs, recognizers)
         beside = [*(n for row in found.rows for n in row), *found.left_out, *form.no_fields]
         beside += _overlooked(outside, glyphs) + _in_the_dark(outside)
         return FreeWriting(form.fields, _doubt_places(outside, beside))
-    glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
     turn = _find_turn(page, sketch, glyphs, recognizers) if recognizers and glyphs else Turn()
     if turn.quarters:
         sketch = turn_sketch(sketch, turn.quarters)
@@ -244,12 +248,30 @@ def _strangeness(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers) 
     return dict(zip(glyphs, answers[:, NOT_A_DIGIT].tolist(), strict=True))
 
 
+def _lies_across(page: Page, sketch: Sketch, form: Form, glyphs: list[Glyph], recognizers: Recognizers) -> bool:
+    """Tell whether a table's numbers surely read at right angles to its rows: its columns were taken for rows.
+
+    Cells much wider than high are no row of cells, but on its side their column is one.
+    """
+    side = int(form.sketch.page_from_sketch[0, 0] == 0)
+    likeness = _turned_likeness(sketch, glyphs, recognizers)
+    if likeness[1 - side :: 2].max() < likeness[side::2].max() + _LIKER_ACROSS:
+        return False
+    turn = _find_turn(page, sketch, glyphs, recognizers)
+    return turn.is_sure and turn.quarters % 2 != side
+
+
 def _find_turn(page: Page, sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> Turn:
+    likeness = _turned_likeness(sketch, glyphs, recognizers)
+    return choose_turn(likeness, lambda turns: _cut_turned(page, sketch, turns), recognizers)
+
+
+def _turned_likeness(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers) -> NDArray[np.float64]:
+    """Return (4,) how much a page's largest glyphs look like digits after so many quarter turns."""
     largest = sorted(glyphs, key=lambda g: -g.parts[0].height)[:_GLYPHS_FOR_TURN]
     inks = [glyph_ink(sketch, glyph) for glyph in largest]
     turned = [np.ascontiguousarray(np.rot90(ink, turns)) for turns in range(4) for ink in inks]
-    likeness = np.asarray(digit_likeness(turned, recognizers).reshape(4, -1).mean(axis=1), np.float64)
-    return choose_turn(likeness, lambda turns: _cut_turned(page, sketch, turns), recognizers)
+    return np.asarray(digit_likeness(turned, recognizers).reshape(4, -1).mean(axis=1), np.float64)
 
 
 def _cut_turned(page: Page, sketch: Sketch, turns: int) -> tuple[FieldCrop, ...]:
