@@ -7,6 +7,7 @@ import numpy as np
 from worker.fields.cutting.segmentation import InkPart
 from worker.fields.free_pages.wholeness import (
     Surroundings,
+    crosses_a_column,
     find_pieces_of_digits,
     may_be_part,
     may_be_two,
@@ -122,3 +123,14 @@ def test_a_number_beside_what_is_too_dark_to_be_paper_may_go_on_there() -> None:
     dark[:, 330:] = 1
     assert may_be_part(number(200, 240, 280), around(dark=dark))
     assert not may_be_part(number(100, 140, 180), around(dark=dark))
+
+
+def test_a_number_over_the_end_of_a_column_may_be_two() -> None:
+    """3944 and 10553 of two columns were one accepted number: the rules between the columns were too pale to show."""
+    column = [number(*range(320 - 40 * digits, 320, 40), y=70 * digits) for digits in (1, 2, 3, 4, 3)]
+    both = number(200, 240, 280, 335, 375, y=700)
+    assert crosses_a_column(both, column)
+    assert not crosses_a_column(number(200, 240, 280, y=700), column)
+    assert not crosses_a_column(both, column[:3])
+    same_start = [number(200, 240, 280, y=y) for y in range(0, 350, 70)]
+    assert not crosses_a_column(both, same_start)

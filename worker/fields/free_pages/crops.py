@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from schemas.form_template import FieldSpec
 from worker.fields.cutting.segmentation import InkPart, ink_parts
-from worker.fields.free_pages.glyphs import like_the_darkest, other_ink
+from worker.fields.free_pages.glyphs import as_dark_as, other_ink
 from worker.fields.free_pages.sketch import Sketch
 from worker.fields.free_pages.wholeness import (
     Surroundings,
     box_of,
+    crosses_a_column,
     find_pieces_of_digits,
     lies_beside,
     may_be_part,
@@ -84,7 +85,7 @@ def cut_numbers(
         )
         is_part = sketch.hides_strokes or number in doubtful or may_be_part(number, around)
         crop = _number_field(page, sketch, number, name, _small_beside(marks, number))
-        is_single = outside is not None or not may_be_two(number, usual)
+        is_single = outside is not None or not (may_be_two(number, usual) or crosses_a_column(number, neighbours))
         fields.append(replace(crop, complete=not is_part, single=is_single))
     return tuple(fields)
 
@@ -136,8 +137,7 @@ def _marks(sketch: Sketch, taken: Sequence[InkPart], loose: Sequence[InkPart]) -
         return min(part.width, part.height) >= thick or not (near[part.place] & part.mask).any()
 
     apart = [part for part in loose if stands_apart(part)]
-    dark = set(like_the_darkest([*taken, *apart], sketch.grey, sketch.background))
-    return [part for part in apart if part in dark]
+    return as_dark_as(taken, apart, sketch.grey, sketch.background)
 
 
 def _strokes_on_rules(covered: Mask, numbers: Sequence[Number]) -> Mask:

@@ -98,16 +98,26 @@ def like_the_darkest(parts: list[InkPart], grey: Grey, background: Grey) -> list
     """Leave out parts that are much fainter than most."""
     if not parts:
         return []
-    contrast = []
-    for p in parts:
-        inside = p.mask > 0
-        paper = background[p.place][inside].astype(np.float32)
-        contrast.append(float(np.mean(1 - grey[p.place][inside] / np.maximum(paper, 1))))
+    contrast = [_contrast(p, grey, background) for p in parts]
     weights = np.array([p.height * p.mask.sum() ** 0.5 for p in parts])
     order = np.argsort(contrast)
     total = np.cumsum(weights[order])
     usual = contrast[int(order[np.searchsorted(total, 0.6 * total[-1])])]
     return [p for p, c in zip(parts, contrast, strict=True) if c >= _FAINT_SHARE * usual]
+
+
+def as_dark_as(pen: Sequence[InkPart], parts: list[InkPart], grey: Grey, background: Grey) -> list[InkPart]:
+    """Leave out parts that are much fainter than a pen's strokes: what lies around the sheet is darker than both."""
+    if not pen:
+        return parts
+    least = _FAINT_SHARE * float(np.median([_contrast(p, grey, background) for p in pen]))
+    return [p for p in parts if _contrast(p, grey, background) >= least]
+
+
+def _contrast(part: InkPart, grey: Grey, background: Grey) -> float:
+    inside = part.mask > 0
+    paper = background[part.place][inside].astype(np.float32)
+    return float(np.mean(1 - grey[part.place][inside] / np.maximum(paper, 1)))
 
 
 def _with_marks(bodies: Sequence[InkPart], marks: Sequence[InkPart]) -> list[Glyph]:

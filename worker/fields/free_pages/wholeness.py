@@ -47,6 +47,9 @@ NEAR_DASH, DASH_LEVEL = 1.0, (0.2, 0.85)
 LEAST_MARK = 0.05
 """Ink beside a number is longer than this, in its heights: points of a thin pen are as small."""
 
+LEVEL_ENDS, FEWEST_ENDS, UNLIKE_STARTS = 0.2, 4, 1.0
+"""A column of right-aligned numbers has so many ends this level, and starts that are further apart, in heights."""
+
 FEWEST_GAPS = 3
 """From so many gaps on, the usual one of a number or a page is known."""
 
@@ -152,6 +155,23 @@ def may_be_two(number: Number, usual: float) -> bool:
     others = np.delete(gaps, gaps.argmax())
     own = float(np.median(others)) if len(others) >= FEWEST_GAPS - 1 else usual
     return bool(gaps.max() > WIDER * own)
+
+
+def crosses_a_column(number: Number, others: Sequence[Number]) -> bool:
+    """Tell whether a gap of a number lies where a column of other numbers ends: it may be one of them, and another.
+
+    Two columns were read as one number where the rules between them did not show.
+    """
+    if len(number) < 2 or len(others) < FEWEST_ENDS:
+        return False
+    boxes = np.array([box_of(other) for other in others])
+    height = float(np.median([glyph.extent.height for glyph in number]))
+    ends = boxes[:, 0] + boxes[:, 2]
+    for glyph in number[:-1]:
+        starts = boxes[np.abs(ends - glyph.extent.right) < LEVEL_ENDS * height, 0]
+        if len(starts) >= FEWEST_ENDS and np.ptp(starts) > UNLIKE_STARTS * height:
+            return True
+    return False
 
 
 def lies_beside(part: InkPart, box: Box) -> bool:
