@@ -171,3 +171,16 @@ def test_a_minus_that_no_reader_names_is_a_doubt(kind: str, recognizers: Recogni
         told.append(changes_meaning(replace(seen, gap_marks=("", *seen.gap_marks[1:]))))
         assert not changes_meaning(replace(see(write(seed, "8460"), recognizers, kind), gap_marks=("",) * 5))
     assert sum(told) >= 7
+
+
+@pytest.mark.parametrize("gap", [0.2, 0.9, 1.6])
+def test_a_minus_far_before_the_number_is_a_doubt_too(gap: float, recognizers: Recognizers) -> None:
+    """Of 32 numbers with a minus nine tenths of a digit before them 10 were accepted without it."""
+    for seed in range(4):
+        plain = write(seed, "334")
+        grey = cv2.copyMakeBorder(plain, 0, 0, 200, 0, cv2.BORDER_CONSTANT, value=int(plain[0, 0]))
+        first = see(grey, recognizers, "code").digit_boxes[0]
+        end, level = round(first.x - gap * first.h), round(first.y + first.h / 2)
+        cv2.line(grey, (end - round(first.h / 2), level), (end, level - 1), 60, 4, cv2.LINE_AA)
+        seen = see(grey, recognizers, "code")
+        assert "-" in seen.gap_marks[0] or changes_meaning(seen)

@@ -54,3 +54,34 @@ def test_a_close_crop_cuts_nothing(recognizers: Recognizers) -> None:
     height, width = _six().shape
     close = _read(_place(0, (height + 2, int(1.5 * width) + 8)), recognizers)
     assert DoubtKind.MAY_BE_PART not in {doubt.kind for doubt in close.doubts}
+
+
+@pytest.mark.parametrize("at_left", [True, False], ids=["left", "right"])
+@pytest.mark.parametrize("share", [0.08, 0.15, 0.25])
+def test_a_sliver_of_another_digit_at_the_rim_is_a_doubt(share: float, at_left: bool, recognizers: Recognizers) -> None:
+    """Of 64 numbers of which a side had cut off nine tenths of a digit 37 were accepted without it."""
+    six = _six()
+    width = six.shape[1]
+    sliver = max(2, round(share * width))
+    grey = np.full((2 * six.shape[0], 2 * width + 90), 235, np.uint8)
+    rows = slice(six.shape[0] // 2, six.shape[0] // 2 + six.shape[0])
+    for x in (40, 60 + width):
+        grey[rows, x : x + width] = six
+    assert DoubtKind.MAY_BE_PART not in {d.kind for d in _read(grey, recognizers).doubts}
+    near = grey[:, 24:] if at_left else grey[:, : grey.shape[1] - 14]
+    near = near.copy()
+    columns = slice(0, sliver) if at_left else slice(near.shape[1] - sliver, None)
+    near[rows, columns] = six[:, width - sliver :] if at_left else six[:, :sliver]
+    field = _read(near, recognizers)
+    assert field.text == "66" and DoubtKind.MAY_BE_PART in {d.kind for d in field.doubts}
+
+
+@pytest.mark.parametrize("rows", [(0.0, 2.0), (0.3, 1.7), (1.35, 1.55)], ids=["whole", "a frame's side", "a point"])
+def test_a_frame_and_a_point_at_the_rim_are_no_digits(rows: tuple[float, float], recognizers: Recognizers) -> None:
+    six = _six()
+    high, width = six.shape
+    grey = np.full((2 * high, 2 * width + 76), 235, np.uint8)
+    for x in (40, 60 + width):
+        grey[high // 2 : high // 2 + high, x : x + width] = six
+    grey[round(rows[0] * high) : round(rows[1] * high), -3:] = 40
+    assert DoubtKind.MAY_BE_PART not in {d.kind for d in _read(grey, recognizers).doubts}

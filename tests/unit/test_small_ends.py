@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -103,3 +104,33 @@ def test_a_g_that_hangs_below_the_line_is_doubted(recognizers: Recognizers) -> N
     assert all(any(d.kind is DoubtKind.UNREAD_MARK for d in reading.doubts) for reading in longer)
     level = [read(write_small(seed, "5480", "9", size=0.9, gap=0.5, low=0.1), recognizers) for seed in range(12)]
     assert not any(d.kind is DoubtKind.UNREAD_MARK for reading in level for d in reading.doubts)
+
+
+@pytest.mark.parametrize("zeros", ["00", "000"])
+def test_small_printed_zeros_behind_a_number_are_doubted(zeros: str, recognizers: Recognizers) -> None:
+    """Of 32 written numbers with small printed zeros behind them 15 were accepted with them: 328 as 32800."""
+    longer = []
+    for seed in range(8):
+        grey = write(seed, "328")
+        right = int(np.flatnonzero((grey < 160).any(axis=0))[-1])
+        foot = int(np.flatnonzero((grey < 160).any(axis=1))[-1])
+        grey = cv2.copyMakeBorder(grey, 0, 0, 0, 80, cv2.BORDER_CONSTANT, value=240)
+        cv2.putText(grey, zeros, (right + 20, foot), cv2.FONT_HERSHEY_SIMPLEX, 1.1, 40, 2, cv2.LINE_AA)
+        found = read(grey, recognizers)
+        longer += [found] if found.text == "328" + zeros else []
+    assert len(longer) >= 4
+    assert all(any(d.kind is DoubtKind.UNSURE_MARK for d in found.doubts) for found in longer)
+
+
+def test_raised_cents_over_a_line_are_doubted(recognizers: Recognizers) -> None:
+    """The line under them is in their boxes: 625 with 34 over a line was accepted as 62534."""
+    found = []
+    for seed in range(12):
+        grey = write(seed, "362", "51", size=0.6)
+        ink = np.flatnonzero((write(seed, "362") < 160).any(axis=0))
+        right = int(np.flatnonzero((grey < 160).any(axis=0))[-1])
+        cv2.line(grey, (int(ink[-1]) + 8, 79), (right + 4, 78), 70, 3, cv2.LINE_AA)
+        found.append(read(grey, recognizers))
+    whole = [reading for reading in found if reading.text == "36251"]
+    assert len(whole) >= 8
+    assert sum(says_cents(reading) for reading in whole) >= len(whole) - 2, "a hand may write its cents lower"

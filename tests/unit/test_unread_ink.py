@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
-from worker.fields.judging.unread_ink import tallest_unread_stroke
+from worker.fields.judging.unread_ink import passes_over_bar, tallest_unread_stroke
 from worker.fields.line_reader.normalization import normalize_line
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.models.runtime import load_recognizers
@@ -51,3 +51,19 @@ def test_pieces_as_high_as_digits_outside_the_line_are_counted() -> None:
     two_lines = alone.copy()
     two_lines[20:84, :] = draw("71", 260)
     assert normalize_line(two_lines).left_out == 2
+
+
+@pytest.mark.parametrize(
+    ("bar", "is_passed_over"),
+    [((196, 19, 4, 30), True), ((196, 15, 5, 36), True), ((196, 2, 4, 60), False), ((196, 19, 1, 30), False)],
+    ids=["a 1", "a larger 1", "a divider", "a hairline"],
+)
+def test_a_bar_like_a_one_in_no_digit_is_passed_over(
+    bar: tuple[int, int, int, int], is_passed_over: bool, seen: Transcript
+) -> None:
+    """`19819` whose 1s were quite straight had been accepted as 989."""
+    assert not passes_over_bar(seen)
+    line = replace(seen.line, pieces=np.vstack([seen.line.pieces, bar]))
+    assert passes_over_bar(replace(seen, line=line)) is is_passed_over
+    slashed = replace(seen, line=line, gap_marks=("",) * 5 + ("/",))
+    assert not passes_over_bar(slashed)

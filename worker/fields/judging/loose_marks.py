@@ -37,8 +37,9 @@ INNER = 0.15
 LEAST_MINUS, MOST_MINUS, FLAT, MINUS_LEVELS = 0.4, 3.0, 1.8, (-0.05, 0.85)
 """Of a minus sign: its least and largest length in heights of a digit, how many times it is as long as high at least,
 and where its middle lies between the first digit's top and foot."""
-MINUS_GAP = (-0.15, 0.8)
-"""How far before the first digit a minus sign ends, in heights of a digit."""
+MINUS_GAP = (-0.15, 2.0)
+"""How far before the first digit a minus sign ends, in heights of a digit: where 0.8 was the most, 10 of 32 that stood
+0.9 before it were passed over. No accepted number of the development halves has a stroke so."""
 MOST_ALIKE, MOST_ON_A_ROW = 3, 2
 """More pieces of a mark's size are grain, and more at one height the dots of a rule."""
 ALIKE_DARK = 0.75
