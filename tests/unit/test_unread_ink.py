@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
-from worker.fields.judging.unread_ink import passes_over_bar, tallest_unread_stroke
+from worker.fields.judging.unread_ink import is_ring_around_ink, passes_over_bar, tallest_unread_stroke
 from worker.fields.line_reader.normalization import normalize_line
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.models.runtime import load_recognizers
@@ -67,3 +67,18 @@ def test_a_bar_like_a_one_in_no_digit_is_passed_over(
     assert passes_over_bar(replace(seen, line=line)) is is_passed_over
     slashed = replace(seen, line=line, gap_marks=("",) * 5 + ("/",))
     assert not passes_over_bar(slashed)
+
+
+@pytest.mark.parametrize(
+    ("inside", "is_doubted"), [("7", True), ("1", True), ("", False), (".", False)], ids=["7", "1", "nothing", "a dot"]
+)
+def test_a_ring_around_a_digit_is_no_sure_zero(inside: str, is_doubted: bool, seen: Transcript) -> None:
+    """Of 32 lone digits in rings 4 were accepted as 0."""
+    grey = np.full((120, 120), 245, np.uint8)
+    cv2.ellipse(grey, (60, 60), (38, 42), 0, 0, 360, 50, 4, cv2.LINE_AA)
+    cv2.putText(grey, inside, (46, 78), cv2.FONT_HERSHEY_SIMPLEX, 1.5, 50, 4, cv2.LINE_AA)
+    line = normalize_line(grey)
+    (cut,) = seen.cuts[1:2]  # a 0
+    whole = replace(cut, box=Box(0, 0, line.image.shape[1], line.image.shape[0]))
+    alone = replace(seen, line=line, text="0", cuts=(whole,))
+    assert is_ring_around_ink(alone) is is_doubted

@@ -17,6 +17,23 @@ BAR_WIDTHS, BAR_HEIGHTS, BAR_ENDS = (0.055, 0.4), (0.75, 1.35), 0.3
 """In heights of a digit: the width and height of a bar that may be a 1, and how far its ends lie from those of the
 digit beside it. Dividers are thinner or longer."""
 
+LEAST_RINGED = 0.3
+"""In heights of a ring: what stands in it is no speck, and no dot of a zero."""
+
+
+def is_ring_around_ink(seen: Transcript) -> bool:
+    """Tell whether a lone 0 is a ring around a smaller piece of ink: a 7 in a ring had been accepted as 0.
+
+    In a 0 of a longer number stands what broke off its neighbour; a slash is joined to its zero.
+    """
+    if seen.text != "0" or not len(seen.line.pieces):
+        return False
+    (box,), (x, y, w, h) = seen.digit_boxes, seen.line.pieces.T
+    own = (x + w / 2 > box.x) & (x + w / 2 < box.x + box.w) & (y + h / 2 > box.y) & (y + h / 2 < box.y + box.h)
+    ring = int(np.where(own, h, 0).argmax())
+    inside = (x > x[ring]) & (y > y[ring]) & (x + w < x[ring] + w[ring]) & (y + h < y[ring] + h[ring])
+    return bool((own & inside & (h >= LEAST_RINGED * h[ring])).any())
+
 
 def passes_over_bar(seen: Transcript) -> bool:
     """Tell whether a bar like a 1 stands in a line, in no symbol's columns: readers take straight 1s for dividers.
