@@ -33,12 +33,12 @@ _THIN = 0.3
 """Strokes are thinner than this share of the height of what they belong to."""
 
 
-def find_glyphs(grey: Grey, background: Grey, ink: Mask) -> list[Glyph]:
+def find_glyphs(grey: Grey, background: Grey, ink: Mask, *, below: float = np.inf) -> list[Glyph]:
     """Find the ink that may be digits: strokes of like size, pen and darkness, away from the image's rim.
 
-    ``ink`` has no rules.
+    ``ink`` has no rules; only what is lower than ``below`` is looked at.
     """
-    parts = [p for p in ink_parts(ink) if max(p.width, p.height) >= 3]
+    parts = [p for p in ink_parts(ink) if max(p.width, p.height) >= 3 and p.height < below]
     smallest = max(6.0, SMALLEST_SHARE * max(ink.shape))
     bodies = [p for p in parts if p.height >= smallest and _is_written(p, ink.shape)]
     bodies = [p for p in bodies if not any(_encloses(p, other) for other in bodies)]

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.fields.cutting.segmentation import InkPart, ink_parts
 from worker.fields.free_pages.glyphs import is_inside
 from worker.fields.locating.number_lines import Number, gaps_of
 from worker.imaging.binarization import Mask
-from worker.values import Box
+from worker.imaging.pieces import find_pieces
+from worker.values import Box, Extent
 
 DIGIT_LIKE = 0.25
 """Ink of no number that is this high, of the digits beside it, may be one of them."""
@@ -49,6 +51,10 @@ LEAST_MARK = 0.05
 
 LEVEL_ENDS, FEWEST_ENDS, UNLIKE_STARTS = 0.2, 4, 1.0
 """A column of right-aligned numbers has so many ends this level, and starts that are further apart, in heights."""
+
+NEAR_END, RUNS_ON, MOST_LINES = 0.2, 1.0, 8
+"""A line that was taken out ends so near a glyph, and runs on so far from it, in the glyph's heights: the glyph may be
+the end of a brace, a bracket or an arrow."""
 
 FEWEST_GAPS = 3
 """From so many gaps on, the usual one of a number or a page is known."""
@@ -172,6 +178,37 @@ def crosses_a_column(number: Number, others: Sequence[Number]) -> bool:
         if len(starts) >= FEWEST_ENDS and np.ptp(starts) > UNLIKE_STARTS * height:
             return True
     return False
+
+
+def ends_of_lines(numbers: Sequence[Number], gone: Mask) -> list[Number]:
+    """Return the numbers with a glyph in which a straight line ends: the tip of a brace was sure to be a 1.
+
+    ``gone`` is the ink that was taken out as rules. A rule that runs through a glyph is crossed by it, and one at its
+    foot is an underline. Of ruled paper there are ``MOST_LINES`` pieces and more, which end anywhere.
+    """
+    if not gone.any():
+        return []
+    left, top, width, height = find_pieces(gone).stats[1:, :4].T
+    lines = np.stack([left, top, left + width, top + height], axis=1)
+    is_upright = lines[:, 3] - lines[:, 1] > lines[:, 2] - lines[:, 0]
+    few = [some if len(some) < MOST_LINES else some[:0] for some in (lines[is_upright], lines[~is_upright])]
+    return [number for number in numbers if any(_ends_a_line(glyph.extent, *few) for glyph in number)]
+
+
+def _ends_a_line(glyph: Extent, uprights: NDArray[np.int64], flats: NDArray[np.int64]) -> bool:
+    near, far = NEAR_END * glyph.height, RUNS_ON * glyph.height
+    left, top, right, bottom = uprights.T
+    over = (left < glyph.right + near) & (right > glyph.left - near)
+    down = over & (top > glyph.top) & (top < glyph.bottom + near) & (bottom > glyph.bottom + far)
+    up = over & (bottom < glyph.bottom) & (bottom > glyph.top - near) & (top < glyph.top - far)
+    inside = (left < glyph.right) & (right > glyph.left)
+    if (down | up).any() and not ((down & inside).any() and (up & inside).any()):
+        return True
+    left, top, right, bottom = flats.T
+    beside = (top >= glyph.top - near) & (bottom < glyph.middle[1])
+    rightward = beside & (left > glyph.left) & (left < glyph.right + near) & (right > glyph.right + far)
+    leftward = beside & (right < glyph.right) & (right > glyph.left - near) & (left < glyph.left - far)
+    return bool(rightward.any() != leftward.any())
 
 
 def lies_beside(part: InkPart, box: Box) -> bool:

@@ -28,14 +28,15 @@ from worker.fields.free_pages.glyphs import (
     other_ink,
     thickness,
 )
-from worker.fields.free_pages.sketch import Sketch, ink_in_the_dark, sketch_page, turn_sketch
+from worker.fields.free_pages.sketch import SMALLEST_SHARE, Sketch, ink_in_the_dark, sketch_page, turn_sketch
 from worker.fields.free_pages.tables import TABLE_RULE_PX, Form, find_printed_rows, paint_out_rows, say_which_way
 from worker.fields.free_pages.turning import NUMBERS_READ, Turn, choose_turn, digit_likeness
-from worker.fields.free_pages.wholeness import box_of
+from worker.fields.free_pages.wholeness import box_of, ends_of_lines
 from worker.fields.locating.extraction import bounding_box_px
 from worker.fields.locating.handwriting import STRANGE, Strangeness, looks_written, may_be_number, without_print
 from worker.fields.locating.number_lines import Glyph, Number, group_numbers
 from worker.imaging.line_removal import Rule, find_rules
+from worker.imaging.pieces import find_pieces
 from worker.imaging.polarity import darken_ink
 from worker.values import NOT_A_DIGIT, FieldCrop, Page, Recognizers
 
@@ -62,6 +63,15 @@ _GLYPHS_FOR_TURN = 48
 
 _LIKER_ACROSS = 0.05
 """How much more glyphs look like digits at right angles to a table's rows where both ways are read."""
+
+_LIKE_DIGITS, _FEWEST_LOWER = 0.8, 3
+"""Ink much lower than the page's glyphs is writing, too, where this share of it and so many pieces look like digits.
+
+Beside a logo, a picture or large writing it was from 0.9 on, of print beside large digits 0 to 0.6.
+"""
+
+_TOWERING = 2.5
+"""A number so many times as high as the page's digits may be a drawing: a ring is like a 0, a brace like a 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,17 +101,35 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
         beside = [*(n for row in found.rows for n in row), *found.left_out, *form.no_fields]
         beside += _overlooked(outside, glyphs) + _in_the_dark(outside)
         return FreeWriting(form.fields, _doubt_places(outside, beside))
+    glyphs = _with_lower_ones(sketch, glyphs, recognizers)
     turn = _find_turn(page, sketch, glyphs, recognizers) if recognizers and glyphs else Turn()
     if turn.quarters:
         sketch = turn_sketch(sketch, turn.quarters)
         glyphs = find_glyphs(sketch.grey, sketch.background, sketch.bare)
+        glyphs = _with_lower_ones(sketch, glyphs, recognizers)
     found = _group_glyphs(sketch, glyphs, recognizers)
     rows, apart = _split_at_columns(found.rows, sketch)
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
     lost = _overlooked(sketch, glyphs) + _rings_around_nothing(sketch, glyphs) + _upright_lines(sketch, glyphs)
     left_out = found.left_out + lost
-    fields = cut_numbers(page, sketch, named, found.strange + apart, left_out=left_out)
+    gone = np.asarray(sketch.ink & (1 - sketch.bare) & (1 - sketch.rings), np.uint8)
+    doubtful = found.strange + apart + _towering(rows) + ends_of_lines([number for _, number in named], gone)
+    fields = cut_numbers(page, sketch, named, doubtful, left_out=left_out)
     return FreeWriting(say_which_way(fields, turn.is_sure), _doubt_places(sketch, left_out + _in_the_dark(sketch)))
+
+
+def _with_lower_ones(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers | None) -> list[Glyph]:
+    """Return the glyphs, and the digits over which they tower: a picture or large writing told how high glyphs are."""
+    if not glyphs or recognizers is None:
+        return glyphs
+    rest = other_ink(sketch.bare, [part for glyph in glyphs for part in glyph.parts])
+    least = min(glyph.parts[0].height for glyph in glyphs)
+    heights = find_pieces(rest).stats[1:, cv2.CC_STAT_HEIGHT]
+    if ((heights >= SMALLEST_SHARE * max(rest.shape)) & (heights < least)).sum() < _FEWEST_LOWER:
+        return glyphs
+    lower = find_glyphs(sketch.grey, sketch.background, rest, below=least)
+    digits = sum(strange < STRANGE for strange in _strangeness(sketch, lower, recognizers).values()) if lower else 0
+    return [*glyphs, *lower] if digits >= max(_FEWEST_LOWER, _LIKE_DIGITS * len(lower)) else glyphs
 
 
 def _in_the_dark(sketch: Sketch) -> list[Number]:
@@ -136,6 +164,14 @@ def _group_glyphs(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognizers 
     lines_of_print = [[g for number in row for g in number] for row in group_numbers(printed)]
     doubtful = [*left_out, *lines_of_print, *([blob] for blob in blobs)]
     return _Grouped([row for row in kept if row], [n for n in strange if n not in left_out], doubtful)
+
+
+def _towering(rows: list[list[Number]]) -> list[Number]:
+    numbers = [number for row in rows for number in row]
+    if not numbers:
+        return []
+    usual = float(np.median([glyph.extent.height for number in numbers for glyph in number]))
+    return [number for number in numbers if max(glyph.extent.height for glyph in number) > _TOWERING * usual]
 
 
 def _split_at_columns(rows: list[list[Number]], sketch: Sketch) -> tuple[list[list[Number]], list[Number]]:
