@@ -80,8 +80,9 @@ def choose_turn(
     margin = float(means[best] - means[next_best])
     glyphs_differ = likeness.max() > LIKE_DIGITS and likeness[best] < likeness.max() - SLIGHTLY
     upside_down = told[(best + 2) % 4] >= told[best]
-    is_sure = not (glyphs_differ or upside_down) and margin >= max(LEAST_MARGIN, LEAST_TOTAL / counts[best])
-    return Turn(best, is_sure)
+    if not (glyphs_differ or upside_down) and margin >= max(LEAST_MARGIN, LEAST_TOTAL / counts[best]):
+        return Turn(best)
+    return Turn(int(told.argmax()) if told.any() else best, is_sure=False)
 
 
 def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> tuple[float, int, float]:
