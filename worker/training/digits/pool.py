@@ -33,24 +33,24 @@ class Pool:
 
 
 SHARES = {
-    "mnist": 0.40,
-    "swiss_numbers": 0.08,
-    "nsysu_digits": 0.015,
-    "drawn_pens": 0.06,
-    "optdigits32": 0.05,
-    "semeion": 0.025,
+    "mnist": 0.30,
+    "swiss_numbers": 0.10,
+    "nsysu_digits": 0.02,
+    "drawn_pens": 0.22,
+    "optdigits32": 0.04,
+    "semeion": 0.02,
     "hwd1000": 0.005,
-    "printed_digits": 0.015,
-    "drawn_digits": 0.22,
+    "printed_digits": 0.012,
+    "drawn_digits": 0.15,
     "omniglot": 0.045,
     "joined_glyphs": 0.02,
     "made_non_digits": 0.02,
-    "drawn_non_digits": 0.05,
+    "drawn_non_digits": 0.048,
 }
 """The share of an epoch that each source gets, whatever its size; renormalized over those present."""
 
 HARMED_SHARES = SHARES | {
-    "mnist": 0.34,
+    "mnist": 0.26,
     "optdigits32": 0.06,
     "semeion": 0.03,
     "hwd1000": 0.01,
@@ -63,7 +63,7 @@ HARMED_SHARES = SHARES | {
 }
 """The shares for the teacher that sees much harmed images."""
 
-BOTH_SHARES = SHARES | {"mnist": 0.32}
+BOTH_SHARES = SHARES | {"mnist": 0.24}
 """The shares while the shipped network learns from its teachers: less of MNIST."""
 
 DRAWN = 60_000
@@ -92,7 +92,7 @@ def load_pool(data_dir: Path, *, seed: int, drawn: int = DRAWN) -> Pool:
     made_set = TrainingSet("made_non_digits", "ours", made, np.full(len(made), NOT_A_DIGIT))
     glyphs = data.load_glyphs(data_dir)
     others = [data.load_printed(data_dir), glyphs, made_set]
-    drawn_sets = [draw_digits(drawn, rng), draw_non_digits(drawn // 2, rng), draw_pens(data_dir, drawn // 3, rng)]
+    drawn_sets = [draw_digits(drawn, rng), draw_non_digits(drawn // 2, rng), draw_pens(data_dir, drawn, rng)]
     joined = join_glyphs(glyphs.images, JOINED, rng)
     joined_set = TrainingSet("joined_glyphs", glyphs.licence, joined, np.full(len(joined), NOT_A_DIGIT))
     return mix_pool([*real, *others, *drawn_sets, joined_set])
