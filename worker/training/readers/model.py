@@ -12,6 +12,7 @@ from worker.models.card import ModelCard, card_path, read_card
 from worker.models.runtime import GENERAL, LINE_READER, MODELS_DIR
 from worker.training.fields.model import TrainedNet, make_model
 from worker.training.fields.net import FieldsNet
+from worker.training.general.eight_bits import draw_lines
 from worker.training.general.model import make_general_model
 from worker.training.general.net import GeneralNet
 from worker.training.general.train import SHARE_OF_TUNED, follow
@@ -44,7 +45,7 @@ def ship_readers(
     if begins_shipped:
         former = read_card(card_path(models_dir / GENERAL))
         settings["before"] = {"version": former.version, **former.settings}
-    card = make_general_model(general, settings, models_dir=models_dir, report=report)
+    card = make_general_model(general, settings, draw_lines(data_dir, 0), models_dir=models_dir, report=report)
     trained = _line_networks(others, content, read_card(card_path(models_dir / LINE_READER)))
     return card, make_model(trained, data_dir=data_dir, models_dir=models_dir, report=report)
 
