@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.form_template import FieldSpec
-from worker.fields.judging.stacked_digits import holds_two_rows
+from worker.fields.judging.stacked_digits import holds_digit_above, holds_two_rows
 from worker.fields.line_reader.transcription import Transcript, transcribe
 from worker.models.runtime import load_recognizers
 from worker.values import Box, FieldCrop
@@ -39,3 +39,26 @@ def test_two_rows_are_told(digits: int) -> None:
 def test_a_digit_in_two_pieces_is_one() -> None:
     assert not holds_two_rows(see([*stack(1), (66, 64, 56, 88)], digits=2))
     assert not holds_two_rows(see([*stack(0, upper=20, lower=60)], digits=1))
+
+
+ROW = [(66, 64, 50, 86), (146, 64, 50, 86), (226, 64, 50, 86)]
+
+
+@pytest.mark.parametrize(
+    ("above", "is_doubted"),
+    [
+        ([(120, 20, 22, 36)], True),
+        ([(120, 40, 6, 40)], True),
+        ([(100, 20, 22, 36), (190, 22, 20, 34)], True),
+        ([], False),
+        ([(120, 0, 22, 36)], False),
+        ([(120, 40, 60, 22)], False),
+        ([(70 + 30 * k, 20, 20, 24) for k in range(5)], False),
+        ([(330, 20, 22, 36)], False),
+        ([(120, 80, 22, 36)], False),
+    ],
+    ids=["a digit", "a 1", "two", "none", "of the line above", "the bar of a 5", "a label", "beside", "within"],
+)
+def test_a_small_digit_above_a_number_is_told(above: list[tuple[int, int, int, int]], is_doubted: bool) -> None:
+    """`4682` with a 5 put in above its 4 and 6 was accepted."""
+    assert holds_digit_above(see([*ROW, *above], digits=3)) is is_doubted

@@ -16,7 +16,7 @@ from worker.fields.judging.loose_marks import changes_meaning
 from worker.fields.judging.printed_digits import look_like_box_number, look_printed
 from worker.fields.judging.rim import is_cut_by_rim, is_next_cut
 from worker.fields.judging.small_ends import ends_in_letter, part_raised
-from worker.fields.judging.stacked_digits import holds_two_rows
+from worker.fields.judging.stacked_digits import holds_digit_above, holds_two_rows
 from worker.fields.judging.unread_ink import is_ring_around_ink, passes_over_bar
 from worker.fields.line_reader.decoding import Candidate
 from worker.fields.line_reader.transcription import Transcript
@@ -43,13 +43,13 @@ def judge(seen: Transcript, calibration: FieldCalibration) -> float:
 def list_lasting_doubts(seen: Transcript) -> tuple[Doubt, ...]:
     """Return what is doubted of a line however sure its readers are.
 
-    Ink as high as its digits that nobody read, two rows, a ring around ink, a digit that the crop's rim cuts, what may
-    be a letter in a short number, a mark beside them that nobody read, a slash taken for a 1, last digits that are
-    raised, small or a letter, a digit that is struck out or written over; and on a form that does not say what is
+    Ink as high as its digits that nobody read, two rows, a digit above them, a ring, a digit that the crop's rim cuts,
+    what may be a letter in a short number, a mark beside them that nobody read, a slash taken for a 1, last digits that
+    are raised, small or a letter, a digit that is struck out or written over; and on a form that does not say what is
     printed in the field, digits in the shape or place of print.
     """
     is_left = seen.line.left_out or seen.passed_over or holds_two_rows(seen)
-    is_left = is_left or passes_over_bar(seen) or is_ring_around_ink(seen)
+    is_left = is_left or passes_over_bar(seen) or is_ring_around_ink(seen) or holds_digit_above(seen)
     doubts = [Doubt(DoubtKind.UNREAD_INK)] if is_left else []
     doubts += doubt_alterations(find_altered(seen.altered))
     if is_cut_by_rim(seen) or is_next_cut(seen):
