@@ -232,3 +232,15 @@ def test_writing_in_deep_shadow_is_named_and_what_leads_there_is_not_whole() -> 
     places = [place for doubt in writing.doubts for place in doubt.places_px]
     assert any(x <= 580 <= x + w and y <= 330 <= y + h for x, y, w, h in places)
     assert [crop.complete for crop in writing.fields] == [True] + [False] * (len(writing.fields) - 1)
+
+
+def test_an_open_4_is_not_cut_out_on_its_side() -> None:
+    """Its two strokes were taken for two digits of a steep number, and what was cut was accepted as 1."""
+    page = paper()
+    cv2.polylines(page, [np.array([(205, 180), (222, 218), (236, 232), (262, 236)])], False, 40, 7, cv2.LINE_AA)
+    cv2.polylines(page, [np.array([(278, 190), (280, 230), (264, 270), (262, 300)])], False, 40, 7, cv2.LINE_AA)
+    write(page, "26", 400, 190, height=110)
+    crop = min(find_free_writing(Page("s", 0, page), load_recognizers()).fields, key=lambda field: field.box_px.x)
+    assert has_ink(crop, (222, 218))
+    assert has_ink(crop, (280, 230))
+    assert abs(crop.page_from_crop[0, 1]) < 0.01, "it stands upright"

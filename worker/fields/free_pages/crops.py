@@ -35,6 +35,9 @@ TALLEST_DIGIT_PX = 160
 
 _MARGIN_SHARE = 0.35
 
+_SHARED = 0.3
+"""Of the narrower one's width: two digits of a number that climbs lie less over each other."""
+
 _LONG_RULE = 5.0
 """Ink like a pen's along a rule is the rule's own from this length on, in heights of digits: it was printed as dark."""
 
@@ -193,10 +196,14 @@ def _number_field(page: Page, sketch: Sketch, number: Number, name: str, beside:
 
 
 def _directions(number: Number) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return unit vectors along a number and down its digits; two digits count as tilted if steep."""
+    """Return unit vectors along a number and down its digits; two digits count as tilted if steep.
+
+    Two glyphs one over the other are pieces of one digit: an open 4 was cut out on its side, and accepted as 1.
+    """
     boxes = np.array([g.extent for g in number])
     x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    slope = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 1 else 0.0
+    in_pieces = len(boxes) == 2 and boxes[0, 2] - boxes[1, 0] > _SHARED * (boxes[:, 2] - boxes[:, 0]).min()
+    slope = float(np.polyfit(x, y, 1)[0]) if np.ptp(x) > 1 and not in_pieces else 0.0
     angle = np.arctan(slope) if abs(slope) > (0.03 if len(number) > 2 else 0.35) else 0.0
     return np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
 

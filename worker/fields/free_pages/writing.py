@@ -123,9 +123,11 @@ def _with_lower_ones(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognize
     if not glyphs or recognizers is None:
         return glyphs
     rest = other_ink(sketch.bare, [part for glyph in glyphs for part in glyph.parts])
-    least = min(glyph.parts[0].height for glyph in glyphs)
+    least, smallest = min(glyph.parts[0].height for glyph in glyphs), SMALLEST_SHARE * max(rest.shape)
+    if cv2.countNonZero(rest) < _FEWEST_LOWER * smallest:
+        return glyphs
     heights = find_pieces(rest).stats[1:, cv2.CC_STAT_HEIGHT]
-    if ((heights >= SMALLEST_SHARE * max(rest.shape)) & (heights < least)).sum() < _FEWEST_LOWER:
+    if ((heights >= smallest) & (heights < least)).sum() < _FEWEST_LOWER:
         return glyphs
     lower = find_glyphs(sketch.grey, sketch.background, rest, below=least)
     digits = sum(strange < STRANGE for strange in _strangeness(sketch, lower, recognizers).values()) if lower else 0
