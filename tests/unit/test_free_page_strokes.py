@@ -72,6 +72,23 @@ def test_a_point_is_kept_on_a_ruled_sheet_that_lies_on_a_dark_table() -> None:
     assert has_ink(crop, point, below=210)
 
 
+def test_a_number_that_a_flash_has_bleached_is_named_and_none_beside_it_is_whole() -> None:
+    """Numbers in the highlight of a flash were no ink: a 0 had no word, and the first digits of another stood alone."""
+    page = np.full((500, 700), 200, np.uint8)
+    write(page, "4072", 100, 60)
+    write(page, "915", 80, 250)
+    write(page, "72", 221, 250)
+    write(page, "0", 400, 380)
+    y, x = np.mgrid[:500, :700]
+    light = 1 / (1 + np.exp(-(x - 212 + 0 * y) / 4)) * (y > 180)
+    page = np.clip(page + light * (232 - 0.85 * page), 0, 255).astype(np.uint8)
+    found = find_free_writing(Page("s", 0, page), load_recognizers())
+    places = [Box(*place) for d in found.doubts for place in d.places_px]
+    assert any(abs(place.x - 400) < 25 and abs(place.y - 380) < 25 for place in places)
+    assert not any(crop.complete for crop in found.fields if crop.box_px.y > 180)
+    assert any(crop.complete for crop in found.fields if crop.box_px.y < 180)
+
+
 def test_a_comma_over_a_digit_of_the_next_row_belongs_to_its_own() -> None:
     """`60,02` was accepted as 6002: its comma was taken for the flag of a 5 under it."""
     for row in (72, 76, 80):

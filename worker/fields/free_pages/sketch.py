@@ -39,6 +39,9 @@ _INK_IN_THE_DARK, _FAINTEST_IN_THE_DARK, _LARGEST_IN_THE_DARK = 0.4, 12, 0.15
 """Where it is too dark for paper: least contrast of ink as a share of what is around it and of 255, and its largest
 height or width as a share of the page's longer side."""
 
+_GLARE, _PAPER_IN_GLARE = 250, 240
+"""Paper at least so light is bleached by a flash, where most of the page's paper is darker than the other."""
+
 _PEN_SHARE = 0.7
 """Ink of a rule that has this share of the pen's contrast may be a stroke of the pen."""
 
@@ -140,5 +143,15 @@ def ink_in_the_dark(sketch: Sketch) -> list[InkPart]:
         return []
     contrast, longer = cv2.subtract(sketch.background, sketch.grey), max(sketch.ink.shape)
     ink = (contrast > _INK_IN_THE_DARK * sketch.background) & (contrast > _FAINTEST_IN_THE_DARK) & (sketch.dark > 0)
+    low, high = SMALLEST_SHARE * longer, _LARGEST_IN_THE_DARK * longer
+    return [part for part in ink_parts(ink.astype(np.uint8)) if low <= part.height < high and part.width < high]
+
+
+def ink_in_the_glare(sketch: Sketch) -> list[InkPart]:
+    """Return what looks like digits' ink where a flash has bleached it, too faint to be a stroke of the page's pen."""
+    if np.median(sketch.background) >= _PAPER_IN_GLARE:
+        return []
+    contrast, longer = cv2.subtract(sketch.background, sketch.grey), max(sketch.ink.shape)
+    ink = (sketch.background >= _GLARE) & (contrast > _FAINTEST_IN_THE_DARK)
     low, high = SMALLEST_SHARE * longer, _LARGEST_IN_THE_DARK * longer
     return [part for part in ink_parts(ink.astype(np.uint8)) if low <= part.height < high and part.width < high]

@@ -28,7 +28,14 @@ from worker.fields.free_pages.glyphs import (
     other_ink,
     thickness,
 )
-from worker.fields.free_pages.sketch import SMALLEST_SHARE, Sketch, ink_in_the_dark, sketch_page, turn_sketch
+from worker.fields.free_pages.sketch import (
+    SMALLEST_SHARE,
+    Sketch,
+    ink_in_the_dark,
+    ink_in_the_glare,
+    sketch_page,
+    turn_sketch,
+)
 from worker.fields.free_pages.tables import TABLE_RULE_PX, Form, find_printed_rows, paint_out_rows, say_which_way
 from worker.fields.free_pages.turning import NUMBERS_READ, Turn, choose_turn, digit_likeness
 from worker.fields.free_pages.wholeness import box_of, ends_of_lines
@@ -99,7 +106,7 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
         glyphs = find_glyphs(outside.grey, outside.background, outside.bare)
         found = _group_glyphs(outside, glyphs, recognizers)
         beside = [*(n for row in found.rows for n in row), *found.left_out, *form.no_fields]
-        beside += _overlooked(outside, glyphs) + _in_the_dark(outside)
+        beside += _overlooked(outside, glyphs) + _in_the_dark(outside) + _in_the_glare(outside, glyphs)
         return FreeWriting(form.fields, _doubt_places(outside, beside))
     glyphs = _with_lower_ones(sketch, glyphs, recognizers)
     turn = _find_turn(page, sketch, glyphs, recognizers) if recognizers and glyphs else Turn()
@@ -111,7 +118,7 @@ def find_free_writing(page: Page, recognizers: Recognizers | None = None) -> Fre
     rows, apart = _split_at_columns(found.rows, sketch)
     named = [(f"line{r}_{n}", number) for r, row in enumerate(rows, 1) for n, number in enumerate(row, 1)]
     lost = _overlooked(sketch, glyphs) + _rings_around_nothing(sketch, glyphs) + _upright_lines(sketch, glyphs)
-    left_out = found.left_out + lost
+    left_out = found.left_out + lost + _in_the_glare(sketch, glyphs)
     gone = np.asarray(sketch.ink & (1 - sketch.bare) & (1 - sketch.rings), np.uint8)
     doubtful = found.strange + apart + _towering(rows) + ends_of_lines([number for _, number in named], gone)
     fields = cut_numbers(page, sketch, named, doubtful, left_out=left_out)
@@ -136,6 +143,14 @@ def _with_lower_ones(sketch: Sketch, glyphs: list[Glyph], recognizers: Recognize
 
 def _in_the_dark(sketch: Sketch) -> list[Number]:
     return [[Glyph((part,))] for part in ink_in_the_dark(sketch)]
+
+
+def _in_the_glare(sketch: Sketch, glyphs: list[Glyph]) -> list[Number]:
+    bleached = ink_in_the_glare(sketch)
+    if not bleached:
+        return []
+    rest = other_ink(np.ones_like(sketch.ink), [part for glyph in glyphs for part in glyph.parts])
+    return [[Glyph((part,))] for part in bleached if rest[part.place][part.mask > 0].all()]
 
 
 class _Grouped(NamedTuple):
