@@ -56,3 +56,9 @@ def test_numbers_that_read_in_one_direction_alone_say_it(no_models: Recognizers)
     assert turn_of(no_models, other, upright, other, other) == Turn(1)
     same = [("1081", 0.99)] * 4
     assert not turn_of(no_models, same, other, same, other).is_sure
+
+
+def test_many_pieces_that_are_hardly_read_do_not_outweigh_one_number(no_models: Recognizers) -> None:
+    """On its side a line of one number falls into pieces, each of which is read as something."""
+    upright, pieces = [("05221859", 1.0)], [("4", 0.4)] * 4 + [("0", 0.9)] * 3
+    assert turn_of(no_models, upright, pieces, [("65812250", 0.91)], pieces).quarters == 0

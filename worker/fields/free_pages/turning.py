@@ -82,7 +82,7 @@ def choose_turn(
     upside_down = told[(best + 2) % 4] >= told[best]
     if not (glyphs_differ or upside_down) and margin >= max(LEAST_MARGIN, LEAST_TOTAL / counts[best]):
         return Turn(best)
-    return Turn(int(told.argmax()) if told.any() else best, is_sure=False)
+    return Turn(int((told * means).argmax()) if told.any() else best, is_sure=False)
 
 
 def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> tuple[float, int, float]:
