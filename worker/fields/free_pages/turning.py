@@ -34,7 +34,7 @@ LEAST_MARGIN, LEAST_TOTAL = 0.1, 0.5
 ALIKE_UPSIDE_DOWN = frozenset("01689")
 """Digits that upside down are digits, too: letters were read as zeros, and by them a page was surely upside down."""
 
-_NOTHING = (0.0, 0, 0.0)
+_NOTHING = (0.0, 0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def choose_turn(
         found[turns] = _read_most(cut(turns), recognizers)
         if turns == 2 and max(found)[0] > SURELY_READ and max(found)[1] >= FEWEST_READ:
             break  # lying on its side, the numbers of a page reached 0.69
-    means, counts, told = np.array(found).T
+    means, counts, told, digits = np.array(found).T
     if not means.any():
         return Turn(0, is_sure=False)
     best, next_best = (int(turns) for turns in np.argsort(-means, kind="stable")[:2])
@@ -82,17 +82,20 @@ def choose_turn(
     upside_down = told[(best + 2) % 4] >= told[best]
     if not (glyphs_differ or upside_down) and margin >= max(LEAST_MARGIN, LEAST_TOTAL / counts[best]):
         return Turn(best)
-    return Turn(int((told * means).argmax()) if told.any() else best, is_sure=False)
+    return Turn(int(digits.argmax()) if digits.any() else best, is_sure=False)
 
 
-def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> tuple[float, int, float]:
+def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> tuple[float, int, float, float]:
     """Return the mean confidence of the widest fields, 0 where nothing is read, their count, and what tells their turn.
 
-    That is the sum over those that are read otherwise, or not at all, when they are turned upside down.
+    That is the sum over those that are read otherwise, or not at all, when they are turned upside down; and the same
+    over their digits: lying on its side, a number falls into many pieces.
     """
     widest = sorted(fields, key=lambda field: -field.grey.shape[1] / field.grey.shape[0])[:NUMBERS_READ]
     reads = [(read.text, read.confidence if read.text else 0.0) for read in read_fields(widest, recognizers)]
     if not reads:
         return _NOTHING
-    told = sum(confidence for text, confidence in reads if not set(text) <= ALIKE_UPSIDE_DOWN)
-    return float(np.mean([confidence for _, confidence in reads])), len(reads), told
+    telling = [(text, confidence) for text, confidence in reads if not set(text) <= ALIKE_UPSIDE_DOWN]
+    told = sum(confidence for _, confidence in telling)
+    digits = sum(len(text) * confidence for text, confidence in telling)
+    return float(np.mean([confidence for _, confidence in reads])), len(reads), told, digits
