@@ -154,7 +154,7 @@ _WORDS = {
     DoubtKind.LOW_CONFIDENCE: "confidence {found} is below the {needed} needed",
     DoubtKind.NOT_CALIBRATED: "no confidence is enough: the model is not calibrated on enough fields",
     DoubtKind.CLOSE_READINGS: "two readings are close: {both}",
-    DoubtKind.NEAR_TIE: "two readings are close: {either}",
+    DoubtKind.NEAR_TIE: "it may as well say {second}",
     DoubtKind.READERS_DIFFER: "digit {position} reads {first} among its neighbours and {second} alone",
     DoubtKind.CELLS_AND_LINE_DIFFER: "its cells read {first}, its line {second}",
     DoubtKind.TOUCHING_DIGITS: "touching digits",
@@ -176,7 +176,7 @@ _WORDS = {
     DoubtKind.DIGITS_FAR_APART: "digits stand far apart: one by one they read {first}, as a line {second}",
     DoubtKind.MUST_BE_FILLED: "empty, but must be filled",
     DoubtKind.NOTHING_READ: "nothing could be read",
-    DoubtKind.WRONG_COUNT: "{found} digits read, {explanation} expected",
+    DoubtKind.WRONG_COUNT: "{digits} read, {explanation} expected",
     DoubtKind.RULE_BROKEN: "rule {subject}: {explanation}",
     DoubtKind.REGISTRATION_UNCERTAIN: "its place on the page is uncertain: {found} of the print around it is found",
     DoubtKind.DAMAGED_FILE: "the file is damaged: {explanation}",
@@ -205,16 +205,23 @@ def describe_doubt(doubt: Doubt) -> str:
         next_position=(doubt.position or 0) + 1,
         first=first or "nothing",
         second=second or "nothing",
-        either=" or ".join(doubt.readings),
-        both=" / ".join(doubt.readings),
+        either=" or ".join(reading or "nothing" for reading in doubt.readings),
+        both=" / ".join(reading or "nothing" for reading in doubt.readings),
         found=found,
+        digits="1 digit" if doubt.found == 1 else f"{found} digits",
         needed=needed,
         subject=doubt.subject,
         explanation=doubt.explanation,
-        places=", ".join(f"{w} x {h} at {x}, {y}" for x, y, w, h in doubt.places_px[:MOST_PLACES]),
+        places=_spell_places(doubt),
     )
     repairs = doubt.readings if doubt.kind is DoubtKind.RULE_BROKEN else ()
     return words + (f"; only {repairs[0]} keeps it" if repairs else "")
+
+
+def _spell_places(doubt: Doubt) -> str:
+    named = ", ".join(f"{w} x {h} at {x}, {y}" for x, y, w, h in doubt.places_px[:MOST_PLACES])
+    more = len(doubt.places_px) - MOST_PLACES
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def _spell_numbers(doubt: Doubt) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from worker.cli import icr
 from worker.doubts import Doubt, DoubtKind, describe_doubt
 from worker.errors import DoubtfulReviewError, InvalidReviewError, SettingsError, StaleReviewError
 from worker.output.csv_lines import defuse
+from worker.store import rereading
 from worker.store.engine import writing
 from worker.store.registering import record_invalid_job
 from worker.store.tables import JobRow
@@ -219,6 +220,27 @@ def test_correct_takes_a_field_off_the_queue(engine: Engine, run: Run) -> None:
     with pytest.raises(StaleReviewError):  # which is said in one line: ben saw the machine's 38
         run("correct", waiting["field_id"], "--confirm", "--by", "ben")
     assert [f["final"] for f in lines(run("results", "--format", "jsonl"))] == ["701", "39", ""]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [("277,40", "was '276,40', is '277,40'"), ("--confirm", "confirmed '276,40'")]
+)
+def test_correct_says_what_stood_there_with_its_marks(engine: Engine, run: Run, answer: str, said: str) -> None:
+    """`was '27640'` was said of a field that reads 276,40."""
+    read(engine, make_page(0, replace(make_field("sum", "27640", FieldStatus.REVIEW), written="276,40")))
+    (waiting,) = lines(run("results", "--review", "--format", "jsonl"))
+    result = run("correct", waiting["field_id"], answer, "--overrule", "--by", "anna")
+    assert result.stdout == f"field {waiting['field_id']} (sum): {said}, by anna\n"
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_reread_says_when_it_could_not_take_all(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(rereading, "MOST_AT_ONCE", most)
+    read(engine, PageReading(0, 10, 20, template="meter-card", template_version="1"))
+    said = run("reread", "--template", "meter-card").stderr
+    assert ("run this again for the others" in said) is (most == 1)
 
 
 def test_an_amount_and_a_date_say_what_they_mean(engine: Engine, run: Run) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.support.data import NEEDS_TRAIN
 
 torch = pytest.importorskip("torch", reason=NEEDS_TRAIN)
 torch.set_num_threads(1)
 
+from worker.commands.readers_lab import train_alterations  # noqa: E402
 from worker.digits.framing import FRAME  # noqa: E402
+from worker.errors import SettingsError  # noqa: E402
 from worker.models.runtime import load_recognizers  # noqa: E402
 from worker.training.alterations import model, train  # noqa: E402
 from worker.training.alterations.samples import (  # noqa: E402
@@ -72,3 +77,8 @@ def test_it_learns_and_ships_with_its_threshold_at_a_half(digits: Digits) -> Non
     shipped = run_onnx(export_whole(model.Witness(net, threshold), side=FRAME, output="doubts"), images)
     doubted = shipped[np.arange(len(rows)), read_as] >= 0.5
     assert doubted.mean() <= model.FALSELY_DOUBTED + 1 / len(rows)
+
+
+def test_a_folder_without_sets_is_said_in_one_line(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(train_alterations, ["--data-dir", str(tmp_path)])
+    assert isinstance(ran.exception, SettingsError) and "holds no folder 'fields'" in str(ran.exception)

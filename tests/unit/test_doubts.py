@@ -76,3 +76,22 @@ def test_too_little_confidence_is_said_in_numbers_that_differ(found: float, need
 def test_a_mark_without_a_name_is_not_shown_as_if_it_stood_there() -> None:
     unnamed = Doubt(DoubtKind.UNEXPECTED_MARK, readings=("#", "8#30"))
     assert describe_doubt(unnamed) == "a mark that no reader can name, shown as #: 8#30"
+
+
+def test_a_reading_of_nothing_and_places_beyond_the_fifth_are_said() -> None:
+    """`two readings are close: 1 /` said nothing, and of fourteen places five were named as if they were all."""
+    close = Doubt(DoubtKind.CLOSE_READINGS, readings=("1", ""))
+    assert describe_doubt(close) == "two readings are close: 1 / nothing"
+    assert describe_doubt(replace(close, kind=DoubtKind.NEAR_TIE)) == "it may as well say nothing"
+    places = tuple((10 * i, 5, 20, 30) for i in range(14))
+    lost = describe_doubt(Doubt(DoubtKind.WRITING_IN_NO_FIELD, places_px=places))
+    assert lost.endswith("20 x 30 at 40, 5 and 9 more")
+    assert describe_doubt(Doubt(DoubtKind.WRITING_IN_NO_FIELD, places_px=places[:5])).endswith("20 x 30 at 40, 5")
+
+
+def test_one_digit_is_told_as_one() -> None:
+    few, more = (Doubt(DoubtKind.WRONG_COUNT, found=n, explanation="6 to 11") for n in (1, 2))
+    assert [describe_doubt(few), describe_doubt(more)] == [
+        "1 digit read, 6 to 11 expected",
+        "2 digits read, 6 to 11 expected",
+    ]

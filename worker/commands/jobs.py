@@ -111,7 +111,7 @@ def reread(runtime: Runtime, template: str, since: datetime | None) -> None:
     """
     from worker.forms.templates import find_form
     from worker.queue.publishing import Publisher
-    from worker.store.rereading import requeue_read_jobs
+    from worker.store.rereading import MOST_AT_ONCE, requeue_read_jobs
 
     form = find_form(template, runtime.templates())
     names = sorted({template, *(page.name for page in form.pages)})
@@ -120,6 +120,8 @@ def reread(runtime: Runtime, template: str, since: datetime | None) -> None:
     for trouble in dict.fromkeys(filter(None, map(publisher.publish_again, ids))):
         say(f"icr: {trouble}", err=True)
     say(f"queued to be read again: {counted(len(ids), 'scan')} of {template}")
+    if len(ids) == MOST_AT_ONCE:
+        say("icr: so many are queued at once: run this again for the others", err=True)
 
 
 @click.command()

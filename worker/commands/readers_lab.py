@@ -10,7 +10,7 @@ import click
 
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
-from worker.commands.lab_parts import data_dir_option, models_option, need_data_dir, need_fields, train_extra
+from worker.commands.lab_parts import data_dir_option, models_option, need_fields, train_extra
 from worker.errors import IcrError
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def train_alterations(
         from worker.training.alterations.train import train_alterations as train
     from worker.models.runtime import MODELS_DIR
 
-    found = need_data_dir(data_dir)
+    found = need_fields(data_dir)
     recognizers = runtime.recognizers()
     plan = AlterationPlan(digits=digits, epochs=epochs, seed=seed)
     drawn = draw_pool(plan, found, folder, click.echo)

@@ -88,10 +88,10 @@ def correct(
     review = correct_field(
         ready_engine(runtime), field_id, number, who=who, overrule=overrule, templates=runtime.templates()
     )
-    verb = "confirmed" if confirm else f"was {review.before!r}, is"
+    said = f"confirmed {review.written_before!r}" if confirm else f"was {review.written_before!r}, is {review.after!r}"
     if review.action is Act.KEY:
-        verb = "waits for another keyer after"
-    say(f"field {field_id} ({review.name}): {verb} {review.after!r}, by {review.who}")
+        said = f"waits for another keyer after {review.after!r}"
+    say(f"field {field_id} ({review.name}): {said}, by {review.who}")
     if review.unknown_template:
         unknown = f"the template {review.unknown_template} is not known here"
         say(f"icr: {unknown}, so the rules across its fields were not held again: set ICR_TEMPLATES", err=True)

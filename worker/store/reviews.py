@@ -43,6 +43,8 @@ class Review:
     who: str
     overruled: str | None = None
     id: int = 0
+    written_before: str = ""
+    """What ``before`` is for people: with the marks that stand in the field."""
     unknown_template: str | None = None
     """The template whose rules across fields could not be held again, because it is not known here."""
 
@@ -119,6 +121,7 @@ def correct_field(
             after=after,
             who=who,
             overruled=wrong,
+            written_before=(field.written or before) if field.final_text is None else before,
         )
         if is_keyed_twice(connection, field, grammar, value):
             agreement = judge_key(connection, field, grammar, number, who)
