@@ -77,13 +77,14 @@ def test_most_points_before_the_first_digit_are_seen(recognizers: Recognizers) -
 
 
 def test_drawn_numbers_that_are_read_right_hardly_hold_either(recognizers: Recognizers) -> None:
+    """Of 474 read right out of 500, 42 do; with 60 numbers another model's luck decided."""
     found = right = 0
-    for seed in range(60):
-        rng = np.random.default_rng([81, seed])
+    for seed in range(240):
+        rng = np.random.default_rng([91, seed])
         text = "".join(map(str, rng.integers(0, 10, int(rng.integers(2, 8)))))
         seen = see(draw_field(rng, text, in_cells=False).grey, recognizers)
         right += seen.text == text
         told = {doubt.kind for doubt in list_lasting_doubts(seen)}
         found += seen.text == text and bool(told & {DoubtKind.STRUCK_DIGIT, DoubtKind.UNREAD_MARK})
-    assert right >= 40
-    assert found <= 5
+    assert right >= 210
+    assert found <= 0.09 * right
