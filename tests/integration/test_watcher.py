@@ -129,6 +129,7 @@ def test_a_scan_that_is_submitted_and_taken_from_the_inbox_is_read_once(watch: W
     assert queue_summary(engine).counts[JobState.DUPLICATE] == 1
     watch.step()
     assert lying(publisher) == ["duplicate/a.png", "duplicate/a.png.reason.txt"]
+    assert "'icr reread' reads it anew" in reason(publisher, "duplicate/a.png"), "what to do if its form was changed"
     fail(engine, str(submitted.id))  # its file is gone from where it was
     watch.recover()
     read(engine, taken)

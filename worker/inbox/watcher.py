@@ -266,6 +266,8 @@ class Watcher:
             reason = f"the same scan as job {record.duplicate_of}"
             if claimed.job_id in self._completed:
                 reason += ", which is read again because a page of it was not read; what people decided stays"
+            else:
+                reason += ": not read again; after a change of its form, 'icr reread' reads it anew"
         target = folder.place(self._inbox, claimed, _OUTCOME[state])
         try:
             # The new place is written first, so that after a kill in between the scan is still found.
