@@ -244,3 +244,17 @@ def test_measured_numbers_are_drawn_with_every_sign_and_named_by_the_readers_alp
         for sign, (x, y, w, h) in zip(text, sample.boxes.round().astype(int).tolist(), strict=True):
             ink = sample.grey[max(0, y) : y + h, max(0, x) : x + w]
             assert ink.min() < np.median(sample.grey) - 25, (text, sign)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_sign_that_leaves_no_ink_changes_nothing_else(seed: int) -> None:
+    whole, without, nothing = (
+        draw_field(np.random.default_rng(seed), "12.5", in_cells=False, hidden=hidden) for hidden in ((), {2}, range(4))
+    )
+    assert (whole.boxes == without.boxes).all() and whole.text == without.text
+    x, y, w, h = (int(v) for v in whole.boxes[2])
+    elsewhere = np.ones(whole.grey.shape, bool)
+    elsewhere[max(0, y - 12) : y + h + 12, max(0, x - 12) : x + w + 12] = False
+    changed = np.abs(whole.grey.astype(int) - without.grey)
+    assert changed[elsewhere].mean() < 3
+    assert nothing.grey.astype(int).sum() > without.grey.astype(int).sum()

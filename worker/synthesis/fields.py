@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -25,6 +26,9 @@ from worker.synthesis.printing import WritingPlace, print_around, print_worn_rul
 from worker.values import Grey
 
 MAX_WIDTH_PX = 1400
+_OFF_PAPER = np.float32(1000)
+"""In unit heights: where signs lie that leave no ink."""
+
 ROW_SHARE = 0.06
 """Of the fields: those into which digits of the rows above and below reach, as in a table."""
 
@@ -48,6 +52,7 @@ def draw_field(
     struck_share: float = 0.0,
     worn_share: float = 0.0,
     inked: bool = True,
+    hidden: Collection[int] = (),
 ) -> FieldSample:
     """Draw one field with its truth.
 
@@ -71,6 +76,8 @@ def draw_field(
         The share of fields with remnants of a dotted rule at the digits' feet, half of them in black and white.
     inked : bool
         Whether the pen leaves ink; without, the field that the same state of ``rng`` draws, as if nobody had written.
+    hidden : collection of int
+        Places in ``text`` of signs that leave no ink; all else is drawn as without, so that what they add can be seen.
     """
     text = draw_number(rng) if text is None else text
     digits = "0123456789" if "#" in text else text
@@ -81,7 +88,7 @@ def draw_field(
     line = write_cells(rng, hand, text, pitch) if in_cells else write_line(rng, hand, text, pen.width)
     if struck_share and rng.random() < struck_share:
         text, line = _strike_run(rng, text, line)
-    return _photograph(rng, text, line, pen, pitch, clean, worn_share=worn_share, inked=inked)
+    return _photograph(rng, text, line, pen, pitch, clean, worn_share=worn_share, inked=inked, hidden=hidden)
 
 
 def _strike_run(rng: np.random.Generator, text: str, line: WrittenLine) -> tuple[str, WrittenLine]:
@@ -138,6 +145,7 @@ def _photograph(
     row_share: float = ROW_SHARE,
     worn_share: float = 0.0,
     inked: bool = True,
+    hidden: Collection[int] = (),
 ) -> FieldSample:
     """Put a written line on paper at a random size and give back pixels and boxes."""
     is_worn = bool(worn_share) and rng.random() < worn_share
@@ -165,7 +173,8 @@ def _photograph(
         print_around(rng, paper, place, frame_share=0.55 if boxed else 0.22)
         if is_worn:
             print_worn_rule(rng, paper, place)
-    written = [s for s in (*line.shapes, line.extra) if s is not line.printed and len(s)]
+    shapes = [s + _OFF_PAPER if i in hidden else s for i, s in enumerate(line.shapes)]
+    written = [s for s in (*shapes, line.extra) if s is not line.printed and len(s)]
     strokes = np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING
     if not clean and rng.random() < 0.12:
         strokes = np.concatenate([strokes, _intruders(rng, (H, W), height_px)])
