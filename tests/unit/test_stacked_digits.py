@@ -41,6 +41,16 @@ def test_a_digit_in_two_pieces_is_one() -> None:
     assert not holds_two_rows(see([*stack(0, upper=20, lower=60)], digits=1))
 
 
+@pytest.mark.parametrize(("upper", "told"), [(86, True), (40, False)], ids=["44 above 1865", "an 8 in two loops"])
+def test_one_digit_above_another_as_high_as_the_others_is_a_second_row(upper: int, told: bool) -> None:
+    """The number below was accepted: the box of its first digit held the upper row's, too, and only one box did."""
+    seen = see([(66, 60, 50, upper), (68, 64 + upper, 50, upper), (146, 64, 50, 86), (226, 64, 50, 86)], digits=3)
+    first, *others = seen.cuts
+    x, y, w, h = first.box
+    tall = replace(first, box=Box(x, y, w, (2 if told else 1) * h))
+    assert holds_two_rows(replace(seen, cuts=(tall, *others))) is told
+
+
 ROW = [(66, 64, 50, 86), (146, 64, 50, 86), (226, 64, 50, 86)]
 
 

@@ -6,6 +6,7 @@ Readers of a line may take the upper row alone, and pass over what is small.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ AS_HIGH = 0.35
 """Least height of two pieces of ink right above each other that may both be digits, in that of the box of one digit."""
 OVER, APART = 0.4, 0.9
 """They share so much of the narrower one's width; the lower one begins below so much of the upper one's height."""
+WHOLE = 0.7
+"""From this share of the other digits' height on, each of two pieces is a digit, and not half of one."""
 BROKEN = 0.8
 """The lower of both heights is at least so much of the other: digits in pieces break unevenly."""
 TALL, NEAR = 0.7, 1.2
@@ -49,12 +52,20 @@ def holds_digit_above(seen: Transcript) -> bool:
 
 
 def holds_two_rows(seen: Transcript) -> bool:
-    """Tell whether the boxes of half of the digits hold two pieces of ink right above each other.
+    """Tell whether the boxes of half of the digits hold two pieces of ink right above each other, or one two digits.
 
-    Some of many are broken digits: of 130 amounts on real checks that were accepted six had one or two.
+    Some of many are broken digits: of 130 amounts on real checks that were accepted six had one or two. But pieces that
+    are as high as the other digits are two of them: `44` above `1865` was accepted as 1865.
     """
-    stacks = sum(_is_stack(box, seen.line.pieces) for box in seen.digit_boxes)
-    return stacks >= max(min(2, len(seen.cuts)), len(seen.cuts) / 2, 1)
+    boxes, pieces = seen.digit_boxes, seen.line.pieces
+    stacks = [box for box in boxes if _is_stack(box, pieces)]
+    if len(stacks) >= max(min(2, len(seen.cuts)), len(seen.cuts) / 2, 1):
+        return True
+    return any(_is_stack(box, pieces[pieces[:, 3] >= WHOLE * _median_of_others(boxes, box)]) for box in stacks)
+
+
+def _median_of_others(boxes: Sequence[Box], box: Box) -> float:
+    return statistics.median([other.h for other in boxes if other is not box] or [box.h])
 
 
 def _is_stack(box: Box, pieces: NDArray[np.float64]) -> bool:
