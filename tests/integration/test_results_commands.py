@@ -243,6 +243,12 @@ def test_reread_says_when_it_could_not_take_all(
     assert ("run this again for the others" in said) is (most == 1)
 
 
+def test_a_blank_page_says_that_it_has_no_fields(engine: Engine, run: Run) -> None:
+    """Its line was empty behind the page's number, as if something had been lost."""
+    read(engine, PAGE, PageReading(1, 10, 20, blank=True))
+    assert re.search(r"^page \d+ .* 2 +no fields$", run("results").stdout, re.MULTILINE)
+
+
 def test_an_amount_and_a_date_say_what_they_mean(engine: Engine, run: Run) -> None:
     read(engine, CHECK)
     found = lines(run("results", "--format", "jsonl"))

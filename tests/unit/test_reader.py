@@ -50,6 +50,11 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, content: bytes | No
     assert page.error and page.fields == []
 
 
+def test_a_folder_is_told_as_one(tmp_path: Path) -> None:
+    (page,) = worker.read(tmp_path)
+    assert page.error == "a folder: name the files in it"
+
+
 def test_a_page_of_no_known_form_says_so(tmp_path: Path) -> None:
     path = tmp_path / "white.png"
     Image.new("L", (800, 600), 255).save(path)

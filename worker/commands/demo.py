@@ -107,9 +107,10 @@ def _next_steps(runtime: Runtime, pages: list[StoredPage]) -> str:
     from worker.store.engine import describe
 
     program, inbox = _short(Path(sys.executable).with_name("icr")), _short(runtime.inbox)
+    database = _short(Path(describe(runtime.engine())))
     doubted = next((f.field_id for page in pages for f in page.fields if f.final is None), "FIELD_ID")
     return (
-        f"\nThe database is {describe(runtime.engine())}, the scans lie in {inbox}/. Try next:\n"
+        f"\nThe database is {database}, the scans lie in {inbox}/. Try next:\n"
         f"  {program} results --format csv\n"
         f"  {program} correct {doubted} NUMBER --by {os.environ.get('USER') or 'me'}\n"
         f"  {program} up   (and drop your own scans into {inbox}/)"

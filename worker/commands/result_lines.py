@@ -98,7 +98,7 @@ def _page_row(line: ResultLine, on_page: str | None) -> TableRow:
     has_page = line["page_id"] is not None
     verdict = line["status"] if not has_page else "settled" if line["settled_by"] else "review"
     identity = f"page {line['page_id']}" if has_page else ""
-    cells = (*_place_cells(line, identity), "", "", "", verdict if on_page or not has_page else "")
+    cells = (*_place_cells(line, identity), "", "", "", verdict if on_page or not has_page else "no fields")
     return TableRow(cells, (on_page,) if on_page else (), STYLES.get(verdict))
 
 

@@ -117,7 +117,8 @@ def _iter_pages(path: Path, scan_id: str, limits: RasterLimits, first: int = 0) 
 def _checked_size(path: Path, limits: RasterLimits) -> int:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableScanError("not a regular file")
+        is_folder = stat.S_ISDIR(status.st_mode)
+        raise UnreadableScanError("a folder: name the files in it" if is_folder else "not a regular file")
     if status.st_size == 0:
         raise UnreadableScanError("the file is empty", incomplete=True)
     limits.check_file_size(status.st_size)
