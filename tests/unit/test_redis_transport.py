@@ -83,6 +83,15 @@ def test_what_has_no_id_gets_one_that_follows_from_its_bytes() -> None:
     assert ids[0] == ids[1] != ids[2]
 
 
+@pytest.mark.parametrize("given", [12345, "x" * 300, None, ["a"]])
+def test_an_id_that_will_not_do_does_not_hide_the_job(given: object) -> None:
+    """A number became `the task takes one JSON object`, and the job was not found by what its sender calls it."""
+    sent = message(headers={"task": "icr.read_scan", "id": given})
+    rebuilt = json.loads(rebuild_message(json.dumps(sent).encode(), "icr", "tag 1"))
+    assert json.loads(rebuilt["body"])[0] == [{"uri": "/a.png"}]
+    assert isinstance(rebuilt["headers"]["id"], str)
+
+
 @pytest.mark.parametrize(
     "item",
     [

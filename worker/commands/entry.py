@@ -81,8 +81,13 @@ def choose_pages(job: str | None, reference: str | None, template: str | None) -
 
 
 def kept_id(job: str) -> str:
-    """Return a job's id as it is kept, whatever capitals, dashes or braces it is written with; what is no id stays."""
+    """Return a job's id as it is kept, whatever capitals, dashes or braces it is written with; what is no id stays.
+
+    Of what is no id, the job keeps as much as a reference holds.
+    """
+    from schemas.scan_job import MAX_REFERENCE
+
     try:
         return str(uuid.UUID(job))
     except ValueError:
-        return job
+        return job[:MAX_REFERENCE]
