@@ -88,14 +88,18 @@ def choose_turn(
 def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> tuple[float, int, float, float]:
     """Return the mean confidence of the widest fields, 0 where nothing is read, their count, and what tells their turn.
 
-    That is the sum over those that are read otherwise, or not at all, when they are turned upside down; and the same
-    over their digits: lying on its side, a number falls into many pieces.
+    That is the sum over those that are read otherwise, or not at all, when they are turned upside down; and the sum
+    over the digits of all but lone ones that are not: lying on its side, a number falls into many pieces.
     """
     widest = sorted(fields, key=lambda field: -field.grey.shape[1] / field.grey.shape[0])[:NUMBERS_READ]
     reads = [(read.text, read.confidence if read.text else 0.0) for read in read_fields(widest, recognizers)]
     if not reads:
         return _NOTHING
-    telling = [(text, confidence) for text, confidence in reads if not set(text) <= ALIKE_UPSIDE_DOWN]
-    told = sum(confidence for _, confidence in telling)
-    digits = sum(len(text) * confidence for text, confidence in telling)
+    told = sum(confidence for text, confidence in reads if not _reads_alike(text))
+    digits = sum(len(text) * confidence for text, confidence in reads if len(text) > 1 or not _reads_alike(text))
     return float(np.mean([confidence for _, confidence in reads])), len(reads), told, digits
+
+
+def _reads_alike(text: str) -> bool:
+    """Tell whether a number is one, too, when it is turned upside down."""
+    return set(text) <= ALIKE_UPSIDE_DOWN
