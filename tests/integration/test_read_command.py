@@ -102,6 +102,14 @@ def test_a_page_that_cannot_be_decoded_is_one_object_with_an_error(form_page: Pa
     assert [(p.page, p.error is None, len(p.fields)) for p in pages] == [(0, True, 28), (1, False, 0), (2, True, 28)]
 
 
+def test_a_page_without_a_form_is_told_how_it_is_read(form_page: Path) -> None:
+    photo = PROJECT / "samples" / "free" / "photo.jpg"
+    told = "A page that is no form is read with --layout free"
+    assert told in icr("read", photo).stdout
+    assert told not in icr("read", form_page).stdout
+    assert told not in icr("read", photo, "--format", "jsonl").stdout
+
+
 def test_an_unknown_template_is_one_line_that_names_the_known_ones(form_page: Path) -> None:
     done = icr("read", form_page, "--template", "meters")
     assert done.returncode == 1

@@ -58,14 +58,17 @@ def read(
     if draw and draw.resolve() in scans:
         raise click.UsageError(f"--draw: {draw} is a scan; name another file, or a folder")
     page_kind = _choose_page_kind(runtime, template, layout, kind, locale)
-    failed, taken = False, scans
+    failed, formless, taken = False, False, scans
     for path in files:
         for page, reading, out in read_file(runtime, path, page_kind):
             failed |= out.error is not None
+            formless |= out.error is not None and page is not None and out.template is None
             _print_page(out, output)
             if draw and page is not None and reading is not None:
                 target = _free_place(_picture_path(draw, path, page.number, several=len(files) > 1), taken)
                 _draw_page(page, reading, target)
+    if formless and output == "table" and not (template or layout):
+        click.echo("A page that is no form is read with --layout free, a crop of one number with --layout field.")
     sys.exit(1 if failed else 0)
 
 
