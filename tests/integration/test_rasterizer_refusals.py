@@ -133,7 +133,7 @@ def test_a_file_that_is_whole_and_no_scan_is_not_waited_for(kind: str, tmp_path:
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
-    for path, cause in ((pipe, "not a regular"), (tmp_path, "not a regular"), (tmp_path / "no", "No such")):
+    for path, cause in ((pipe, "not a regular"), (tmp_path, "a folder"), (tmp_path / "no", "No such")):
         with pytest.raises(UnreadableScanError, match=cause):
             probe(path, LIMITS)
 
