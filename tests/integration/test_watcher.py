@@ -105,6 +105,30 @@ def test_a_retry_between_a_failure_and_the_move_to_failed(
     assert lying(publisher) == ["done/a.png"]
 
 
+def test_a_scan_that_grows_in_the_moment_of_its_move_is_read_again(
+    watch: Watcher, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fax server goes on in the file right after the rename: what it adds was never noticed."""
+    engine = publisher.runtime.engine()
+    drop(publisher)
+    job_id = take(watch, engine)
+    read(engine, job_id)
+    move, moved = folder.dispose, []
+
+    def move_and_write(inbox: Path, claimed: folder.Claimed, target: Path, reason: str | None = None) -> None:
+        move(inbox, claimed, target, reason)
+        with target.open("ab") as file:
+            file.write(b" and another page")
+        moved.append(target.name)
+
+    monkeypatch.setattr(folder, "dispose", move_and_write)
+    watch.step()
+    monkeypatch.undo()
+    assert moved == ["a.png"]
+    assert lying(publisher) == [], "it is back among those that are read"
+    assert claim(engine, job_id) is not None
+
+
 def test_a_retry_that_is_killed_between_its_two_steps(watch: Watcher, publisher: Publisher) -> None:
     engine = publisher.runtime.engine()
     drop(publisher)

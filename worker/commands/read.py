@@ -12,6 +12,7 @@ import click
 from schemas.form_template import FORMLESS, FieldKind
 from worker.bootstrap import Runtime
 from worker.commands.entry import pass_runtime
+from worker.commands.saying import say
 from worker.errors import IcrError
 from worker.grammar.locales import LOCALES, grammar_of
 from worker.reader import read_file
@@ -68,7 +69,7 @@ def read(
                 target = _free_place(_picture_path(draw, path, page.number, several=len(files) > 1), taken)
                 _draw_page(page, reading, target)
     if formless and output == "table" and not (template or layout):
-        click.echo("A page that is no form is read with --layout free, a crop of one number with --layout field.")
+        say("A page that is no form is read with --layout free, a crop of one number with --layout field.")
     sys.exit(1 if failed else 0)
 
 

@@ -258,6 +258,7 @@ class Watcher:
                 self._move(self._in_flight[job_id], state)
 
     def _move(self, claimed: Claimed, state: JobState) -> None:
+        before = folder.sight(claimed.path)
         record = get_job(self._engine, claimed.job_id)
         if record and state is JobState.DONE and self._has_changed(claimed, record) and self._read_again(claimed):
             return
@@ -284,6 +285,8 @@ class Watcher:
         else:
             log.info("scan ended", job=claimed.job_id, state=state.value, name=str(claimed.name), reason=reason)
             seen = folder.sight(target)
+            if before is not None and seen is not None and before.inode == seen.inode:
+                seen = before  # what was written since it was looked at is seen as a change
             if seen is not None and state in (JobState.DONE, JobState.FAILED):
                 self._ended[claimed.job_id] = _Ended(target, seen, time.monotonic() + LOOK_BACK_S)
         self._in_flight.pop(claimed.job_id, None)
