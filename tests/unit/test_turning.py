@@ -62,3 +62,10 @@ def test_many_pieces_that_are_hardly_read_do_not_outweigh_one_number(no_models: 
     """On its side a line of one number falls into pieces, each of which is read as something."""
     upright, pieces = [("05221859", 1.0)], [("4", 0.4)] * 4 + [("0", 0.9)] * 3
     assert turn_of(no_models, upright, pieces, [("65812250", 0.91)], pieces).quarters == 0
+
+
+def test_numbers_of_several_digits_that_read_alike_count_where_nothing_is_sure(no_models: Recognizers) -> None:
+    """A sheet whose numbers read alike upside down came out upside down: what was misread there told more."""
+    upright, upside_down = [("1100", 0.98), ("9618", 0.97), ("25", 0.99)], [("0011", 0.7), ("524", 0.75), ("42", 0.3)]
+    assert turn_of(no_models, upright, [], upside_down, []) == Turn(0, is_sure=False)
+    assert turn_of(no_models, upside_down, [], upright, []) == Turn(2, is_sure=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,18 @@ LEAST_MARGIN, LEAST_TOTAL = 0.1, 0.5
 ALIKE_UPSIDE_DOWN = frozenset("01689")
 """Digits that upside down are digits, too: letters were read as zeros, and by them a page was surely upside down."""
 
-_NOTHING = (0.0, 0, 0.0, 0.0)
+
+class _Found(NamedTuple):
+    """What reads in one direction: the mean confidence of its ``fields``, 0 where nothing is read.
+
+    ``told`` sums the confidence of numbers that are none, or others, upside down. ``digits`` sums that of all digits,
+    but for lone ones that read alike upside down: on its side, a number falls into many pieces.
+    """
+
+    mean: float = 0.0
+    fields: int = 0
+    told: float = 0.0
+    digits: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +80,10 @@ def choose_turn(
     best, next_best = (int(turns) for turns in np.argsort(-likeness)[:2])
     if likeness[best] >= SURELY_DIGITS and likeness[best] - likeness[next_best] >= CLEARLY:
         return Turn(best)
-    found = [_NOTHING] * 4
+    found = [_Found()] * 4
     for turns in (0, 2, 1, 3):
         found[turns] = _read_most(cut(turns), recognizers)
-        if turns == 2 and max(found)[0] > SURELY_READ and max(found)[1] >= FEWEST_READ:
+        if turns == 2 and max(found).mean > SURELY_READ and max(found).fields >= FEWEST_READ:
             break  # lying on its side, the numbers of a page reached 0.69
     means, counts, told, digits = np.array(found).T
     if not means.any():
@@ -85,19 +97,15 @@ def choose_turn(
     return Turn(int(digits.argmax()) if digits.any() else best, is_sure=False)
 
 
-def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> tuple[float, int, float, float]:
-    """Return the mean confidence of the widest fields, 0 where nothing is read, their count, and what tells their turn.
-
-    That is the sum over those that are read otherwise, or not at all, when they are turned upside down; and the sum
-    over the digits of all but lone ones that are not: lying on its side, a number falls into many pieces.
-    """
+def _read_most(fields: Sequence[FieldCrop], recognizers: Recognizers) -> _Found:
+    """Read the widest fields of one direction."""
     widest = sorted(fields, key=lambda field: -field.grey.shape[1] / field.grey.shape[0])[:NUMBERS_READ]
     reads = [(read.text, read.confidence if read.text else 0.0) for read in read_fields(widest, recognizers)]
     if not reads:
-        return _NOTHING
+        return _Found()
     told = sum(confidence for text, confidence in reads if not _reads_alike(text))
     digits = sum(len(text) * confidence for text, confidence in reads if len(text) > 1 or not _reads_alike(text))
-    return float(np.mean([confidence for _, confidence in reads])), len(reads), told, digits
+    return _Found(float(np.mean([confidence for _, confidence in reads])), len(reads), told, digits)
 
 
 def _reads_alike(text: str) -> bool:
