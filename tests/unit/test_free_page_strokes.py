@@ -80,7 +80,7 @@ def test_a_number_that_a_flash_has_bleached_is_named_and_none_beside_it_is_whole
     write(page, "72", 221, 250)
     write(page, "0", 400, 380)
     y, x = np.mgrid[:500, :700]
-    light = 1 / (1 + np.exp(-(x - 212 + 0 * y) / 4)) * (y > 180)
+    light = 1 / (1 + np.exp(-(x - 212) / 4)) * (y > 180)
     page = np.clip(page + light * (232 - 0.85 * page), 0, 255).astype(np.uint8)
     found = find_free_writing(Page("s", 0, page), load_recognizers())
     places = [Box(*place) for d in found.doubts for place in d.places_px]
