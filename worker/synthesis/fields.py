@@ -173,9 +173,7 @@ def _photograph(
         print_around(rng, paper, place, frame_share=0.55 if boxed else 0.22)
         if is_worn:
             print_worn_rule(rng, paper, place)
-    shapes = [s + _OFF_PAPER if i in hidden else s for i, s in enumerate(line.shapes)]
-    written = [s for s in (*shapes, line.extra) if s is not line.printed and len(s)]
-    strokes = np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING
+    strokes = _strokes_of(line, hidden, origin, height_px)
     if not clean and rng.random() < 0.12:
         strokes = np.concatenate([strokes, _intruders(rng, (H, W), height_px)])
     if not clean and rng.random() < row_share:
@@ -185,9 +183,7 @@ def _photograph(
     darkness = min(0.95, unrest + (rng.uniform(0.55, 0.95) if rng.random() < 0.75 else rng.uniform(0.25, 0.6)))
     picture = add_ink(paper, ink, darkness if inked else 0.0)
     if len(line.printed):
-        bold = replace(pen, width=float(rng.uniform(0.07, 0.14)), grain=0.0, gaps=0.0, blobs=0.0)
-        print_ = draw_ink(rng, line.printed * np.float32(height_px) + origin, (H, W), bold, height_px)
-        picture = add_ink(picture, print_, rng.uniform(0.6, 0.95))
+        picture = _print_upon(rng, picture, line.printed * np.float32(height_px) + origin, pen, height_px)
     boxes = _boxes(line.shapes, origin, height_px, pen.width, (H, W))
     if clean:
         return FieldSample(picture.clip(0, 255).astype(np.uint8), text, boxes)
@@ -197,6 +193,25 @@ def _photograph(
     if is_worn and rng.random() < 0.5:
         seen = binarize(rng, seen)
     return FieldSample(seen, text, boxes)
+
+
+def _strokes_of(
+    line: WrittenLine, hidden: Collection[int], origin: NDArray[np.float32], height_px: float
+) -> NDArray[np.float32]:
+    """Return what a pen writes of a line, in pixels; the signs at ``hidden`` places lie off the paper."""
+    shapes = [shape + _OFF_PAPER if i in hidden else shape for i, shape in enumerate(line.shapes)]
+    written = [shape for shape in (*shapes, line.extra) if shape is not line.printed and len(shape)]
+    return np.concatenate(written) * np.float32(height_px) + origin if written else NOTHING
+
+
+def _print_upon(
+    rng: np.random.Generator, picture: NDArray[np.float32], strokes: NDArray[np.float32], pen: Pen, height_px: float
+) -> NDArray[np.float32]:
+    """Return a picture with strokes, in pixels, as a press prints them."""
+    bold = replace(pen, width=float(rng.uniform(0.07, 0.14)), grain=0.0, gaps=0.0, blobs=0.0)
+    height, width = picture.shape
+    printed = draw_ink(rng, strokes, (height, width), bold, height_px)
+    return add_ink(picture, printed, rng.uniform(0.6, 0.95))
 
 
 def _bounds(line: WrittenLine, origin: NDArray[np.float32], height_px: float) -> NDArray[np.float32]:
